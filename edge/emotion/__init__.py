@@ -1,0 +1,1 @@
+"""From a face to an emotion: classifier and smoother."""

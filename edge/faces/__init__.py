@@ -1,0 +1,1 @@
+"""Finding faces, following them, cutting them out."""

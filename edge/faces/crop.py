@@ -1,0 +1,51 @@
+"""The face crop: from a frame and a detection to the pixels a network sees, on the board and in training alike."""
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.card import CropSpec, InputSpec
+from edge.reading import Box, Image
+
+
+def crop_square(box: Box, spec: CropSpec) -> Box:
+    """The square that is cut for a detection's box; it may reach past the frame's edge."""
+    side = spec.scale * math.sqrt(box.width * box.height)
+    centre_x = box.x + box.width / 2 + spec.shift[0] * side
+    centre_y = box.y + box.height / 2 + spec.shift[1] * side
+    return Box(centre_x - side / 2, centre_y - side / 2, side, side)
+
+
+def cut(image: Image, square: Box, width: int, height: int, colour: str) -> Image:
+    """Cut a square out of a frame and resize it.
+
+    image: BGR uint8 [H, W, 3] or grey [H, W]. Returns uint8 [height, width, 1] for colour `grey`, [height, width, 3]
+    for `bgr`. Past the frame's edge the edge pixels are repeated; shrinking averages areas, so that fine detail does
+    not alias.
+    """
+    frame_height, frame_width = image.shape[:2]
+    x0, y0 = round(square.x), round(square.y)
+    side = max(1, round(square.width))
+    left, top = min(max(x0, 0), frame_width - 1), min(max(y0, 0), frame_height - 1)
+    right, bottom = max(min(x0 + side, frame_width), left + 1), max(min(y0 + side, frame_height), top + 1)
+    patch: npt.NDArray[Any] = image[top:bottom, left:right]
+    if colour == "grey" and patch.ndim == 3:
+        patch = cv2.cvtColor(patch, cv2.COLOR_BGR2GRAY)
+    elif colour == "bgr" and patch.ndim == 2:
+        patch = cv2.cvtColor(patch, cv2.COLOR_GRAY2BGR)
+    borders = (max(top - y0, 0), max(y0 + side - bottom, 0), max(left - x0, 0), max(x0 + side - right, 0))
+    if any(borders):
+        patch = cv2.copyMakeBorder(patch, *borders, cv2.BORDER_REPLICATE)
+    shrinks = patch.shape[0] > height or patch.shape[1] > width
+    resized = cv2.resize(patch, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8).reshape(height, width, 1 if colour == "grey" else 3)
+
+
+def face_batch(image: Image, boxes: list[Box], crop: CropSpec, spec: InputSpec) -> npt.NDArray[np.generic]:
+    """The network's input tensor [len(boxes), height, width, channels], in its own dtype, from one frame."""
+    table = spec.lookup()
+    pixels = [cut(image, crop_square(box, crop), spec.width, spec.height, crop.colour) for box in boxes]
+    return np.asarray(table[np.stack(pixels)])

@@ -1,0 +1,86 @@
+"""Label sets, the maps between them, and the circumplex: the one definition of each, for training and board.
+
+A label set is an ordered tuple of names; its order is the order of a network's logits.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import EmotionEdgeError
+
+UNCERTAIN: Final = "uncertain"
+"""Published when the smoothed confidence is below the threshold; no network but skillbox9's has it as a class."""
+
+LABEL_SETS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        # The column `emotion` of fer2013.csv, 0 to 6.
+        "fer7": ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
+        # The first eight vote columns of fer2013new.csv (Barsoum et al. 2016), under the names of fer7.
+        "ferplus8": ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
+        "skillbox9": ("angry", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise", UNCERTAIN),
+        "compact4": ("negative", "happy", "surprise", "neutral"),
+    }
+)
+
+_TO_COMPACT4: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "angry": "negative",
+        "contempt": "negative",
+        "disgust": "negative",
+        "fear": "negative",
+        "sad": "negative",
+        "happy": "happy",
+        "surprise": "surprise",
+        "neutral": "neutral",
+    }
+)
+
+CIRCUMPLEX: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
+    {
+        # (valence, arousal), each in [-1, 1]. Placed by us after the layout of Russell, "A circumplex model of affect"
+        # (1980): the quadrant and the order round the circle are his, the exact coordinates are ours. They turn class
+        # scores into *derived* valence and arousal; they are no measurement.
+        "angry": (-0.6, 0.7),
+        "contempt": (-0.55, 0.3),
+        "disgust": (-0.7, 0.35),
+        "fear": (-0.6, 0.75),
+        "happy": (0.85, 0.45),
+        "neutral": (0.0, 0.0),
+        "sad": (-0.75, -0.4),
+        "surprise": (0.2, 0.8),
+        "negative": (-0.65, 0.35),
+        UNCERTAIN: (0.0, 0.0),
+    }
+)
+
+
+def labels_of(label_set: str) -> tuple[str, ...]:
+    """The names of a label set in logit order. Raises EmotionEdgeError for a set that is not known."""
+    try:
+        return LABEL_SETS[label_set]
+    except KeyError:
+        known = ", ".join(LABEL_SETS)
+        raise EmotionEdgeError(f"label set {label_set!r}: not known (known: {known})") from None
+
+
+def map_matrix(source: Sequence[str], target: Sequence[str]) -> npt.NDArray[np.float32]:
+    """The matrix [len(source), len(target)] that carries probabilities over `source` to `target`.
+
+    A label goes to itself where `target` has it, else to its merged class of compact4; a row of zeros is a label that
+    `target` cannot say, so that rows of the product may sum to less than 1.
+    """
+    matrix = np.zeros((len(source), len(target)), np.float32)
+    for row, label in enumerate(source):
+        name = label if label in target else _TO_COMPACT4.get(label, "")
+        if name in target:
+            matrix[row, list(target).index(name)] = 1.0
+    return matrix
+
+
+def circumplex_of(labels: Sequence[str]) -> npt.NDArray[np.float32]:
+    """The matrix [len(labels), 2] of valence and arousal: probabilities @ it are derived valence and arousal."""
+    return np.array([CIRCUMPLEX[label] for label in labels], np.float32)

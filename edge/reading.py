@@ -1,0 +1,128 @@
+"""The frozen values that flow from the camera to the outputs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+"""BGR [height, width, 3] or grey [height, width], uint8, 0 to 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in pixels of the frame it was found in; it may reach past the frame's edge."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def area(self) -> float:
+        return self.width * self.height
+
+    def iou(self, other: "Box") -> float:
+        """Intersection over union, 0 to 1."""
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.area + other.area - shared)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture from a camera.
+
+    image: what is shown, BGR uint8 [H, W, 3].
+    captured_at: seconds of `time.monotonic()` at which the sensor (or, where the camera does not say, the read) ended.
+    wall_time: the same moment as seconds since the epoch, UTC.
+    sequence: counts every frame the camera gave, those dropped too.
+    analysis: a smaller BGR picture of the same scene and aspect for the detector, where the camera gives one for free.
+    """
+
+    image: Image
+    captured_at: float
+    wall_time: float
+    sequence: int
+    analysis: Image | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A face as a detector found it, in pixels of the frame.
+
+    score: 0 to 1. landmarks: float32 [5, 2], x and y of right eye, left eye, nose tip, right and left mouth corner
+    (the person's own right and left), or None where the detector has none.
+    """
+
+    box: Box
+    score: float
+    landmarks: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face that was followed and classified.
+
+    track: id that lives as long as the face is in view. detection: where it is in this frame.
+    emotion: a label of the model's primary label set, or `uncertain`. confidence: smoothed probability of the best
+    label, 0 to 1. scores: smoothed probability of each label, sums to 1. valence, arousal: -1 to 1.
+    """
+
+    track: int
+    detection: Detection
+    emotion: str
+    confidence: float
+    scores: Mapping[str, float]
+    valence: float
+    arousal: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was seen in one frame: facts and faces, no pixels.
+
+    sequence, captured_at, wall_time: of the frame. width, height: of the frame, pixels.
+    stages: milliseconds spent in each stage of the pipeline, by its name.
+    """
+
+    sequence: int
+    captured_at: float
+    wall_time: float
+    width: int
+    height: int
+    faces: tuple[Face, ...]
+    stages: Mapping[str, float]
+
+    @property
+    def leader(self) -> Face | None:
+        """The face the scene is judged by: the largest."""
+        return max(self.faces, key=lambda face: face.detection.box.area, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How the daemon is doing, for the topic `stats`, the page and the benchmark.
+
+    fps: frames analysed a second. captured, dropped: frames since start, and those the newest-frame rule skipped.
+    stages: median milliseconds a stage. latency_ms: p50, p95 and p99 from capture to the Reading, by those names.
+    temperature: degrees Celsius of the hottest thermal zone, None where there is none. throttled: the Pi's firmware
+    has lowered the clock, None where it cannot be asked. camera: `online`, or why there is no picture.
+    """
+
+    fps: float
+    captured: int
+    dropped: int
+    stages: Mapping[str, float]
+    latency_ms: Mapping[str, float]
+    temperature: float | None
+    throttled: bool | None
+    camera: str
+    model: str
+    model_sha256: str
+    interpreter: str
+    uptime: float

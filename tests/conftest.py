@@ -1,0 +1,21 @@
+"""Fixtures every test may use."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def fer2013_dir() -> Path:
+    """The folder with fer2013.csv and fer2013new.csv, unpacked once into .cache; skips where the data is absent."""
+    unpack = SHARED_DATA / "unpack_fer2013.py"
+    if not unpack.is_file():
+        pytest.skip(f"FER-2013 is not here ({unpack.name} not found beside the project, in ../shared/data)")
+    out = ROOT / ".cache" / "fer2013"
+    subprocess.run([sys.executable, str(unpack), str(out)], check=True)
+    return out
