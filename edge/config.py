@@ -4,14 +4,20 @@ A setting is `section.key`: `mqtt: {host: ...}` in the file, `EMOTION_EDGE_MQTT_
 as a flag. What is not known is refused, with the nearest name that is.
 """
 
+import difflib
+import os
 import re
 import socket
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from edge.errors import EmotionEdgeError
 from edge.runtime import RuntimeChoice
 
 ENV_PREFIX: Final = "EMOTION_EDGE_"
@@ -26,6 +32,10 @@ Pixels = Annotated[int, Field(ge=16, le=8192)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _or_host_name(device_id: str) -> str:
+    return device_id or re.sub(r"[^a-zA-Z0-9_-]", "-", socket.gethostname()) or "emotion-edge"
 
 
 class CameraSettings(_Section):
@@ -91,10 +101,10 @@ class MqttSettings(_Section):
     """Key of the client certificate, PEM."""
     base_topic: Annotated[str, Field(pattern=r"^[^+#\s/]+(/[^+#\s/]+)*$")] = "emotion"
     """Topics begin with this and the device id: emotion/<device_id>/state."""
-    device_id: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]+$")] = Field(
-        default_factory=lambda: re.sub(r"[^a-zA-Z0-9_-]", "-", socket.gethostname()) or "emotion-edge"
+    device_id: Annotated[str, BeforeValidator(_or_host_name), Field(pattern=r"^[a-zA-Z0-9_-]+$")] = Field(
+        default="", validate_default=True
     )
-    """Name of this device in topics; empty file entry: the host name."""
+    """Name of this device in topics, of letters, digits, - and _; empty: the host name."""
     faces_rate: Annotated[float, Field(gt=0, le=60)] = 5.0
     """Messages a second at most on the topic `faces`."""
     heartbeat: Annotated[float, Field(gt=0)] = 10.0
@@ -144,3 +154,114 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     display: DisplaySettings = DisplaySettings()
     log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The file's content comes in as arguments, and the environment goes over it.
+        return env_settings, init_settings
+
+
+def setting_names() -> list[str]:
+    """Every setting there is, as `section.key`, in the order of the tree."""
+    return [
+        f"{section}.{key}"
+        for section, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        for key in field.annotation.model_fields
+    ]
+
+
+def add_flags(parser: ArgumentParser) -> None:
+    """Give the parser `--config` and one flag a setting, `--section.key`."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings file (default: {SYSTEM_CONFIG})")
+    source: CliSettingsSource[Any] = CliSettingsSource(Settings, root_parser=parser, cli_hide_none_type=True)
+    parser.set_defaults(settings_source=source)
+
+
+def load(arguments: Namespace) -> Settings:
+    """The settings of this run, from the arguments of a parser that `add_flags` was called on.
+
+    The file is `--config`, else $EMOTION_EDGE_CONFIG, else /etc/emotion-edge/config.yaml where that is. Raises
+    EmotionEdgeError for a file that cannot be read, a setting that is not known, and a value that does not fit; each
+    message says where it stands.
+    """
+    path = _config_path(arguments.config)
+    from_file = _read(path) if path else {}
+    _refuse_unknown(
+        [name for name in os.environ if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE],
+        [_variable(name) for name in setting_names()],
+        "environment",
+    )
+    flags: dict[str, Any] = {"_cli_settings_source": arguments.settings_source(parsed_args=arguments)}
+    try:
+        return Settings(**flags, **from_file)
+    except ValidationError as error:
+        raise EmotionEdgeError("\n".join(_explain(problem, arguments, path) for problem in error.errors())) from None
+
+
+def _config_path(asked: Path | None) -> Path | None:
+    if asked is None and (variable := os.environ.get(CONFIG_VARIABLE)):
+        asked = Path(variable)
+    if asked is None:
+        return SYSTEM_CONFIG if SYSTEM_CONFIG.is_file() else None
+    if not asked.is_file():
+        raise EmotionEdgeError(f"settings file {asked}: not there")
+    return asked
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise EmotionEdgeError(f"settings file {path}: cannot be read: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise EmotionEdgeError(f"settings file {path}: must hold sections such as `mqtt:`, found {type(tree).__name__}")
+    _refuse_unknown(tree, Settings.model_fields, f"settings file {path}")
+    known = setting_names()
+    sections: dict[str, Any] = {}
+    for section, keys in tree.items():
+        if keys is None:  # a section whose lines are all commented out
+            continue
+        if not isinstance(keys, dict):
+            raise EmotionEdgeError(f"settings file {path}: {section}: must hold `key: value` lines, found {keys!r}")
+        _refuse_unknown([f"{section}.{key}" for key in keys], known, f"settings file {path}")
+        sections[section] = keys
+    return sections
+
+
+def _refuse_unknown(names: Iterable[Any], known: Iterable[str], where: str) -> None:
+    known = list(known)
+    for name in names:
+        if name not in known:
+            nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
+            raise EmotionEdgeError(f"{where}: {name} is not a setting (did you mean {nearest[0]}?)")
+
+
+def _variable(name: str) -> str:
+    return ENV_PREFIX + name.replace(".", "_").upper()
+
+
+def _explain(problem: Mapping[str, Any], arguments: Namespace, path: Path | None) -> str:
+    name = ".".join(str(part) for part in problem["loc"][:2])
+    if getattr(arguments, name, None) is not None:
+        where = f"flag --{name}"
+    elif _variable(name) in os.environ:
+        where = f"environment {_variable(name)}"
+    else:
+        where = f"settings file {path}: {name}"
+    shown = "" if "password" in name else f", found {problem['input']!r}"
+    return f"{where}: {problem['msg']}{shown}"
+
+
+def dump(settings: Settings) -> str:
+    """The settings as YAML; passwords as stars."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)

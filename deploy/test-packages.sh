@@ -1,0 +1,15 @@
+#!/bin/sh
+# The system packages that tests need: installed where that needs no password, else named, with what is left out.
+set -u
+missing=""
+need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || { missing="$missing $2"; left_out="${left_out:-}  $2: $3\n"; }; }
+need mosquitto mosquitto "all tests with a real MQTT broker"
+need mosquitto_sub mosquitto-clients "tests with another MQTT client"
+need chromium chromium "tests of the live page in a browser"
+need chromedriver chromium-driver "tests of the live page in a browser"
+need Xvfb xvfb "tests of the window"
+need import imagemagick "tests of the window's pixels"
+[ -z "$missing" ] && exit 0
+"$(dirname "$0")/apt.sh" $missing && exit 0
+printf 'These packages are missing and may not be installed here, so that their tests are skipped:\n'"$left_out"
+echo "To run them all:  sudo apt-get install$missing"

@@ -1,0 +1,30 @@
+"""What the board itself says: temperature and throttling."""
+
+from pathlib import Path
+from typing import Final
+
+THERMAL: Final = Path("/sys/class/thermal")
+FIRMWARE: Final = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+
+
+def temperature(thermal: Path = THERMAL) -> float | None:
+    """Degrees Celsius of the hottest thermal zone, or None where there is none."""
+    readings = []
+    for zone in thermal.glob("thermal_zone*/temp"):
+        try:
+            readings.append(int(zone.read_text()) / 1000)  # the kernel counts millidegrees
+        except (OSError, ValueError):  # a zone whose sensor is off
+            continue
+    return max(readings, default=None)
+
+
+def throttled(firmware: Path = FIRMWARE) -> bool | None:
+    """Whether the Pi's firmware holds the clock down now, or None where it cannot be asked.
+
+    Bits 0 to 3 of its word: under-voltage, frequency capped, throttled, soft temperature limit (Raspberry Pi
+    documentation, `vcgencmd get_throttled`).
+    """
+    try:
+        return bool(int(firmware.read_text(), 16) & 0b1111)
+    except (OSError, ValueError):
+        return None

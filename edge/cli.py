@@ -1,0 +1,86 @@
+"""The command line: emotion-edge run | demo | snapshot | check-config | doctor | bench."""
+
+import argparse
+import difflib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge import __version__, config
+from edge.errors import EmotionEdgeError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="emotion-edge", description="Facial emotions from a camera to MQTT.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    helps = {
+        "run": "run the daemon with the settings",
+        "demo": "run it with what is here: a camera or the bundled clip, a broker of its own if none is set",
+        "snapshot": "analyse one picture: JSON to the screen, the annotated picture to a file",
+        "check-config": "check the settings and print them as they are used",
+        "doctor": "say what is there, what is not, and what to do",
+        "bench": "measure frame rate, latency, time a stage, processor share and memory on the clip",
+    }
+    for name, text in helps.items():
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        config.add_flags(command)
+        if name == "snapshot":
+            command.add_argument("--image", type=Path, metavar="FILE", help="a picture; without it, the camera's next")
+            command.add_argument("--out", type=Path, metavar="FILE", default=Path("snapshot.jpg"))
+        if name == "bench":
+            command.add_argument("--seconds", type=float, default=30.0, help="how long to measure (default: 30)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program. Status 0: well; 1: something is missing or failed; 2: wrong settings or input."""
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        flags = [f"--{name}" for name in config.setting_names()]
+        nearest = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1, cutoff=0)
+        parser.error(f"{unknown[0]} is not a flag of {arguments.command} (did you mean {nearest[0]}?)")
+    try:
+        settings = config.load(arguments)
+        logging.basicConfig(
+            level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+        )
+        return _run(arguments, settings)
+    except EmotionEdgeError as error:
+        print(f"emotion-edge: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
+    # A command imports what it needs when it runs: `check-config` must not wait for OpenCV.
+    match arguments.command:
+        case "run":
+            from edge import service
+
+            return service.run(settings)
+        case "demo":
+            from edge import demo, service
+
+            with demo.demo_settings(settings) as filled:
+                return service.run(filled)
+        case "snapshot":
+            from edge.snapshot import snapshot
+
+            print(snapshot(settings, arguments.image, arguments.out))
+        case "check-config":
+            print(config.dump(settings), end="")
+        case "doctor":
+            from edge import doctor
+
+            return doctor.report(settings)
+        case "bench":
+            from edge import bench
+
+            bench.report(settings, arguments.seconds)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

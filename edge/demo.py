@@ -1,0 +1,33 @@
+"""The first run: the bundled clip where there is no camera, a broker of its own where none is configured."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from edge.broker import start_broker
+from edge.cameras.camera import find_cameras
+from edge.config import Settings
+
+log = logging.getLogger(__name__)
+
+CLIP: Final = Path(__file__).parent / "media" / "clip.mp4"
+
+
+@contextmanager
+def demo_settings(settings: Settings) -> Iterator[Settings]:
+    """The settings with what is missing filled in, for as long as the context is open."""
+    if settings.camera.source == "auto" and not find_cameras():
+        log.info("camera: none found, so the bundled clip is shown (%s)", CLIP.name)
+        settings = settings.model_copy(update={"camera": settings.camera.model_copy(update={"source": str(CLIP)})})
+    if settings.mqtt.host:
+        yield settings
+        return
+    broker = start_broker(settings.mqtt.port)
+    log.info("MQTT: broker started on 127.0.0.1:%d, for this machine only", broker.port)
+    here = {"host": "127.0.0.1", "port": broker.port, "tls": False}
+    try:
+        yield settings.model_copy(update={"mqtt": settings.mqtt.model_copy(update=here)})
+    finally:
+        broker.close()

@@ -1,0 +1,67 @@
+"""Steady scores: smoothing over time, and a label that does not flicker."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.config import EmotionSettings
+from edge.labels import UNCERTAIN
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """A track's smoothed state. probabilities: float32 [labels]; valence_arousal: float32 [2]; emotion: the label."""
+
+    at: float
+    probabilities: Floats
+    valence_arousal: Floats
+    emotion: str
+
+
+class Smoother:
+    """Keeps the smoothed state of each track."""
+
+    def __init__(self, labels: tuple[str, ...], settings: EmotionSettings) -> None:
+        self._labels = labels
+        self._settings = settings
+        self._tracks: dict[int, Steady] = {}
+
+    def update(self, track: int, probabilities: Floats, valence_arousal: Floats, now: float) -> None:
+        """Fold one frame's scores of a track in. now: seconds, monotonic.
+
+        Exponential smoothing on a time constant: the weight of the new scores is 1 - exp(-dt / smoothing), so that the
+        result does not depend on the frame rate.
+        """
+        before = self._tracks.get(track)
+        if before is not None:
+            constant = self._settings.smoothing
+            weight = 1 - math.exp(-max(now - before.at, 0.0) / constant) if constant else 1.0
+            probabilities = before.probabilities + np.float32(weight) * (probabilities - before.probabilities)
+            valence_arousal = before.valence_arousal + np.float32(weight) * (valence_arousal - before.valence_arousal)
+        emotion = self._label(probabilities, before.emotion if before else None)
+        self._tracks[track] = Steady(now, probabilities, valence_arousal, emotion)
+
+    def of(self, tracks: Iterable[int]) -> dict[int, Steady]:
+        """The smoothed state of these tracks, by id; every other track is forgotten."""
+        self._tracks = {track: self._tracks[track] for track in tracks if track in self._tracks}
+        return self._tracks
+
+    def _label(self, probabilities: Floats, current: str | None) -> str:
+        """The label, with hysteresis: the current one stays until another leads it by the margin."""
+        best = int(probabilities.argmax())
+        margin = self._settings.hysteresis
+        if current in self._labels:
+            held = self._labels.index(current)
+            if probabilities[best] - probabilities[held] < margin:
+                best = held
+        threshold = self._settings.uncertain_below
+        if current == UNCERTAIN:
+            threshold += margin / 2
+        elif current is not None:
+            threshold -= margin / 2
+        return self._labels[best] if probabilities[best] >= threshold else UNCERTAIN

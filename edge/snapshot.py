@@ -1,0 +1,41 @@
+"""One picture: what is seen in it as JSON, and the picture with it drawn on."""
+
+import json
+from pathlib import Path
+
+import cv2
+
+from edge.cameras.capture import Capture
+from edge.config import CameraSettings, Settings
+from edge.errors import EmotionEdgeError
+from edge.outputs.messages import faces_message
+from edge.outputs.overlay import annotate
+from edge.pipeline import open_pipeline
+from edge.runtime import choose
+
+PATIENCE = 10.0
+"""Seconds to wait for a camera's first picture."""
+
+
+def snapshot(settings: Settings, image: Path | None, out: Path) -> str:
+    """Analyse an image file, or one frame of the camera; write the annotated picture; return the JSON.
+
+    Raises EmotionEdgeError when there is no picture or `out` cannot be written.
+    """
+    camera = settings.camera if image is None else CameraSettings(source=str(image), loop=False)
+    pipeline = open_pipeline(settings, choose(settings.runtime.interpreter), confirm=1)
+    capture = Capture(camera)
+    try:
+        frame = capture.newest(timeout=PATIENCE)
+        if frame is None:
+            raise EmotionEdgeError(f"snapshot: no picture from {camera.source}: {capture.status}")
+    finally:
+        capture.close()
+    reading = pipeline.analyse(frame)
+    try:
+        written = cv2.imwrite(str(out), annotate(frame.image, reading))
+    except cv2.error as error:
+        raise EmotionEdgeError(f"snapshot: cannot write {out}: use a name ending in .jpg or .png") from error
+    if not written:
+        raise EmotionEdgeError(f"snapshot: cannot write {out}: is the folder there and writable?")
+    return json.dumps(faces_message(reading), indent=2)
