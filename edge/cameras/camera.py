@@ -1,0 +1,78 @@
+"""What every camera is, and the choice of one from its settings."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.reading import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a camera gives: pixels, and when they were taken; `Capture` makes a Frame of it.
+
+    image: BGR uint8 [H, W, 3]. captured_at: seconds of `time.monotonic()`. analysis: as Frame.analysis.
+    """
+
+    image: Image
+    captured_at: float
+    analysis: Image | None = None
+
+
+class Camera(Protocol):
+    """A source of pictures that is open.
+
+    name: as in messages: `camera /dev/video0`. lossless: every picture counts and none may be dropped, because the
+    source waits for whoever reads it.
+    """
+
+    name: str
+    lossless: bool
+
+    def read(self) -> Picture | None:
+        """The next picture, waiting for it; None when there are no more (the end of a file, or `close`).
+
+        Raises EmotionEdgeError when the camera gives none any more: unplugged, the server gone.
+        """
+
+    def close(self) -> None:
+        """Let the device go. May be called twice, and from another thread: a read that waits then ends soon."""
+
+
+def as_bgr(image: npt.NDArray[np.uint8]) -> Image:
+    """A picture with one, three or four channels as BGR [H, W, 3]."""
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
+    if channels == 4:
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2BGR).astype(np.uint8, copy=False)
+    return image
+
+
+def plausible(taken: float) -> float:
+    """The driver's time of a picture if it can be one of `time.monotonic()` just past, else now, in seconds."""
+    now = time.monotonic()
+    return taken if now - 5 <= taken <= now else now
+
+
+class Pace:
+    """When each picture of a file is due: the first now, then one every 1/fps seconds, with no drift."""
+
+    def __init__(self, fps: float) -> None:
+        self._period = 1 / fps if math.isfinite(fps) and fps > 0 else 0.0
+        self._began = time.monotonic()
+        self._count = 0
+
+    def delay(self) -> float:
+        """Seconds to wait before the next picture, 0 or more."""
+        now = time.monotonic()
+        due = self._began + self._count * self._period
+        if now - due > 1:  # the machine slept, or cannot keep up: go on from here rather than race
+            self._began, self._count, due = now, 0, now
+        self._count += 1
+        return max(0.0, due - now)

@@ -1,0 +1,179 @@
+"""The thread that reads a camera, keeps the newest frame only, and opens the camera again when it is lost."""
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from edge.cameras.camera import Camera, Picture
+from edge.cameras.choose import open_camera
+from edge.cameras.opencv import without_password
+from edge.config import CameraSettings
+from edge.errors import EmotionEdgeError
+from edge.reading import Frame
+
+logger = logging.getLogger(__name__)
+
+_FIRST_DELAY: Final = 0.5
+_LONGEST_DELAY: Final = 10.0
+
+
+class Capture:
+    """Frames of a camera as they come: whoever is slow gets the newest, and the others are dropped and counted.
+
+    A source that waits for its reader (a file with `realtime: false`) loses none. Every public method and property may
+    be used from any thread.
+    """
+
+    def __init__(self, settings: CameraSettings, camera: Camera | None = None) -> None:
+        """Start reading. camera: the one to begin with, already open; else it is opened in the thread.
+
+        A camera that cannot be opened is no error here: `status` says why there is no picture, and it is tried again
+        after 0.5 s, then after twice as long each time, up to 10 s.
+        """
+        self._settings = settings
+        self._changed = threading.Condition()
+        self._camera = camera
+        self._frame: Frame | None = None
+        self._waiting = 0
+        self._captured = 0
+        self._delivered = 0
+        self._last_time = 0.0
+        self._finished = False
+        self._closed = False
+        self._status = "opening the camera"
+        self._logged_lost = False
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread.start()
+
+    @property
+    def status(self) -> str:
+        """`online`, or why there is no picture, as in
+        `lost: camera /dev/video0: not there (found: no camera); reopening in 4 s`.
+        """
+        return self._status
+
+    @property
+    def captured(self) -> int:
+        """Frames the camera gave."""
+        return self._captured
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were replaced by a newer one before anyone took them."""
+        with self._changed:
+            return self._captured - self._delivered - (self._frame is not None)
+
+    @property
+    def ended(self) -> bool:
+        """A file played once is at its end, and its last frame was taken."""
+        with self._changed:
+            return self._finished and self._frame is None
+
+    def newest(self, timeout: float) -> Frame | None:
+        """The newest frame that was not handed out yet, waiting up to `timeout` seconds for one; else None."""
+        with self._changed:
+            self._waiting += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._frame is not None or self._finished or self._closed, timeout)
+            self._waiting -= 1
+            frame, self._frame = self._frame, None
+            self._delivered += frame is not None
+            return frame
+
+    def close(self) -> None:
+        """Stop reading and let the camera go, within a second; a read that hangs is left to end by itself."""
+        with self._changed:
+            self._closed = True
+            self._status = "closed"
+            camera = self._camera
+            self._changed.notify_all()
+        if camera is not None:
+            camera.close()
+        self._thread.join(timeout=0.6)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        delay = _FIRST_DELAY
+        while not self._closed:
+            online_since = 0.0
+            try:
+                camera = self._open()
+                for picture in iter(camera.read, None):
+                    if not online_since:
+                        online_since = time.monotonic()
+                        self._found(camera, picture)
+                    self._offer(picture, camera.lossless)
+                break
+            except EmotionEdgeError as error:
+                reason = str(error)
+            except Exception as error:  # the daemon must not go blind for a driver's surprise
+                logger.debug("reading the camera failed", exc_info=True)
+                reason = f"camera {without_password(self._settings.source)}: {type(error).__name__}: {error}"
+            finally:
+                self._let_go()
+            if online_since and time.monotonic() - online_since > _LONGEST_DELAY:
+                delay = _FIRST_DELAY
+            self._lost(reason, delay)
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, delay)
+            delay = min(2 * delay, _LONGEST_DELAY)
+        with self._changed:
+            self._finished = True
+            self._status = "closed" if self._closed else "ended"
+            self._changed.notify_all()
+
+    def _open(self) -> Camera:
+        """The camera to read, known to `close` from here on."""
+        camera = self._camera or open_camera(self._settings)
+        with self._changed:
+            self._camera = camera
+            if self._closed:
+                camera.close()
+        return camera
+
+    def _let_go(self) -> None:
+        with self._changed:
+            camera, self._camera = self._camera, None
+        if camera is not None:
+            camera.close()
+
+    def _offer(self, picture: Picture, lossless: bool) -> None:
+        """Make the picture the newest frame; of a source that waits, only when it is asked for."""
+        with self._changed:
+            if lossless:
+                self._changed.wait_for(lambda: self._closed or (self._waiting and self._frame is None))
+            now = time.monotonic()
+            # A frame that waited was captured when it was asked for: how long it waited is no delay of ours.
+            self._last_time = now if lossless else max(picture.captured_at, self._last_time)
+            wall_time = time.time() - (now - self._last_time)
+            self._frame = Frame(picture.image, self._last_time, wall_time, self._captured, picture.analysis)
+            self._captured += 1
+            self._changed.notify_all()
+
+    def _found(self, camera: Camera, picture: Picture) -> None:
+        height, width = picture.image.shape[:2]
+        logger.info("%s: online, %d x %d", camera.name, width, height)
+        self._logged_lost = False
+        self._set_status("online")
+
+    def _lost(self, reason: str, delay: float) -> None:
+        """Say so once in the log, and in the status each time."""
+        word = "no picture" if self._captured == 0 else "lost"
+        if not self._logged_lost:
+            self._logged_lost = True
+            logger.warning("%s: %s; trying again until it is back", word, reason)
+        self._set_status(f"{word}: {reason}; reopening in {delay:.3g} s")
+
+    def _set_status(self, status: str) -> None:
+        with self._changed:
+            if not self._closed:
+                self._status = status

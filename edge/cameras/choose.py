@@ -1,0 +1,71 @@
+"""The choice of a camera from the settings, and the list of those that are there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.cameras.camera import Camera
+from edge.cameras.images import SUFFIXES, ImageFiles
+from edge.cameras.opencv import STREAM_SCHEMES, DeviceCamera, StreamCamera, VideoFile
+from edge.cameras.picamera import PiCamera, list_picameras
+from edge.cameras.v4l2 import list_devices
+from edge.config import CameraSettings
+from edge.errors import EmotionEdgeError
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCamera:
+    """A camera of this machine. source: what to write in `camera.source`; name: its maker's or its driver's."""
+
+    source: str
+    name: str
+
+
+def find_cameras() -> list[FoundCamera]:
+    """The cameras of this machine, in the order `auto` tries them. None is opened."""
+    ports = [FoundCamera("picamera2", name) for name in list_picameras()[:1]]
+    return ports + [FoundCamera(path, name) for path, name in list_devices().items()]
+
+
+def open_camera(settings: CameraSettings) -> Camera:
+    """The camera that `settings.source` names, open and giving pictures.
+
+    Raises EmotionEdgeError when it is not there or gives none, with what was found instead.
+    """
+    source = settings.source
+    if source == "auto":
+        return _first_that_works(settings)
+    if source == "picamera2":
+        return PiCamera(settings)
+    if source.isdecimal():
+        return DeviceCamera(f"/dev/video{source}", settings)
+    if source.partition("://")[0].lower() in STREAM_SCHEMES and "://" in source:
+        return StreamCamera(source)
+    if source.startswith("/dev/"):
+        return DeviceCamera(source, settings)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise EmotionEdgeError(
+            f"camera {source}: not there (found: {_shown(find_cameras())}); it may be auto, picamera2, a V4L2 number "
+            "or /dev path, a video, an image or a folder of images, or an rtsp or http address"
+        )
+    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+        return ImageFiles(path, settings)
+    return VideoFile(path, settings)
+
+
+def _first_that_works(settings: CameraSettings) -> Camera:
+    problems = []
+    for found in find_cameras():
+        try:
+            return open_camera(settings.model_copy(update={"source": found.source}))
+        except EmotionEdgeError as error:
+            problems.append(str(error))
+    said = "; ".join(problems) or "no camera found"
+    raise EmotionEdgeError(
+        f"camera auto: {said} (plug one in, or set camera.source to a video, a folder of images, or an rtsp or http "
+        "address)"
+    )
+
+
+def _shown(found: list[FoundCamera]) -> str:
+    return ", ".join(f"{camera.source} {camera.name}" for camera in found) or "no camera"

@@ -1,0 +1,89 @@
+"""Pictures from files: one image, or a folder of them in the order of their names."""
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from edge.cameras.camera import Pace, Picture, as_bgr
+from edge.config import CameraSettings
+from edge.errors import EmotionEdgeError
+from edge.reading import Image
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+
+
+def read_image(path: Path) -> Image:
+    """A picture file as BGR uint8 [H, W, 3], upright by its EXIF orientation. Raises EmotionEdgeError."""
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise EmotionEdgeError(f"image {path}: {error.strerror}") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise EmotionEdgeError(f"image {path}: cannot be decoded (empty, damaged, or no picture)")
+    return as_bgr(image.astype(np.uint8, copy=False))
+
+
+class ImageFiles:
+    """One image or a folder, `fps` pictures a second or as fast as they are read, once or over and over.
+
+    Files of a folder that cannot be decoded are named once in the log and left out.
+    """
+
+    def __init__(self, path: Path, settings: CameraSettings) -> None:
+        """Raises EmotionEdgeError when there is no picture that can be decoded."""
+        self.name = f"{'folder' if path.is_dir() else 'image'} {path}"
+        self.lossless = not settings.realtime
+        self._loop = settings.loop
+        self._closed = threading.Event()
+        self._files = _pictures(path) if path.is_dir() else [path]
+        self._position = 0
+        self._kept: Image | None = None
+        if not self._files:
+            raise EmotionEdgeError(f"{self.name}: has no picture ({', '.join(SUFFIXES)})")
+        if not path.is_dir():
+            self._kept = read_image(path)
+        self._next = self._load()
+        if self._next is None:
+            raise EmotionEdgeError(f"{self.name}: none of its pictures can be decoded")
+        self._pace = Pace(settings.fps if settings.realtime else 0)
+
+    def read(self) -> Picture | None:
+        image, self._next = self._next, None
+        if image is None:
+            image = self._load()
+        if image is None or self._closed.wait(self._pace.delay()):
+            return None
+        return Picture(image, time.monotonic())
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _load(self) -> Image | None:
+        """The next picture that can be decoded, or None at the end."""
+        while self._files and not self._closed.is_set():
+            if self._position == len(self._files):
+                if not self._loop:
+                    return None
+                self._position = 0
+            self._position += 1
+            if self._kept is not None:
+                return self._kept.copy()
+            try:
+                return read_image(self._files[self._position - 1])
+            except EmotionEdgeError as error:
+                logger.warning("%s: left out", error)
+                self._position -= 1
+                del self._files[self._position]
+        return None
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -1,0 +1,106 @@
+"""The Raspberry Pi camera, through picamera2 and libcamera."""
+
+import threading
+import time
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from edge.cameras.camera import Picture, plausible
+from edge.config import CameraSettings
+from edge.errors import EmotionEdgeError
+
+# picamera2 is part of Raspberry Pi OS (apt), and imports only where libcamera is: anything may go wrong inside.
+try:
+    from picamera2 import Picamera2
+except Exception as error:
+    Picamera2 = None
+    IMPORT_PROBLEM = f"picamera2 does not import: {error} (`sudo apt install python3-picamera2`)"
+else:
+    IMPORT_PROBLEM = ""
+
+_TIMEOUT: Final = 5.0
+"""Seconds without a picture after which the camera counts as lost."""
+_ANALYSIS_WIDTH: Final = 320
+"""Width of the small stream, in pixels: the face detector's own."""
+
+
+def list_picameras() -> list[str]:
+    """The names of the cameras on the camera ports, by their numbers; USB cameras are left to V4L2."""
+    if Picamera2 is None:
+        return []
+    return [str(info["Model"]) for info in Picamera2.global_camera_info() if "usb" not in str(info.get("Id", ""))]
+
+
+class PiCamera:
+    """The first camera on a camera port: `width` x `height` for the screen, a small copy for the analysis."""
+
+    lossless = False
+    name = "camera picamera2"
+
+    def __init__(self, settings: CameraSettings) -> None:
+        """Raises EmotionEdgeError when picamera2 or a camera is missing, or another program has it."""
+        if Picamera2 is None:
+            raise EmotionEdgeError(f"{self.name}: {IMPORT_PROBLEM}")
+        if not list_picameras():
+            raise EmotionEdgeError(
+                f"{self.name}: no camera on the camera ports (check the cable; `rpicam-hello --list-cameras`)"
+            )
+        self._closed = threading.Event()
+        self._reading = threading.Lock()
+        self._camera: Any = None
+        try:
+            self._camera = Picamera2()
+            self._start(settings)
+        except Exception as error:  # libcamera's own kinds: busy, no such mode, out of memory
+            if self._camera is not None:
+                self._camera.close()
+            raise EmotionEdgeError(f"{self.name}: cannot be started: {error}") from error
+
+    def _start(self, settings: CameraSettings) -> None:
+        width = min(_ANALYSIS_WIDTH, settings.width)
+        height = 2 * round(settings.height * width / settings.width / 2)
+        period = round(1e6 / settings.fps)
+        controls = {"FrameDurationLimits": (period, period)}
+        self._lores_size = (width, height)
+        self._camera.configure(
+            self._camera.create_video_configuration(
+                main={"size": (settings.width, settings.height), "format": "RGB888"},  # libcamera's name for B, G, R
+                lores={"size": self._lores_size, "format": "YUV420"},
+                controls={name: value for name, value in controls.items() if name in self._camera.camera_controls},
+                buffer_count=4,
+            )
+        )
+        self._camera.start()
+
+    def read(self) -> Picture | None:
+        with self._reading:
+            if self._closed.is_set():
+                return None
+            try:
+                request = self._camera.capture_request(wait=_TIMEOUT)
+                try:
+                    image = request.make_array("main")
+                    planes = request.make_array("lores")
+                    stamp = request.get_metadata().get("SensorTimestamp", 0)
+                finally:
+                    request.release()
+            except Exception as error:
+                raise EmotionEdgeError(f"{self.name}: gives no picture any more ({error or 'nothing came'})") from error
+            finally:
+                if self._closed.is_set():  # close() did not wait for this read to end
+                    self._camera.close()
+        width, height = self._lores_size
+        # Rows of the planes may be padded; the padding is cut off after the conversion.
+        analysis = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)[:height, :width]
+        # libcamera stamps on the clock that also counts while the machine sleeps, in nanoseconds.
+        asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+        taken = plausible(stamp / 1e9 - asleep)
+        return Picture(image, taken, np.ascontiguousarray(analysis, dtype=np.uint8))
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._reading.acquire(timeout=0.3):
+            self._camera.close()
+            self._reading.release()
