@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from edge.broker import start_broker
-from edge.cameras.camera import find_cameras
+from edge.cameras.choose import open_camera
 from edge.config import Settings
+from edge.errors import EmotionEdgeError
 
 log = logging.getLogger(__name__)
 
@@ -18,9 +19,13 @@ CLIP: Final = Path(__file__).parent / "media" / "clip.mp4"
 @contextmanager
 def demo_settings(settings: Settings) -> Iterator[Settings]:
     """The settings with what is missing filled in, for as long as the context is open."""
-    if settings.camera.source == "auto" and not find_cameras():
-        log.info("camera: none found, so the bundled clip is shown (%s)", CLIP.name)
-        settings = settings.model_copy(update={"camera": settings.camera.model_copy(update={"source": str(CLIP)})})
+    if settings.camera.source == "auto":
+        try:
+            open_camera(settings.camera).close()
+        except EmotionEdgeError as error:
+            log.info("%s", error)
+            log.info("camera: the bundled clip takes its place")
+            settings = settings.model_copy(update={"camera": settings.camera.model_copy(update={"source": str(CLIP)})})
     if settings.mqtt.host:
         yield settings
         return

@@ -1,0 +1,195 @@
+"""How fast and how heavy: the pipeline as fast as it goes, then the whole daemon at the clip's own pace."""
+
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge.broker import start_broker
+from edge.cameras.choose import open_camera
+from edge.card import MODEL_FILE, Card, EmotionCard, read_card
+from edge.config import CameraSettings, Settings
+from edge.demo import CLIP
+from edge.errors import EmotionEdgeError
+from edge.meter import percentiles
+from edge.models import model_dir
+from edge.pipeline import open_pipeline
+from edge.reading import Frame
+from edge.runtime import Network, choose
+
+YUNET: Final = "yunet-320"
+
+
+def report(settings: Settings, seconds: float) -> None:
+    """Measure for about `seconds` in all, on the bundled clip; print a table, then the same as one line of JSON."""
+    facts: dict[str, Any] = {
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    facts |= _flat_out(settings, seconds / 2)
+    facts |= _daemon(settings, seconds / 2)
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:{width}}  {value:.3g}" if isinstance(value, float) else f"{name:{width}}  {value}")
+    print(json.dumps(facts))
+
+
+def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
+    """The pipeline alone on decoded frames, and, in turn with it, its two networks alone: what it adds to them."""
+    runtime = choose(settings.runtime.interpreter)
+    pipeline = open_pipeline(settings, runtime)
+    threads = settings.runtime.threads
+    detector_card = read_card(Card, model_dir(YUNET))
+    emotion_card = read_card(EmotionCard, model_dir(settings.emotion.model))
+    detector = Network(model_dir(YUNET) / MODEL_FILE, runtime, threads)
+    emotion = Network(model_dir(settings.emotion.model) / MODEL_FILE, runtime, threads)
+    camera = open_camera(CameraSettings(source=str(CLIP), realtime=False))
+    whole: list[float] = []
+    bare: list[float] = []
+    faces = 0
+    stages: dict[str, list[float]] = {}
+    ends = time.monotonic() + seconds
+    try:
+        while time.monotonic() < ends:
+            picture = camera.read()
+            if picture is None:
+                break
+            # Time as the clip has it, so that tracks and smoothing live as they would.
+            at = len(whole) / 30
+            began = time.perf_counter()
+            reading = pipeline.analyse(Frame(picture.image, at, at, len(whole)))
+            whole.append(time.perf_counter() - began)
+            seen = len(reading.faces)
+            began = time.perf_counter()
+            detector(_blank(detector_card, 1))
+            if seen:
+                emotion(_blank(emotion_card, seen))
+            bare.append(time.perf_counter() - began)
+            faces += seen
+            for name, spent in reading.stages.items():
+                stages.setdefault(name, []).append(spent)
+    finally:
+        camera.close()
+    return {
+        "interpreter": str(runtime),
+        "model": f"{emotion_card.name} {emotion_card.version}",
+        "frames": len(whole),
+        "faces a frame": faces / len(whole),
+        "pipeline fps": 1 / float(np.median(whole)),
+        **{f"{name} ms": float(np.median(spent)) for name, spent in stages.items()},
+        "pipeline / networks alone": float(np.median(whole) / np.median(bare)),
+    }
+
+
+def _daemon(settings: Settings, seconds: float) -> dict[str, Any]:
+    """The daemon as a process of its own, with a viewer of the page and a subscriber, which times each message."""
+    broker = start_broker()
+    latencies: list[float] = []
+    stats: dict[str, Any] = {}
+
+    def received(_client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        content = json.loads(message.payload)
+        if message.topic.endswith("/faces"):
+            latencies.append((time.time() - datetime.fromisoformat(content["ts"]).timestamp()) * 1000)
+        else:
+            stats.update(content)
+
+    subscriber = paho.Client(CallbackAPIVersion.VERSION2)
+    subscriber.on_message = received
+    subscriber.connect("127.0.0.1", broker.port)
+    subscriber.subscribe([("+/+/faces", 0), ("+/+/stats", 0)])
+    subscriber.loop_start()
+    flags = {
+        "camera.source": CLIP,
+        "mqtt.host": "127.0.0.1",
+        "mqtt.port": broker.port,
+        "mqtt.faces_rate": 60,
+        "mqtt.stats_every": 1,
+        "display.mode": "off",
+        "web.port": (page := _free_port()),
+        "emotion.model": settings.emotion.model,
+        "runtime.interpreter": settings.runtime.interpreter,
+        "runtime.threads": settings.runtime.threads,
+    }
+    command = [sys.executable, "-m", "edge.cli", "run", *(f"--{name}={value}" for name, value in flags.items())]
+    began = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as daemon:
+        try:
+            while not latencies:
+                if daemon.poll() is not None:
+                    raise EmotionEdgeError(f"bench: the daemon ended with status {daemon.returncode}, see above")
+                time.sleep(0.01)
+            first = time.monotonic() - began
+            with _looking_at(page):
+                time.sleep(2)  # past the first frames, in which caches fill
+                latencies.clear()
+                cpu, at = _cpu_seconds(daemon.pid), time.monotonic()
+                time.sleep(seconds)
+                share = (_cpu_seconds(daemon.pid) - cpu) / (time.monotonic() - at)
+                resident = _resident_mb(daemon.pid)
+        finally:
+            daemon.terminate()
+            subscriber.loop_stop()
+            broker.close()
+    return {
+        "start to first message s": first,
+        "daemon fps": stats["fps"],
+        "dropped": f"{stats['dropped']} of {stats['captured']}",
+        **{f"capture to subscriber {name} ms": value for name, value in percentiles(latencies).items()},
+        "one core's share": share,
+        "resident MB": resident,
+    }
+
+
+def _blank(card: Card, count: int) -> npt.NDArray[np.generic]:
+    spec = card.input
+    return np.zeros((count, spec.height, spec.width, spec.channels), spec.dtype)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@contextmanager
+def _looking_at(port: int) -> Iterator[None]:
+    """Read the live page's stream, as a browser does, while the context is open."""
+    done = threading.Event()
+
+    def read() -> None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/stream.mjpg", timeout=5) as stream:
+            while not done.is_set() and stream.read(65536):
+                pass
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    yield
+    done.set()
+    reader.join(timeout=2)
+
+
+def _cpu_seconds(process: int) -> float:
+    """Processor seconds of a process, user and system (proc(5): fields 14 and 15 of stat)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident_mb(process: int) -> float:
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,0 +1,110 @@
+"""What is there, what is not, and what to do: one line a part."""
+
+import logging
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from edge import board
+from edge.cameras.choose import find_cameras, open_camera
+from edge.config import Settings
+from edge.errors import EmotionEdgeError
+from edge.outputs.display import unavailable
+from edge.pipeline import open_pipeline
+from edge.reading import Frame
+from edge.runtime import choose, installed
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part. state: `ok`; `note`, something that need not be there; `fault`, the daemon cannot work without it."""
+
+    state: Literal["ok", "note", "fault"]
+    text: str
+
+
+def report(settings: Settings) -> int:
+    """Print a line for each part; the exit status: 1 where there is a fault."""
+    checks: dict[str, Callable[[Settings], Finding]] = {
+        "interpreter": _interpreter,
+        "models": _models,
+        "camera": _camera,
+        "broker": _broker,
+        "display": _display,
+        "temperature": _temperature,
+    }
+    findings = []
+    for name, check in checks.items():
+        try:
+            finding = check(settings)
+        except EmotionEdgeError as error:
+            finding = Finding("fault", str(error))
+        findings.append(finding)
+        print(f"{finding.state:5}  {name:12} {finding.text}")
+    sys.stdout.flush()
+    return int(any(finding.state == "fault" for finding in findings))
+
+
+def _interpreter(settings: Settings) -> Finding:
+    found = ", ".join(f"{name} {version}" for name, version in installed().items())
+    return Finding(
+        "ok", f"{choose(settings.runtime.interpreter)} (installed: {found}; Python {sys.version.split()[0]})"
+    )
+
+
+def _models(settings: Settings) -> Finding:
+    pipeline = open_pipeline(settings, choose(settings.runtime.interpreter))
+    # Through every stage once, so that a file that loads but does not run is found here and not at night.
+    pipeline.analyse(Frame(np.zeros((480, 640, 3), np.uint8), 0.0, 0.0, 0))
+    card = pipeline.card
+    labels = ", ".join(card.primary.labels)
+    return Finding("ok", f"{card.name} {card.version} ({labels}) with detector {settings.detector.kind}")
+
+
+def _camera(settings: Settings) -> Finding:
+    found = ", ".join(f"{camera.source} {camera.name}" for camera in find_cameras()) or "none"
+    camera = open_camera(settings.camera)
+    try:
+        picture = camera.read()
+    finally:
+        camera.close()
+    if picture is None:
+        return Finding("fault", f"{camera.name} opens but gives no picture (cameras here: {found})")
+    height, width = picture.image.shape[:2]
+    return Finding("ok", f"{camera.name}, {width} x {height} (cameras here: {found})")
+
+
+def _broker(settings: Settings) -> Finding:
+    mqtt = settings.mqtt
+    if not mqtt.host:
+        return Finding("note", "none is configured: set mqtt.host (`emotion-edge demo` starts one of its own)")
+    where = f"{mqtt.host}:{mqtt.port}"
+    try:
+        with socket.create_connection((mqtt.host, mqtt.port), timeout=3) as connection:
+            if mqtt.tls:
+                context = ssl.create_default_context(cafile=str(mqtt.ca_file) if mqtt.ca_file else None)
+                context.wrap_socket(connection, server_hostname=mqtt.host).close()
+    except OSError as error:
+        return Finding("fault", f"{where} cannot be reached: {error} (is it running, and is the address right?)")
+    return Finding("ok", f"{where} answers{' over TLS' if mqtt.tls else ''}")
+
+
+def _display(settings: Settings) -> Finding:
+    if settings.display.mode == "off":
+        return Finding("note", "switched off (display.mode)")
+    reason = unavailable()
+    return Finding("note", f"no window: {reason}") if reason else Finding("ok", "a window can be shown")
+
+
+def _temperature(_: Settings) -> Finding:
+    degrees, held = board.temperature(), board.throttled()
+    if held:
+        return Finding("note", f"{degrees} °C, the firmware holds the clock down: cool the board, check its supply")
+    return Finding("ok", f"{degrees:.0f} °C") if degrees is not None else Finding("note", "no sensor here")

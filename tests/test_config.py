@@ -1,0 +1,120 @@
+"""Settings: three sources, one over the other, and nothing unknown let through."""
+
+import re
+from argparse import ArgumentParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edge import config
+from edge.cli import main
+from edge.config import Settings
+from edge.errors import EmotionEdgeError
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in config.os.environ if name.startswith(config.ENV_PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+def load(*flags: str) -> Settings:
+    parser = ArgumentParser()
+    config.add_flags(parser)
+    return config.load(parser.parse_args(flags))
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_file_then_environment_then_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, "mqtt: {host: file, port: 1001, username: file}\n")
+    monkeypatch.setenv("EMOTION_EDGE_MQTT_PORT", "1002")
+    monkeypatch.setenv("EMOTION_EDGE_MQTT_USERNAME", "environment")
+    mqtt = load("--config", path, "--mqtt.username", "flag").mqtt
+    assert (mqtt.host, mqtt.port, mqtt.username) == ("file", 1002, "flag")
+
+
+def test_config_file_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOTION_EDGE_CONFIG", written(tmp_path, "web: {port: 8099}\n"))
+    assert load().web.port == 8099
+
+
+def test_names_with_underscores_are_reached_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOTION_EDGE_EMOTION_UNCERTAIN_BELOW", "0.7")
+    monkeypatch.setenv("EMOTION_EDGE_MQTT_PASSWORD_FILE", "/run/secret")
+    settings = load()
+    assert settings.emotion.uncertain_below == 0.7
+    assert settings.mqtt.password_file == Path("/run/secret")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mqtt: {hots: x}\n", "mqtt.hots is not a setting (did you mean mqtt.host?)"),
+        ("mqt: {host: x}\n", "mqt is not a setting (did you mean mqtt?)"),
+        ("mqtt: {port: many}\n", "mqtt.port: Input should be a valid integer"),
+        ("mqtt: {port: 70000}\n", "mqtt.port: Input should be less than or equal to 65535"),
+        ("mqtt: {device_id: 'living room'}\n", "mqtt.device_id: String should match pattern"),
+        ("mqtt: host\n", "mqtt: must hold `key: value` lines"),
+        ("- mqtt\n", "must hold sections such as `mqtt:`"),
+        ("mqtt: {host: [\n", "cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(EmotionEdgeError, match=re.escape(message)) as caught:
+        load("--config", path)
+    assert path in str(caught.value)
+
+
+def test_a_wrong_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOTION_EDGE_MQTT_HOTS", "x")
+    with pytest.raises(EmotionEdgeError, match=r"EMOTION_EDGE_MQTT_HOTS is not a setting .*EMOTION_EDGE_MQTT_HOST"):
+        load()
+
+
+def test_a_wrong_flag_is_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["check-config", "--mqtt.hots", "x"])
+    assert caught.value.code == 2
+    assert "--mqtt.hots is not a flag of check-config (did you mean --mqtt.host?)" in capsys.readouterr().err
+
+
+def test_a_wrong_value_says_which_source_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EmotionEdgeError, match=r"flag --mqtt\.port"):
+        load("--mqtt.port", "0")
+    monkeypatch.setenv("EMOTION_EDGE_WEB_PORT", "0")
+    with pytest.raises(EmotionEdgeError, match="environment EMOTION_EDGE_WEB_PORT"):
+        load()
+
+
+def test_a_missing_file_is_an_error() -> None:
+    with pytest.raises(EmotionEdgeError, match=r"/nowhere/config\.yaml: not there"):
+        load("--config", "/nowhere/config.yaml")
+
+
+def test_passwords_are_never_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "--mqtt.password", "hush-hush"]) == 0
+    assert "hush" not in capsys.readouterr().out
+
+
+def test_what_check_config_prints_is_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "--mqtt.host", "broker.lan"]) == 0
+    assert load("--config", written(tmp_path, capsys.readouterr().out)).mqtt.host == "broker.lan"
+
+
+def test_the_default_file_names_every_setting_with_its_default_and_a_comment() -> None:
+    path = ROOT / "systemd" / "config.yaml"
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert [f"{section}.{key}" for section, keys in tree.items() for key in keys] == config.setting_names()
+    assert load("--config", str(path)) == load()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        if re.match(r"  \w+:", line):
+            assert lines[number - 1].startswith("  # "), f"no comment above {line!r}"
