@@ -1,0 +1,7 @@
+"""The clip that is shown where there is no camera; SOURCES.md beside it says where its pictures come from."""
+
+from pathlib import Path
+from typing import Final
+
+CLIP: Final = Path(__file__).parent / "clip.mp4"
+"""640x480, 20 frames a second, 16 s; begins and ends on the same picture, so that it loops."""
