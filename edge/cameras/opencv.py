@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 # FFmpeg would write its own complaint to the terminal at each try to reopen; ours say the same once. It reads this
@@ -21,7 +21,9 @@ from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 from edge.reading import Image
 
-cv2.setLogLevel(2)  # errors only, for the same reason
+# OpenCV's own warnings likewise: errors only. OpenCV 4 and 5 have the function in different places.
+_cv2: Any = cv2
+(getattr(_cv2, "setLogLevel", None) or _cv2.utils.logging.setLogLevel)(2)
 
 STREAM_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 
