@@ -5,6 +5,7 @@ export PYTHON
 BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
+PICTURE_AT ?= 6
 
 .PHONY: run test bench board training lock resolve picture clean
 
@@ -33,6 +34,18 @@ training:
 lock:
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url pyproject.toml -o requirements/board.txt
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --extra training --extra dev -c requirements/board.txt pyproject.toml -o requirements/dev.txt
+
+# The picture of the annotated stream in the README.
+picture: board
+	$(BIN)/emotion-edge snapshot --camera.source edge/media/clip.mp4 --after $(PICTURE_AT) --out docs/stream.jpg
+
+# Shows that the lock holds a working set for each board and workstation. Needs uv.
+resolve:
+	@for target in x86_64:3.11 x86_64:3.13 aarch64:3.11 aarch64:3.13; do \
+	  echo "== $$target"; \
+	  uv pip install --target build/$$target --python-platform $${target%:*}-manylinux_2_34 --python-version $${target#*:} \
+	    --only-binary :all: --require-hashes --no-progress -r requirements/board.txt && du -sh build/$$target; \
+	done
 
 clean:
 	rm -rf .venv .venv-dev .cache build

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +26,12 @@ from edge.card import MODEL_FILE, Card, EmotionCard, read_card
 from edge.config import CameraSettings, Settings
 from edge.demo import CLIP
 from edge.errors import EmotionEdgeError
+from edge.faces.detector import DEFAULT_MODEL
 from edge.meter import percentiles
 from edge.models import model_dir
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
 from edge.runtime import Network, choose
-
-YUNET: Final = "yunet-320"
 
 
 def report(settings: Settings, seconds: float) -> None:
@@ -55,9 +54,9 @@ def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
     runtime = choose(settings.runtime.interpreter)
     pipeline = open_pipeline(settings, runtime)
     threads = settings.runtime.threads
-    detector_card = read_card(Card, model_dir(YUNET))
+    detector_card = read_card(Card, model_dir(DEFAULT_MODEL))
     emotion_card = read_card(EmotionCard, model_dir(settings.emotion.model))
-    detector = Network(model_dir(YUNET) / MODEL_FILE, runtime, threads)
+    detector = Network(model_dir(DEFAULT_MODEL) / MODEL_FILE, runtime, threads)
     emotion = Network(model_dir(settings.emotion.model) / MODEL_FILE, runtime, threads)
     camera = open_camera(CameraSettings(source=str(CLIP), realtime=False))
     whole: list[float] = []

@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "snapshot":
             command.add_argument("--image", type=Path, metavar="FILE", help="a picture; without it, the camera's next")
             command.add_argument("--out", type=Path, metavar="FILE", default=Path("snapshot.jpg"))
+            command.add_argument("--after", type=float, metavar="SECONDS", default=0.0, help="watch this long first")
         if name == "bench":
             command.add_argument("--seconds", type=float, default=30.0, help="how long to measure (default: 30)")
     return parser
@@ -68,7 +69,7 @@ def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
         case "snapshot":
             from edge.snapshot import snapshot
 
-            print(snapshot(settings, arguments.image, arguments.out))
+            print(snapshot(settings, arguments.image, arguments.out, arguments.after))
         case "check-config":
             print(config.dump(settings), end="")
         case "doctor":

@@ -54,7 +54,8 @@ class Daemon:
         self._stop.set()
         self._thread.join()
         self._capture.close()
-        for part in (*self._outputs, *(viewer for viewer in self._viewers if viewer not in self._outputs)):
+        parts: list[Output | Viewer] = [*self._outputs, *self._viewers]
+        for part in dict.fromkeys(parts):  # the page is both
             part.close()
 
     def _guard(self) -> None:

@@ -1,6 +1,7 @@
 """One picture: what is seen in it as JSON, and the picture with it drawn on."""
 
 import json
+import time
 from pathlib import Path
 
 import cv2
@@ -17,21 +18,26 @@ PATIENCE = 10.0
 """Seconds to wait for a camera's first picture."""
 
 
-def snapshot(settings: Settings, image: Path | None, out: Path) -> str:
+def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0.0) -> str:
     """Analyse an image file, or one frame of the camera; write the annotated picture; return the JSON.
 
+    after: seconds for which the camera is watched first, so that its exposure settles and the scores are smoothed.
     Raises EmotionEdgeError when there is no picture or `out` cannot be written.
     """
     camera = settings.camera if image is None else CameraSettings(source=str(image), loop=False)
     pipeline = open_pipeline(settings, choose(settings.runtime.interpreter), confirm=1)
     capture = Capture(camera)
     try:
-        frame = capture.newest(timeout=PATIENCE)
-        if frame is None:
-            raise EmotionEdgeError(f"snapshot: no picture from {camera.source}: {capture.status}")
+        began = time.monotonic()
+        while True:
+            frame = capture.newest(timeout=PATIENCE)
+            if frame is None:
+                raise EmotionEdgeError(f"snapshot: no picture from {camera.source}: {capture.status}")
+            reading = pipeline.analyse(frame)
+            if time.monotonic() - began >= after:
+                break
     finally:
         capture.close()
-    reading = pipeline.analyse(frame)
     try:
         written = cv2.imwrite(str(out), annotate(frame.image, reading))
     except cv2.error as error:

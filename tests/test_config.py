@@ -1,5 +1,6 @@
 """Settings: three sources, one over the other, and nothing unknown let through."""
 
+import os
 import re
 from argparse import ArgumentParser
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.conftest import ROOT
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in config.os.environ if name.startswith(config.ENV_PREFIX)]:
+    for name in [name for name in os.environ if name.startswith(config.ENV_PREFIX)]:
         monkeypatch.delenv(name)
 
 

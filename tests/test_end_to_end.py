@@ -1,0 +1,265 @@
+"""The main job as a user runs it: FER-2013 faces in composed frames, through the daemon, to a client of a broker."""
+
+import json
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from jsonschema import Draft202012Validator
+
+from edge.config import Settings
+from edge.demo import CLIP
+from edge.emotion.classifier import Classifier
+from edge.faces.crop import cut
+from edge.models import model_dir
+from edge.reading import Box
+from edge.runtime import choose
+from tests.broker import Mosquitto
+from tests.conftest import ROOT
+from tests.daemon import Heard, Listener, free_port, running, wait_until
+from tests.mjpeg import MjpegServer
+from training.compose import Scene, read_faces, scenes
+
+SCENES = 60
+FRAMES_A_SCENE = 4
+RAW: Final[Mapping[str, object]] = {"emotion.smoothing": 0, "emotion.hysteresis": 0, "emotion.uncertain_below": 0}
+"""No smoothing, so that each frame is judged by itself."""
+
+
+@pytest.fixture(scope="session")
+def frontal(fer2013_dir: Path) -> npt.NDArray[np.uint8]:
+    """PublicTest faces that another detector, OpenCV's Haar cascade for frontal faces, sees as one frontal face."""
+    cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"))
+    chosen = []
+    for face in read_faces(fer2013_dir, "PublicTest"):
+        large = cv2.resize(face, (192, 192), interpolation=cv2.INTER_CUBIC)
+        framed = cv2.copyMakeBorder(large, 48, 48, 48, 48, cv2.BORDER_REPLICATE)
+        if len(cascade.detectMultiScale(framed, 1.1, 6, minSize=(96, 96))) == 1:
+            chosen.append(face)
+        if len(chosen) == 2 * SCENES:
+            break
+    return np.stack(chosen)
+
+
+@pytest.fixture(scope="session")
+def composed(frontal: npt.NDArray[np.uint8]) -> list[Scene]:
+    return list(scenes(frontal, SCENES, sides=(64, 200), faces_a_scene=(1, 2), seed=5))
+
+
+@pytest.fixture(scope="session")
+def on_known_boxes(composed: list[Scene]) -> list[list[str]]:
+    """The emotion of each face as the classifier itself sees it when told where the face is."""
+    classifier = Classifier(model_dir(Settings().emotion.model), choose())
+    card = classifier.card
+    table = card.input.lookup()
+    found = []
+    for scene in composed:
+        crops = [cut(scene.image, box, card.input.width, card.input.height, card.crop.colour) for box in scene.boxes]
+        best = classifier.run(table[np.stack(crops)]).probabilities.argmax(axis=1)
+        found.append([classifier.labels[label] for label in best])
+    return found
+
+
+@pytest.fixture
+def broker() -> Iterator[Mosquitto]:
+    with Mosquitto() as broker:
+        yield broker
+
+
+@contextmanager
+def listening(broker: Mosquitto) -> Iterator[Listener]:
+    listener = Listener(broker.port)
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def at(broker: Mosquitto) -> dict[str, object]:
+    return {"mqtt.host": "127.0.0.1", "mqtt.port": broker.port}
+
+
+def video(path: Path, frames: list[npt.NDArray[np.uint8]], fps: float) -> Path:
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, (width, height))
+    writer.set(cv2.VIDEOWRITER_PROP_QUALITY, 95)
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def judged(message: Heard, scene: Scene, expected: list[str]) -> tuple[int, int]:
+    """How many of the scene's faces the message has (IoU with the face's square), and how many with their emotion."""
+    found = agreed = 0
+    for square, emotion in zip(scene.boxes, expected, strict=True):
+        best = max(message.payload["faces"], key=lambda face: Box(*face["box"]).iou(square), default=None)
+        if best is not None and Box(*best["box"]).iou(square) >= 0.4:
+            found += 1
+            agreed += best["emotion"] == emotion
+    return found, agreed
+
+
+def validators() -> dict[str, Draft202012Validator]:
+    return {
+        path.name.removesuffix(".schema.json"): Draft202012Validator(json.loads(path.read_text()))
+        for path in (ROOT / "docs" / "schemas").glob("*.schema.json")
+    }
+
+
+def check_schemas(listener: Listener) -> None:
+    """Every message fits the schema of its topic, and there was one of each topic."""
+    schemas = validators()
+    for heard in listener.messages:
+        if heard.topic == "status":
+            assert heard.payload in ("online", "offline")
+        else:
+            schemas[heard.topic].validate(heard.payload)
+    assert {heard.topic for heard in listener.messages} == {"status", *schemas}
+
+
+def test_a_video_of_known_faces(
+    tmp_path: Path, broker: Mosquitto, composed: list[Scene], on_known_boxes: list[list[str]]
+) -> None:
+    """At least 95% of the faces are found and at least 90% of those carry the emotion of the known box."""
+    frames = [scene.image for scene in composed for _ in range(FRAMES_A_SCENE)]
+    clip = video(tmp_path / "faces.avi", frames, fps=12)
+    flags: dict[str, object] = {
+        "camera.source": clip,
+        "camera.loop": "false",
+        "mqtt.host": "127.0.0.1",
+        "mqtt.port": broker.port,
+    }
+    with listening(broker) as listener:
+        with running(tmp_path / "log", {**flags, **RAW, "mqtt.faces_rate": 60}) as daemon:
+            assert daemon.wait(timeout=90) == 0, (tmp_path / "log").read_text()
+        listener.wait(lambda heard: heard.topic == "status" and heard.payload == "offline", "goodbye")
+
+    last_of_scene = {}
+    for heard in listener.of("faces"):
+        number, within = divmod(heard.payload["sequence"], FRAMES_A_SCENE)
+        if within >= 1:  # a face counts from its second frame on
+            last_of_scene[number] = heard
+    total = found = agreed = 0
+    for number, heard in last_of_scene.items():
+        total += len(composed[number].boxes)
+        one_found, one_agreed = judged(heard, composed[number], on_known_boxes[number])
+        found, agreed = found + one_found, agreed + one_agreed
+    print(f"\n{total} faces in {len(last_of_scene)} scenes: {found} found, {agreed} with the known box's emotion")
+    assert len(last_of_scene) >= 0.9 * SCENES
+    assert found >= 0.95 * total
+    assert agreed >= 0.90 * found
+    check_schemas(listener)
+
+
+def _frame_after(moment: float, heard: Heard) -> bool:
+    return heard.topic == "faces" and heard.at > moment
+
+
+def test_a_network_camera_and_outages_of_camera_and_broker(
+    tmp_path: Path, broker: Mosquitto, composed: list[Scene], on_known_boxes: list[list[str]]
+) -> None:
+    port = free_port()
+    with MjpegServer([composed[0].image]) as camera, listening(broker) as listener:
+        flags: dict[str, object] = {
+            "camera.source": camera.url,
+            "mqtt.host": "127.0.0.1",
+            "mqtt.port": broker.port,
+            "web.port": port,
+        }
+        with running(tmp_path / "log", {**flags, **RAW, "mqtt.faces_rate": 60, "mqtt.heartbeat": 1}) as daemon:
+            listener.wait(lambda heard: heard.topic == "faces" and bool(heard.payload["faces"]), "face")
+
+            total = found = agreed = 0
+            for scene, expected in zip(composed[:12], on_known_boxes, strict=False):
+                camera.show([scene.image])
+                # A frame of the last scene may still be on its way, and its faces linger: hear the later ones.
+                settled = partial(_frame_after, time.time() + 1.2)
+                heard = listener.wait(settled, "frame of the scene", since=len(listener.messages))
+                one_found, one_agreed = judged(heard, scene, expected)
+                total, found, agreed = total + len(scene.boxes), found + one_found, agreed + one_agreed
+            assert found >= 0.9 * total
+            assert agreed >= 0.8 * found
+
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/latest.json", timeout=5) as page:
+                assert json.load(page)["faces"]
+
+            camera.stop()
+            listener.wait(
+                lambda heard: heard.topic == "state" and heard.payload["camera"] != "online",
+                "word that the camera is lost",
+                len(listener.messages),
+            )
+            camera.start()
+            since = len(listener.messages)
+            listener.wait(lambda heard: heard.topic == "faces", "frame after the camera came back", since)
+
+            broker.stop()
+            broker.start()
+            since = len(listener.messages)
+            listener.wait(lambda heard: heard.topic == "faces", "frame after the broker came back", since, 60)
+            assert daemon.poll() is None
+            check_schemas(listener)
+
+
+def test_the_will_says_offline_when_the_daemon_is_killed(tmp_path: Path, broker: Mosquitto) -> None:
+    with listening(broker) as listener, running(tmp_path / "log", {"camera.source": CLIP, **at(broker)}) as daemon:
+        listener.wait(lambda heard: heard.topic == "faces", "frame")
+        daemon.kill()
+        heard = listener.wait(lambda heard: heard.topic == "status" and heard.payload == "offline", "will")
+        assert heard.topic == "status"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_demo_runs_with_nothing_here_and_ends_within_two_seconds(tmp_path: Path, number: signal.Signals) -> None:
+    """The bundled clip, a broker of its own, emotions on the terminal, a live page; Ctrl-C ends it cleanly."""
+    log, port = tmp_path / "log", free_port()
+    flags = {"camera.source": CLIP, "web.port": port, "mqtt.port": free_port()}
+    with running(log, flags, "demo") as daemon:
+        wait_until(lambda: b"happy" in log.read_bytes() or daemon.poll() is not None, "an emotion on the terminal")
+        said = log.read_text()
+        assert "emotion/test-board/#" in said
+        assert f"http://127.0.0.1:{port}/" in said
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as page:
+            assert page.status == 200
+        daemon.send_signal(number)
+        assert daemon.wait(timeout=2) == 0
+    assert "Traceback" not in log.read_text()
+
+
+def test_snapshot_of_a_picture(tmp_path: Path) -> None:
+    from skimage import data
+
+    picture, out = tmp_path / "face.png", tmp_path / "annotated.jpg"
+    cv2.imwrite(str(picture), cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR))
+    command = ["emotion-edge", "snapshot", "--image", str(picture), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    (face,) = json.loads(done.stdout)["faces"]
+    assert face["emotion"] == "happy"
+    annotated = cv2.imread(str(out))
+    assert annotated.shape == (512, 512, 3)
+    assert np.abs(annotated.astype(int) - cv2.imread(str(picture))).max() > 100
+
+
+@pytest.mark.parametrize(("name", "content"), [("absent.jpg", None), ("broken.jpg", b"\xff\xd8 no picture")])
+def test_snapshot_of_no_picture_is_a_clear_error(tmp_path: Path, name: str, content: bytes | None) -> None:
+    picture = tmp_path / name
+    if content:
+        picture.write_bytes(content)
+    command = ["emotion-edge", "snapshot", "--image", str(picture), "--out", str(tmp_path / "out.jpg")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out.jpg").exists()
