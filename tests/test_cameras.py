@@ -26,6 +26,7 @@ from edge.errors import EmotionEdgeError
 from edge.media import CLIP
 from edge.reading import Frame
 from tests.mjpeg import MjpegServer
+from tests.rtsp import RtspServer
 
 Image = npt.NDArray[np.uint8]
 
@@ -95,7 +96,7 @@ class Source:
     ours: bool = True
 
 
-@pytest.fixture(params=["image", "folder", "video", "http", "v4l2", "picamera2"])
+@pytest.fixture(params=["image", "folder", "video", "http", "rtsp", "v4l2", "picamera2"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Source]:
     match request.param:
         case "image":
@@ -108,6 +109,9 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Source]:
         case "http":
             with MjpegServer([picture(number) for number in range(6)], fps=50) as server:
                 yield Source(CameraSettings(source=server.url))
+        case "rtsp":
+            with RtspServer([picture(number) for number in range(6)], fps=50) as stream:
+                yield Source(CameraSettings(source=stream.url))
         case "v4l2":
             devices = list_devices()
             if not devices:

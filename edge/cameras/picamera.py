@@ -1,5 +1,6 @@
 """The Raspberry Pi camera, through picamera2 and libcamera."""
 
+import logging
 import threading
 import time
 from typing import Any, Final
@@ -20,6 +21,8 @@ except Exception as error:
 else:
     IMPORT_PROBLEM = ""
 
+logger = logging.getLogger(__name__)
+
 _TIMEOUT: Final = 5.0
 """Seconds without a picture after which the camera counts as lost."""
 _ANALYSIS_WIDTH: Final = 320
@@ -30,7 +33,12 @@ def list_picameras() -> list[str]:
     """The names of the cameras on the camera ports, by their numbers; USB cameras are left to V4L2."""
     if Picamera2 is None:
         return []
-    return [str(info["Model"]) for info in Picamera2.global_camera_info() if "usb" not in str(info.get("Id", ""))]
+    try:
+        found = Picamera2.global_camera_info()
+    except Exception as error:
+        logger.warning("picamera2 cannot list its cameras: %s", error)
+        return []
+    return [str(info["Model"]) for info in found if "usb" not in str(info.get("Id", ""))]
 
 
 class PiCamera:
@@ -87,7 +95,9 @@ class PiCamera:
                 finally:
                     request.release()
             except Exception as error:
-                raise EmotionEdgeError(f"{self.name}: gives no picture any more ({error or 'nothing came'})") from error
+                raise EmotionEdgeError(
+                    f"{self.name}: gives no picture any more ({str(error) or 'nothing came'})"
+                ) from error
             finally:
                 if self._closed.is_set():  # close() did not wait for this read to end
                     self._camera.close()
