@@ -55,7 +55,7 @@ def read_graph(path: Path) -> Graph:
 
     try:
         graph = onnx.load(str(path)).graph
-    except (OSError, onnx.checker.ValidationError, ValueError) as error:
+    except Exception as error:  # protobuf's DecodeError, which has no types, or one of the file's
         raise EmotionEdgeError(f"ONNX file {path}: cannot be read: {error}") from error
     weights = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
     nodes = []

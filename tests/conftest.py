@@ -1,10 +1,16 @@
 """Fixtures every test may use."""
 
+import contextlib
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+# tflite-runtime 2.14 cannot load a model ("vector::reserve") in a process that imported TensorFlow before it.
+with contextlib.suppress(Exception):
+    importlib.import_module("tflite_runtime.interpreter")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"

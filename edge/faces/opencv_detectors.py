@@ -75,8 +75,12 @@ class HaarDetector:
                 "or choose detector.kind yunet)"
             )
         path = file or Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
-        self._cascade = cv2.CascadeClassifier(str(path)) if path.is_file() else None
-        if self._cascade is None or self._cascade.empty():
+        self._cascade = cv2.CascadeClassifier()
+        try:
+            loaded = path.is_file() and self._cascade.load(str(path))
+        except (cv2.error, SystemError):
+            loaded = False
+        if not loaded:
             raise EmotionEdgeError(
                 f"detector haar: {path} is no cascade; leave detector.file empty for the one in OpenCV's wheel"
             )
@@ -88,7 +92,6 @@ class HaarDetector:
         scale = min(1.0, HAAR_SIDE / max(grey.shape))
         if scale < 1:
             grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        assert self._cascade is not None
         boxes, _, margins = self._cascade.detectMultiScale3(
             grey, scaleFactor=1.2, minNeighbors=4, outputRejectLevels=True
         )
