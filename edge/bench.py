@@ -24,9 +24,9 @@ from edge.broker import start_broker
 from edge.cameras.choose import open_camera
 from edge.card import MODEL_FILE, Card, EmotionCard, read_card
 from edge.config import CameraSettings, Settings
-from edge.demo import CLIP
 from edge.errors import EmotionEdgeError
 from edge.faces.detector import DEFAULT_MODEL
+from edge.media import CLIP
 from edge.meter import percentiles
 from edge.models import model_dir
 from edge.pipeline import open_pipeline

@@ -85,6 +85,8 @@ class MqttSettings(_Section):
     """Address of the broker; empty: none (`emotion-edge demo` then starts one of its own)."""
     port: Port = 1883
     """Port of the broker; usually 8883 with TLS."""
+    version: Literal["auto", "5", "3.1.1"] = "auto"
+    """Version of MQTT; auto: 5, and 3.1.1 where the broker does not understand 5."""
     username: str = ""
     """User name at the broker; empty: none."""
     password: SecretStr = SecretStr("")

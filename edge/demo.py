@@ -3,17 +3,14 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final
 
 from edge.broker import start_broker
 from edge.cameras.choose import open_camera
 from edge.config import Settings
 from edge.errors import EmotionEdgeError
+from edge.media import CLIP
 
 log = logging.getLogger(__name__)
-
-CLIP: Final = Path(__file__).parent / "media" / "clip.mp4"
 
 
 @contextmanager
@@ -31,7 +28,7 @@ def demo_settings(settings: Settings) -> Iterator[Settings]:
         return
     broker = start_broker(settings.mqtt.port)
     log.info("MQTT: broker started on 127.0.0.1:%d, for this machine only", broker.port)
-    here = {"host": "127.0.0.1", "port": broker.port, "tls": False}
+    here = {"host": "127.0.0.1", "port": broker.port, "tls": False, "version": "3.1.1"}
     try:
         yield settings.model_copy(update={"mqtt": settings.mqtt.model_copy(update=here)})
     finally:

@@ -102,14 +102,14 @@ def run(settings: Settings) -> int:
     viewers: list[Viewer] = []
     log.info("interpreter: %s, %d thread(s)", runtime, settings.runtime.threads)
     log.info("model: %s %s, %s", pipeline.card.name, pipeline.card.version, pipeline.card.sha256[:12])
+    topics = f"{settings.mqtt.base_topic}/{settings.mqtt.device_id}/#"
     if settings.mqtt.host:
         outputs.append(MqttOutput(settings.mqtt))
-        topics = f"{settings.mqtt.base_topic}/{settings.mqtt.device_id}"
-        log.info("MQTT: %s:%d, topics %s/#", settings.mqtt.host, settings.mqtt.port, topics)
+        log.info("MQTT: %s:%d, topics %s", settings.mqtt.host, settings.mqtt.port, topics)
     else:
         log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
     if settings.web.enabled:
-        web = WebViewer(settings.web)
+        web = WebViewer(settings.web, settings.mqtt.device_id, [topics] if settings.mqtt.host else [])
         outputs.append(web)
         viewers.append(web)
         log.info("live page: %s", web.url)

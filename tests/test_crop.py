@@ -39,6 +39,10 @@ def test_int8_input_is_the_pixel_with_its_top_bit_flipped() -> None:
     assert np.array_equal(table[image], (image ^ 0x80).view(np.int8))
 
 
+def test_no_face_is_an_empty_batch() -> None:
+    assert face_batch(np.zeros((480, 640, 3), np.uint8), [], CropSpec(), SPEC).shape == (0, 48, 48, 1)
+
+
 def test_the_faces_of_a_frame_are_one_batch() -> None:
     image = np.zeros((480, 640, 3), np.uint8)
     image[:, 320:] = 255

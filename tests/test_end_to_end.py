@@ -18,9 +18,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from edge.config import Settings
-from edge.demo import CLIP
 from edge.emotion.classifier import Classifier
 from edge.faces.crop import cut
+from edge.media import CLIP
 from edge.models import model_dir
 from edge.reading import Box
 from edge.runtime import choose

@@ -27,14 +27,14 @@ COLOURS: Final[Mapping[str, str]] = MappingProxyType(
         "surprise": "#e69f00",
         "contempt": "#56b4e9",
         "neutral": "#e8e8e8",
-        UNCERTAIN: "#9a9a9a",
+        UNCERTAIN: "#6e6e6e",
     }
 )
 """sRGB colour of each emotion, for picture and page."""
 
 _Colour = tuple[int, int, int]
 _DARK: Final[_Colour] = (24, 20, 18)
-_BAR_EMPTY: Final[_Colour] = (88, 80, 76)
+_BAR_EMPTY: Final[_Colour] = (50, 46, 44)
 _PLATE: Final = 0.22
 """How much of the picture shines through a plate: white text on it keeps a contrast of 7:1 over a white picture."""
 _SHARPER: Final = 4

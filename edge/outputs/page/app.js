@@ -68,10 +68,11 @@ function fillCard({ card, rows }, face) {
     say(row.querySelector(".share"), percent(share));
   }
   card.style.setProperty("--hue", hue(face.emotion));
-  const { valence, arousal } = face;
-  card.querySelector(".dot").setAttribute("transform", `translate(${valence.toFixed(2)} ${(-arousal).toFixed(2)})`);
-  const where = `valence ${valence.toFixed(1)}, arousal ${arousal.toFixed(1)}`;
-  card.querySelector(".circle").setAttribute("aria-label", where);
+  for (const axis of ["valence", "arousal"]) {
+    const row = card.querySelector(`[data-axis="${axis}"]`);
+    row.title = `${axis} ${face[axis].toFixed(2)}, from -1 to 1`;
+    row.style.setProperty("--place", face[axis].toFixed(3));
+  }
 }
 
 function showFaces(faces) {

@@ -1,0 +1,72 @@
+"""An MQTT broker of its own for the first run, on the loopback only: amqtt, in a thread with its own event loop."""
+
+import asyncio
+import logging
+import socket
+import threading
+from typing import Final
+
+from amqtt.broker import Broker
+
+from edge.errors import EmotionEdgeError
+
+PORTS_TRIED: Final = 20
+_START_S: Final = 10.0
+
+
+class EmbeddedBroker:
+    """A broker that runs until it is closed. port: where it listens on 127.0.0.1."""
+
+    def __init__(self, port: int) -> None:
+        """Start on this port, which is free. Raises EmotionEdgeError when the broker does not come up."""
+        self.port = port
+        self._loop = asyncio.new_event_loop()
+        self._up = threading.Event()
+        self._end = asyncio.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
+        self._thread.start()
+        if not self._up.wait(_START_S) or self._error:
+            raise EmotionEdgeError(f"broker: does not start on 127.0.0.1:{port}: {self._error or 'no answer'}")
+
+    def close(self) -> None:
+        """End every session and stop listening."""
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(timeout=1.0)
+
+    def _run(self) -> None:
+        # Its own words are of no use to who starts a demo, and every client that goes away would be a warning.
+        logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+        logging.getLogger("transitions").setLevel(logging.CRITICAL)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            broker = Broker(
+                {
+                    "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
+                    "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+                }
+            )
+            await broker.start()
+        except Exception as error:  # told by the constructor, in the caller's thread
+            self._error = error
+            return
+        finally:
+            self._up.set()
+        await self._end.wait()
+        await broker.shutdown()
+
+
+def start_broker(first_port: int = 1883) -> EmbeddedBroker:
+    """A broker on the first free port from `first_port` on. Raises EmotionEdgeError when none of 20 is free."""
+    for port in range(first_port, min(first_port + PORTS_TRIED, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return EmbeddedBroker(port)
+    raise EmotionEdgeError(f"broker: no port from {first_port} on is free on 127.0.0.1 (set mqtt.port)")
