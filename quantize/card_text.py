@@ -1,0 +1,64 @@
+"""The words of CARD.md; `$name` and its like are filled in by `quantize.card`."""
+
+from string import Template
+from typing import Final
+
+CARD_TEXT: Final = Template(
+    """\
+# $name $version
+
+An int8 TensorFlow Lite network of $kilobytes kB that says which of seven expressions a face shows. Input `image`: one
+grey face, 48x48, int8, pixel - 128. Outputs, both logits: `fer7` (7 classes of FER-2013, the published one) and
+`ferplus8` (8 classes of FER+). `card.json` beside it says all that is needed to run it.
+
+SHA-256 `$sha256`
+
+## What for
+Expressions of faces that look roughly at the camera, about 48 pixels or more wide, on the device itself:
+art, play, research, prototypes, a signal for home automation that may be wrong.
+
+## What not for
+It names the expression that people would see in a picture. It does not know what anybody feels, and
+an expression is weak evidence of it. Do not decide about people with it: not on work, school, credit, insurance,
+care, health, guilt or truthfulness, nor on anything else that matters to them. Do not use it on people who have not
+agreed.
+
+In the European Union, Regulation (EU) 2024/1689 (the AI Act), in plain words: inferring emotions of people at work or
+in schools from their faces is forbidden, but for medical or safety reasons (Article 5(1)(f)); elsewhere such a system
+counts as high-risk (Annex III, point 1(c)) with the duties that brings, and the people who are exposed to it must be
+told (Article 50(3)). This is a pointer, not legal advice.
+
+## How it was made
+With `fer2013.csv` and `fer2013new.csv` in the folder `data`:
+```
+$command
+```
+Trained on FER-2013's Training split (28,709 faces) without those that PublicTest or PrivateTest hold too, pixel for
+pixel, and without blank ones: 28,006 faces. FER-2013's labels and the FER+ votes are learned together. The epoch and
+the temperatures were chosen on PublicTest, so its figures flatter; PrivateTest chose nothing.
+
+## Figures
+$figures
+
+- fer7: $fer7_protocol.
+- ferplus8: $ferplus8_protocol. A figure on FER+ labels and one on FER-2013's cannot be compared.
+- Expected calibration error of fer7 on $split, int8: $before, and $after with logits divided by the temperature
+  ($temperatures).
+
+$classes
+
+## Known failures
+$failures
+- FER-2013's labels are noisy: the majority of FER+'s ten voters agrees with them on less than two thirds of the
+  faces. A part of what counts as an error here is none.
+- Contempt and disgust are rare in the data, and so is what the network knows of them.
+- The faces were found on the web: posed, mostly adult, mostly seen from the front, and nobody counted age, skin tone,
+  sex or origin. How the errors differ between such groups has not been measured here; expect that they do.
+- Masks, hands, strong side light, profiles, and faces smaller than about 40 pixels make it worse. Glasses and beards
+  may, too.
+
+## Data and licence
+$licence
+No image of FER-2013 is part of this project.
+"""
+)

@@ -1,0 +1,93 @@
+"""A TFLite file in every interpreter installed here, each in a process of its own.
+
+Of its own, because tflite-runtime fails to load a file ("vector::reserve") in a process that has TensorFlow in it. So
+this module imports no TensorFlow, and is its own program: `python -m quantize.interpreters MODEL RUNTIME IMAGES.npy
+OUT.npz`.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import EmotionEdgeError
+from edge.runtime import Network, RuntimeChoice, Tensor, choose, installed
+
+BATCH = 64
+TIMED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a file did in one interpreter.
+
+    outputs: float32 [n, classes] by signature name. inputs, tensors: scale, zero_point and dtype by name, of the
+    inputs and the outputs. milliseconds: median of one image at a time, one thread.
+    """
+
+    outputs: Mapping[str, npt.NDArray[np.float32]]
+    inputs: Mapping[str, Mapping[str, Any]]
+    tensors: Mapping[str, Mapping[str, Any]]
+    milliseconds: float
+
+
+def run_in(runtime: str, path: Path, images: npt.NDArray[np.uint8]) -> Run:
+    """Run images uint8 [n, h, w] through a file in a process of its own.
+
+    Pixels go in as pixel - 128, which `quantize.convert.check_file` holds every file to. Raises EmotionEdgeError
+    where the interpreter does not load or run the file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        given, taken = Path(folder) / "images.npy", Path(folder) / "outputs.npz"
+        np.save(given, images)
+        command = [sys.executable, "-m", "quantize.interpreters", str(path), runtime, str(given), str(taken)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+            raise EmotionEdgeError(f"{path}: {runtime} does not run it: {last[0]}")
+        with np.load(taken) as arrays:
+            facts = json.loads(str(arrays["facts"]))
+            outputs = {name: arrays[f"output/{name}"] for name in facts["tensors"]}
+    return Run(outputs, facts["inputs"], facts["tensors"], facts["milliseconds"])
+
+
+def run_everywhere(path: Path, images: npt.NDArray[np.uint8]) -> dict[str, Run]:
+    """The file in every interpreter that is installed, by its name."""
+    return {name: run_in(name, path, images) for name in installed()}
+
+
+def _facts(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"scale": tensor.scale, "zero_point": tensor.zero_point, "dtype": np.dtype(tensor.dtype).name}
+        for name, tensor in tensors.items()
+    }
+
+
+def _main(model: Path, runtime: RuntimeChoice, given: Path, taken: Path) -> None:
+    network = Network(model, choose(runtime))
+    stored = (np.load(given)[..., None].astype(np.int16) - 128).astype(np.int8)
+    batches = [network(stored[start : start + BATCH]) for start in range(0, len(stored), BATCH)]
+    seconds = []
+    for image in stored[:TIMED]:
+        begun = time.perf_counter()
+        network(image[None])
+        seconds.append(time.perf_counter() - begun)
+    facts = {
+        "inputs": _facts(network.inputs),
+        "tensors": _facts(network.outputs),
+        "milliseconds": float(np.median(seconds[1:] or seconds)) * 1000,
+    }
+    arrays = {f"output/{name}": np.concatenate([batch[name] for batch in batches]) for name in network.outputs}
+    np.savez(taken, facts=np.array(json.dumps(facts)), **arrays)
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Data sets to float networks, on a workstation."""
