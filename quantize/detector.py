@@ -81,9 +81,9 @@ def check_onnx(path: Path) -> None:
         raise EmotionEdgeError(f"ONNX file {path}: SHA-256 is {found}, expected {ONNX_SHA256}")
 
 
-def calibration_frames(data: Path, count: int = CALIBRATION_FRAMES) -> Iterator[Image]:
-    """Frames with FER-2013's Training faces, letterboxed as on the board: BGR uint8 [HEIGHT, WIDTH, 3]."""
-    for scene in scenes(read_faces(data, "Training"), count, CALIBRATION_SIDES, seed=CALIBRATION_SEED):
+def calibration_frames(faces: npt.NDArray[np.uint8], count: int = CALIBRATION_FRAMES) -> Iterator[Image]:
+    """Frames with some of the faces, uint8 [n, 48, 48], letterboxed as on the board: BGR uint8 [HEIGHT, WIDTH, 3]."""
+    for scene in scenes(faces, count, CALIBRATION_SIDES, seed=CALIBRATION_SEED):
         canvas = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         letterbox(scene.image, canvas)
         yield canvas
@@ -204,7 +204,7 @@ def input_spec(model: Path) -> InputSpec:
 
 def make(onnx: Path, data: Path, out: Path) -> Card:
     """Quantize the ONNX file into the model folder `out`; data: the folder with fer2013.csv."""
-    frames = list(calibration_frames(data))
+    frames = list(calibration_frames(read_faces(data, "Training")))
     log.info("built from %s", onnx.name)
     model = convert(equalize(read_graph(onnx), frames), frames)
     out.mkdir(parents=True, exist_ok=True)

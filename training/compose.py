@@ -1,6 +1,5 @@
 """Frames composed of FER-2013 faces at known boxes on varied backgrounds, to calibrate and measure detectors on."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import EmotionEdgeError
 from edge.reading import Box, Image
+from training.datasets.dataset import clean_training
+from training.datasets.fer2013 import read_fer2013
 
-FACE_SIZE = 48
 # Pictures inside the scikit-image wheel that show no human face (its coins and its camera man do).
 _BACKGROUNDS = (
     "coffee",
@@ -40,17 +39,12 @@ class Scene:
     rows: tuple[int, ...]
 
 
-def read_faces(folder: Path, usage: str) -> npt.NDArray[np.uint8]:
-    """The faces of one split of FER-2013, uint8 [n, 48, 48] in file order; usage: Training, PublicTest or PrivateTest.
+def read_faces(path: Path, split: str) -> npt.NDArray[np.uint8]:
+    """The faces of one split of FER-2013, uint8 [n, 48, 48] in file order; no Training face is in another split too.
 
-    Raises EmotionEdgeError where the folder has no fer2013.csv.
+    path: fer2013.csv or its folder. split: Training, PublicTest or PrivateTest. Raises EmotionEdgeError as its reader.
     """
-    path = folder / "fer2013.csv"
-    if not path.is_file():
-        raise EmotionEdgeError(f"data {folder}: fer2013.csv is not there (--data takes the folder that holds it)")
-    with path.open(newline="") as file:
-        rows = [np.array(row["pixels"].split(), np.uint8) for row in csv.DictReader(file) if row["Usage"] == usage]
-    return np.stack(rows).reshape(-1, FACE_SIZE, FACE_SIZE)
+    return clean_training(read_fer2013(path)).part(split).images
 
 
 def backgrounds() -> list[Image]:
