@@ -60,7 +60,9 @@ def annotate(image: Image, reading: Reading, message: str = "") -> Image:
     # The largest last, so that no smaller face's label hides the one the scene is judged by.
     for face in sorted(reading.faces, key=lambda face: face.detection.box.area):
         box = face.detection.box
-        _draw_face(drawn, face, Box(box.x * across, box.y * down, box.width * across, box.height * down), size)
+        box = Box(box.x * across, box.y * down, box.width * across, box.height * down)
+        _draw_box(drawn, face, box, size)
+        _draw_label(drawn, image, face, box, size)
     _lay(drawn, _notice(width, size), 0, height)
     if message:
         _lay(drawn, _banner(message, width, size), 0, 0)
@@ -95,15 +97,19 @@ def _write(image: Image, text: npt.NDArray[np.uint8], x: int, y: int) -> None:
     np.maximum(into, text[: into.shape[0], : into.shape[1], None], out=into)
 
 
-def _darken(image: Image, x: int, y: int, width: int, height: int) -> None:
-    into = image[y : y + height, x : x + width]
-    if into.size:
-        plain = np.full_like(into, _DARK)
-        cv2.addWeighted(into, _PLATE, plain, 1 - _PLATE, 0, dst=into)
+def _darken(image: Image, under: Image, x: int, y: int, width: int, height: int) -> None:
+    """A dark plate through which `under` shines: the bare picture, so that no other face's label does."""
+    area = np.s_[y : y + height, x : x + width]
+    plain = np.full_like(under[area], _DARK)
+    cv2.addWeighted(under[area], _PLATE, plain, 1 - _PLATE, 0, dst=image[area])
 
 
 def _lay(image: Image, strip: Image, x: int, y: int) -> None:
-    """Blend a dark strip with white text into the picture; y is its top, or the picture's height for the bottom."""
+    """Blend a dark strip with white text into the picture; y is its top, or the picture's height for the bottom.
+
+    On a thumbnail it is cut at half the height, so that something of the picture is left.
+    """
+    strip = strip[: image.shape[0] // 2]
     y = min(y, image.shape[0] - strip.shape[0])
     into = image[y : y + strip.shape[0], x : x + strip.shape[1]]
     cv2.addWeighted(into, _PLATE, strip, 1, 0, dst=into)
@@ -157,19 +163,21 @@ def _outline(box: Box, radius: float) -> npt.NDArray[np.int32]:
     return np.asarray(np.rint(flat * 8), np.int32)[:, None]
 
 
-def _draw_face(image: Image, face: Face, box: Box, size: int) -> None:
-    colour = bgr(face.emotion)
-    stroke = max(2, round(size / 6))
+def _draw_box(image: Image, face: Face, box: Box, size: int) -> None:
+    stroke = _stroke(size)
     outline = _outline(box, min(box.width, box.height, size * 8) * 0.1)
     cv2.polylines(image, [outline], True, _DARK, stroke + 2, cv2.LINE_AA, shift=3)
-    cv2.polylines(image, [outline], True, colour, stroke, cv2.LINE_AA, shift=3)
-    _draw_label(image, face, box, size, stroke)
+    cv2.polylines(image, [outline], True, bgr(face.emotion), stroke, cv2.LINE_AA, shift=3)
 
 
-def _draw_label(image: Image, face: Face, box: Box, size: int, stroke: int) -> None:
+def _stroke(size: int) -> int:
+    return max(2, round(size / 6))
+
+
+def _draw_label(image: Image, under: Image, face: Face, box: Box, size: int) -> None:
     """The plate with emotion, confidence and its bar, then track, valence and arousal in small letters.
 
-    A picture lower than 200 pixels has room for the emotion and the bar only.
+    under: the bare picture. One lower than 200 pixels has room for the emotion and the bar only.
     """
     height, width = image.shape[:2]
     word = _text(face.emotion, size, 1.25)
@@ -183,9 +191,9 @@ def _draw_label(image: Image, face: Face, box: Box, size: int, stroke: int) -> N
     bar_at = pad + round(size * 1.5)
     plate_height = bar_at + bar + (round(size * 0.5) + detail if bottom else 0) + pad
     plate_width = inner + 2 * pad
-    x, y = _place(box, plate_width, plate_height, width, height - _notice(width, size).shape[0], stroke + 2)
+    x, y = _place(box, plate_width, plate_height, width, height - _notice(width, size).shape[0], _stroke(size) + 2)
 
-    _darken(image, x, y, plate_width, plate_height)
+    _darken(image, under, x, y, plate_width, plate_height)
     left, right = x + pad, x + pad + inner
     for row, at in ((top, pad), (bottom, bar_at + bar + round(size * 0.5))):
         for text, start in zip(row, (left, right - (row[-1].shape[1] if row else 0)), strict=False):

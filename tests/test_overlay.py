@@ -1,0 +1,179 @@
+"""The annotated picture: what is drawn, where, and that it can be read."""
+
+from itertools import combinations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from edge.labels import LABEL_SETS, UNCERTAIN
+from edge.outputs.overlay import COLOURS, annotate, bgr
+from edge.reading import Box, Image
+from tests.samples import face, frame, picture, reading
+
+SIZES = [(160, 120), (320, 240), (640, 480), (480, 640), (1280, 720), (1920, 1080)]
+
+
+def plain(width: int, height: int, value: int) -> Image:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def exactly(image: Image, colour: tuple[int, int, int]) -> npt.NDArray[np.bool_]:
+    """Where the picture has just this colour, bool [H, W]."""
+    return np.asarray((image == np.array(colour, np.uint8)).all(axis=2))
+
+
+def luminance(image: Image) -> npt.NDArray[np.float64]:
+    """Relative luminance, 0 to 1 (WCAG 2.2)."""
+    value = image.astype(np.float64) / 255
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return np.asarray(linear @ np.array([0.0722, 0.7152, 0.2126]))
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_box_label_and_notice_are_drawn_on_a_copy(width: int, height: int) -> None:
+    shown = frame(image=picture(width, height))
+    before = shown.image.copy()
+    box = Box(width * 0.4, height * 0.45, width * 0.2, height * 0.25)
+    drawn = annotate(shown.image, reading([face(emotion="happy", box=box)], shown))
+    assert np.array_equal(shown.image, before)
+    assert drawn.shape == before.shape
+    assert drawn.dtype == np.uint8
+    middle = round(box.y + box.height / 2)
+    for edge in (box.x, box.x + box.width):
+        assert exactly(drawn[middle : middle + 1, round(edge) - 4 : round(edge) + 5], bgr("happy")).any()
+    inside = np.s_[round(box.y + box.height * 0.3) : round(box.y + box.height * 0.7), round(width * 0.45) : width // 2]
+    assert np.array_equal(drawn[inside], before[inside])
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("value", [0, 255])
+def test_notice_is_on_every_picture_and_can_be_read(width: int, height: int, value: int) -> None:
+    shown = frame(image=plain(width, height, value))
+    drawn = annotate(shown.image, reading([], shown))
+    changed = (drawn != value).any(axis=2)
+    rows = np.flatnonzero(changed.any(axis=1))
+    strip = drawn[rows[0] :]
+    assert rows[-1] == height - 1
+    assert rows[0] > height * 0.7
+    written = (strip >= 200).all(axis=2)
+    lines = np.split(inked := np.flatnonzero(written.any(axis=1)), np.flatnonzero(np.diff(inked) > 1) + 1)
+    assert max(len(line) for line in lines) >= max(7, height // 60)
+    columns = np.flatnonzero(written.any(axis=0))
+    assert columns[0] >= 1
+    assert columns[-1] <= width - 2
+    ground = luminance(strip[1:2, :1]).item()
+    assert (luminance(strip).max() + 0.05) / (ground + 0.05) >= 7
+
+
+def label_ink(box: Box) -> tuple[int, int]:
+    """Bright pixels of a face's label, and pixels of its full bar, on a black 640x480 picture."""
+    shown = frame(image=plain(640, 480, 0))
+    drawn = annotate(shown.image, reading([face(emotion="neutral", confidence=1.0, box=box)], shown))
+    drawn = np.where((annotate(shown.image, reading([], shown)) > 0), 0, drawn).astype(np.uint8)
+    bars = cv2.morphologyEx(exactly(drawn, bgr("neutral")).astype(np.uint8), cv2.MORPH_OPEN, np.ones((4, 40), np.uint8))
+    return int((drawn == 255).all(axis=2).sum()), int(bars.sum())
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        Box(-40, -50, 120, 140),
+        Box(560, -50, 120, 140),
+        Box(-40, 400, 120, 140),
+        Box(560, 400, 120, 140),
+        Box(250, -10, 120, 480),
+        Box(-30, -30, 700, 540),
+        Box(250, 2, 60, 70),
+    ],
+)
+def test_label_of_a_face_at_the_edge_is_whole(box: Box) -> None:
+    assert label_ink(box) == label_ink(Box(250, 200, 120, 140))
+
+
+def test_confidence_is_the_length_of_the_bar() -> None:
+    def length(confidence: float) -> int:
+        shown = frame(image=plain(640, 480, 0))
+        drawn = annotate(shown.image, reading([face(emotion="happy", confidence=confidence)], shown))
+        return int(exactly(drawn[100:130], bgr("happy")).sum(axis=1).max())
+
+    whole = length(1.0)
+    assert whole > 80
+    for share in (0.2, 0.5, 0.75):
+        assert length(share) / whole == pytest.approx(share, abs=0.02)
+
+
+def test_boxes_follow_the_picture_to_another_size() -> None:
+    seen = reading([face(box=Box(200, 240, 120, 120))], frame(image=plain(640, 480, 0)))
+    drawn = annotate(plain(320, 240, 0), seen)
+    assert exactly(drawn[150:151, 98:103], bgr("happy")).any()
+    assert exactly(drawn[150:151, 158:163], bgr("happy")).any()
+
+
+@pytest.mark.parametrize(("width", "height"), [(16, 16), (48, 48), (64, 400), (400, 40)])
+def test_thumbnails_are_annotated_as_well_as_may_be(width: int, height: int) -> None:
+    shown = frame(image=plain(width, height, 255))
+    seen = reading([face(box=Box(2, 2, width - 4, height - 4)), face(2, box=Box(-9, -9, 5, 5))], shown)
+    drawn = annotate(shown.image, seen, "No new picture for 7 s")
+    assert drawn.shape == shown.image.shape
+    assert drawn[-1].min() < 100
+
+
+def test_message_is_put_across_the_top() -> None:
+    shown = frame(image=picture())
+    without, drawn = annotate(shown.image, reading([], shown)), annotate(shown.image, reading([], shown), "Old picture")
+    rows = np.flatnonzero((without != drawn).any(axis=(1, 2)))
+    assert rows[0] == 0
+    assert 10 < rows[-1] < 60
+    assert (drawn[: rows[-1]] == 255).all(axis=2).any()
+
+
+def test_largest_face_is_on_top() -> None:
+    shown = frame(image=plain(640, 480, 0))
+    large, small = face(1, "happy", box=Box(200, 200, 200, 200)), face(2, "sad", box=Box(205, 205, 60, 60))
+    alone = annotate(shown.image, reading([large], shown))
+    both = annotate(shown.image, reading([large, small], shown))
+    plate = np.s_[145:190, 200:300]
+    assert np.array_equal(alone[plate], both[plate])
+
+
+def test_label_that_has_no_colour_looks_uncertain() -> None:
+    assert bgr("bored") == bgr(UNCERTAIN)
+    assert set(COLOURS) >= {label for labels in LABEL_SETS.values() for label in labels} | {UNCERTAIN}
+
+
+# Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency" (2009),
+# table 1, severity 1.0, for linear RGB.
+VISION = {
+    "full": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("label_set", LABEL_SETS)
+def test_colours_are_told_apart_with_any_colour_vision(vision: str, label_set: str) -> None:
+    """A CIELAB distance of 10 is several times what the eye can tell apart side by side."""
+    emotions = dict.fromkeys([*LABEL_SETS[label_set], UNCERTAIN])
+    value = np.array([bgr(emotion)[::-1] for emotion in emotions], np.float32) / 255
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.array(VISION[vision]).T, 0, 1)
+    encoded = np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
+    lab = cv2.cvtColor(encoded[None].astype(np.float32), cv2.COLOR_RGB2LAB)[0]
+    for (one, first), (other, second) in combinations(zip(emotions, lab, strict=True), 2):
+        assert np.linalg.norm(first - second) > 10, (one, other)
