@@ -19,7 +19,7 @@ Message = dict[str, Any]
 
 def encode(message: Message) -> bytes:
     """A message as it goes over the wire: compact JSON, UTF-8."""
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(errors="replace")
 
 
 def timestamp(wall_time: float) -> str:
@@ -60,7 +60,7 @@ def event_messages(before: Reading | None, after: Reading) -> Iterator[Message]:
     head = {"v": VERSION, "ts": timestamp(after.wall_time)}
     old = {face.track: face.emotion for face in before.faces} if before else {}
     new = {face.track: face.emotion for face in after.faces}
-    for track in old.keys() - new.keys():
+    for track in sorted(old.keys() - new.keys()):
         yield {**head, "event": "face_left", "id": track}
     for face in after.faces:
         if face.track not in old:
@@ -110,4 +110,4 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
 
 def _number(value: float, digits: int) -> float:
     """Rounded; what is no number is sent as 0, since JSON has no NaN and a reader must never choke on one."""
-    return round(value, digits) if math.isfinite(value) else 0.0
+    return round(float(value), digits) if math.isfinite(value) else 0.0

@@ -1,48 +1,49 @@
-"""Readings to an MQTT broker, through its outages.
-
-One thread sends, and waits until a message is out before it takes the next, so that nothing piles up in the client
-library when a broker stalls. What waits meanwhile is bounded: the newest state, the newest frame's faces, the newest
-stats, and the last events.
-"""
+"""Readings to an MQTT broker, through its outages."""
 
 import logging
-import math
+import random
 import secrets
-import sys
+import socket
+import ssl
 import threading
 import time
-from collections import deque
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.config import MqttSettings
 from edge.errors import EmotionEdgeError
-from edge.outputs.messages import Message, encode, event_messages, faces_message, state_message, stats_message
+from edge.outputs.mqtt_link import Access, Link, why_unreachable
+from edge.outputs.mqtt_outbox import Outbox
 from edge.reading import Reading, Stats
 
 _log = logging.getLogger(__name__)
 
-EVENTS_KEPT: Final = 200
-"""Events kept through an outage; the oldest is dropped first."""
+_VERSIONS: Final[Mapping[str, tuple[MQTTProtocolVersion, ...]]] = {
+    "auto": (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311),
+    "5": (MQTTProtocolVersion.MQTTv5,),
+    "3.1.1": (MQTTProtocolVersion.MQTTv311,),
+}
+"""What is tried on each connection, by mqtt.version."""
 
-_KEEPALIVE_S: Final = 20
-_LONGEST_DELAY_S: Final = 30
-_EXPIRY_HEARTBEATS: Final = 3
+_ANSWER_S: Final = 4.0
+"""For the answer to CONNECT. Some brokers are silent, or hang up, at a version that they do not understand."""
+
+_SHORTEST_DELAY_S: Final = 0.5
+_LONGEST_DELAY_S: Final = 30.0
+_FLUSH_S: Final = 0.3
 _GOODBYE_S: Final = 0.5
-_ANSWER_S: Final = 3.0
-"""A broker that has not answered to MQTT 5 by then is asked in 3.1.1: some are silent where they do not understand."""
+_CLOSE_S: Final = 1.0
 
 
 class MqttOutput:
     """An Output that publishes under `<base_topic>/<device_id>/`; its topics are in docs/mqtt.md.
 
-    `put` and `report` never wait. MQTT 5 is spoken where the broker does, else 3.1.1.
+    `put` and `report` never wait: a thread of its own connects, again and again, and sends. MQTT 5 is spoken where the
+    broker does, else 3.1.1.
     """
 
     def __init__(self, settings: MqttSettings) -> None:
@@ -50,228 +51,158 @@ class MqttOutput:
 
         Raises EmotionEdgeError when the password or a certificate cannot be read.
         """
-        self._settings = settings
-        self._topic = f"{settings.base_topic}/{settings.device_id}"
+        self._access = Access(
+            host=settings.host,
+            port=settings.port,
+            username=settings.username,
+            password=_password(settings),
+            tls=_tls(settings) if settings.tls else None,
+            # The same for every connection of this run, so that a broker that has not noticed the end of one replaces
+            # it, and does not announce its will later.
+            client_id=f"{settings.device_id}-{secrets.token_hex(4)}",
+            topic=f"{settings.base_topic}/{settings.device_id}",
+        )
         self._where = f"{settings.host}:{settings.port}"
-        self._password = _password(settings)
-        self._changed = threading.Condition(threading.RLock())
-        self._connected = False
-        self._connections = 0
+        self._versions = _VERSIONS[settings.version]
+        self._outbox = Outbox(settings)
         self._problem = "connecting"
-        self._fall_back = False
-        self._asked_at = math.inf
-        self._closed = False
-        self._reading: Reading | None = None
-        self._camera = "opening the camera"
-        self._state_due = True
-        self._sent_state: tuple[Any, ...] = ()
-        self._sent_state_at = 0.0
-        self._faces: Message | None = None
-        self._faces_due = 0.0
-        self._stats: Message | None = None
-        self._events: deque[Message] = deque(maxlen=EVENTS_KEPT)
-        old = settings.version == "3.1.1"
-        self._client = self._new_client(MQTTProtocolVersion.MQTTv311 if old else MQTTProtocolVersion.MQTTv5)
-        self._client.loop_start()
-        self._sender = threading.Thread(target=self._send_all, name="mqtt", daemon=True)
-        self._sender.start()
+        self._told: set[str] = set()
+        self._closing = threading.Event()
+        self._woken, self._waker = socket.socketpair()
+        self._woken.setblocking(False)
+        self._waker.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._thread.start()
 
     @property
     def connection(self) -> str:
         """`connected`, or why not."""
-        return "connected" if self._connected else self._problem
+        return self._problem or "connected"
 
     def put(self, reading: Reading) -> None:
-        """Note the Reading: events where something changed, the state, and its faces if the rate allows."""
-        with self._changed:
-            self._events.extend(event_messages(self._reading, reading))
-            self._reading = reading
-            now, period = time.monotonic(), 1 / self._settings.faces_rate
-            if self._connected and now >= self._faces_due:
-                self._faces = faces_message(reading)
-                self._faces_due = max(self._faces_due + period, now)  # on the mean, whatever the camera's rate
-            self._notice_state()
+        """One Reading: sent as events, state and faces, as far as something changed and the rate allows."""
+        if self._outbox.put(reading):
+            self._wake()
 
     def report(self, stats: Stats) -> None:
-        """Note the Stats; a camera that is lost takes its faces with it."""
-        now = time.time()
-        with self._changed:
-            self._stats = stats_message(stats, now)
-            self._camera = stats.camera
-            if stats.camera != "online" and self._reading:
-                self._events.extend(event_messages(self._reading, replace(self._reading, faces=(), wall_time=now)))
-                self._reading = None
-            self._notice_state()
+        """Stats, and with them whether the camera is there."""
+        if self._outbox.report(stats):
+            self._wake()
 
     def close(self) -> None:
-        """Say `offline` where there is a connection, and end."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._sender.join(timeout=_GOODBYE_S)
-        if self._connected:
-            goodbye = self._client.publish(f"{self._topic}/status", "offline", qos=1, retain=True)
-            try:
-                goodbye.wait_for_publish(_GOODBYE_S)
-            except (ValueError, RuntimeError) as error:  # the connection ended just now: the will says it
-                _log.debug("no goodbye: %s", error)
-        self._client.disconnect()
+        """Send what waits, say `offline` and disconnect, within a second; without a connection, just end."""
+        self._closing.set()
+        self._wake()
+        self._thread.join(_CLOSE_S)
 
-    def _notice_state(self) -> None:
-        """Mark the state for sending where it changed; wakes the sender in any case."""
-        if self._state_key() != self._sent_state:
-            self._state_due = True
-        self._changed.notify_all()
+    def _wake(self) -> None:
+        with suppress(OSError):  # full: it will wake all the same; closed: there is no one to wake
+            self._waker.send(b"\0")
 
-    def _state_key(self) -> tuple[Any, ...]:
-        reading = self._reading
-        leader = reading.leader if reading else None
-        return leader and leader.emotion, len(reading.faces) if reading else 0, self._camera
+    def _run(self) -> None:
+        delay, version = _SHORTEST_DELAY_S, 0
+        while not self._closing.is_set():
+            link = self._connect(self._versions[version])
+            if link:
+                self._converse(link)
+                if link.not_understood and version + 1 < len(self._versions):
+                    version += 1
+                    continue
+                if link.accepted:
+                    delay = _SHORTEST_DELAY_S
+                self._lost(link.why_ended())
+            version = 0
+            self._closing.wait(delay * random.uniform(0.5, 1.0))  # not all boards in the same moment
+            delay = min(2 * delay, _LONGEST_DELAY_S)
+        self._woken.close()
+        self._waker.close()
 
-    def _send_all(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(self._something_to_do, timeout=self._until_heartbeat())
-                if time.monotonic() - self._asked_at > _ANSWER_S:
-                    self._give_up_5()
-                if self._closed:
-                    return
-                fall_back, self._fall_back = self._fall_back, False
-                message = self._next() if self._connected else None
-            if fall_back:
-                self._speak_3_1_1()
-            if message:
-                self._send(*message)
+    def _connect(self, protocol: MQTTProtocolVersion) -> Link | None:
+        try:
+            return Link(self._access, protocol)
+        except (OSError, ValueError) as error:
+            self._lost(why_unreachable(error))
+            return None
 
-    def _something_to_do(self) -> bool:
-        waiting = self._state_due or self._events or self._faces or self._stats
-        return bool(self._closed or self._fall_back or (self._connected and waiting))
+    def _converse(self, link: Link) -> None:
+        """From CONNECT to the connection's end, or to the goodbye when we close."""
+        try:
+            self._wait_for_answer(link)
+            if link.accepted and not self._closing.is_set():
+                self._problem = ""
+                self._told.clear()
+                _log.info("MQTT: connected to %s, version %s", self._where, link.version)
+                link.greet()
+                self._outbox.open()
+            while link.accepted and link.open and not self._closing.is_set():
+                self._send_due(link)
+                # A broker that stalls is no reason to look at what waits for it over and over.
+                link.wait(self._woken, min(1.0, self._outbox.until_due()) if link.ready else 1.0)
+            if self._closing.is_set():
+                self._flush(link)
+            link.end(self._woken, _GOODBYE_S)
+        except Exception:  # whatever it was, the next connection may go better
+            _log.exception("MQTT: the connection to %s failed", self._where)
+            link.drop()
+        finally:
+            self._outbox.shut(link.unsure)
 
-    def _until_heartbeat(self) -> float:
-        return max(0.0, self._sent_state_at + self._settings.heartbeat - time.monotonic()) if self._connected else 1.0
+    def _wait_for_answer(self, link: Link) -> None:
+        ends = time.monotonic() + _ANSWER_S
+        while link.open and not link.accepted and not self._closing.is_set() and time.monotonic() < ends:
+            link.wait(self._woken, max(0.0, ends - time.monotonic()))
 
-    def _next(self) -> tuple[str, Message, int, bool] | None:
-        """The next message as (topic, content, QoS, retain): events in their order, then what is coalesced."""
-        if self._events:
-            return "event", self._events.popleft(), 1, False
-        if self._state_due or self._until_heartbeat() == 0:
-            self._state_due, self._sent_state, self._sent_state_at = False, self._state_key(), time.monotonic()
-            return "state", state_message(self._reading, self._camera, time.time()), 1, True
-        if self._faces:
-            faces, self._faces = self._faces, None
-            return "faces", faces, 0, False
-        if self._stats:
-            stats, self._stats = self._stats, None
-            return "stats", stats, 0, True
-        return None
+    def _send_due(self, link: Link) -> None:
+        while link.ready and (outgoing := self._outbox.next()):
+            link.send(outgoing)
 
-    def _send(self, topic: str, content: Message, qos: int, retain: bool) -> None:
-        """Publish and wait until it is out: written for QoS 0, acknowledged for QoS 1, however long the broker stalls.
-
-        A QoS 1 message that an outage catches is sent again by the client after it; a QoS 0 one is gone.
-        """
-        properties = None
-        if topic == "state" and self._client.protocol == MQTTProtocolVersion.MQTTv5:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.MessageExpiryInterval = math.ceil(_EXPIRY_HEARTBEATS * self._settings.heartbeat)
-        connection = self._connections
-        info = self._client.publish(f"{self._topic}/{topic}", encode(content), qos, retain, properties)
-        while not self._closed:
-            try:
-                info.wait_for_publish(0.2)
-                if info.is_published():
-                    return
-            except (ValueError, RuntimeError):  # no connection any more
-                return
-            if qos == 0 and (not self._connected or self._connections != connection):
-                return
-
-    def _new_client(self, protocol: MQTTProtocolVersion) -> paho.Client:
-        settings = self._settings
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2, f"{settings.device_id}-{secrets.token_hex(4)}", protocol=protocol
-        )
-        if settings.username:
-            client.username_pw_set(settings.username, self._password)
-        if settings.tls:
-            files = [str(file) if file else None for file in (settings.ca_file, settings.cert_file, settings.key_file)]
-            try:
-                client.tls_set(ca_certs=files[0], certfile=files[1], keyfile=files[2])
-            except (OSError, ValueError) as error:
-                named = ", ".join(file for file in files if file)
-                raise EmotionEdgeError(f"mqtt: the certificates cannot be used ({named}): {error}") from error
-        client.will_set(f"{self._topic}/status", "offline", qos=1, retain=True)
-        client.on_socket_open = self._on_socket_open
-        client.on_connect = self._on_connect
-        client.on_connect_fail = self._on_connect_fail
-        client.on_disconnect = self._on_disconnect
-        client.reconnect_delay_set(1, _LONGEST_DELAY_S)
-        client.connect_async(settings.host, settings.port, _KEEPALIVE_S)
-        return client
-
-    def _give_up_5(self) -> bool:
-        """Have the sender change to 3.1.1; false where that is spoken already or a version is set."""
-        with self._changed:
-            self._asked_at = math.inf
-            self._fall_back = self._settings.version == "auto" and self._client.protocol == MQTTProtocolVersion.MQTTv5
-            self._changed.notify_all()
-            return self._fall_back
-
-    def _speak_3_1_1(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-        self._client = self._new_client(MQTTProtocolVersion.MQTTv311)
-        self._client.loop_start()
-
-    def _on_connect(
-        self, client: paho.Client, _data: object, _flags: paho.ConnectFlags, code: ReasonCode, _: Properties | None
-    ) -> None:
-        self._asked_at = math.inf
-        if code.is_failure:
-            if str(code) != "Unsupported protocol version" or not self._give_up_5():
-                self._lost(f"the broker refuses us: {code} (check mqtt.username, the password and mqtt.version)")
-            return
-        client.publish(f"{self._topic}/status", "online", qos=1, retain=True)
-        version = "5" if client.protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
-        _log.info("MQTT: connected to %s, version %s", self._where, version)
-        with self._changed:
-            self._connected, self._problem = True, ""
-            self._connections += 1
-            self._state_due = True
-            self._changed.notify_all()
-
-    def _on_socket_open(self, _client: paho.Client, _data: object, _socket: object) -> None:
-        self._asked_at = time.monotonic()
-
-    def _on_connect_fail(self, _client: paho.Client, _data: object) -> None:
-        # The library calls this while it handles the reason.
-        self._lost(f"{sys.exception()} (is it running, and are mqtt.host and mqtt.port right?)")
-
-    def _on_disconnect(
-        self, _client: paho.Client, _data: object, _flags: paho.DisconnectFlags, code: ReasonCode, _: Properties | None
-    ) -> None:
-        self._asked_at = math.inf
-        if self._connected:
-            self._lost(f"the connection ended: {code}")
+    def _flush(self, link: Link) -> None:
+        ends = time.monotonic() + _FLUSH_S
+        while link.accepted and link.open and self._outbox.until_due() == 0 and time.monotonic() < ends:
+            self._send_due(link)
+            link.wait(self._woken, 0.0 if link.ready else max(0.0, ends - time.monotonic()))
 
     def _lost(self, problem: str) -> None:
-        """Not connected, and why; said once for each reason."""
-        with self._changed:
-            self._connected, self._faces = False, None
-            told, self._problem = self._problem, problem
-        if problem != told and not self._closed:
+        """Not connected, and why; each reason is said once until there is a connection again."""
+        self._problem = problem
+        if problem not in self._told and not self._closing.is_set():
+            self._told.add(problem)
             _log.warning("MQTT: no connection to %s: %s; trying again until there is one", self._where, problem)
 
 
 def _password(settings: MqttSettings) -> str | None:
     if settings.password_file is None:
         return settings.password.get_secret_value() or None
-    try:
-        lines = settings.password_file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise EmotionEdgeError(f"mqtt.password_file {settings.password_file}: cannot be read: {error}") from error
-    if not lines:
-        raise EmotionEdgeError(
-            f"mqtt.password_file {settings.password_file}: is empty (its first line is the password)"
-        )
+    lines = _read("mqtt.password_file", settings.password_file).splitlines()
+    if not lines or not lines[0]:
+        raise EmotionEdgeError(f"mqtt.password_file {settings.password_file}: its first line must be the password")
     return lines[0]
+
+
+def _tls(settings: MqttSettings) -> ssl.SSLContext:
+    """What TLS needs: the broker's certificate and its name are always checked."""
+    if settings.key_file and not settings.cert_file:
+        raise EmotionEdgeError(f"mqtt.key_file {settings.key_file}: is of no use without mqtt.cert_file")
+    for name in ("ca_file", "cert_file", "key_file"):
+        if file := getattr(settings, name):
+            _read(f"mqtt.{name}", file)
+    try:
+        context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+    except ssl.SSLError as error:
+        raise EmotionEdgeError(f"mqtt.ca_file {settings.ca_file}: holds no certificate in PEM format") from error
+    if settings.cert_file:
+        try:
+            context.load_cert_chain(settings.cert_file, settings.key_file, password="")
+        except ssl.SSLError as error:
+            raise EmotionEdgeError(
+                f"mqtt.cert_file {settings.cert_file}: no certificate that goes with its key: {error.reason or error} "
+                "(both in PEM format, the key without a pass phrase)"
+            ) from error
+    return context
+
+
+def _read(name: str, file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EmotionEdgeError(f"{name} {file}: cannot be read: {error}") from error
