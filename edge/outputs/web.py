@@ -6,9 +6,9 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ _STATUS_SECONDS: Final = 1.0
 _STALL_SECONDS: Final = 10.0
 """A viewer that takes nothing for this long is let go: it would keep the encoder busy for nobody."""
 
+_GOODBYE_SECONDS: Final = 0.3
 _NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -70,6 +71,7 @@ class WebViewer:
         self.newest: tuple[Frame, Reading] | None = None
         self.stats: Stats | None = None
         self._shown_at = 0.0
+        self.visitors: set[_Endless] = set()
         self._watchers: dict[asyncio.Event, str] = {}
         self._arrived = asyncio.Event()
         self._loop = asyncio.new_event_loop()
@@ -108,22 +110,23 @@ class WebViewer:
         camera = self.stats.camera if self.stats else "online"
         return since if camera == "online" else f"{since}; camera: {camera}"
 
-    def watch(self, new: asyncio.Event, page: str) -> None:
+    @contextmanager
+    def watching(self, new: asyncio.Event, page: str) -> Iterator[None]:
         """Set `new` whenever `jpeg` is new, for one who looks; page: the name the page gave itself. Server thread."""
         self._watchers[new] = page
         self._arrived.set()
         if self.jpeg:
             new.set()
+        try:
+            yield
+        finally:
+            del self._watchers[new]
+            if not self._watchers:
+                self.jpeg = b""  # it would be an old picture to whoever looks next
 
     def watches(self, page: str) -> bool:
         """Whether this page's stream is open; server thread."""
         return page in self._watchers.values()
-
-    def unwatch(self, new: asyncio.Event) -> None:
-        """One who looked is gone; server thread."""
-        del self._watchers[new]
-        if not self._watchers:
-            self.jpeg = b""  # it would be an old picture to whoever looks next
 
     def _call(self, function: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed
@@ -140,7 +143,16 @@ class WebViewer:
         await self._stop.wait()
         server.stop()
         encoding.cancel()
+        for visitor in self.visitors:
+            visitor.on_connection_close()
+        with suppress(TimeoutError):  # of those who stall
+            await asyncio.wait_for(self._left(), _GOODBYE_SECONDS)
         await server.close_all_connections()
+        await self._left()
+
+    async def _left(self) -> None:
+        while self.visitors:
+            await asyncio.sleep(0.01)
 
     async def _encode(self) -> None:
         done: tuple[Frame, Reading] | None = None
@@ -243,7 +255,7 @@ class _Health(_Handler):
 
 
 class _Endless(_Handler):
-    """An answer that goes on until the viewer leaves or stalls."""
+    """An answer that goes on until the viewer leaves or stalls, or the server stops."""
 
     def initialize(self, viewer: WebViewer) -> None:
         super().initialize(viewer)
@@ -254,6 +266,15 @@ class _Endless(_Handler):
     def on_connection_close(self) -> None:
         self.gone = True
         self.new.set()
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Be known to the viewer meanwhile, which ends this answer when the server stops."""
+        self.viewer.visitors.add(self)
+        try:
+            yield
+        finally:
+            self.viewer.visitors.discard(self)
 
     async def send(self, *parts: bytes) -> bool:
         """Hand the parts to the system; False when the viewer is gone. What is slow waits here, so nothing queues."""
@@ -274,8 +295,7 @@ class _Stream(_Endless):
 
     async def get(self) -> None:
         self.set_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.viewer.watch(self.new, self.page)
-        try:
+        with self.staying(), self.viewer.watching(self.new, self.page):
             alive = await self.send(b"--frame\r\n")
             while alive:
                 await self.new.wait()
@@ -286,8 +306,6 @@ class _Stream(_Endless):
                     continue
                 head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                 alive = await self.send(head.encode(), jpeg, b"\r\n--frame\r\n")
-        finally:
-            self.viewer.unwatch(self.new)
 
 
 class _Events(_Endless):
@@ -295,20 +313,25 @@ class _Events(_Endless):
 
     async def get(self) -> None:
         self.set_header("Content-Type", "text/event-stream")
-        alive = await self.send(b"retry: 2000\n\n", _event("about", self.viewer.about))
-        sent, status_at = None, 0.0
-        while alive:
-            parts = []
-            if self.viewer.newest and self.viewer.newest is not sent:
-                sent = self.viewer.newest
-                leader = sent[1].leader
-                scene = {"leader": leader.track if leader else None, "reading": faces_message(sent[1])}
-                parts.append(_event("scene", scene))
-            if time.monotonic() - status_at >= _STATUS_SECONDS:
-                status_at = time.monotonic()
-                parts.append(_event("status", _status(self.viewer, self.viewer.watches(self.page))))
-            alive = not self.gone and (not parts or await self.send(*parts))
-            await asyncio.sleep(_EVENT_SECONDS)
+        with self.staying():
+            alive = await self.send(b"retry: 2000\n\n", _event("about", self.viewer.about))
+            sent, status_at = None, 0.0
+            while alive:
+                parts = []
+                if self.viewer.newest and self.viewer.newest is not sent:
+                    sent = self.viewer.newest
+                    parts.append(_event("scene", _scene(sent[1])))
+                if time.monotonic() - status_at >= _STATUS_SECONDS:
+                    status_at = time.monotonic()
+                    parts.append(_event("status", _status(self.viewer, self.viewer.watches(self.page))))
+                alive = not self.gone and (not parts or await self.send(*parts))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.new.wait(), _EVENT_SECONDS)
+
+
+def _scene(reading: Reading) -> dict[str, Any]:
+    leader = reading.leader
+    return {"leader": leader.track if leader else None, "reading": faces_message(reading)}
 
 
 def _event(name: str, data: Any) -> bytes:

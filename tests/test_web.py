@@ -1,0 +1,492 @@
+"""The live page: over plain HTTP, and in a real browser."""
+
+import http.client
+import json
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from edge.config import WebSettings
+from edge.errors import EmotionEdgeError
+from edge.outputs.overlay import annotate
+from edge.outputs.web import FRESH_SECONDS, PORTS_TRIED, WebViewer
+from edge.reading import Box, Face, Frame, Image
+from tests.samples import face, frame, picture, reading, stats
+
+PATIENCE = 20.0
+
+
+def eventually(condition: Callable[[], Any], what: str) -> Any:
+    """The first true answer of the condition; fails when there is none in time."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if answer := condition():
+            return answer
+        time.sleep(0.05)
+    pytest.fail(f"not within {PATIENCE} s: {what}")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def viewer() -> Iterator[WebViewer]:
+    served = WebViewer(
+        WebSettings(port=free_port()), "kitchen-pi", ("emotion/kitchen-pi/state", "emotion/kitchen-pi/#")
+    )
+    yield served
+    served.close()
+
+
+def port_of(viewer: WebViewer) -> int:
+    return int(viewer.url.rstrip("/").rpartition(":")[2])
+
+
+def get(viewer: WebViewer, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an answer that ends."""
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(viewer), timeout=PATIENCE)
+    try:
+        connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        body = b"" if answer.status == 200 and path.startswith(("/stream", "/events")) else answer.read()
+        return answer.status, dict(answer.getheaders()), body
+    finally:
+        connection.close()
+
+
+class Stream:
+    """A viewer of /stream.mjpg that reads one picture at a time."""
+
+    def __init__(self, viewer: WebViewer) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port_of(viewer), timeout=PATIENCE)
+        self._connection.request("GET", "/stream.mjpg")
+        self._answer = self._connection.getresponse()
+        self.headers = dict(self._answer.getheaders())
+        assert self._answer.readline() == b"--frame\r\n"
+
+    def picture(self) -> Image:
+        length = 0
+        while (line := self._answer.readline()) != b"\r\n":
+            if not line:
+                raise ConnectionError("the stream has ended")
+            name, _, value = line.decode().partition(": ")
+            length = int(value) if name == "Content-Length" else length
+        jpeg = self._answer.read(length)
+        assert self._answer.readline() == b"\r\n"
+        assert self._answer.readline() == b"--frame\r\n"
+        decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return np.asarray(decoded, np.uint8)
+
+    def close(self) -> None:
+        self._answer.close()
+        self._connection.close()
+
+
+def grey(level: int, width: int = 320, height: int = 240) -> Frame:
+    """A frame that can be told from others by one grey level, whatever JPEG does to it."""
+    return frame(level, np.full((height, width, 3), level, np.uint8))
+
+
+def level(image: Image) -> int:
+    return round(float(image[20:60, 20:60].mean()))
+
+
+def show(viewer: WebViewer, shown: Frame, *faces: Face) -> None:
+    viewer.show(shown, reading(faces, shown))
+
+
+def test_stream_is_the_annotated_picture(viewer: WebViewer) -> None:
+    shown = frame()
+    faces = (face(1, "happy"), face(2, "sad", 0.6, Box(20, 40, 90, 100)))
+    show(viewer, shown, *faces)
+    stream = Stream(viewer)
+    seen = stream.picture()
+    stream.close()
+    expected = annotate(shown.image, reading(faces, shown))
+    assert seen.shape == expected.shape
+    off = np.abs(seen.astype(int) - expected.astype(int))
+    assert off.mean() < 3
+    assert np.abs(seen.astype(int) - shown.image.astype(int)).mean() > 2 * off.mean()
+    assert stream.headers["Content-Type"].startswith("multipart/x-mixed-replace")
+    assert stream.headers["Cache-Control"] == "no-store"
+
+
+def test_pictures_are_encoded_once_for_all_who_look(viewer: WebViewer) -> None:
+    show(viewer, grey(60))
+    streams = [Stream(viewer) for _ in range(10)]
+    for stream in streams:
+        assert level(stream.picture()) == 60
+    before = viewer.encoded
+    for shade in range(70, 170, 5):
+        show(viewer, grey(shade))
+        assert [level(stream.picture()) for stream in streams] == [shade] * 10
+    assert viewer.encoded - before == 20
+    for stream in streams:
+        stream.close()
+
+
+def test_nothing_is_encoded_while_nobody_looks(viewer: WebViewer) -> None:
+    for shade in (60, 80, 100):
+        show(viewer, grey(shade))
+        assert get(viewer, "/latest.json")[0] == 200
+    assert viewer.encoded == 0
+    stream = Stream(viewer)
+    assert level(stream.picture()) == 100
+    stream.close()
+    # The viewer is gone once a picture is not encoded any more; whoever looks next sees the newest, not the last sent.
+    shades = iter(range(101, 250))
+
+    def unseen() -> bool:
+        before = viewer.encoded
+        show(viewer, grey(next(shades)))
+        return get(viewer, "/healthz")[0] == 200 and viewer.encoded == before
+
+    eventually(unseen, "the encoder rests")
+    show(viewer, grey(251))
+    late = Stream(viewer)
+    seen = [level(late.picture())]
+    while seen[-1] != 251:
+        seen.append(level(late.picture()))
+    assert 100 not in seen
+    late.close()
+
+
+def test_stalled_viewer_stalls_nobody_and_gets_the_newest_later(viewer: WebViewer) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
+
+    def noisy(shade: int) -> Frame:
+        image = noise.copy()
+        image[:80] = shade
+        return frame(shade, image)
+
+    show(viewer, noisy(50))
+    stalled, stream = Stream(viewer), Stream(viewer)
+    assert level(stream.picture()) == 50
+    # Each picture has megabytes: what is sent soon fills every buffer on the way to the viewer that does not read.
+    for shade in range(51, 70):
+        show(viewer, noisy(shade))
+        assert level(stream.picture()) == shade
+    seen = [level(stalled.picture())]
+    while seen[-1] != 69:
+        seen.append(level(stalled.picture()))
+    assert seen[0] == 50
+    assert len(seen) < 12
+    assert seen == sorted(seen)
+    stalled.close()
+    stream.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/stream.mjpg", "/events", "/latest.json", "/healthz", "/app.js", "/nothing"])
+@pytest.mark.parametrize(
+    "name", ["evil.example", "evil.example:8080", "localhost.evil.example", "192.168.1.7", "[::2]"]
+)
+def test_other_host_names_are_refused(viewer: WebViewer, path: str, name: str) -> None:
+    show(viewer, frame(), face())
+    status, _, body = get(viewer, path, Host=name)
+    assert status == 403
+    assert b"localhost" in body
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8080"])
+def test_names_of_this_machine_are_answered(viewer: WebViewer, name: str) -> None:
+    assert get(viewer, "/", Host=name)[0] == 200
+    assert get(viewer, "/latest.json", Host=name)[0] == 200
+
+
+def test_other_sites_may_link_to_the_page_and_nothing_more(viewer: WebViewer) -> None:
+    show(viewer, frame(), face())
+    link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
+    frame_in = {**link, "Sec_Fetch_Dest": "iframe"}
+    picture_in = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "image"}
+    assert get(viewer, "/", **link)[0] == 200
+    assert get(viewer, "/", **frame_in)[0] == 403
+    for path in ("/stream.mjpg", "/events", "/latest.json"):
+        for headers in (link, frame_in, picture_in):
+            assert get(viewer, path, **headers)[0] == 403
+        assert get(viewer, path, Sec_Fetch_Site="same-origin")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/style.css", "/latest.json", "/stream.mjpg", "/events", "/healthz"])
+def test_headers_keep_other_sites_out(viewer: WebViewer, path: str) -> None:
+    show(viewer, frame())
+    status, headers, _ = get(viewer, path, Origin="http://evil.example")
+    assert status == 200
+    assert not [name for name in headers if name.lower().startswith("access-control")]
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "http" not in policy
+    assert "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_only_the_page_s_own_files_are_served(viewer: WebViewer) -> None:
+    for path in ("/web.py", "/../web.py", "/%2e%2e/web.py", "/style.css/../../web.py", "/page/index.html"):
+        assert get(viewer, path)[0] == 404
+
+
+def test_latest_is_the_newest_reading(viewer: WebViewer) -> None:
+    assert json.loads(get(viewer, "/latest.json")[2]) is None
+    show(viewer, frame(7), face(3, "surprise", 0.7))
+    latest = json.loads(get(viewer, "/latest.json")[2])
+    assert latest["sequence"] == 7
+    assert [(one["id"], one["emotion"]) for one in latest["faces"]] == [(3, "surprise")]
+
+
+def test_health_follows_the_frames(viewer: WebViewer) -> None:
+    status, _, body = get(viewer, "/healthz")
+    assert (status, json.loads(body)["reason"]) == (503, "no picture yet")
+    show(viewer, frame())
+    assert get(viewer, "/healthz")[0] == 200
+    viewer.report(stats("camera 0: unplugged"))
+    eventually(lambda: get(viewer, "/healthz")[0] == 503, f"503 after {FRESH_SECONDS} s without a frame")
+    reason = json.loads(get(viewer, "/healthz")[2])["reason"]
+    assert reason.startswith("no new picture for ")
+    assert reason.endswith("camera 0: unplugged")
+    show(viewer, frame())
+    assert get(viewer, "/healthz")[0] == 200
+
+
+def test_events_bring_about_scene_and_status_at_a_bounded_rate(viewer: WebViewer) -> None:
+    with feeding(viewer):
+        connection = http.client.HTTPConnection("127.0.0.1", port_of(viewer), timeout=PATIENCE)
+        connection.request("GET", "/events")
+        answer = connection.getresponse()
+        began, names, told = time.monotonic(), [], {}
+        while time.monotonic() - began < 3:
+            line = answer.readline().decode().strip()
+            if line.startswith("event: "):
+                names.append(line.removeprefix("event: "))
+            elif line.startswith("data: "):
+                told[names[-1]] = json.loads(line.removeprefix("data: "))
+        connection.close()
+    assert names[0] == "about"
+    assert names.count("scene") <= 17
+    assert told["about"]["device"] == "kitchen-pi"
+    assert told["scene"]["leader"] == told["scene"]["reading"]["faces"][0]["id"] == 3
+    assert told["status"]["live"] is True
+
+
+def test_port_that_is_taken_gives_the_next_one(viewer: WebViewer) -> None:
+    beside = WebViewer(WebSettings(port=port_of(viewer)))
+    assert port_of(viewer) < port_of(beside) < port_of(viewer) + PORTS_TRIED
+    assert get(beside, "/")[0] == 200
+    beside.close()
+
+
+def test_no_port_at_all_is_a_clear_error() -> None:
+    with socket.create_server(("127.0.0.1", 65535)), pytest.raises(EmotionEdgeError, match=r"65535.*set web\.port"):
+        WebViewer(WebSettings(port=65535))
+
+
+def test_close_lets_everybody_go(caplog: pytest.LogCaptureFixture) -> None:
+    viewer = WebViewer(WebSettings(port=free_port()))
+    show(viewer, frame())
+    stream = Stream(viewer)
+    stream.picture()
+    events = socket.create_connection(("127.0.0.1", port_of(viewer)))
+    events.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert events.recv(4)
+    stalled = Stream(viewer)
+    noise = np.random.default_rng(0).integers(0, 256, (2160, 3840, 3), dtype=np.uint8)
+    show(viewer, frame(image=noise))
+    stream.picture()
+    before = {thread.name for thread in threading.enumerate()}
+    viewer.close()
+    assert "web" in before
+    assert "web" not in {thread.name for thread in threading.enumerate()}
+    with pytest.raises(ConnectionError):
+        stream.picture()
+    with pytest.raises((ConnectionError, http.client.IncompleteRead)):
+        [stalled.picture() for _ in range(3)]
+    with pytest.raises(ConnectionRefusedError):
+        get(viewer, "/")
+    events.close()
+    show(viewer, frame())
+    viewer.close()
+    assert not caplog.records
+
+
+# In a real browser.
+
+
+@contextmanager
+def feeding(*viewers: WebViewer) -> Iterator[dict[str, str]]:
+    """Frames at about 20 a second with two faces, the larger one showing the emotion in the dictionary given back."""
+    stop, told = threading.Event(), {"emotion": "happy"}
+    pictures = [picture(seed=seed) for seed in range(8)]
+
+    def feed() -> None:
+        sequence = 0
+        while not stop.wait(0.05):
+            sequence += 1
+            shown = frame(sequence, pictures[sequence % len(pictures)])
+            for viewer in viewers:
+                show(viewer, shown, face(3, told["emotion"]), face(4, "sad", 0.6, Box(20, 40, 90, 100)))
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    yield told
+    stop.set()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("Chromium or its driver is not installed (Debian: chromium, chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    started = webdriver.Chrome(options=options, service=Service(driver))
+    yield started
+    started.quit()
+
+
+def look_at(browser: webdriver.Chrome, url: str, width: int = 1400, height: int = 900, scheme: str = "light") -> None:
+    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get("about:blank")
+    browser.get_log("browser")  # type: ignore[no-untyped-call]  # what went before is no concern of this page
+    browser.get(url)
+
+
+def text(browser: webdriver.Chrome, name: str) -> str:
+    return browser.find_element(By.ID, name).text
+
+
+def shown_pixels(browser: webdriver.Chrome) -> str:
+    """The picture that the page shows now, as a data URL; empty while there is none."""
+    script = """
+        const image = document.getElementById("stream");
+        if (!image.naturalWidth) return "";
+        const canvas = document.createElement("canvas");
+        canvas.width = image.naturalWidth;
+        canvas.height = image.naturalHeight;
+        canvas.getContext("2d").drawImage(image, 0, 0);
+        return canvas.toDataURL();
+    """
+    return str(browser.execute_script(script))
+
+
+def moving(browser: webdriver.Chrome) -> None:
+    """Wait until the page shows a picture, and then another."""
+    first = eventually(lambda: shown_pixels(browser), "the page shows a picture")
+    eventually(lambda: shown_pixels(browser) not in ("", first), "the picture changes")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 800, 1400, 2560])
+def test_page_shows_stream_and_emotion(
+    browser: webdriver.Chrome, viewer: WebViewer, width: int, scheme: str, tmp_path: Path
+) -> None:
+    with feeding(viewer) as told:
+        viewer.report(stats())
+        look_at(browser, viewer.url, width, scheme=scheme)
+        moving(browser)
+        eventually(lambda: text(browser, "emotion").lower() == "happy", "the emotion of the largest face")
+        told["emotion"] = "surprise"
+        eventually(lambda: text(browser, "emotion").lower() == "surprise", "the changed emotion")
+        eventually(lambda: text(browser, "status") == "Live", "the status")
+        eventually(lambda: "24.8" in text(browser, "fps"), "the rate")
+        cards = browser.find_elements(By.CSS_SELECTOR, ".face")
+        assert [card.find_element(By.TAG_NAME, "h3").text for card in cards] == ["Face 3", "Face 4"]
+        assert all(len(card.find_elements(By.CSS_SELECTOR, ".scores li")) == 7 for card in cards)
+        assert "Emotion recognition is running" in browser.find_element(By.CSS_SELECTOR, ".notice").text
+        assert text(browser, "device") == "kitchen-pi"
+        assert text(browser, "topics").split("\n") == ["emotion/kitchen-pi/state", "emotion/kitchen-pi/#"]
+        script = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        content, screen = browser.execute_script(script)
+        assert content <= screen
+        ground = "return getComputedStyle(document.body).backgroundColor"
+        shade = str(browser.execute_script(ground))
+        assert (int(shade.removeprefix("rgb(").split(",")[0]) < 128) is (scheme == "dark")
+        browser.save_screenshot(str(tmp_path / f"{width}-{scheme}.png"))
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+
+
+def test_page_says_when_the_camera_is_lost_and_comes_back(browser: webdriver.Chrome, viewer: WebViewer) -> None:
+    look_at(browser, viewer.url)
+    eventually(lambda: text(browser, "status") == "No picture yet", "that there is no picture")
+    with feeding(viewer):
+        moving(browser)
+        eventually(lambda: text(browser, "status") == "Live", "the status")
+        assert not browser.find_element(By.ID, "gap").is_displayed()
+    viewer.report(stats("camera 0: unplugged"))
+    eventually(lambda: "camera 0: unplugged" in text(browser, "status"), "that the camera is gone")
+    assert "No new picture" in text(browser, "gap")
+    with feeding(viewer):
+        eventually(lambda: text(browser, "status") == "Live", "the status again")
+        moving(browser)
+
+
+def test_page_reconnects_when_the_daemon_starts_again(browser: webdriver.Chrome, viewer: WebViewer) -> None:
+    with feeding(viewer):
+        look_at(browser, viewer.url)
+        moving(browser)
+        viewer.close()
+        eventually(lambda: "Connection lost" in text(browser, "status"), "that the connection is lost")
+    again = WebViewer(WebSettings(port=port_of(viewer)))
+    with feeding(again):
+        eventually(lambda: text(browser, "status") == "Live", "the status again")
+        moving(browser)
+    again.close()
+
+
+def test_page_asks_again_for_a_stream_that_ended(browser: webdriver.Chrome, viewer: WebViewer) -> None:
+    with feeding(viewer):
+        look_at(browser, viewer.url)
+        moving(browser)
+        browser.execute_script("document.getElementById('stream').removeAttribute('src')")
+        eventually(lambda: shown_pixels(browser) == "", "the stream ended")
+        moving(browser)
+
+
+def test_page_that_nobody_sees_lets_the_stream_go(browser: webdriver.Chrome, viewer: WebViewer) -> None:
+    with feeding(viewer):
+        look_at(browser, viewer.url)
+        moving(browser)
+        page = browser.current_window_handle
+        browser.switch_to.new_window("tab")
+
+        def rests() -> bool:
+            before = viewer.encoded
+            time.sleep(0.5)
+            return viewer.encoded == before
+
+        eventually(rests, "the encoder rests")
+        browser.close()
+        browser.switch_to.window(page)
+        moving(browser)
