@@ -58,7 +58,7 @@ class DetectorSettings(_Section):
     """Face detector: yunet (int8, default), or one of OpenCV's: opencv-yunet, haar, res10."""
     file: Path | None = None
     """The model file of an OpenCV detector, or the model folder of another yunet; empty: the one that comes with it."""
-    score: Fraction = 0.6
+    score: Fraction = 0.5
     """Faces with a lower detection score are ignored."""
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.errors import EmotionEdgeError
+
 # tflite-runtime 2.14 cannot load a model ("vector::reserve") in a process that imported TensorFlow before it.
 with contextlib.suppress(Exception):
     importlib.import_module("tflite_runtime.interpreter")
@@ -25,3 +27,14 @@ def fer2013_dir() -> Path:
     out = ROOT / ".cache" / "fer2013"
     subprocess.run([sys.executable, str(unpack), str(out)], check=True)
     return out
+
+
+@pytest.fixture(scope="session")
+def onnx() -> Path:
+    """YuNet's ONNX file, fetched once into .cache; skips where it cannot be had."""
+    from quantize.detector import ONNX_CACHE, fetch_onnx
+
+    try:
+        return fetch_onnx(ONNX_CACHE)
+    except EmotionEdgeError as error:
+        pytest.skip(f"YuNet's ONNX file cannot be had: {error}")

@@ -79,3 +79,12 @@ def stats(camera: str = "online") -> Stats:
         interpreter="ai-edge-litert 2.3.0",
         uptime=61.0,
     )
+
+
+def frontal(found: Detection) -> bool:
+    """The nose lies between the eyes, and the eyes lie level: both to a quarter of their distance."""
+    assert found.landmarks is not None
+    right_eye, left_eye, nose = found.landmarks[:3]
+    distance = float(np.linalg.norm(left_eye - right_eye))
+    middle = (right_eye + left_eye) / 2
+    return bool(abs(nose[0] - middle[0]) < distance / 4 and abs(left_eye[1] - right_eye[1]) < distance / 4)

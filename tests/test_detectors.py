@@ -15,23 +15,14 @@ from edge.faces.detector import Detector, open_detector
 from edge.models import model_dir
 from edge.reading import Box, Detection, Image
 from edge.runtime import choose, installed
-from quantize.detector import ONNX_CACHE, fetch_onnx
 from tests.conftest import ROOT
+from tests.samples import frontal
 from training.compose import Scene, read_faces, scenes
 
 KINDS = ("yunet/ai-edge-litert", "yunet/tflite-runtime", "opencv-yunet", "haar", "res10")
 RES10 = ROOT / ".cache" / "res10" / "res10_300x300_ssd_iter_140000.caffemodel"
 ASTRONAUT = Box(180, 68, 91, 108)
 """The face, forehead to chin, marked by eye in skimage.data.astronaut()."""
-
-
-@pytest.fixture(scope="session")
-def onnx() -> Path:
-    """YuNet's ONNX file, fetched once into .cache."""
-    try:
-        return fetch_onnx(ONNX_CACHE)
-    except EmotionEdgeError as error:
-        pytest.skip(f"YuNet's ONNX file cannot be had: {error}")
 
 
 @pytest.fixture(scope="session")
@@ -203,15 +194,6 @@ def test_a_model_folder_may_be_given_by_path(tmp_path: Path, astronaut: Image) -
         open_detector(settings, choose(), 1)
     with pytest.raises(EmotionEdgeError, match=r"nowhere.*yunet-320"):
         model_dir("nowhere")
-
-
-def frontal(found: Detection) -> bool:
-    """The nose lies between the eyes, and the eyes lie level: both to a quarter of their distance."""
-    assert found.landmarks is not None
-    right_eye, left_eye, nose = found.landmarks[:3]
-    distance = float(np.linalg.norm(left_eye - right_eye))
-    middle = (right_eye + left_eye) / 2
-    return bool(abs(nose[0] - middle[0]) < distance / 4 and abs(left_eye[1] - right_eye[1]) < distance / 4)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -17,9 +18,10 @@ import numpy.typing as npt
 import pytest
 from jsonschema import Draft202012Validator
 
-from edge.config import Settings
+from edge.config import DetectorSettings, Settings
 from edge.emotion.classifier import Classifier
 from edge.faces.crop import cut
+from edge.faces.detector import open_detector
 from edge.media import CLIP
 from edge.models import model_dir
 from edge.reading import Box
@@ -28,32 +30,30 @@ from tests.broker import Mosquitto
 from tests.conftest import ROOT
 from tests.daemon import Heard, Listener, free_port, running, wait_until
 from tests.mjpeg import MjpegServer
+from tests.samples import frontal
 from training.compose import Scene, read_faces, scenes
 
 SCENES = 60
 FRAMES_A_SCENE = 4
+FOUND_IOU = 0.4
+"""Overlap of a detector's box with the face's own square, which reaches from ear to ear and is a quarter larger."""
+
 RAW: Final[Mapping[str, object]] = {"emotion.smoothing": 0, "emotion.hysteresis": 0, "emotion.uncertain_below": 0}
 """No smoothing, so that each frame is judged by itself."""
 
 
 @pytest.fixture(scope="session")
-def frontal(fer2013_dir: Path) -> npt.NDArray[np.uint8]:
-    """PublicTest faces that another detector, OpenCV's Haar cascade for frontal faces, sees as one frontal face."""
-    cascade = cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"))
+def composed(fer2013_dir: Path, onnx: Path) -> list[Scene]:
+    """Frames with faces of 64 to 200 pixels, each face seen as a frontal one by OpenCV's float YuNet."""
+    reference = open_detector(DetectorSettings(kind="opencv-yunet", file=onnx), choose(), 1)
     chosen = []
-    for face in read_faces(fer2013_dir, "PublicTest"):
-        large = cv2.resize(face, (192, 192), interpolation=cv2.INTER_CUBIC)
-        framed = cv2.copyMakeBorder(large, 48, 48, 48, 48, cv2.BORDER_REPLICATE)
-        if len(cascade.detectMultiScale(framed, 1.1, 6, minSize=(96, 96))) == 1:
-            chosen.append(face)
-        if len(chosen) == 2 * SCENES:
-            break
-    return np.stack(chosen)
-
-
-@pytest.fixture(scope="session")
-def composed(frontal: npt.NDArray[np.uint8]) -> list[Scene]:
-    return list(scenes(frontal, SCENES, sides=(64, 200), faces_a_scene=(1, 2), seed=5))
+    faces = read_faces(fer2013_dir, "PublicTest")
+    for scene in scenes(faces, 3 * SCENES, sides=(64, 200), faces_a_scene=(1, 2), seed=5):
+        seen = [face for face in reference.detect(scene.image) if frontal(face)]
+        if all(any(face.box.iou(box) >= FOUND_IOU for face in seen) for box in scene.boxes):
+            chosen.append(scene)
+    assert len(chosen) >= SCENES
+    return chosen[:SCENES]
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +104,7 @@ def judged(message: Heard, scene: Scene, expected: list[str]) -> tuple[int, int]
     found = agreed = 0
     for square, emotion in zip(scene.boxes, expected, strict=True):
         best = max(message.payload["faces"], key=lambda face: Box(*face["box"]).iou(square), default=None)
-        if best is not None and Box(*best["box"]).iou(square) >= 0.4:
+        if best is not None and Box(*best["box"]).iou(square) >= FOUND_IOU:
             found += 1
             agreed += best["emotion"] == emotion
     return found, agreed
@@ -242,7 +242,7 @@ def test_snapshot_of_a_picture(tmp_path: Path) -> None:
 
     picture, out = tmp_path / "face.png", tmp_path / "annotated.jpg"
     cv2.imwrite(str(picture), cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR))
-    command = ["emotion-edge", "snapshot", "--image", str(picture), "--out", str(out)]
+    command = [sys.executable, "-m", "edge.cli", "snapshot", "--image", str(picture), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     (face,) = json.loads(done.stdout)["faces"]
@@ -257,7 +257,16 @@ def test_snapshot_of_no_picture_is_a_clear_error(tmp_path: Path, name: str, cont
     picture = tmp_path / name
     if content:
         picture.write_bytes(content)
-    command = ["emotion-edge", "snapshot", "--image", str(picture), "--out", str(tmp_path / "out.jpg")]
+    command = [
+        sys.executable,
+        "-m",
+        "edge.cli",
+        "snapshot",
+        "--image",
+        str(picture),
+        "--out",
+        str(tmp_path / "out.jpg"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert name in done.stderr
