@@ -27,12 +27,13 @@ class EmbeddedBroker:
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self._thread.start()
         if not self._up.wait(_START_S) or self._error:
-            raise EmotionEdgeError(f"broker: does not start on 127.0.0.1:{port}: {self._error or 'no answer'}")
+            raise EmotionEdgeError(f"port {port}: {self._error or 'no answer'}")
 
     def close(self) -> None:
-        """End every session and stop listening."""
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(timeout=1.0)
+        """End every session and stop listening, within a second."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._end.set)
+            self._thread.join(timeout=1.0)
 
     def _run(self) -> None:
         # Its own words are of no use to who starts a demo, and every client that goes away would be a warning.
@@ -61,12 +62,22 @@ class EmbeddedBroker:
 
 def start_broker(first_port: int = 1883) -> EmbeddedBroker:
     """A broker on the first free port from `first_port` on. Raises EmotionEdgeError when none of 20 is free."""
+    problem = f"every port from {first_port} on is taken"
     for port in range(first_port, min(first_port + PORTS_TRIED, 65536)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return EmbeddedBroker(port)
-    raise EmotionEdgeError(f"broker: no port from {first_port} on is free on 127.0.0.1 (set mqtt.port)")
+        if not _free(port):
+            continue
+        try:
+            return EmbeddedBroker(port)
+        except EmotionEdgeError as error:  # taken between the look and the start, by another demo
+            problem = str(error)
+    raise EmotionEdgeError(f"broker: cannot start on 127.0.0.1: {problem} (set mqtt.port or mqtt.host)")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -80,7 +80,7 @@ def stats_message(stats: Stats, now: float) -> Message:
         "dropped": stats.dropped,
         "stages_ms": _rounded(stats.stages),
         "latency_ms": _rounded(stats.latency_ms),
-        "temperature": None if stats.temperature is None else _number(stats.temperature, 1),
+        "temperature": _temperature(stats.temperature),
         "throttled": stats.throttled,
         "camera": stats.camera,
         "model": stats.model,
@@ -111,3 +111,7 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
 def _number(value: float, digits: int) -> float:
     """Rounded; what is no number is sent as 0, since JSON has no NaN and a reader must never choke on one."""
     return round(float(value), digits) if math.isfinite(value) else 0.0
+
+
+def _temperature(celsius: float | None) -> float | None:
+    return None if celsius is None or not math.isfinite(celsius) else round(celsius, 1)

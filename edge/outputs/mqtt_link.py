@@ -29,6 +29,8 @@ _UNSUPPORTED_VERSION: Final = 0x84
 _REFUSED_LOGIN: Final = (0x86, 0x87, 0x8C)
 """Bad user name or password, not authorized, bad authentication method."""
 
+_KEEPALIVE_TIMEOUT: Final = 0x8D
+
 
 @dataclass(frozen=True)
 class Access:
@@ -167,7 +169,7 @@ class Link:
             return f"the broker refuses the connection: {self.refusal}"
         if not self.accepted:
             return "no answer to MQTT (is mqtt.port right? does the port want mqtt.tls, or a client certificate?)"
-        return f"the connection ended: {self._ended or 'no answer'}"
+        return self._ended or "the connection was closed"
 
     def _say(self, status: str) -> None:
         self._in_flight[self._client.publish(f"{self._topic}/status", status, qos=1, retain=True).mid] = None
@@ -181,7 +183,7 @@ class Link:
             self.accepted = True
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        if message.payload == b"offline" and not self._ending:
+        if message.topic == f"{self._topic}/status" and message.payload == b"offline" and not self._ending:
             self._say("online")
 
     def _on_publish(
@@ -193,10 +195,16 @@ class Link:
             _log.warning("MQTT: the broker does not take %s/%s: %s", self._topic, outgoing.topic, code)
 
     def _on_disconnect(
-        self, _client: paho.Client, _data: object, _flags: paho.DisconnectFlags, code: ReasonCode, _: Properties | None
+        self, _client: paho.Client, _data: object, flags: paho.DisconnectFlags, code: ReasonCode, _: Properties | None
     ) -> None:
-        if not self._ending:
-            self._ended = str(code)
+        if self._ending:
+            return
+        if flags.is_disconnect_packet_from_server:
+            self._ended = f"the broker ended the connection: {code}"
+        elif code.value == _KEEPALIVE_TIMEOUT:
+            self._ended = "the broker does not answer any more"
+        else:
+            self._ended = "the connection broke"
 
 
 def why_unreachable(error: Exception) -> str:
@@ -213,6 +221,8 @@ def why_unreachable(error: Exception) -> str:
             return f"the name is not known: {error.strerror} (is mqtt.host right?)"
         case ConnectionRefusedError():
             return "nothing listens there (is the broker running, are mqtt.host and mqtt.port right?)"
+        case ConnectionResetError():
+            return "it hangs up (with mqtt.tls: is mqtt.port the broker's TLS port?)"
         case TimeoutError():
             return f"no answer in {_CONNECT_S:.0f} s (is mqtt.host right, does a firewall stand between?)"
         case OSError(strerror=str(text)):

@@ -61,7 +61,9 @@ class Outbox:
             self._reading = reading
             if self._open and reading.captured_at >= self._faces_due:
                 # Counted from when it was due, so that a camera a little faster than the rate does not halve it.
-                self._faces_due = max(self._faces_due + self._faces_period, reading.captured_at)
+                late = reading.captured_at - self._faces_due
+                since = self._faces_due if late < self._faces_period else reading.captured_at
+                self._faces_due = since + self._faces_period
                 self._faces = reading
             return self._open and self._something()
 
