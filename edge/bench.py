@@ -117,6 +117,7 @@ def _daemon(settings: Settings, seconds: float) -> dict[str, Any]:
         "camera.source": CLIP,
         "mqtt.host": "127.0.0.1",
         "mqtt.port": broker.port,
+        "mqtt.version": "3.1.1",
         "mqtt.faces_rate": 60,
         "mqtt.stats_every": 1,
         "display.mode": "off",

@@ -97,5 +97,5 @@ def test_a_card_of_another_model_is_refused(model: Path) -> None:
 
 
 def test_an_unknown_model_is_named_with_those_here() -> None:
-    with pytest.raises(EmotionEdgeError, match=f"'emotion-huge': not there .*{SHIPPED.name}"):
+    with pytest.raises(EmotionEdgeError, match=f"'emotion-huge': not there.*{SHIPPED.name}"):
         model_dir("emotion-huge")
