@@ -9,6 +9,7 @@ from pathlib import Path
 from edge.card import EmotionCard, read_card
 from edge.errors import EmotionEdgeError
 from training.config import read_config
+from training.datasets.fer2013 import read_fer2013
 
 # The epoch and the temperatures are chosen on the first; the second chooses nothing.
 VALIDATION, TEST = "PublicTest", "PrivateTest"
@@ -57,12 +58,11 @@ def _splits(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _make(options: argparse.Namespace) -> None:
-    # TensorFlow takes seconds to load; --help and a wrong argument should not.
+    data = read_fer2013(options.data)
+    # TensorFlow takes seconds to load: what can be said before is said before.
     from quantize.card import write_cards
     from quantize.verify import measure, table
-    from training.datasets.fer2013 import read_fer2013
 
-    data = read_fer2013(options.data)
     if options.command == "qat":
         from quantize.aware import AwareSettings, quantize_aware
 
@@ -89,11 +89,11 @@ def _commands(options: argparse.Namespace) -> str:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from quantize.verify import measure, table
-    from training.datasets.fer2013 import read_fer2013
-
     read_card(EmotionCard, options.model)
-    print(table(measure(options.model, options.run, read_fer2013(options.data), _splits(options))))
+    data = read_fer2013(options.data)
+    from quantize.verify import measure, table
+
+    print(table(measure(options.model, options.run, data, _splits(options))))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge.errors import EmotionEdgeError
 from training.config import read_config
+from training.datasets.fer2013 import read_fer2013
 
 RUNS = Path("runs")
 
@@ -47,19 +48,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    # Keras and its backend take seconds to load; --help and a wrong config should not.
-    from training.datasets.fer2013 import read_fer2013
-    from training.fit import fit
-
     config = read_config(options.config)
     if options.epochs is not None:
         config = config.model_copy(update={"epochs": options.epochs})
-    path = fit(config, read_fer2013(options.data), RUNS / config.name)
+    data = read_fer2013(options.data)
+    # Keras and its backend take seconds to load: what can be said before is said before.
+    from training.fit import fit
+
+    path = fit(config, data, RUNS / config.name)
     print(f"wrote {path}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from training.datasets.fer2013 import read_fer2013
     from training.evaluate import evaluate_run, report
 
     splits = ("PublicTest", "PrivateTest") if options.final else ("PublicTest",)

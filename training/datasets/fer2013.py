@@ -29,7 +29,7 @@ def read_fer2013(path: Path) -> Dataset:
     path: fer2013.csv or the folder that holds it. Votes come from fer2013new.csv in the same folder; without that file
     `votes` and `majority` are None. Raises EmotionEdgeError, with the line, for a file that is not FER-2013's.
     """
-    faces = path / FACES_FILE if path.is_dir() else path
+    faces = path if path.suffix == ".csv" else path / FACES_FILE
     images, labels, split = _read_faces(faces)
     counts = _read_votes(faces.with_name(VOTES_FILE), split) if faces.with_name(VOTES_FILE).exists() else None
     if counts is None:
@@ -88,12 +88,14 @@ def _read_faces(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64
         if not label.isdecimal() or int(label) >= len(LABEL_SETS["fer7"]):
             raise EmotionEdgeError(f"{path}, line {line}: emotion {label!r} is no number from 0 to 6")
         try:
-            values = np.array(pixels.split(), dtype=np.uint8)
+            values = np.array(pixels.split(), dtype=np.int32)
         except (ValueError, OverflowError):
-            raise EmotionEdgeError(f"{path}, line {line}: a pixel is no number from 0 to 255") from None
+            values = np.array([-1])
+        if values.size and not 0 <= values.min() <= values.max() <= 255:
+            raise EmotionEdgeError(f"{path}, line {line}: a pixel is no number from 0 to 255")
         if values.size != SIDE * SIDE:
             raise EmotionEdgeError(f"{path}, line {line}: {values.size} pixels instead of {SIDE * SIDE}")
-        images.append(values)
+        images.append(values.astype(np.uint8))
         labels.append(int(label))
         split.append(_split_index(path, line, usage))
     if not images:
