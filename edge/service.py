@@ -105,7 +105,8 @@ def run(settings: Settings) -> int:
     topics = f"{settings.mqtt.base_topic}/{settings.mqtt.device_id}/#"
     if settings.mqtt.host:
         outputs.append(MqttOutput(settings.mqtt))
-        log.info("MQTT: %s:%d, topics %s", settings.mqtt.host, settings.mqtt.port, topics)
+        where = (settings.mqtt.host, settings.mqtt.port, topics)
+        log.info("MQTT: subscribe with  mosquitto_sub -h %s -p %d -t '%s' -v", *where)
     else:
         log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
     if settings.web.enabled:
