@@ -155,3 +155,16 @@ def test_a_path_that_is_no_unicode_does_not_stop_a_message() -> None:
     camera = b"video /home/caf\xe9.mp4: not there".decode("utf-8", "surrogateescape")
     message = json.loads(encode(state_message(None, camera, NOW)).decode("utf-8"))
     assert message["camera"].startswith("video /home/caf")
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_the_examples_in_the_documentation_fit_their_schemas(topic: str) -> None:
+    text = (SCHEMAS.parent / "mqtt.md").read_text(encoding="utf-8")
+    section = text.split(f"### `emotion/kitchen/{topic}`")[1].split("\n#")[0]
+    rest = section.split("```json")[1].split("```")[0].strip()
+    found = 0
+    while rest:
+        message, end = json.JSONDecoder().raw_decode(rest)
+        validator(topic).validate(message)
+        rest, found = rest[end:].strip(), found + 1
+    assert found == (3 if topic == "event" else 1)
