@@ -30,21 +30,23 @@ board:
 training:
 	@deploy/setup.sh .venv-dev requirements/dev.txt
 
-# The locks, from pyproject.toml; each holds for every platform at once. Needs uv.
-lock:
-	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url pyproject.toml -o requirements/board.txt
-	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --extra training --extra dev -c requirements/board.txt pyproject.toml -o requirements/dev.txt
+# The locks, from pyproject.toml; each holds for every platform at once.
+COMPILE = $(DEV)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url
+lock: training
+	$(COMPILE) pyproject.toml -o requirements/board.txt
+	$(COMPILE) --extra training --extra dev -c requirements/board.txt pyproject.toml -o requirements/dev.txt
 
 # The picture of the annotated stream in the README.
 picture: board
 	$(BIN)/emotion-edge snapshot --camera.source edge/media/clip.mp4 --after $(PICTURE_AT) --out docs/stream.jpg
 
-# Shows that the lock holds a working set for each board and workstation. Needs uv.
-resolve:
+# Shows what the lock installs on each kind of board and workstation, and how large that is.
+resolve: training
 	@for target in x86_64:3.11 x86_64:3.13 aarch64:3.11 aarch64:3.13; do \
 	  echo "== $$target"; \
-	  uv pip install --target build/$$target --python-platform $${target%:*}-manylinux_2_34 --python-version $${target#*:} \
-	    --only-binary :all: --require-hashes --no-progress -r requirements/board.txt && du -sh build/$$target; \
+	  $(DEV)/uv pip install --no-config --target build/$$target --python-platform $${target%:*}-manylinux_2_34 \
+	    --python-version $${target#*:} --only-binary :all: --require-hashes --no-progress -r requirements/board.txt \
+	  && du -sh build/$$target; \
 	done
 
 clean:
