@@ -41,8 +41,9 @@ class AwareSettings:
 def quantize_aware(run: Path, data: Dataset, folder: Path, settings: AwareSettings) -> Path:
     """Fine-tune a run's network under simulated int8 and write folder/model.tflite.
 
-    The data and the augmentation are the run's. The float network is the teacher: the int8 one learns its
-    probabilities on the same augmented image, and the labels. The epoch is chosen on PublicTest.
+    The data and the augmentation are the run's. The float network is the teacher: what it says of the whole, unmoved
+    image and its mirror image is what the int8 one learns to say of the image however it is moved, lit and covered,
+    beside the labels. So it learns to bear a detector's jitter, too. The epoch is chosen on PublicTest.
     """
     config = read_config(run / CONFIG_FILE)
     keras.utils.set_random_seed(config.seed)
@@ -79,6 +80,7 @@ def _train(
     """Train the student in place and leave it at the best epoch."""
     augment = Augment(**config.augment, seed=config.seed)
     labels, weights = targets(training)
+    taught = _taught(teacher, training.images)
     count, size = len(training), min(config.batch_size, len(training))
     steps = count // size
     schedule = tf_keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps * settings.epochs)
@@ -90,13 +92,12 @@ def _train(
     soft = tf_keras.losses.CategoricalCrossentropy(from_logits=True)
 
     @tf.function  # type: ignore[untyped-decorator]
-    def step(images: Any, wanted: dict[str, Any], rows: dict[str, Any]) -> Any:
-        taught = teacher(images, training=False)
+    def step(images: Any, said: dict[str, Any], wanted: dict[str, Any], rows: dict[str, Any]) -> Any:
         with tf.GradientTape() as tape:
             outputs = student(images, training=True)
             loss = tf.constant(0.0)
             for head in HEADS:
-                loss += soft(tf.nn.softmax(taught[head]), outputs[head])
+                loss += soft(said[head], outputs[head])
                 loss += settings.label_weight * hard[head](wanted[head], outputs[head], sample_weight=rows[head])
         gradients = tape.gradient(loss, student.trainable_variables)
         optimizer.apply_gradients(zip(gradients, student.trainable_variables, strict=True))
@@ -110,10 +111,10 @@ def _train(
             task = bar.add_task(f"quantization-aware epoch {epoch + 1}/{settings.epochs}", total=steps)
             for index in np.array_split(order[: steps * size], steps):
                 images = keras.ops.convert_to_numpy(augment(training.images[index, ..., None], training=True))
-                wanted = {head: labels[head][index] for head in HEADS}
-                total += float(step(images, wanted, {head: weights[head][index] for head in HEADS}))
+                said, wanted, rows = ({head: of[head][index] for head in HEADS} for of in (taught, labels, weights))
+                total += float(step(images, said, wanted, rows))
                 bar.advance(task)
-        reached = accuracy(_logits(student, validation.images), validation.labels)
+        reached = accuracy(_logits(student, validation.images)["fer7"], validation.labels)
         console.print(
             f"quantization-aware epoch {epoch + 1}/{settings.epochs}  loss {total / steps:.4f}  "
             f"public_fer7 {reached:.4f}",
@@ -126,12 +127,19 @@ def _train(
     student.set_weights(best_weights)
 
 
-def _logits(student: Any, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """fer7 logits under simulated int8."""
+def _taught(teacher: Any, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+    """The teacher's probabilities [n, classes] by head: the mean of those for each image and for its mirror image."""
+    views = [_logits(teacher, images), _logits(teacher, images[:, :, ::-1])]
+    return {head: np.mean([tf.nn.softmax(view[head]).numpy() for view in views], axis=0) for head in HEADS}
+
+
+def _logits(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+    """Logits [n, classes] by head, of the float network or under simulated int8, for images uint8 [n, 48, 48]."""
 
     @tf.function  # type: ignore[untyped-decorator]
     def forward(batch: Any) -> Any:
-        return student(batch, training=False)["fer7"]
+        return network(batch, training=False)
 
     inputs = images[..., None] / np.float32(255)
-    return np.concatenate([forward(inputs[start : start + 256]).numpy() for start in range(0, len(inputs), 256)])
+    parts = [forward(inputs[start : start + 256]) for start in range(0, len(inputs), 256)]
+    return {head: np.concatenate([part[head].numpy() for part in parts]) for head in HEADS}
