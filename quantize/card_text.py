@@ -52,10 +52,10 @@ $failures
 - FER-2013's labels are noisy: the majority of FER+'s ten voters agrees with them on less than two thirds of the
   faces. A part of what counts as an error here is none.
 - Contempt and disgust are rare in the data, and so is what the network knows of them.
-- The faces were found on the web: posed, mostly adult, mostly seen from the front, and nobody counted age, skin tone,
-  sex or origin. How the errors differ between such groups has not been measured here; expect that they do.
-- Masks, hands, strong side light, profiles, and faces smaller than about 40 pixels make it worse. Glasses and beards
-  may, too.
+- The faces were found with an image search on the web, so many are posed, and the files do not say age, skin tone, sex
+  or origin. How the errors differ between such groups has not been measured here; expect that they do.
+- Not measured, but expected to make it worse: masks, hands, strong side light, profiles, faces smaller than about 40
+  pixels.
 
 ## Data and licence
 $licence
