@@ -5,7 +5,7 @@ export PYTHON
 BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
-PICTURE_AT ?= 6
+PICTURE_AT ?= 5
 
 .PHONY: run test bench board training lock resolve picture clean
 
