@@ -5,9 +5,13 @@ missing=""
 need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || { missing="$missing $2"; left_out="${left_out:-}  $2: $3\n"; }; }
 need mosquitto mosquitto "all tests with a real MQTT broker"
 need mosquitto_sub mosquitto-clients "tests with another MQTT client"
+need openssl openssl "tests with TLS"
 need chromium chromium "tests of the live page in a browser"
 need chromedriver chromium-driver "tests of the live page in a browser"
 need Xvfb xvfb "tests of the window"
+need xauth xauth "tests of the window"
+need xdotool xdotool "tests of the window's keys"
+need openbox openbox "tests of the full screen"
 need import imagemagick "tests of the window's pixels"
 [ -z "$missing" ] && exit 0
 "$(dirname "$0")/apt.sh" $missing && exit 0

@@ -102,15 +102,16 @@ def run(settings: Settings) -> int:
     viewers: list[Viewer] = []
     log.info("interpreter: %s, %d thread(s)", runtime, settings.runtime.threads)
     log.info("model: %s %s, %s", pipeline.card.name, pipeline.card.version, pipeline.card.sha256[:12])
-    topics = f"{settings.mqtt.base_topic}/{settings.mqtt.device_id}/#"
+    subscribe = []
     if settings.mqtt.host:
-        outputs.append(MqttOutput(settings.mqtt))
-        where = (settings.mqtt.host, settings.mqtt.port, topics)
-        log.info("MQTT: subscribe with  mosquitto_sub -h %s -p %d -t '%s' -v", *where)
+        mqtt = settings.mqtt
+        subscribe = [f"mosquitto_sub -h {mqtt.host} -p {mqtt.port} -t '{mqtt.base_topic}/{mqtt.device_id}/#' -v"]
+        outputs.append(MqttOutput(mqtt))
+        log.info("MQTT: subscribe with  %s", *subscribe)
     else:
         log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
     if settings.web.enabled:
-        web = WebViewer(settings.web, settings.mqtt.device_id, [topics] if settings.mqtt.host else [])
+        web = WebViewer(settings.web, settings.mqtt.device_id, subscribe)
         outputs.append(web)
         viewers.append(web)
         log.info("live page: %s", web.url)
