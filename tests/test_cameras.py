@@ -340,7 +340,7 @@ def test_a_camera_that_is_lost_is_reopened(caplog: pytest.LogCaptureFixture) -> 
         server.show([picture(4)])
         server.start()
         (frame,) = frames_of(capture, 1)
-        assert frame.sequence == taken
+        assert frame.sequence >= taken
         assert colour_of(frame.image) == 4
         assert capture.status == "online"
     said = [record.getMessage() for record in caplog.records]
