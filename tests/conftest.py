@@ -4,11 +4,15 @@ import contextlib
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
+from edge.outputs.web import WebViewer
+from tests.live import free_port
 
 # tflite-runtime 2.14 cannot load a model ("vector::reserve") in a process that imported TensorFlow before it.
 with contextlib.suppress(Exception):
@@ -38,3 +42,12 @@ def onnx() -> Path:
         return fetch_onnx(ONNX_CACHE)
     except EmotionEdgeError as error:
         pytest.skip(f"YuNet's ONNX file cannot be had: {error}")
+
+
+@pytest.fixture
+def viewer() -> Iterator[WebViewer]:
+    served = WebViewer(
+        WebSettings(port=free_port()), "kitchen-pi", ("emotion/kitchen-pi/state", "emotion/kitchen-pi/#")
+    )
+    yield served
+    served.close()

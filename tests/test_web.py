@@ -1,71 +1,22 @@
-"""The live page: over plain HTTP, and in a real browser."""
+"""The live page over plain HTTP."""
 
 import http.client
 import json
-import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
 
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
 from edge.outputs.overlay import annotate
 from edge.outputs.web import FRESH_SECONDS, PORTS_TRIED, WebViewer
-from edge.reading import Box, Face, Frame, Image
-from tests.samples import face, frame, picture, reading, stats
-
-PATIENCE = 20.0
-
-
-def eventually(condition: Callable[[], Any], what: str) -> Any:
-    """The first true answer of the condition; fails when there is none in time."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if answer := condition():
-            return answer
-        time.sleep(0.05)
-    pytest.fail(f"not within {PATIENCE} s: {what}")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-@pytest.fixture
-def viewer() -> Iterator[WebViewer]:
-    served = WebViewer(
-        WebSettings(port=free_port()), "kitchen-pi", ("emotion/kitchen-pi/state", "emotion/kitchen-pi/#")
-    )
-    yield served
-    served.close()
-
-
-def port_of(viewer: WebViewer) -> int:
-    return int(viewer.url.rstrip("/").rpartition(":")[2])
-
-
-def get(viewer: WebViewer, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of an answer that ends."""
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(viewer), timeout=PATIENCE)
-    try:
-        connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-        answer = connection.getresponse()
-        body = b"" if answer.status == 200 and path.startswith(("/stream", "/events")) else answer.read()
-        return answer.status, dict(answer.getheaders()), body
-    finally:
-        connection.close()
+from edge.reading import Box, Frame, Image
+from tests.live import PATIENCE, eventually, feeding, free_port, get, port_of, show
+from tests.samples import face, frame, reading, stats
 
 
 class Stream:
@@ -104,10 +55,6 @@ def grey(level: int, width: int = 320, height: int = 240) -> Frame:
 
 def level(image: Image) -> int:
     return round(float(image[20:60, 20:60].mean()))
-
-
-def show(viewer: WebViewer, shown: Frame, *faces: Face) -> None:
-    viewer.show(shown, reading(faces, shown))
 
 
 def test_stream_is_the_annotated_picture(viewer: WebViewer) -> None:
@@ -320,173 +267,3 @@ def test_close_lets_everybody_go(caplog: pytest.LogCaptureFixture) -> None:
     show(viewer, frame())
     viewer.close()
     assert not caplog.records
-
-
-# In a real browser.
-
-
-@contextmanager
-def feeding(*viewers: WebViewer) -> Iterator[dict[str, str]]:
-    """Frames at about 20 a second with two faces, the larger one showing the emotion in the dictionary given back."""
-    stop, told = threading.Event(), {"emotion": "happy"}
-    pictures = [picture(seed=seed) for seed in range(8)]
-
-    def feed() -> None:
-        sequence = 0
-        while not stop.wait(0.05):
-            sequence += 1
-            shown = frame(sequence, pictures[sequence % len(pictures)])
-            for viewer in viewers:
-                show(viewer, shown, face(3, told["emotion"]), face(4, "sad", 0.6, Box(20, 40, 90, 100)))
-
-    thread = threading.Thread(target=feed)
-    thread.start()
-    yield told
-    stop.set()
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("Chromium or its driver is not installed (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(driver))
-    yield started
-    started.quit()
-
-
-def look_at(browser: webdriver.Chrome, url: str, width: int = 1400, height: int = 900, scheme: str = "light") -> None:
-    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.get("about:blank")
-    browser.get_log("browser")  # type: ignore[no-untyped-call]  # what went before is no concern of this page
-    browser.get(url)
-
-
-def text(browser: webdriver.Chrome, name: str) -> str:
-    return browser.find_element(By.ID, name).text
-
-
-def shown_pixels(browser: webdriver.Chrome) -> str:
-    """The picture that the page shows now, as a data URL; empty while there is none."""
-    script = """
-        const image = document.getElementById("stream");
-        if (!image.naturalWidth) return "";
-        const canvas = document.createElement("canvas");
-        canvas.width = image.naturalWidth;
-        canvas.height = image.naturalHeight;
-        canvas.getContext("2d").drawImage(image, 0, 0);
-        return canvas.toDataURL();
-    """
-    return str(browser.execute_script(script))
-
-
-def moving(browser: webdriver.Chrome) -> None:
-    """Wait until the page shows a picture, and then another."""
-    first = eventually(lambda: shown_pixels(browser), "the page shows a picture")
-    eventually(lambda: shown_pixels(browser) not in ("", first), "the picture changes")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [375, 800, 1400, 2560])
-def test_page_shows_stream_and_emotion(
-    browser: webdriver.Chrome, viewer: WebViewer, width: int, scheme: str, tmp_path: Path
-) -> None:
-    with feeding(viewer) as told:
-        viewer.report(stats())
-        look_at(browser, viewer.url, width, scheme=scheme)
-        moving(browser)
-        eventually(lambda: text(browser, "emotion").lower() == "happy", "the emotion of the largest face")
-        told["emotion"] = "surprise"
-        eventually(lambda: text(browser, "emotion").lower() == "surprise", "the changed emotion")
-        eventually(lambda: text(browser, "status") == "Live", "the status")
-        eventually(lambda: "24.8" in text(browser, "fps"), "the rate")
-        cards = browser.find_elements(By.CSS_SELECTOR, ".face")
-        assert [card.find_element(By.TAG_NAME, "h3").text for card in cards] == ["Face 3", "Face 4"]
-        assert all(len(card.find_elements(By.CSS_SELECTOR, ".scores li")) == 7 for card in cards)
-        assert "Emotion recognition is running" in browser.find_element(By.CSS_SELECTOR, ".notice").text
-        assert text(browser, "device") == "kitchen-pi"
-        assert text(browser, "topics").split("\n") == ["emotion/kitchen-pi/state", "emotion/kitchen-pi/#"]
-        script = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-        content, screen = browser.execute_script(script)
-        assert content <= screen
-        ground = "return getComputedStyle(document.body).backgroundColor"
-        shade = str(browser.execute_script(ground))
-        assert (int(shade.removeprefix("rgb(").split(",")[0]) < 128) is (scheme == "dark")
-        browser.save_screenshot(str(tmp_path / f"{width}-{scheme}.png"))
-    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
-
-
-def test_page_says_when_the_camera_is_lost_and_comes_back(browser: webdriver.Chrome, viewer: WebViewer) -> None:
-    look_at(browser, viewer.url)
-    eventually(lambda: text(browser, "status") == "No picture yet", "that there is no picture")
-    with feeding(viewer):
-        moving(browser)
-        eventually(lambda: text(browser, "status") == "Live", "the status")
-        assert not browser.find_element(By.ID, "gap").is_displayed()
-    viewer.report(stats("camera 0: unplugged"))
-    eventually(lambda: "camera 0: unplugged" in text(browser, "status"), "that the camera is gone")
-    assert "No new picture" in text(browser, "gap")
-    with feeding(viewer):
-        eventually(lambda: text(browser, "status") == "Live", "the status again")
-        moving(browser)
-
-
-def test_page_reconnects_when_the_daemon_starts_again(browser: webdriver.Chrome, viewer: WebViewer) -> None:
-    with feeding(viewer):
-        look_at(browser, viewer.url)
-        moving(browser)
-        viewer.close()
-        eventually(lambda: "Connection lost" in text(browser, "status"), "that the connection is lost")
-    again = WebViewer(WebSettings(port=port_of(viewer)))
-    with feeding(again):
-        eventually(lambda: text(browser, "status") == "Live", "the status again")
-        moving(browser)
-    again.close()
-
-
-def test_page_asks_again_for_a_stream_that_ended(browser: webdriver.Chrome, viewer: WebViewer) -> None:
-    with feeding(viewer):
-        look_at(browser, viewer.url)
-        moving(browser)
-        browser.execute_script("document.getElementById('stream').removeAttribute('src')")
-        eventually(lambda: shown_pixels(browser) == "", "the stream ended")
-        moving(browser)
-
-
-def test_page_that_nobody_sees_lets_the_stream_go(browser: webdriver.Chrome, viewer: WebViewer) -> None:
-    with feeding(viewer):
-        look_at(browser, viewer.url)
-        moving(browser)
-        page = browser.current_window_handle
-        browser.switch_to.new_window("tab")
-
-        def rests() -> bool:
-            before = viewer.encoded
-            time.sleep(0.5)
-            return viewer.encoded == before
-
-        eventually(rests, "the encoder rests")
-        browser.close()
-        browser.switch_to.window(page)
-        moving(browser)
