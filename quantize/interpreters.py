@@ -85,7 +85,9 @@ def _main(model: Path, runtime: RuntimeChoice, given: Path, taken: Path) -> None
         "tensors": _facts(network.outputs),
         "milliseconds": float(np.median(seconds[1:] or seconds)) * 1000,
     }
-    arrays = {f"output/{name}": np.concatenate([batch[name] for batch in batches]) for name in network.outputs}
+    arrays: dict[str, Any] = {
+        f"output/{name}": np.concatenate([batch[name] for batch in batches]) for name in network.outputs
+    }
     np.savez(taken, facts=np.array(json.dumps(facts)), **arrays)
 
 

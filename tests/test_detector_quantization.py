@@ -152,7 +152,8 @@ def test_calibration_frames_use_the_whole_range_and_repeat(faces: npt.NDArray[np
     first, second = (np.stack(list(calibration_frames(faces, 4))) for _ in range(2))
     assert first.shape == (4, HEIGHT, WIDTH, 3)
     np.testing.assert_array_equal(first, second)
-    assert (first.min(), first.max()) == (0, 255)
+    assert int(first.min()) == 0
+    assert int(first.max()) == 255
 
 
 def test_a_converted_network_finds_the_face(yunet_file: Path, faces: npt.NDArray[np.uint8], tmp_path: Path) -> None:

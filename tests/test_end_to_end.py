@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pytest
 from jsonschema import Draft202012Validator
 
+from edge.cameras.images import read_image
 from edge.config import DetectorSettings, Settings
 from edge.emotion.classifier import Classifier
 from edge.faces.crop import cut
@@ -252,9 +253,9 @@ def test_snapshot_of_a_picture(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (face,) = json.loads(done.stdout)["faces"]
     assert face["emotion"] == "happy"
-    annotated = cv2.imread(str(out))
+    annotated = read_image(out)
     assert annotated.shape == (512, 512, 3)
-    assert np.abs(annotated.astype(int) - cv2.imread(str(picture))).max() > 100
+    assert np.abs(annotated.astype(int) - read_image(picture)).max() > 100
 
 
 @pytest.mark.parametrize(("name", "content"), [("absent.jpg", None), ("broken.jpg", b"\xff\xd8 no picture")])

@@ -39,7 +39,9 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
 
 def save_state(path: Path, variables: Mapping[str, list[Any]], epoch: int) -> None:
     """Write lists of variables and the number of epochs done, whole or not at all."""
-    arrays = {f"{group}/{i}": np.asarray(v) for group, items in variables.items() for i, v in enumerate(items)}
+    arrays: dict[str, Any] = {
+        f"{group}/{i}": np.asarray(v) for group, items in variables.items() for i, v in enumerate(items)
+    }
     partial = path.with_name(path.stem + ".partial.npz")
     np.savez(partial, epoch=epoch, **arrays)
     partial.replace(path)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import skimage.data
 
+from edge.cameras.images import read_image
 from edge.media import CLIP
 
 Image = npt.NDArray[np.uint8]
@@ -130,7 +131,7 @@ def collins() -> Person:
 
 def hopper() -> Person:
     """Grace Hopper: enters from the right, comes close, leaves to the right."""
-    image = cv2.imread(str(HOPPER)).astype(np.uint8)
+    image = read_image(HOPPER)
     outside = [(170, 75), (230, 20), (290, 20), (355, 70), (375, 100), (380, 250), (365, 290), (345, 320), (400, 350)]
     outside += [(500, 385), (511, 430), (511, 599), (12, 599), (30, 400), (60, 375), (170, 325), (162, 290), (150, 190)]
     outside += [(152, 110)]

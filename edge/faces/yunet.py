@@ -50,7 +50,7 @@ def letterbox(image: Image, canvas: Image) -> float:
     cv2.resize(image, (right, bottom), dst=canvas[:bottom, :right], interpolation=cv2.INTER_LINEAR)
     canvas[bottom:] = 0
     canvas[:bottom, right:] = 0
-    return scale
+    return float(scale)
 
 
 def _cells(height: int, width: int) -> Iterator[npt.NDArray[np.float32]]:
