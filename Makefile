@@ -31,7 +31,7 @@ training:
 	@deploy/setup.sh .venv-dev requirements/dev.txt
 
 # The locks, from pyproject.toml; each holds for every platform at once.
-COMPILE = $(DEV)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --no-emit-index-url
+COMPILE = $(DEV)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 lock: training
 	$(COMPILE) pyproject.toml -o requirements/board.txt
 	$(COMPILE) --extra training --extra dev -c requirements/board.txt pyproject.toml -o requirements/dev.txt

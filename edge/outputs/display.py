@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Final
 
 import cv2
@@ -110,11 +111,20 @@ class Window:
                 cv2.imshow(TITLE, picture)
                 shown = frame, message
             key = cv2.waitKey(_TICK_MS) & 0xFF
-            if key in (_ESCAPE, ord("q")) or cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
+            if key in (_ESCAPE, ord("q")) or _gone():
                 _log.info("the window was closed; Emotion Edge goes on without it (Ctrl-C ends it)")
                 break
-        cv2.destroyAllWindows()
-        cv2.waitKey(1)  # lets the window system take it away
+        with suppress(cv2.error):  # it is gone already
+            cv2.destroyAllWindows()
+            cv2.waitKey(1)  # lets the window system take it away
+
+
+def _gone() -> bool:
+    """Whether a person has closed the window."""
+    try:
+        return cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
+    except cv2.error:  # what OpenCV 4.14 makes of the question
+        return True
 
 
 def _fill_screen() -> tuple[int, int] | None:
