@@ -59,6 +59,12 @@ class CropSpec(_Part):
     `python -m training.framing` measures them.
     """
 
+    how: str = (
+        "a square about the detector's box (forehead to chin), not rotated: side = scale * sqrt(width * height), its "
+        "centre the box's moved by shift * side in x and y; past the frame's edge the edge pixels repeated; resized to "
+        "the input by averaging"
+    )
+    """In words, for who reads the card alone."""
     colour: Literal["grey", "bgr"] = "grey"
     scale: float = 1.1
     shift: tuple[float, float] = (0.0, -0.02)
