@@ -10,6 +10,8 @@ from amqtt.broker import Broker
 
 from edge.errors import EmotionEdgeError
 
+_log = logging.getLogger(__name__)
+
 PORTS_TRIED: Final = 20
 _START_S: Final = 10.0
 
@@ -43,6 +45,8 @@ class EmbeddedBroker:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
+        # amqtt trips over clients that hang up unanswered, such as those of MQTT 5, which it does not speak.
+        self._loop.set_exception_handler(lambda _, context: _log.debug("broker: %s", context.get("message")))
         try:
             broker = Broker(
                 {

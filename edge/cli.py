@@ -30,6 +30,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--image", type=Path, metavar="FILE", help="a picture; without it, the camera's next")
             command.add_argument("--out", type=Path, metavar="FILE", default=Path("snapshot.jpg"))
             command.add_argument("--after", type=float, metavar="SECONDS", default=0.0, help="watch this long first")
+        if name == "check-config":
+            command.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the same as --config FILE")
         if name == "bench":
             command.add_argument("--seconds", type=float, default=30.0, help="how long to measure (default: 30)")
     return parser
@@ -43,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         flags = [f"--{name}" for name in config.setting_names()]
         nearest = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1, cutoff=0)
         parser.error(f"{unknown[0]} is not a flag of {arguments.command} (did you mean {nearest[0]}?)")
+    if getattr(arguments, "file", None):
+        arguments.config = arguments.file
     try:
         settings = config.load(arguments)
         logging.basicConfig(

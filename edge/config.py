@@ -34,12 +34,22 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+def _as_text(value: object) -> object:
+    """YAML reads `0` as a number and `off` as false; where words are wanted they are meant as words."""
+    if value is False:
+        return "off"
+    return str(value) if isinstance(value, int | float) else value
+
+
+Text = BeforeValidator(_as_text)
+
+
 def _or_host_name(device_id: str) -> str:
     return device_id or re.sub(r"[^a-zA-Z0-9_-]", "-", socket.gethostname()) or "emotion-edge"
 
 
 class CameraSettings(_Section):
-    source: str = "auto"
+    source: Annotated[str, Text] = "auto"
     """auto, picamera2, a V4L2 index or /dev path, a video, an image or folder of images, or an rtsp/http address."""
     width: Pixels = 640
     """Width to ask a camera for, in pixels."""
@@ -81,11 +91,11 @@ class RuntimeSettings(_Section):
 
 
 class MqttSettings(_Section):
-    host: str = ""
-    """Address of the broker; empty: none (`emotion-edge demo` then starts one of its own)."""
+    host: Annotated[str, Field(pattern=r"^[^\s/]*$")] = ""
+    """Name or address of the broker; empty: none (`emotion-edge demo` then starts one of its own)."""
     port: Port = 1883
     """Port of the broker; usually 8883 with TLS."""
-    version: Literal["auto", "5", "3.1.1"] = "auto"
+    version: Annotated[Literal["auto", "5", "3.1.1"], Text] = "auto"
     """Version of MQTT; auto: 5, and 3.1.1 where the broker does not understand 5."""
     username: str = ""
     """User name at the broker; empty: none."""
@@ -125,7 +135,7 @@ class WebSettings(_Section):
 
 
 class DisplaySettings(_Section):
-    mode: Literal["auto", "window", "off"] = "auto"
+    mode: Annotated[Literal["auto", "window", "off"], Text] = "auto"
     """auto: a window where there is a display; window: a window, or an error in the log; off."""
     fullscreen: bool = False
     """Fill the display."""
@@ -205,7 +215,9 @@ def load(arguments: Namespace) -> Settings:
     try:
         return Settings(**flags, **from_file)
     except ValidationError as error:
-        raise EmotionEdgeError("\n".join(_explain(problem, arguments, path) for problem in error.errors())) from None
+        raise EmotionEdgeError(
+            "\nemotion-edge: ".join(_explain(problem, arguments, path) for problem in error.errors())
+        ) from None
 
 
 def _config_path(asked: Path | None) -> Path | None:
@@ -265,5 +277,6 @@ def _explain(problem: Mapping[str, Any], arguments: Namespace, path: Path | None
 
 
 def dump(settings: Settings) -> str:
-    """The settings as YAML; passwords as stars."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    """The settings as YAML; passwords as stars, those in a camera's address too."""
+    text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    return re.sub(r"(://[^:@/\s]*:)[^@/\s]*@", r"\1***@", text)

@@ -27,7 +27,9 @@ def demo_settings(settings: Settings) -> Iterator[Settings]:
         yield settings
         return
     broker = start_broker(settings.mqtt.port)
-    log.info("MQTT: broker started on 127.0.0.1:%d, for this machine only", broker.port)
+    if broker.port != settings.mqtt.port:
+        log.warning("MQTT: port %d is taken (another broker? name it with --mqtt.host 127.0.0.1)", settings.mqtt.port)
+    log.info("MQTT: broker started on 127.0.0.1:%d, for this machine only; it speaks MQTT 3.1.1", broker.port)
     here = {"host": "127.0.0.1", "port": broker.port, "tls": False, "version": "3.1.1"}
     try:
         yield settings.model_copy(update={"mqtt": settings.mqtt.model_copy(update=here)})

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from edge.cameras.capture import Capture
+from edge.cameras.choose import can_come_back, open_camera
 from edge.config import Settings
 from edge.meter import Meter
 from edge.outputs import Output, Viewer
@@ -92,12 +93,13 @@ class Daemon:
 def run(settings: Settings) -> int:
     """Run the daemon until SIGINT, SIGTERM or the end of a source that ends; the exit status.
 
-    Raises EmotionEdgeError for what no waiting can mend: a missing model, no interpreter, an unreadable file.
+    Raises EmotionEdgeError for what no waiting can mend: a missing model or video, no interpreter, an unreadable file.
     """
     stop = threading.Event()
     _on_signals(stop)
     runtime = choose(settings.runtime.interpreter)
     pipeline = open_pipeline(settings, runtime)
+    camera = None if can_come_back(settings.camera.source) else open_camera(settings.camera)
     outputs: list[Output] = [Console()]
     viewers: list[Viewer] = []
     log.info("interpreter: %s, %d thread(s)", runtime, settings.runtime.threads)
@@ -118,7 +120,7 @@ def run(settings: Settings) -> int:
     window = _window(settings)
     if window:
         viewers.append(window)
-    capture, meter = Capture(settings.camera), Meter(pipeline.card, runtime)
+    capture, meter = Capture(settings.camera, camera), Meter(pipeline.card, runtime)
     daemon = Daemon(capture, pipeline, meter, outputs, viewers, settings.mqtt.stats_every, stop)
     daemon.start()
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 
 from edge.cameras.capture import Capture
+from edge.cameras.choose import open_camera
 from edge.config import CameraSettings, Settings
 from edge.errors import EmotionEdgeError
 from edge.outputs.messages import faces_message
@@ -26,7 +27,7 @@ def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0
     """
     camera = settings.camera if image is None else CameraSettings(source=str(image), loop=False)
     pipeline = open_pipeline(settings, choose(settings.runtime.interpreter), confirm=1)
-    capture = Capture(camera)
+    capture = Capture(camera, open_camera(camera))
     try:
         began = time.monotonic()
         while True:

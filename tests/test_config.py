@@ -119,3 +119,22 @@ def test_the_default_file_names_every_setting_with_its_default_and_a_comment() -
     for number, line in enumerate(lines):
         if re.match(r"  \w+:", line):
             assert lines[number - 1].startswith("  # "), f"no comment above {line!r}"
+
+
+def test_numbers_and_off_are_words_where_words_are_wanted(tmp_path: Path) -> None:
+    text = "camera: {source: 0}\nmqtt: {version: 5}\ndisplay: {mode: off}\n"
+    settings = load("--config", written(tmp_path, text))
+    assert (settings.camera.source, settings.mqtt.version, settings.display.mode) == ("0", "5", "off")
+
+
+def test_an_address_with_a_scheme_is_no_host(tmp_path: Path) -> None:
+    with pytest.raises(EmotionEdgeError, match=r"mqtt\.host"):
+        load("--config", written(tmp_path, "mqtt: {host: 'mqtt://broker.lan'}\n"))
+
+
+def test_check_config_takes_the_file_itself_and_hides_a_cameras_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, "camera: {source: 'rtsp://user:hush@cam/live'}\n")
+    assert main(["check-config", path]) == 0
+    assert "rtsp://user:***@cam/live" in capsys.readouterr().out

@@ -278,3 +278,11 @@ def test_snapshot_of_no_picture_is_a_clear_error(tmp_path: Path, name: str, cont
     assert name in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out.jpg").exists()
+
+
+def test_a_mistyped_file_ends_at_once_with_a_clear_error(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running(log, {"camera.source": "holiday.mp4"}) as daemon:
+        assert daemon.wait(timeout=30) == 2
+    assert "camera holiday.mp4: not there" in log.read_text()
+    assert "Traceback" not in log.read_text()

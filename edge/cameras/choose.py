@@ -53,6 +53,11 @@ def open_camera(settings: CameraSettings) -> Camera:
     return VideoFile(path, settings)
 
 
+def can_come_back(source: str) -> bool:
+    """Whether what `camera.source` names may be there later: a device or a network camera, not a mistyped file name."""
+    return source in ("auto", "picamera2") or source.isdecimal() or "://" in source or source.startswith("/dev/")
+
+
 def _first_that_works(settings: CameraSettings) -> Camera:
     problems = []
     for found in find_cameras():

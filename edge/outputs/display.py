@@ -95,6 +95,8 @@ class Window:
         # there, and then never draws it: in 7 of 40 starts on a loaded machine, and in none of 40 with this pause.
         self._closed.wait(0.3)
         screen = _fill_screen() if self._fullscreen else None
+        if self._fullscreen and not screen:
+            _log.warning("window: nothing here fills the display (that takes a window manager, such as openbox)")
         shown: tuple[Frame, str] | None = None
         while not self._ended(stop):
             newest = self._newest

@@ -78,7 +78,10 @@ class WebViewer:
         self._stop = asyncio.Event()
         sockets = _bind(settings.host, settings.port)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self.url = f"http://{host}:{sockets[0].getsockname()[1]}/"
+        port = sockets[0].getsockname()[1]
+        if port != settings.port:
+            _log.warning("live page: port %d is taken, so it is on %d", settings.port, port)
+        self.url = f"http://{host}:{port}/"
         self._thread = threading.Thread(target=self._run, args=(sockets,), name="web", daemon=True)
         self._thread.start()
 
