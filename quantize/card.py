@@ -117,15 +117,15 @@ def _figures_table(measured: Measured) -> str:
     lines = ["| | " + " | ".join(heads) + " | same fer7 label as float |", "|---" * (len(heads) + 2) + "|"]
     for name, found in measured.figures.items():
         title = ("float32, " if name == FLOAT else "int8, ") + _runtime(name)
-        same = "" if name == FLOAT else f"{measured.agreement[name]:.1%}"
-        lines.append(f"| {title} | " + " | ".join(f"{figure.accuracy:.1%}" for figure in found) + f" | {same} |")
+        same = "" if name == FLOAT else f"{measured.agreement[name]:.2%}"
+        lines.append(f"| {title} | " + " | ".join(f"{figure.accuracy:.2%}" for figure in found) + f" | {same} |")
     return "\n".join(lines)
 
 
 def _class_table(figure: Figures) -> str:
     labels = LABEL_SETS[figure.head]
     lines = [
-        f"{figure.head}, {figure.split}, int8: accuracy {figure.accuracy:.1%}, macro-F1 {figure.macro_f1:.1%}, "
+        f"{figure.head}, {figure.split}, int8: accuracy {figure.accuracy:.2%}, macro-F1 {figure.macro_f1:.2%}, "
         f"n = {figure.rows}. Rows are the true class, columns what the network said.",
         "",
         "| true | recall | " + " | ".join(labels) + " |",
