@@ -12,7 +12,7 @@ import pytest
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
 from edge.outputs.web import WebViewer
-from tests.live import free_port
+from tests.daemon import free_port
 
 # tflite-runtime 2.14 cannot load a model ("vector::reserve") in a process that imported TensorFlow before it.
 with contextlib.suppress(Exception):

@@ -1,7 +1,6 @@
 """The live page's server with values that tests put into it."""
 
 import http.client
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,11 +24,6 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
             return answer
         time.sleep(0.05)
     pytest.fail(f"not within {PATIENCE} s: {what}")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def port_of(viewer: WebViewer) -> int:

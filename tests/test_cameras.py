@@ -4,7 +4,6 @@ import http.server
 import itertools
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 from edge.media import CLIP
 from edge.reading import Frame
+from tests.daemon import free_port
 from tests.mjpeg import MjpegServer
 from tests.rtsp import RtspServer
 
@@ -71,12 +71,6 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30) -> N
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s for: {what}"
         time.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def frames_of(capture: Capture, count: int) -> list[Frame]:

@@ -15,7 +15,8 @@ from edge.errors import EmotionEdgeError
 from edge.outputs.overlay import annotate
 from edge.outputs.web import FRESH_SECONDS, PORTS_TRIED, WebViewer
 from edge.reading import Box, Frame, Image
-from tests.live import PATIENCE, eventually, feeding, free_port, get, port_of, show
+from tests.daemon import free_port
+from tests.live import PATIENCE, eventually, feeding, get, port_of, show
 from tests.samples import face, frame, reading, stats
 
 

@@ -99,7 +99,7 @@ def optimizer_for(
 
 
 def jit_compile() -> bool | str:
-    """TensorFlow's jit halves the speed of these networks on a CPU (FACTS: 187 against 371 images a second)."""
+    """TensorFlow's jit halves the speed of these networks on a CPU: 187 against 371 images a second on two cores."""
     return False if keras.backend.backend() == "tensorflow" else "auto"
 
 
