@@ -7,11 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
 from edge.outputs.web import WebViewer
+from edge.reading import Image
 from tests.daemon import free_port
 
 # tflite-runtime 2.14 cannot load a model ("vector::reserve") in a process that imported TensorFlow before it.
@@ -51,3 +54,10 @@ def viewer() -> Iterator[WebViewer]:
     )
     yield served
     served.close()
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Image:
+    """NASA's portrait of Eileen Collins, BGR uint8 [512, 512, 3]; tests may not write to it."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    return np.asarray(cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR), np.uint8)

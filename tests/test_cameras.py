@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 from edge.media import CLIP
 from edge.reading import Frame
-from tests.daemon import free_port
+from tests.daemon import free_port, wait_until
 from tests.mjpeg import MjpegServer
 from tests.rtsp import RtspServer
 
@@ -64,13 +64,6 @@ def write_video(path: Path, count: int, fps: float) -> Path:
         writer.write(picture(number))
     writer.release()
     return path
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for: {what}"
-        time.sleep(0.01)
 
 
 def frames_of(capture: Capture, count: int) -> list[Frame]:
@@ -169,7 +162,7 @@ def test_frames_are_numbered_and_stamped(source: Source) -> None:
 def test_frames_counted_are_either_dropped_or_delivered(source: Source) -> None:
     with Capture(source.settings) as capture:
         delivered = len(frames_of(capture, 1))
-        wait_for(lambda: capture.captured >= 6, "frames that nobody takes")
+        wait_until(lambda: capture.captured >= 6, "frames that nobody takes")
         delivered += len(frames_of(capture, 1))
     delivered += capture.newest(0) is not None
     assert capture.dropped >= 3
@@ -181,7 +174,7 @@ def test_a_slow_reader_gets_the_newest_frame() -> None:
         frames_of(capture, 1)
         server.show([picture(3)])
         seen = capture.captured
-        wait_for(lambda: capture.captured > seen + 20, "frames that nobody takes")
+        wait_until(lambda: capture.captured > seen + 20, "frames that nobody takes")
         before = capture.captured
         (frame,) = frames_of(capture, 1)
         assert frame.sequence >= before - 1
@@ -326,9 +319,9 @@ def test_a_camera_that_is_lost_is_reopened(caplog: pytest.LogCaptureFixture) -> 
     with server, Capture(CameraSettings(source=server.url)) as capture:
         frames_of(capture, 3)
         server.stop()
-        wait_for(lambda: capture.status.startswith("lost: camera http://127.0.0.1"), "the loss to be seen")
-        wait_for(lambda: capture.status.endswith("does not answer (Connection refused); reopening in 1 s"), "a try")
-        wait_for(lambda: capture.status.endswith("reopening in 2 s"), "longer pauses between tries")
+        wait_until(lambda: capture.status.startswith("lost: camera http://127.0.0.1"), "the loss to be seen")
+        wait_until(lambda: capture.status.endswith("does not answer (Connection refused); reopening in 1 s"), "a try")
+        wait_until(lambda: capture.status.endswith("reopening in 2 s"), "longer pauses between tries")
         taken = capture.captured
         capture.newest(0)
         server.show([picture(4)])
@@ -344,7 +337,7 @@ def test_a_camera_that_is_lost_is_reopened(caplog: pytest.LogCaptureFixture) -> 
 def test_a_camera_that_is_there_late_is_opened() -> None:
     server = MjpegServer([picture(1)], fps=50, port=free_port())
     with Capture(CameraSettings(source=server.url)) as capture:
-        wait_for(lambda: capture.status.startswith("no picture: camera http://"), "the status to say so")
+        wait_until(lambda: capture.status.startswith("no picture: camera http://"), "the status to say so")
         assert capture.newest(0) is None
         with server:
             frames_of(capture, 2)
@@ -355,7 +348,7 @@ def test_a_camera_that_hangs_is_lost_and_found() -> None:
     with MjpegServer([picture(1)], fps=50) as server, Capture(CameraSettings(source=server.url)) as capture:
         frames_of(capture, 2)
         server.freeze()
-        wait_for(lambda: "nothing came for 5 s" in capture.status, "the time-out")
+        wait_until(lambda: "nothing came for 5 s" in capture.status, "the time-out")
         server.freeze(False)
         capture.newest(0)
         frames_of(capture, 2)
@@ -382,7 +375,7 @@ def test_close_does_not_wait_for_a_read_that_hangs() -> None:
 def test_close_ends_the_wait_for_a_camera_that_is_not_there(tmp_path: Path) -> None:
     capture = Capture(CameraSettings(source=str(tmp_path / "none.mp4")))
     (thread,) = [thread for thread in threading.enumerate() if thread.name == "capture"]
-    wait_for(lambda: "reopening in 2 s" in capture.status, "a long pause between two tries")
+    wait_until(lambda: "reopening in 2 s" in capture.status, "a long pause between two tries")
     capture.close()
     assert not thread.is_alive()
     assert capture.newest(20) is None

@@ -27,12 +27,6 @@ ASTRONAUT = Box(180, 68, 91, 108)
 """The face, forehead to chin, marked by eye in skimage.data.astronaut()."""
 
 
-@pytest.fixture(scope="session")
-def astronaut() -> Image:
-    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
-    return np.asarray(cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR), np.uint8)
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def detector(request: pytest.FixtureRequest) -> Detector:
     kind, _, interpreter = str(request.param).partition("/")

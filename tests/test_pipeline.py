@@ -14,12 +14,6 @@ from edge.reading import Frame, Image
 from edge.runtime import choose
 
 
-@pytest.fixture(scope="module")
-def astronaut() -> Image:
-    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
-    return np.asarray(cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2BGR), np.uint8)
-
-
 def pipeline(confirm: int = 1) -> Pipeline:
     return open_pipeline(Settings(), choose(), confirm)
 
