@@ -1,0 +1,165 @@
+"""`manifest.csv`: what `prepare` did with every face of a data set, a line each, none left away.
+
+A prepared folder holds `manifest.csv`, `prepared.json` and the kept images as PNG under `images/`. It is whole where
+`prepared.json` is there: that is written last.
+
+Columns, in this order (UTF-8, comma, a header line; an empty field is "not known" or "does not apply"):
+
+file          of a kept image, relative to the folder, with `/`; empty where left out
+name          the face in its source: the file's path, or `<data set> row <n>`
+row           `Dataset.rows`: where in the source it is, from 0
+split         one of SPLITS; of a kept image the one it has now, of one left out the one it came with
+kept          yes or no
+reason        why it was left out, one of REASONS; empty where kept
+detail        in words, what was measured or what it conflicts with; empty where there is nothing to say
+duplicate_of  for a duplicate, the `name` of the image that was kept in its place, or with which its label conflicts
+label_issue   yes where its label is likely wrong, no where it was judged and is not, empty where it was not judged
+person        `Dataset.people`, a whole number from 0; empty where unknown
+valence       -1 to 1, as is arousal; whether measured or derived from the labels is in `prepared.json`
+arousal
+label_SET     for each label set: the class a network is judged by (`Labels.judged`), by name; empty for none (-1)
+p_SET_CLASS   `Labels.probabilities`, in logit order; only for label sets where they are not just `label_SET` one-hot.
+              A row of zeros says nothing under this label set. Figures have the digits that give float32 back exactly.
+
+`prepared.json` holds: `name` (of the data set), `label_sets` (name of the set to its class names in logit order, the
+one that matters most first), `affect` (`measured`, `derived` or `none`), `faces` (`crop` or `full`), `settings` and
+`summary` (how many were kept and left out, by reason and split).
+"""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from training.datasets.dataset import SPLITS, Dataset, Labels, one_hot
+
+MANIFEST_FILE: Final = "manifest.csv"
+FACTS_FILE: Final = "prepared.json"
+IMAGES_FOLDER: Final = "images"
+
+UNREADABLE: Final = "unreadable"
+BLANK: Final = "blank"
+NO_FACE: Final = "no face"
+OUTLIER: Final = "outlier"
+EXACT_DUPLICATE: Final = "exact duplicate"
+NEAR_DUPLICATE: Final = "near duplicate"
+CONFLICTING_LABELS: Final = "conflicting labels"
+LABEL_ISSUE: Final = "label issue"
+REASONS: Final = (
+    UNREADABLE,
+    BLANK,
+    NO_FACE,
+    OUTLIER,
+    EXACT_DUPLICATE,
+    NEAR_DUPLICATE,
+    CONFLICTING_LABELS,
+    LABEL_ISSUE,
+)
+"""Why an image is left out. Where several hold, the first that was found: they are looked for in this order."""
+
+COLUMNS: Final = (
+    "file",
+    "name",
+    "row",
+    "split",
+    "kept",
+    "reason",
+    "detail",
+    "duplicate_of",
+    "label_issue",
+    "person",
+    "valence",
+    "arousal",
+)
+"""The columns that every manifest has; those of the labels follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided on n faces.
+
+    reason: of REASONS, or "" where kept. detail: in words. duplicate_of: index of another face, or -1. label_issue:
+    1 likely wrong, 0 not, -1 not judged. split: index into SPLITS.
+    """
+
+    reason: Sequence[str]
+    detail: Sequence[str]
+    duplicate_of: npt.NDArray[np.int64]
+    label_issue: npt.NDArray[np.int64]
+    split: npt.NDArray[np.int64]
+
+
+def label_column(label_set: str) -> str:
+    """The column with the class by name."""
+    return f"label_{label_set}"
+
+
+def probability_columns(label_set: str, classes: Sequence[str]) -> list[str]:
+    """The columns with the probabilities, in logit order."""
+    return [f"p_{label_set}_{name}" for name in classes]
+
+
+def is_distribution(labels: Labels) -> bool:
+    """True where the probabilities say more than the class does."""
+    return not np.array_equal(labels.probabilities, one_hot(labels.names, labels.judged).probabilities)
+
+
+def names_of(data: Dataset) -> list[str]:
+    """What each face is called in a manifest."""
+    if isinstance(data.images, tuple):
+        return [path.as_posix() for path in data.images]
+    return [f"{data.name} row {row}" for row in data.rows]
+
+
+def write_manifest(folder: Path, data: Dataset, verdict: Verdict, files: Sequence[str]) -> None:
+    """Write `manifest.csv`. files: of each face, relative to the folder, or "" where it was left out."""
+    distributions = [name for name, labels in data.labels.items() if is_distribution(labels)]
+    header = list(COLUMNS)
+    for name, labels in data.labels.items():
+        header += [label_column(name), *(probability_columns(name, labels.names) if name in distributions else ())]
+    names = names_of(data)
+    with (folder / MANIFEST_FILE).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for i in range(len(data)):
+            line = [
+                files[i],
+                names[i],
+                data.rows[i],
+                SPLITS[verdict.split[i]],
+                "no" if verdict.reason[i] else "yes",
+                verdict.reason[i],
+                verdict.detail[i],
+                names[verdict.duplicate_of[i]] if verdict.duplicate_of[i] >= 0 else "",
+                {1: "yes", 0: "no"}.get(int(verdict.label_issue[i]), ""),
+                "" if data.people is None or data.people[i] < 0 else data.people[i],
+                *(("", "") if data.affect is None else (_figure(value) for value in data.affect[i])),
+            ]
+            for name, labels in data.labels.items():
+                line.append(labels.names[labels.judged[i]] if labels.judged[i] >= 0 else "")
+                if name in distributions:
+                    line += [_figure(value) for value in labels.probabilities[i]]
+            writer.writerow(line)
+
+
+def _figure(value: np.float32) -> str:
+    """The shortest digits that give the same float32 back; empty for NaN."""
+    return "" if np.isnan(value) else np.format_float_positional(value, trim="-")
+
+
+def write_facts(folder: Path, data: Dataset, faces: str, settings: Mapping[str, Any], summary: Any) -> None:
+    """Write `prepared.json`. summary: anything that JSON can hold."""
+    facts = {
+        "name": data.name,
+        "label_sets": {name: list(labels.names) for name, labels in data.labels.items()},
+        "affect": "none" if data.affect is None else "derived" if data.affect_derived else "measured",
+        "faces": faces,
+        "settings": dict(settings),
+        "summary": summary,
+    }
+    (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
