@@ -10,13 +10,12 @@ Labels = npt.NDArray[np.int64]
 
 
 def accuracy(logits: Logits, labels: Labels) -> float:
-    """Part of the rows whose largest logit is the label's, 0 to 1."""
-    return float(np.mean(logits.argmax(axis=1) == labels))
+    """Part of the rows that count (label 0 or more) whose largest logit is the label's, 0 to 1."""
+    counts = labels >= 0
+    return float(np.mean(logits[counts].argmax(axis=1) == labels[counts]))
 
 
-def majority_accuracy(logits: Logits, majority: Labels) -> float:
-    """The same over the rows that have a majority label (0 or more)."""
-    return accuracy(logits[majority >= 0], majority[majority >= 0])
+majority_accuracy = accuracy
 
 
 def confusion(logits: Logits, labels: Labels) -> npt.NDArray[np.int64]:
