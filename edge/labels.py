@@ -1,9 +1,11 @@
 """Label sets, the maps between them, and the circumplex: the one definition of each, for training and board.
 
-A label set is an ordered tuple of names; its order is the order of a network's logits.
+A label set is an ordered tuple of names; its order is the order of a network's logits. Four have names of their own;
+any other choice of the same emotions is written as its names with commas between them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
@@ -59,12 +61,37 @@ CIRCUMPLEX: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
 
 
 def labels_of(label_set: str) -> tuple[str, ...]:
-    """The names of a label set in logit order. Raises EmotionEdgeError for a set that is not known."""
-    try:
+    """The names of a label set in logit order.
+
+    label_set: a name of LABEL_SETS, or at least two known names with commas between them ("happy,sad,neutral"), which
+    are a label set of their own in the order given. Raises EmotionEdgeError for anything else, with the nearest names.
+    """
+    if label_set in LABEL_SETS:
         return LABEL_SETS[label_set]
-    except KeyError:
-        known = ", ".join(LABEL_SETS)
-        raise EmotionEdgeError(f"label set {label_set!r}: not known (known: {known})") from None
+    names = tuple(name.strip() for name in label_set.split(","))
+    if len(names) == 1:
+        known = f"known: {', '.join(LABEL_SETS)}, or emotions with commas between them: happy,sad,neutral"
+        raise EmotionEdgeError(f"label set {label_set!r}: not known{_nearest(label_set, LABEL_SETS)} ({known})")
+    for name in names:
+        if name not in CIRCUMPLEX:
+            known = f"known: {', '.join(CIRCUMPLEX)}"
+            raise EmotionEdgeError(
+                f"label set {label_set!r}: no emotion {name!r}{_nearest(name, CIRCUMPLEX)} ({known})"
+            )
+        if names.count(name) > 1:
+            raise EmotionEdgeError(f"label set {label_set!r}: {name!r} is in it twice")
+    return names
+
+
+def set_name(names: Sequence[str]) -> str:
+    """What a label set is called: the way back from `labels_of`."""
+    known = {labels: name for name, labels in LABEL_SETS.items()}
+    return known.get(tuple(names), ",".join(names))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name.casefold(), known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def map_matrix(source: Sequence[str], target: Sequence[str]) -> npt.NDArray[np.float32]:

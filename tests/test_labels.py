@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge.errors import EmotionEdgeError
-from edge.labels import CIRCUMPLEX, LABEL_SETS, circumplex_of, labels_of, map_matrix
+from edge.labels import CIRCUMPLEX, LABEL_SETS, circumplex_of, labels_of, map_matrix, set_name
 
 
 def test_every_label_has_its_place_on_the_circumplex() -> None:
@@ -32,6 +32,42 @@ def test_fer7_to_ferplus8_is_a_reordering() -> None:
     assert [ferplus8[column] for column in matrix.argmax(axis=1)] == list(fer7)
 
 
-def test_an_unknown_set_is_named_with_those_known() -> None:
-    with pytest.raises(EmotionEdgeError, match=r"label set 'fer8': not known .*fer7"):
-        labels_of("fer8")
+@pytest.mark.parametrize("source", [*LABEL_SETS, "happy,sad,neutral"])
+@pytest.mark.parametrize("target", [*LABEL_SETS, "neutral,happy"])
+def test_every_set_maps_to_every_other(source: str, target: str) -> None:
+    names, wanted = labels_of(source), labels_of(target)
+    matrix = map_matrix(names, wanted)
+    assert matrix.shape == (len(names), len(wanted))
+    assert set(matrix.ravel().tolist()) <= {0.0, 1.0}
+    for name, row in zip(names, matrix, strict=True):
+        if name in wanted:
+            assert wanted[row.argmax()] == name
+            assert row.sum() == 1
+        else:
+            assert row.sum() == ("negative" in wanted and name != "uncertain")
+
+
+def test_emotions_with_commas_are_a_label_set_in_the_order_given() -> None:
+    assert labels_of("happy, sad,neutral") == ("happy", "sad", "neutral")
+    assert set_name(labels_of("happy, sad,neutral")) == "happy,sad,neutral"
+
+
+@pytest.mark.parametrize("name", LABEL_SETS)
+def test_a_set_finds_its_name_again(name: str) -> None:
+    assert set_name(labels_of(",".join(labels_of(name)))) == name
+
+
+@pytest.mark.parametrize(
+    ("label_set", "message"),
+    [
+        ("fer9", r"label set 'fer9': not known, did you mean 'fer7'\?"),
+        ("happy", r"label set 'happy': not known \(known: fer7, .*, or emotions with commas"),
+        ("happy,suprise", r"no emotion 'suprise', did you mean 'surprise'\? \(known: angry, contempt"),
+        ("happy,bored", r"no emotion 'bored' \(known: "),
+        ("happy,sad,happy", r"'happy' is in it twice"),
+        ("happy,", r"no emotion '' \("),
+    ],
+)
+def test_a_wrong_set_is_named_with_the_nearest_right_one(label_set: str, message: str) -> None:
+    with pytest.raises(EmotionEdgeError, match=message):
+        labels_of(label_set)
