@@ -1,0 +1,98 @@
+"""Matplotlib figures as inline SVG that takes the page's colours and letters, light or dark."""
+
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from typing import Any, Final
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Matplotlib wants colours, a page has variables: each of these stands for one in the SVG, and is put back afterwards.
+INK: Final = "#010101"
+QUIET: Final = "#010102"
+LINE: Final = "#010103"
+CARD: Final = "#010104"
+HEAT: Final = "#01010b"
+SERIES: Final = ("#010105", "#010106", "#010107", "#010108", "#010109", "#01010a")
+"""Colours of series in the order to use them: after Okabe and Ito, "Color Universal Design" (2008), as light or dark as
+the ground needs. Only the first two or three are told apart at a glance; give lines different strokes too."""
+_VARIABLES: Final = {
+    INK: "var(--ink)",
+    QUIET: "var(--quiet)",
+    LINE: "var(--line)",
+    CARD: "var(--card)",
+    HEAT: "var(--heat)",
+    **{colour: f"var(--series-{number})" for number, colour in enumerate(SERIES, 1)},
+}
+
+WIDTH: Final = 4.6
+"""Inches. Letters of 10 points in a figure of this width are 10 pixels high on a phone's screen of 390."""
+STYLE: Final[Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "emotion-edge",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.facecolor": "none",
+    "axes.labelcolor": QUIET,
+    "axes.labelsize": 10,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "figure.facecolor": "none",
+    "grid.color": LINE,
+    "grid.linewidth": 0.8,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "lines.linewidth": 1.8,
+    "patch.linewidth": 0,
+}
+
+
+@contextmanager
+def in_style() -> Iterator[None]:
+    """Context or decorator within which figures are drawn with the colours of the page."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def new_axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """An empty figure, sizes in inches, whose parts find their places themselves; to be called `in_style`."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def figure_svg(figure: Figure, alt: str, caption: str = "") -> Markup:
+    """The figure as an HTML `<figure>` with inline SVG. alt: what it shows, for those who cannot see it."""
+    text = StringIO()
+    with in_style():
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'^<svg [^>]*?viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" role="img" aria-label="">', svg)
+    svg = svg.replace('aria-label=""', Markup('aria-label="{}"').format(alt), 1)
+    # Names within an SVG hold for the whole page: those that nothing points to go, the others become this figure's own.
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+    own = f"f{zlib.crc32(svg.encode()):08x}-"
+    svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{own}{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(r'(href="|url\()#', rf"\g<1>#{own}", svg).replace("xlink:href", "href")
+    # Letters and the shape of strokes are the page's business (style.css).
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
+    svg = svg.replace("font-family: 'DejaVu Sans'; ", "").replace("'DejaVu Sans'", "system-ui, sans-serif")
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    svg = re.sub(r">\s+<", "><", svg)
+    below = Markup("<figcaption>{}</figcaption>").format(caption) if caption else ""
+    return Markup('<figure class="plot">{}{}</figure>').format(Markup(svg), below)
