@@ -1,0 +1,286 @@
+"""What the Edge TPU would run of a TFLite file, by Coral's published rules; and the compiler's own word where it is.
+
+The rules are those of "TensorFlow models on the Edge TPU" (coral.ai/docs/edgetpu/models-intro, sections Model
+requirements and Supported operations, for compiler and runtime 14 and later). Keeping them is necessary, not
+sufficient: the compiler may leave an operation to the processor for reasons of its own.
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge.errors import EmotionEdgeError
+from quantize.flatbuffer import Graph, Operation, TensorFacts, fixed_batch, read_graph
+
+COMPILER: Final = "edgetpu_compiler"
+SOFTMAX_LIMIT: Final = 16_000
+
+Rule = Callable[[Operation], str]
+"""Why an operation is not for the Edge TPU, or nothing where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """An operation that stays on the processor. place: in the order they run, from 0."""
+
+    place: int
+    op: str
+    tensor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What the compiler said. version: its own; mapped: by operation, how many it put on the Edge TPU; left: by
+    operation and its reason, how many it did not."""
+
+    version: str
+    mapped: Mapping[str, int]
+    left: Mapping[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeTpuReport:
+    """blocking: why the compiler would refuse the whole file. eligible: operations the rules let on the TPU.
+    fallbacks: those they do not, and those behind the first of them, which the compiler leaves with it. dynamic: the
+    file takes any batch size, and is judged as it is with a batch of one. compiled: None where the compiler is not
+    installed."""
+
+    blocking: tuple[str, ...]
+    eligible: tuple[Operation, ...]
+    fallbacks: tuple[Fallback, ...]
+    dynamic: bool
+    compiled: Compiled | None
+
+    @property
+    def whole(self) -> bool:
+        """By the rules every operation may run on the Edge TPU."""
+        return not self.blocking and not self.fallbacks
+
+
+def inspect(path: Path) -> EdgeTpuReport:
+    """Judge a file, and compile it where the compiler is installed.
+
+    Raises EmotionEdgeError where the file is missing or no TFLite file.
+    """
+    graph = read_graph(path)
+    blocking = _blocking(graph)
+    eligible: list[Operation] = []
+    fallbacks: list[Fallback] = []
+    for place, operation in enumerate(graph.operations):
+        reason = reason_against(operation)
+        if not reason and fallbacks:
+            reason = f"may run, but comes after operation {fallbacks[0].place}: only the part before it is mapped"
+        if reason:
+            fallbacks.append(Fallback(place, operation.op, operation.outputs[0].name, reason))
+        else:
+            eligible.append(operation)
+    dynamic = any(tensor.dynamic for tensor in graph.inputs)
+    compiled = compile_file(path) if shutil.which(COMPILER) and not blocking else None
+    return EdgeTpuReport(blocking, tuple(eligible), tuple(fallbacks), dynamic, compiled)
+
+
+def reason_against(operation: Operation) -> str:
+    """Why an operation cannot run on the Edge TPU by the published rules; empty where it can."""
+    rule = RULES.get(operation.op)
+    if rule is None:
+        return "not among the supported operations"
+    for tensor in (*operation.inputs, *operation.outputs):
+        if reason := _tensor_reason(tensor):
+            return reason
+    return rule(operation)
+
+
+def text(report: EdgeTpuReport, name: str) -> str:
+    """The report in words: what was checked, and what was not."""
+    total = len(report.eligible) + len(report.fallbacks)
+    lines = [f"{name}: {len(report.eligible)} of {total} operations meet Coral's published rules for the Edge TPU"]
+    lines += [f"  the compiler would refuse the file: {reason}" for reason in report.blocking]
+    if report.dynamic:
+        lines.append("  the file takes any batch size; judged, and compiled, as it is with a batch of one")
+    lines += [f"  {it.place:>3} {it.op} ({it.tensor}): falls back: {it.reason}" for it in report.fallbacks]
+    if report.compiled is None:
+        lines.append(f"not compiled: {COMPILER} is not installed. Meeting the rules is no proof that it compiles.")
+        return "\n".join(lines)
+    lines.append(f"compiled by {report.compiled.version}")
+    lines += [f"  {count:>3} {op}: on the Edge TPU" for op, count in report.compiled.mapped.items()]
+    lines += [f"  {count:>3} {op}: on the processor: {why}" for (op, why), count in report.compiled.left.items()]
+    return "\n".join(lines)
+
+
+def compile_file(path: Path, out: Path | None = None) -> Compiled:
+    """Compile a file with a batch of one. out: where the compiled file goes; nowhere for None.
+
+    Raises EmotionEdgeError with what the compiler said where it fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        given = Path(folder) / path.name
+        given.write_bytes(fixed_batch(path.read_bytes(), str(path)))
+        command = [COMPILER, "--show_operations", "--out_dir", folder, str(given)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise EmotionEdgeError(f"{COMPILER}: not installed (coral.ai/docs/edgetpu/compiler says how)") from None
+        if done.returncode:
+            raise EmotionEdgeError(f"{path}: {COMPILER} fails: {(done.stderr or done.stdout).strip()}")
+        if out is not None:
+            shutil.copy(Path(folder) / f"{path.stem}_edgetpu.tflite", out)
+    return read_log(done.stdout)
+
+
+def read_log(log: str) -> Compiled:
+    """The compiler's table of operations: `NAME  count  status` a line."""
+    version = re.search(r"Edge TPU Compiler version ([\d.]+)", log)
+    mapped: dict[str, int] = {}
+    left: dict[tuple[str, str], int] = {}
+    for op, count, status in re.findall(r"^([A-Z][A-Z0-9_]+)\s+(\d+)\s+(\S.*?)\s*$", log, re.MULTILINE):
+        if status == "Mapped to Edge TPU":
+            mapped[op] = mapped.get(op, 0) + int(count)
+        else:
+            left[op, status] = left.get((op, status), 0) + int(count)
+    return Compiled(f"{COMPILER} {version[1] if version else '(unknown version)'}", mapped, left)
+
+
+def _blocking(graph: Graph) -> tuple[str, ...]:
+    """What makes the compiler refuse a file as a whole."""
+    found = [
+        f"{kind} {tensor.name!r} is {tensor.dtype}: the network must be int8 or uint8 from input to output"
+        for kind, tensors in (("input", graph.inputs), ("output", graph.outputs))
+        for tensor in tensors
+        if tensor.dtype not in ("INT8", "UINT8")
+    ]
+    if graph.subgraphs > 1:
+        found.append(f"it has {graph.subgraphs} graphs (control flow), and only one is supported")
+    return tuple(found)
+
+
+def _tensor_reason(tensor: TensorFacts) -> str:
+    if tensor.values is None and tensor.dtype not in ("INT8", "UINT8"):
+        return f"its tensor {tensor.name!r} is {tensor.dtype}, not int8 or uint8"
+    if tensor.values is not None and tensor.dtype not in ("INT8", "UINT8", "INT32"):
+        return f"its constant {tensor.name!r} is {tensor.dtype}, not int8, uint8 or (a bias, axes) int32"
+    if len(tensor.shape) > 3 and tensor.values is None and any(size != 1 for size in tensor.shape[:-3]):
+        return f"its tensor {tensor.name!r} is {list(tensor.shape)}: only the last three sizes may exceed 1"
+    return ""
+
+
+def _constant(tensor: TensorFacts) -> list[int]:
+    """An int32 constant's values."""
+    return [] if tensor.values is None else [int(value) for value in tensor.values.view(np.int32)]
+
+
+def _any(_: Operation) -> str:
+    return ""
+
+
+def _unfused(operation: Operation) -> str:
+    return "" if operation.fused == "NONE" else f"has the fused activation {operation.fused}"
+
+
+def _concatenation(operation: Operation) -> str:
+    constants = [tensor for tensor in operation.inputs if tensor.values is not None]
+    if constants and len(operation.inputs) != 2:
+        return "has a constant among more than two inputs"
+    return _unfused(operation)
+
+
+def _convolution(operation: Operation) -> str:
+    across, down = operation.options.get("dilationWFactor", 1), operation.options.get("dilationHFactor", 1)
+    return "" if across == down else f"its dilation differs: {across} across, {down} down"
+
+
+def _fully_connected(operation: Operation) -> str:
+    if operation.options.get("weightsFormat", 0):
+        return "its weights are not in the default format"
+    return "" if int(np.prod(operation.outputs[0].shape[:-1])) == 1 else "its output has more than one dimension"
+
+
+def _mean(operation: Operation) -> str:
+    shape, axes = operation.inputs[0].shape, _constant(operation.inputs[1])
+    places = [axis % len(shape) for axis in axes]
+    if len(shape) == 4 and 0 in places:
+        return "reduces over the batch"
+    if len(shape) - 1 in places and shape[-1] % 4:
+        return f"reduces over {shape[-1]} channels, which is no multiple of 4"
+    return ""
+
+
+def _not_over_batch(operation: Operation) -> str:
+    rank = len(operation.inputs[0].shape)
+    return "works over the batch" if any(axis % rank == 0 for axis in _constant(operation.inputs[1])) else ""
+
+
+def _pad(operation: Operation) -> str:
+    return "pads the batch" if any(_constant(operation.inputs[1])[:2]) else ""
+
+
+def _pack(operation: Operation) -> str:
+    return "packs along the batch" if operation.options.get("axis", 0) == 0 else ""
+
+
+def _softmax(operation: Operation) -> str:
+    size = int(np.prod(operation.inputs[0].shape))
+    if size != operation.inputs[0].shape[-1]:
+        return "its input has more than one dimension"
+    return "" if size <= SOFTMAX_LIMIT else f"its input has {size} elements; {SOFTMAX_LIMIT} are the most"
+
+
+def _strided_slice(operation: Operation) -> str:
+    if any(stride != 1 for stride in _constant(operation.inputs[3])):
+        return "has a stride other than 1"
+    masks = [operation.options.get(name, 0) for name in ("ellipsisMask", "newAxisMask")]
+    return "has an ellipsis or a new axis" if any(masks) else ""
+
+
+def _squeeze(operation: Operation) -> str:
+    before = [size for size in operation.inputs[0].shape if size != 1]
+    shape = operation.inputs[0].shape
+    return "" if list(shape[len(shape) - len(before) :]) == before else "removes a dimension that does not lead"
+
+
+def _prelu(operation: Operation) -> str:
+    return "" if all(size == 1 for size in operation.inputs[1].shape[:-1]) else "its alpha is not one-dimensional"
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    **dict.fromkeys(
+        (
+            "ADD", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "L2_NORMALIZATION", "LOGISTIC", "MAXIMUM", "MINIMUM", "MUL",
+            "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR",
+            "RSQRT", "SLICE", "SPACE_TO_DEPTH", "SPLIT", "SQUARED_DIFFERENCE", "SUB", "TANH", "TRANSPOSE",
+            "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM",
+        ),
+        _any,
+    ),
+    "AVERAGE_POOL_2D": _unfused,
+    "MAX_POOL_2D": _unfused,
+    "CONCATENATION": _concatenation,
+    "CONV_2D": _convolution,
+    "FULLY_CONNECTED": _fully_connected,
+    "MEAN": _mean,
+    "PACK": _pack,
+    "PAD": _pad,
+    "PRELU": _prelu,
+    "REDUCE_MAX": _not_over_batch,
+    "REDUCE_MIN": _not_over_batch,
+    "SOFTMAX": _softmax,
+    "SQUEEZE": _squeeze,
+    "STRIDED_SLICE": _strided_slice,
+    "SUM": _not_over_batch,
+}  # fmt: skip
+"""By TFLite's name of the operation; what is not here is not supported."""
+
+
+def require_file(path: Path) -> Path:
+    """A model's file from its folder or itself. Raises EmotionEdgeError where there is none."""
+    found = path / "model.tflite" if path.is_dir() else path
+    if not found.is_file():
+        raise EmotionEdgeError(f"model {found}: not there")
+    return found

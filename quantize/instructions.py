@@ -1,0 +1,116 @@
+"""Instructions an inference on Arm, counted under emulation: `python -m quantize.instructions MODEL...`.
+
+A repeatable cost where no board is: two counts of the same file agree to parts in a million. The cost of one inference
+is the slope between a short run and a long one, so that start and load fall out. Instructions are not time: int8 also
+moves a quarter of the bytes.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from edge.errors import EmotionEdgeError
+from quantize.arm import CACHE, CPUS, emulated, missing
+
+SHORT, LONG = 2, 12
+RUNTIME: Final = "ai-edge-litert"
+# The few names of qemu's plugin interface, version 1, that are used here: its header is in no Debian 12 package.
+PLUGIN: Final = """\
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+typedef uint64_t id;
+struct tb;
+extern void qemu_plugin_register_vcpu_tb_trans_cb(id, void (*)(id, struct tb *));
+extern size_t qemu_plugin_tb_n_insns(const struct tb *);
+extern void qemu_plugin_register_vcpu_tb_exec_inline(struct tb *, int, void *, uint64_t);
+extern void qemu_plugin_register_atexit_cb(id, void (*)(id, void *), void *);
+int qemu_plugin_version = 1;
+static uint64_t count;
+static char path[4096];
+static void translated(id plugin, struct tb *block) {
+    qemu_plugin_register_vcpu_tb_exec_inline(block, 0, &count, qemu_plugin_tb_n_insns(block));
+}
+static void done(id plugin, void *unused) {
+    FILE *file = fopen(path, "w");
+    if (file) { fprintf(file, "%llu", (unsigned long long) count); fclose(file); }
+}
+int qemu_plugin_install(id plugin, const void *info, int argc, char **argv) {
+    if (argc < 1 || strncmp(argv[0], "out=", 4)) return 1;
+    strncpy(path, argv[0] + 4, sizeof path - 1);
+    qemu_plugin_register_vcpu_tb_trans_cb(plugin, translated);
+    qemu_plugin_register_atexit_cb(plugin, done, 0);
+    return 0;
+}
+"""
+SCRIPT: Final = """\
+import sys
+from pathlib import Path
+import numpy as np
+from edge.runtime import Network, choose
+network = Network(Path(sys.argv[1]), choose(sys.argv[2]))
+(image,) = network.inputs.values()
+pixels = np.random.default_rng(0).integers(0, 127, image.shape).astype(image.dtype)
+for _ in range(int(sys.argv[3])):
+    network(pixels)
+"""
+
+
+def instructions(path: Path, cpu: str, runtime: str = RUNTIME) -> float:
+    """Instructions that one image of a TFLite file costs on an emulated core, one thread.
+
+    Raises EmotionEdgeError where the emulation is not ready, the plugin cannot be built, or the file does not run.
+    """
+    plugin = _plugin()
+    short, long = (_count(path, cpu, runtime, plugin, repeats) for repeats in (SHORT, LONG))
+    return (long - short) / (LONG - SHORT)
+
+
+def _plugin(folder: Path = CACHE) -> Path:
+    if reason := missing(folder):
+        raise EmotionEdgeError(f"emulated aarch64: {reason}")
+    built = folder / "libinsn.so"
+    if not built.exists():
+        command = ["gcc", "-shared", "-fPIC", "-O2", "-x", "c", "-", "-o", str(built)]
+        try:
+            subprocess.run(command, input=PLUGIN, text=True, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise EmotionEdgeError(f"counting plugin: gcc does not build it: {error}") from error
+    return built
+
+
+def _count(path: Path, cpu: str, runtime: str, plugin: Path, repeats: int) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "count"
+        start = emulated(runtime, cpu, Path(f"{plugin},out={out}"))
+        command = [*start.prefix, "-c", SCRIPT, str(path.resolve()), runtime, str(repeats)]
+        done = subprocess.run(command, env=dict(start.environment), capture_output=True, text=True, check=False)
+        if done.returncode or not out.exists():
+            said = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+            raise EmotionEdgeError(f"{path}: {runtime} under {cpu} fails: {said[0]}")
+        return int(out.read_text())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Gives the exit status: 0, or 2 with one line on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m quantize.instructions", description=__doc__.splitlines()[0])
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.tflite")
+    parser.add_argument("--runtime", choices=("ai-edge-litert", "tflite-runtime"), default=RUNTIME)
+    options = parser.parse_args(arguments)
+    print(f"{'millions of instructions an image':<44}" + "".join(f"{cpu:>14}" for cpu in CPUS))
+    try:
+        for path in options.models:
+            counts = [instructions(path, cpu, options.runtime) / 1e6 for cpu in CPUS]
+            print(f"{path!s:<44}" + "".join(f"{count:>14.2f}" for count in counts))
+    except EmotionEdgeError as error:
+        print(f"instructions: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
