@@ -109,7 +109,7 @@ def table_html(header: Sequence[str], rows: Iterable[Sequence[Cell]], caption: s
     """A table that scrolls sideways where the screen is narrow, and down where it is long.
 
     The first cell of a row is its heading. Whole numbers get thousands separators, floats are shown to two decimals,
-    None is left blank; a column whose every cell is a number, or text that starts with a digit, is set flush right.
+    None is left blank; a column whose every cell is a number, or text that starts like one, is set flush right.
     """
     body = [list(row) for row in rows]
     right = [bool(body) and all(_is_figure(row[column]) for row in body) for column in range(len(header))]
@@ -134,12 +134,12 @@ def table_html(header: Sequence[str], rows: Iterable[Sequence[Cell]], caption: s
 
 
 def _is_figure(cell: Cell) -> bool:
-    return cell is None or isinstance(cell, int | float) or cell[:1].isdigit() or cell in ("", "–")
+    return cell is None or isinstance(cell, int | float) or cell == "" or cell.lstrip("−+")[:1].isdigit()
 
 
 def _shown(cell: Cell) -> Markup:
     if cell is None:
         return Markup("")
     if isinstance(cell, float):
-        return escape(f"{cell:,.2f}")
+        return escape(f"{cell:,.2f}".replace("-", "−"))
     return escape(f"{cell:,}") if isinstance(cell, int) else escape(cell)

@@ -63,17 +63,22 @@ def bars(
     _quiet_axis(axes, "x", axis, percent)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    _legend(axes, len(series))
+    _legend(figure, axes, len(series))
     return figure
 
 
 @in_style()
 def histogram(
-    series: Mapping[str, Values], axis: str, bins: int = 40, limits: tuple[float, float] | None = None
+    series: Mapping[str, Values],
+    axis: str,
+    bins: int = 40,
+    limits: tuple[float, float] | None = None,
+    of: str = "faces",
 ) -> Figure:
     """How values are spread, a line a series, each as parts of its own series.
 
     limits: of the values shown; what lies beyond is counted in the outermost bins. All values where left out.
+    of: what is counted.
     """
     figure, axes = new_axes(2.6)
     parts = {name: np.asarray(values, np.float64) for name, values in series.items()}
@@ -90,9 +95,9 @@ def histogram(
             axes.stairs(share, edges, color=SERIES[number], fill=True, alpha=0.25)
     axes.set_ylim(bottom=0)
     axes.set_xlim(edges[0], edges[-1])
-    _quiet_axis(axes, "y", "share of faces", percent=True)
+    _quiet_axis(axes, "y", f"share of {of}", percent=True)
     axes.set_xlabel(axis)
-    _legend(axes, len(parts))
+    _legend(figure, axes, len(parts))
     return figure
 
 
@@ -155,7 +160,7 @@ def reliability_plot(curves: Mapping[str, tuple[Values, Values, Values]]) -> Fig
     lower.set_ylim(bottom=0)
     lower.set_xlabel("confidence")
     lower.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    _legend(upper, len(curves))
+    _legend(figure, upper, len(curves))
     return figure
 
 
@@ -174,7 +179,7 @@ def lines(
     _quiet_axis(axes, "y", up, percent)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=bool(np.all(np.asarray(x) == np.round(np.asarray(x))))))
     axes.set_xlabel(across)
-    _legend(axes, len(series))
+    _legend(figure, axes, len(series))
     return figure
 
 
@@ -184,21 +189,28 @@ def affect_plot(valence: Values, arousal: Values, places: Mapping[str, tuple[flo
     counts, edges, _ = np.histogram2d(np.asarray(valence), np.asarray(arousal), bins, ((-1, 1), (-1, 1)))
     figure, axes = new_axes(4.9)
     side = edges[1] - edges[0]
-    shade = np.sqrt(counts / max(counts.max(), 1))
+    shade = np.log1p(counts) / np.log1p(max(counts.max(), 1))
     axes.axhline(0, color=LINE, linewidth=1)
     axes.axvline(0, color=LINE, linewidth=1)
     for column, row in np.argwhere(counts > 0):
-        alpha = float(round(0.12 + 0.88 * shade[column, row], 2))
+        alpha = float(round(0.1 + 0.9 * shade[column, row], 2))
         axes.add_patch(
             Rectangle((edges[column], edges[row]), side, side, facecolor=HEAT, alpha=alpha, antialiased=False)
         )
     for name, (x, y) in places.items():
+        # Its name is above it, but below where another place so near that their names would meet is higher.
+        below = any(0 < np.hypot(x - there, up - y) < 0.25 and up > y for there, up in places.values())
         axes.plot(
             x, y, marker="o", markersize=5, markerfacecolor="none", markeredgecolor=SERIES[1], markeredgewidth=1.6
         )
-        axes.annotate(name, (x, y), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=9)
+        axes.annotate(
+            name, (x, y), xytext=(0, -6 if below else 6), textcoords="offset points", ha="center", fontsize=9,
+            va="top" if below else "bottom",
+        )  # fmt: skip
     axes.set_xlim(-1, 1)
     axes.set_ylim(-1, 1)
+    axes.set_xticks((-1, -0.5, 0, 0.5, 1))
+    axes.set_yticks((-1, -0.5, 0, 0.5, 1))
     axes.set_aspect("equal")
     axes.set_xlabel("valence: unpleasant to pleasant")
     axes.set_ylabel("arousal: calm to excited")
@@ -222,7 +234,7 @@ def _ticks() -> MaxNLocator:
     return MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
 
 
-def _legend(axes: Axes, count: int) -> None:
+def _legend(figure: Figure, axes: Axes, count: int) -> None:
     """Above the plot, where nothing is hidden by it; none for a single series."""
     if count > 1:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, handlelength=2.4)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, handlelength=2.2)

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ Picture = npt.NDArray[np.uint8]
 
 _LOSSLESS: Final = 4096
 """Pixels up to which a picture on its own is a PNG: so small, a JPEG saves little and blurs a face of 48 pixels."""
-_QUALITY: Final = 85
+_QUALITY: Final = 88
 
 
 def image_sheet(images: Sequence[Picture], captions: Sequence[str], columns: int = 8) -> Markup:
@@ -37,15 +37,14 @@ def mosaic(
 
     images: uint8 [h, w] grey or [h, w, 3] BGR; each is scaled into a square of `side` pixels, its own shape kept.
     """
-    colour = any(image.ndim == 3 for image in images)
-    squares = [_square(image, side, colour) for image in images]
     gap = 2
-    rows = -(-len(squares) // columns)
+    rows = -(-len(images) // columns)
     # Between the pictures the page's ground, light or dark, shows through.
     sheet = np.zeros((rows * (side + gap) - gap, columns * (side + gap) - gap, 4), np.uint8)
-    for number, square in enumerate(squares):
+    for number, image in enumerate(images):
+        tile = square(image, side)
         top, left = number // columns * (side + gap), number % columns * (side + gap)
-        sheet[top : top + side, left : left + side, :3] = square if colour else square[..., None]
+        sheet[top : top + side, left : left + side, :3] = tile if tile.ndim == 3 else tile[..., None]
         sheet[top : top + side, left : left + side, 3] = 255
     words = Markup("<strong>{}</strong> {}").format(title, remark)
     return Markup(
@@ -54,22 +53,25 @@ def mosaic(
 
 
 def data_uri(image: Picture) -> str:
-    """A picture, grey, BGR or BGRA, as a `data:` address: PNG where it is small or partly clear, else JPEG."""
-    lossless = (image.ndim == 3 and image.shape[2] == 4) or image.shape[0] * image.shape[1] <= _LOSSLESS
-    options: list[Any] = [cv2.IMWRITE_PNG_COMPRESSION, 9] if lossless else [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    _, packed = cv2.imencode(".png" if lossless else ".jpg", image, options)
-    return f"data:image/{'png' if lossless else 'jpeg'};base64,{base64.b64encode(packed.tobytes()).decode('ascii')}"
+    """A picture as a `data:` address: grey or BGR as PNG where it is small, else as JPEG; BGRA as WebP."""
+    if image.ndim == 3 and image.shape[2] == 4:
+        kind, options = "webp", [cv2.IMWRITE_WEBP_QUALITY, _QUALITY]
+    elif image.shape[0] * image.shape[1] <= _LOSSLESS:
+        kind, options = "png", [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    else:
+        kind, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    _, packed = cv2.imencode(f".{kind}", image, options)
+    return f"data:image/{kind};base64,{base64.b64encode(packed.tobytes()).decode('ascii')}"
 
 
-def _square(image: Picture, side: int, colour: bool) -> Picture:
-    """The picture in the middle of a square, grey [side, side] or BGR [side, side, 3], on mid-grey."""
-    if colour and image.ndim == 2:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+def square(image: Picture, side: int) -> Picture:
+    """The picture, its own shape kept, in the middle of a square: [side, side] or [side, side, 3], on mid-grey."""
     scale = side / max(image.shape[:2])
     height, width = (max(1, round(length * scale)) for length in image.shape[:2])
+    if (height, width) == image.shape[:2] == (side, side):
+        return image
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    shrunk = cv2.resize(image, (width, height), interpolation=way)
-    square = np.full((side, side, 3) if colour else (side, side), 128, np.uint8)
+    out = np.full((side, side, *image.shape[2:]), 128, np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = shrunk
-    return square
+    out[top : top + height, left : left + width] = cv2.resize(image, (width, height), interpolation=way)
+    return out

@@ -1,0 +1,155 @@
+"""What is in a data set, as one HTML page: classes, faces, images, duplicates, labels, people, and what is wrong."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from training.contents import (
+    affect_section,
+    agreement_section,
+    class_counts,
+    classes_section,
+    duplicates_section,
+    has_votes,
+    images_section,
+    known_people,
+    people_section,
+    shared_people,
+)
+from training.datasets.dataset import SPLITS, Dataset
+from training.manifest import names_of
+from training.pages.page import FACES_SHOWN, Notice, Section, paragraph, render_page, tiles, together
+from training.survey import Duplicates, Survey, duplicates, survey
+
+FEW: Final = 100
+"""Training faces below which a class is said to have few."""
+SMALL: Final = 0.2
+"""Of an even share of the Training faces: a class below it is said to have few, too."""
+LISTED: Final = 10
+"""Names in a warning; the page holds them all further down."""
+
+ORIGINS: Final[Mapping[str, str]] = {
+    "FER-2013": "Found by image search for emotion words, 48x48 pixels, grey (Goodfellow et al. 2013). No licence of "
+    "the images is known: they are for research. Where FER+ votes are there, ten people judged each face (Barsoum "
+    "et al. 2016, MIT licence).",
+}
+
+
+def explore(data: Dataset, out: Path, source: Path | None = None) -> Path:
+    """Write the report of a data set to `out`, one HTML file with pictures of faces in it, and give its path.
+
+    source: the file or folder that the data set was read from, to be named in the report; where FER-2013's votes lie
+    there, the report also compares each face's raw votes with its label.
+    """
+    found = survey(data)
+    twins = duplicates(data, found.digests)
+    sections = [
+        _overview(data, found, twins, source),
+        *(classes_section(data, found, label_set) for label_set in data.labels),
+        images_section(data, found),
+        duplicates_section(data, twins),
+    ]
+    if len(data.labels) > 1 or any(has_votes(labels) for labels in data.labels.values()):
+        sections.append(agreement_section(data, source))
+    if data.affect is not None:
+        sections.append(affect_section(data, data.affect))
+    if data.people is not None:
+        sections.append(people_section(data, data.people))
+    page = render_page(
+        f"{data.name}: what is in it",
+        f"{len(data):,} faces. {ORIGINS.get(data.name, '')}".strip(),
+        sections,
+        [FACES_SHOWN, *(Notice(text) for text in warnings(data, found, twins))],
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    return out
+
+
+def warnings(data: Dataset, found: Survey, twins: Duplicates) -> list[str]:
+    """What somebody who trains on the data set must know first, each in a sentence or two."""
+    told = []
+    unreadable = np.flatnonzero(~found.readable)
+    if len(unreadable):
+        names = names_of(data)
+        shown = ", ".join(names[row] for row in unreadable[:LISTED])
+        more = f" and {len(unreadable) - LISTED:,} more, listed under Images" if len(unreadable) > LISTED else ""
+        told.append(f"{_files(len(unreadable))} cannot be read as an image: {shown}{more}.")
+    training = data.split == SPLITS.index("Training")
+    for label_set, labels in data.labels.items():
+        here = class_counts(labels.judged[training], labels)
+        even = here.sum() / len(labels.names)
+        missing = [name for name, count in zip(labels.names, here, strict=True) if not count]
+        few = [
+            f"{name} ({count:,})"
+            for name, count in zip(labels.names, here, strict=True)
+            if count and (count < FEW or count < SMALL * even)
+        ]
+        if missing:
+            told.append(f"Under {label_set}, Training has no face of {_list(missing)}: no network can learn that.")
+        if few:
+            told.append(
+                f"Under {label_set}, Training has few faces of {_list(few)}, where an even share would be {even:,.0f}. "
+                "Balance the classes when training, and read these classes' figures with care."
+            )
+    empty = [split for number, split in enumerate(SPLITS) if not (data.split == number).any()]
+    if empty:
+        told.append(f"No faces in {_list(empty)}. emotion-train prepare can split the data set.")
+    if twins.across.any():
+        told.append(
+            f"{twins.across.sum():,} images are in more than one split, pixel for pixel: figures on the other splits "
+            "would be too good. emotion-train fit leaves such faces out of Training, emotion-train prepare does so for "
+            "good."
+        )
+    if twins.conflicting.any():
+        told.append(f"{twins.conflicting.sum():,} images occur several times with different labels.")
+    blank = int((found.contrast == 0).sum())
+    if blank:
+        told.append(f"{_images_word(blank)} blank: all pixels alike.")
+    if data.people is not None and len(shared := shared_people(data.split, data.people)):
+        told.append(
+            f"{len(shared):,} people are in more than one split: a network may know them by their faces, and figures "
+            f"would be too good. emotion-train prepare splits by person."
+        )
+    return told
+
+
+def _overview(data: Dataset, found: Survey, twins: Duplicates, source: Path | None) -> Section:
+    splits = ", ".join(f"{(data.split == number).sum():,} {split}" for number, split in enumerate(SPLITS))
+    sets = ", ".join(data.labels)
+    sizes = np.unique(found.sizes[found.readable], axis=0)
+    one_size = f"{sizes[0][1]}x{sizes[0][0]}" if len(sizes) == 1 else f"{len(sizes):,} sizes"
+    figures = [
+        ("Faces", f"{len(data):,}", splits),
+        ("Label sets", str(len(data.labels)), sets),
+        ("Image size", one_size, "width x height in pixels" if len(sizes) == 1 else "see Images"),
+        ("Duplicates", f"{len(twins.groups):,}", "groups of images alike to the pixel"),
+        ("Unreadable", f"{(~found.readable).sum():,}", "files that are no image"),
+        ("Valence, arousal", _affect_kind(data), _affect_known(data)),
+        ("People", "unknown" if data.people is None else f"{len(known_people(data.people)):,}", ""),
+    ]
+    read = [paragraph(f"Read from {source}.", quiet=True)] if source else []
+    return Section("Overview", together([tiles(figures), *read]))
+
+
+def _affect_kind(data: Dataset) -> str:
+    return "none" if data.affect is None else "derived" if data.affect_derived else "measured"
+
+
+def _affect_known(data: Dataset) -> str:
+    return "" if data.affect is None else f"for {(~np.isnan(data.affect).any(axis=1)).sum():,} faces"
+
+
+def _list(words: Sequence[str]) -> str:
+    """One, one and two, or one, two and three."""
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
+def _images_word(count: int) -> str:
+    return "1 image is" if count == 1 else f"{count:,} images are"

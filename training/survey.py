@@ -1,0 +1,167 @@
+"""What the images of a data set are like: one pass over all of them, of which nothing but figures is kept."""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+
+from training.datasets.dataset import Dataset
+from training.pages.sheets import Picture, square
+from training.slices import sharpness
+
+SIDE: Final = 48
+"""Pixels of the longer side to which an image is shrunk before it is measured, so that sizes compare: FER-2013's, and
+about what a small network sees."""
+MEAN_SIDE: Final = 96
+"""Pixels of the square in which mean faces are made, where images are larger than that."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Figures of n images; rows of NaN, zeros or "" where an image cannot be read.
+
+    sizes: int64 [n, 2], height and width in pixels. brightness: float64 [n], mean grey value, 0 to 255. contrast:
+    float64 [n], standard deviation of the grey values; 0 is a blank image. sharpness: float64 [n], as
+    `training.slices.sharpness` has it. digests: of the pixels, alike for images alike to the pixel. readable: bool [n].
+    means: for each label set and class with any readable face, the mean face: uint8 [side, side], or with 3 channels
+    where any image of the data set is in colour.
+    """
+
+    sizes: npt.NDArray[np.int64]
+    brightness: Floats
+    contrast: Floats
+    sharpness: Floats
+    digests: tuple[str, ...]
+    readable: npt.NDArray[np.bool_]
+    means: dict[tuple[str, str], Picture]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """Groups of images alike to the pixel: index arrays of two and more, in order of their first image.
+
+    across: bool a group, whether it lies in more than one split. conflicting: bool a group, whether its faces differ
+    in class under the data set's first label set.
+    """
+
+    groups: tuple[npt.NDArray[np.int64], ...]
+    across: npt.NDArray[np.bool_]
+    conflicting: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    size: tuple[int, int]
+    figures: tuple[float, float, float]
+    digest: str
+    small: Picture
+
+
+def survey(data: Dataset) -> Survey:
+    """Look at every image once. Files are read by as many threads as there are processors."""
+    count = len(data)
+    sizes = np.zeros((count, 2), np.int64)
+    figures = np.full((count, 3), np.nan)
+    digests = [""] * count
+    sums: dict[tuple[str, str], npt.NDArray[np.float64]] = {}
+    shown: dict[tuple[str, str], int] = defaultdict(int)
+    colour = False
+    for row, found in enumerate(_measured(data)):
+        if found is None:
+            continue
+        sizes[row], figures[row], digests[row] = found.size, found.figures, found.digest
+        colour = colour or found.small.ndim == 3
+        for label_set, labels in data.labels.items():
+            if labels.judged[row] < 0:
+                continue
+            key = (label_set, labels.names[labels.judged[row]])
+            if key not in sums:
+                sums[key] = np.zeros((*found.small.shape[:2], 3))
+            sums[key] += found.small if found.small.ndim == 3 else found.small[..., None]
+            shown[key] += 1
+    means = {key: np.asarray(np.round(total / shown[key]), np.uint8) for key, total in sums.items()}
+    return Survey(
+        sizes,
+        figures[:, 0],
+        figures[:, 1],
+        figures[:, 2],
+        tuple(digests),
+        sizes[:, 0] > 0,
+        means if colour else {key: mean[..., 0] for key, mean in means.items()},
+    )
+
+
+def read_image(path: Path) -> Picture | None:
+    """The image in a file, grey [h, w] or BGR [h, w, 3] as it was stored; None where it is not one."""
+    image = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
+    return None if image is None else np.asarray(image, np.uint8)
+
+
+def image_of(data: Dataset, row: int) -> Picture:
+    """One image of a data set, which must be readable."""
+    image = read_image(data.images[row]) if isinstance(data.images, tuple) else data.images[row]
+    assert image is not None
+    return image
+
+
+def duplicates(data: Dataset, digests: Sequence[str]) -> Duplicates:
+    """The groups of images with equal digests; unreadable ones ("") are in none."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, digest in enumerate(digests):
+        if digest:
+            rows[digest].append(row)
+    groups = tuple(np.array(group, np.int64) for group in rows.values() if len(group) > 1)
+    judged = next(iter(data.labels.values())).judged
+    return Duplicates(
+        groups,
+        np.array([len(np.unique(data.split[group])) > 1 for group in groups], np.bool_),
+        np.array([len(np.unique(judged[group])) > 1 for group in groups], np.bool_),
+    )
+
+
+def _measured(data: Dataset) -> Iterator[_Measured | None]:
+    """In the order of the data set; None for a file that is no image."""
+    if isinstance(data.images, tuple):
+        with ThreadPoolExecutor(_threads()) as pool:
+            found = pool.map(lambda path: _measure(read_image(path), MEAN_SIDE), data.images)
+            yield from track(found, f"reading {data.name}", len(data), transient=True)
+    else:
+        side = min(MEAN_SIDE, max(data.images.shape[1:3]))
+        yield from (_measure(image, side) for image in data.images)
+
+
+def _measure(image: Picture | None, side: int) -> _Measured | None:
+    if image is None:
+        return None
+    grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    height, width = grey.shape
+    scale = SIDE / max(height, width)
+    if scale < 1:
+        shape = (max(1, round(width * scale)), max(1, round(height * scale)))
+        grey = np.asarray(cv2.resize(grey, shape, interpolation=cv2.INTER_AREA), np.uint8)
+    digest = hashlib.blake2b(
+        np.ascontiguousarray(image).tobytes(), digest_size=16, person=_shape_key(image)
+    ).hexdigest()
+    return _Measured(
+        (height, width), (float(grey.mean()), float(grey.std()), sharpness(grey)), digest, square(image, side)
+    )
+
+
+def _shape_key(image: Picture) -> bytes:
+    """So that images of other shapes never share a digest."""
+    return "x".join(map(str, image.shape)).encode("ascii")[:16]
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0))
