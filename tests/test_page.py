@@ -1,56 +1,25 @@
 """The live page in a real browser."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from edge.config import WebSettings
 from edge.outputs.web import WebViewer
+from tests.browser import is_dark, look_at, overflow, start_browser
 from tests.live import eventually, feeding, port_of
 from tests.samples import stats
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("Chromium or its driver is not installed (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(driver))
+    started = start_browser(tmp_path_factory.mktemp("chromium"))
     yield started
     started.quit()
-
-
-def look_at(browser: webdriver.Chrome, url: str, width: int = 1400, height: int = 900, scheme: str = "light") -> None:
-    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.get("about:blank")
-    browser.get_log("browser")  # type: ignore[no-untyped-call]  # what went before is no concern of this page
-    browser.get(url)
 
 
 def text(browser: webdriver.Chrome, name: str) -> str:
@@ -97,12 +66,8 @@ def test_page_shows_stream_and_emotion(
         assert "Emotion recognition is running" in browser.find_element(By.CSS_SELECTOR, ".notice").text
         assert text(browser, "device") == "kitchen-pi"
         assert text(browser, "topics").split("\n") == ["emotion/kitchen-pi/state", "emotion/kitchen-pi/#"]
-        script = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-        content, screen = browser.execute_script(script)
-        assert content <= screen
-        ground = "return getComputedStyle(document.body).backgroundColor"
-        shade = str(browser.execute_script(ground))
-        assert (int(shade.removeprefix("rgb(").split(",")[0]) < 128) is (scheme == "dark")
+        assert overflow(browser) <= 0
+        assert is_dark(browser) is (scheme == "dark")
         browser.save_screenshot(str(tmp_path / f"{width}-{scheme}.png"))
     assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
 
