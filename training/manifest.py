@@ -45,19 +45,19 @@ IMAGES_FOLDER: Final = "images"
 UNREADABLE: Final = "unreadable"
 BLANK: Final = "blank"
 NO_FACE: Final = "no face"
-OUTLIER: Final = "outlier"
 EXACT_DUPLICATE: Final = "exact duplicate"
-NEAR_DUPLICATE: Final = "near duplicate"
 CONFLICTING_LABELS: Final = "conflicting labels"
+NEAR_DUPLICATE: Final = "near duplicate"
+OUTLIER: Final = "outlier"
 LABEL_ISSUE: Final = "label issue"
 REASONS: Final = (
     UNREADABLE,
     BLANK,
     NO_FACE,
-    OUTLIER,
     EXACT_DUPLICATE,
-    NEAR_DUPLICATE,
     CONFLICTING_LABELS,
+    NEAR_DUPLICATE,
+    OUTLIER,
     LABEL_ISSUE,
 )
 """Why an image is left out. Where several hold, the first that was found: they are looked for in this order."""
@@ -84,7 +84,7 @@ class Verdict:
     """What was decided on n faces.
 
     reason: of REASONS, or "" where kept. detail: in words. duplicate_of: index of another face, or -1. label_issue:
-    1 likely wrong, 0 not, -1 not judged. split: index into SPLITS.
+    1 likely wrong, 0 not, -1 not judged. split: int64 [n], index into SPLITS.
     """
 
     reason: Sequence[str]
@@ -107,6 +107,11 @@ def probability_columns(label_set: str, classes: Sequence[str]) -> list[str]:
 def is_distribution(labels: Labels) -> bool:
     """True where the probabilities say more than the class does."""
     return not np.array_equal(labels.probabilities, one_hot(labels.names, labels.judged).probabilities)
+
+
+def main_labels(data: Dataset) -> Labels | None:
+    """The labels that matter most: of the data set's first label set."""
+    return next(iter(data.labels.values()), None)
 
 
 def names_of(data: Dataset) -> list[str]:

@@ -1,0 +1,128 @@
+"""From an image of a data set to what is kept of it: the face as the board would cut it, or the whole image."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from edge.card import CropSpec
+from edge.config import DetectorSettings
+from edge.errors import EmotionEdgeError
+from edge.faces.crop import crop_square, cut
+from edge.faces.detector import Detector, open_detector
+from edge.reading import Box, Image
+from edge.runtime import choose
+from training.datasets.dataset import Dataset
+
+SAME_FACE: Final = 0.3
+"""Intersection over union with the face that the data set names, from which a detection is of it: loose, as every data
+set draws its boxes in its own way."""
+FILLS: Final = 0.8
+"""Side of the face crop over the shorter side of the image from which the image is a face crop already."""
+_SAMPLE: Final = 100
+_THREADS: Final = 2
+
+
+class UnreadableError(EmotionEdgeError):
+    """An image file that cannot be read whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceCutter:
+    """Finds the face of an image as the board does, and where the board would cut it."""
+
+    detector: Detector
+    spec: CropSpec
+
+    def square(self, image: Image, named: Box | None) -> Box | None:
+        """The square to cut; None where there is no face.
+
+        named: the face that the data set means, where it says so; else the largest is meant.
+        """
+        found = [detection.box for detection in self.detector.detect(image)]
+        if named is not None:
+            found = [box for box in found if box.iou(named) >= SAME_FACE]
+        best = max(found, key=lambda box: box.area if named is None else box.iou(named), default=None)
+        return None if best is None else crop_square(best, self.spec)
+
+
+def open_cutter() -> FaceCutter:
+    """With the board's default detector and crop. Raises EmotionEdgeError where the detector's model is missing."""
+    return FaceCutter(open_detector(DetectorSettings(), choose(), _THREADS), CropSpec())
+
+
+def read_image(data: Dataset, index: int) -> Image:
+    """One image of a data set, grey uint8 [h, w] or BGR uint8 [h, w, 3], upright by its EXIF orientation.
+
+    Raises UnreadableError, with the file's name, where it is missing, no image, or not all there (which OpenCV would
+    fill up with grey).
+    """
+    if isinstance(data.images, tuple):
+        return read_file(data.images[index])
+    return np.asarray(data.images[index])
+
+
+def read_file(path: Path) -> Image:
+    """As `read_image`, of a file."""
+    from PIL import Image as Picture
+    from PIL import ImageOps
+
+    try:
+        with Picture.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            if picture.mode in ("1", "L", "LA"):
+                return np.asarray(picture.convert("L"), np.uint8)
+            return np.ascontiguousarray(np.asarray(picture.convert("RGB"), np.uint8)[:, :, ::-1])
+    except (OSError, SyntaxError, ValueError, Picture.DecompressionBombError) as error:
+        raise UnreadableError(f"{path}: {_without_path(error, path)}") from error
+
+
+def _without_path(error: BaseException, path: Path) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).replace(f" {str(path)!r}", "").replace(f"'{path}'", "").strip() or type(error).__name__
+
+
+def named_face(data: Dataset, index: int) -> Box | None:
+    """The face that the data set means, where it says so."""
+    if data.boxes is None or not data.boxes[index].any():
+        return None
+    return Box(*map(float, data.boxes[index]))
+
+
+def crop(image: Image, square: Box, largest: int) -> Image:
+    """The square in the image's own pixels, past its edge repeated; shrunk where its side is more than `largest`."""
+    side = min(max(1, round(square.width)), largest)
+    pixels = cut(image, square, side, side, "grey" if image.ndim == 2 else "bgr")
+    return pixels[:, :, 0] if image.ndim == 2 else pixels
+
+
+def whole(image: Image, named: Box | None, largest: int) -> Image:
+    """The image, or the part that the data set names as the face; shrunk where its longer side is more than
+    `largest`."""
+    if named is not None:
+        left, top = max(0, round(named.x)), max(0, round(named.y))
+        part = image[top : round(named.y + named.height), left : round(named.x + named.width)]
+        image = part if part.size else image
+    longer = max(image.shape[:2])
+    if longer <= largest:
+        return image
+    size = [max(1, round(side * largest / longer)) for side in image.shape[1::-1]]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def are_crops(data: Dataset, cutter: FaceCutter) -> bool:
+    """True where the images are face crops already: in a sample of up to 100, the crop's side is by the median at least
+    FILLS of the image's shorter side. So it is with FER-2013, whose framing the board's crop repeats (0.98)."""
+    shares = []
+    for index in np.unique(np.linspace(0, len(data) - 1, _SAMPLE).astype(int)).tolist():
+        try:
+            image = read_image(data, index)
+        except UnreadableError:
+            continue
+        square = cutter.square(image, None)
+        if square is not None:
+            shares.append(square.width / min(image.shape[:2]))
+    return bool(shares) and float(np.median(shares)) >= FILLS

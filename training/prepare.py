@@ -1,0 +1,175 @@
+"""`emotion-train prepare`: from a data set as it came to one that can be trained on, with a word for every image.
+
+Nothing is deleted: the source stays as it is, and the manifest (`training.manifest`) says of each image whether it was
+kept, and why not.
+"""
+
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import EmotionEdgeError
+from training.datasets.dataset import SPLITS, Dataset
+from training.face_crops import are_crops, crop, named_face, open_cutter, read_image, whole
+from training.label_errors import LabelIssue
+from training.manifest import IMAGES_FOLDER, REASONS, Verdict, main_labels, names_of, write_facts, write_manifest
+from training.scan import Scan, progress, scan
+from training.verdict import decide
+
+ISSUES_FILE: Final = "label_issues.txt"
+Kind = Literal["crop", "full"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareSettings:
+    """What a user may choose.
+
+    faces: `crop`, the face as the board finds and cuts it; `full`, the whole image (or the part that the data set names
+    as the face); `both`, the same faces in the folders crop/ and full/; `auto`, full where the images are face crops
+    already, else crop. size: longest side in pixels of a kept image; larger ones are shrunk. split: new shares of
+    Training, PublicTest and PrivateTest instead of the splits that the data set came with. near_duplicates: leave them
+    out; series of one person in one pose (JAFFE, CK+) are near duplicates of each other. drop_label_issues: leave
+    likely wrong labels out of Training. seed: of the splits and of the cross-validation.
+    """
+
+    faces: Literal["auto", "crop", "full", "both"] = "auto"
+    size: int = 256
+    split: tuple[int, int, int] | None = None
+    near_duplicates: bool = True
+    drop_label_issues: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many images were kept and left out. counts: reason, or `kept`, to the number in each of SPLITS.
+    label_issues: in each of SPLITS, among the kept. folders: that were written."""
+
+    counts: Mapping[str, tuple[int, ...]]
+    label_issues: tuple[int, ...]
+    folders: tuple[Path, ...]
+
+    def table(self) -> str:
+        """A line each for what was kept and for every reason, a column each for the splits and the sum."""
+        rows = [*self.counts.items(), ("likely wrong labels", self.label_issues)]
+        lines = [["", *SPLITS, "all"], *([name, *map(str, row), str(sum(row))] for name, row in rows)]
+        first, *others = (max(map(len, column)) for column in zip(*lines, strict=True))
+        return "\n".join(
+            "  ".join([name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, others, strict=True))])
+            for name, *cells in lines
+        )
+
+
+def parse_split(text: str) -> tuple[int, int, int]:
+    """`80/10/10` to three shares. Raises EmotionEdgeError where they are not three whole numbers that sum to 100, the
+    first of them more than 0."""
+    parts = text.split("/")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        raise EmotionEdgeError(f"split {text!r}: not three shares like 80/10/10 ({', '.join(SPLITS)})")
+    training, public, private = map(int, parts)
+    if training + public + private != 100 or not training:
+        raise EmotionEdgeError(f"split {text!r}: the shares sum to {training + public + private}, not to 100")
+    return training, public, private
+
+
+def prepare(data: Dataset, out: Path, settings: PrepareSettings) -> Summary:
+    """Write the folder `out`, or out/crop and out/full, and say what became of the images.
+
+    The folder appears when it is whole: one that was stopped is begun anew by the next call. Raises EmotionEdgeError
+    where `out` is there already, where nothing would be kept, and for too few faces or people to split.
+    """
+    if out.exists():
+        raise EmotionEdgeError(f"{out}: there already; remove it or name another folder")
+    cutter = None if settings.faces == "full" else open_cutter()
+    faces = settings.faces
+    if faces == "auto":
+        faces = "full" if cutter is not None and are_crops(data, cutter) else "crop"
+        reason = (
+            "are face crops already: they are kept whole" if faces == "full" else "show more than faces: faces are cut"
+        )
+        _log.info("%s: its images %s", data.name, reason)
+    found = scan(data, None if faces == "full" else cutter, settings.size)
+    verdict, issues = decide(
+        data,
+        found,
+        near=settings.near_duplicates,
+        split=settings.split,
+        drop_issues=settings.drop_label_issues,
+        seed=settings.seed,
+    )
+    kept = [not reason for reason in verdict.reason]
+    if not any(kept):
+        why = ", ".join(f"{count} {reason}" for reason, count in Counter(verdict.reason).most_common())
+        raise EmotionEdgeError(f"data set {data.name}: nothing would be kept ({why})")
+    partial = out.with_name(f"{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    kinds: tuple[Kind, ...] = ("crop", "full") if faces == "both" else (faces,)
+    names = ("crop", "full") if faces == "both" else ("",)
+    summary = summarise(verdict, tuple(out / name for name in names))
+    for kind, name in zip(kinds, names, strict=True):
+        _write(partial / name, kind, data, found, verdict, settings, summary)
+        _list_issues(partial / name / ISSUES_FILE, data, issues)
+    partial.rename(out)
+    return summary
+
+
+def summarise(verdict: Verdict, folders: tuple[Path, ...]) -> Summary:
+    """Count a verdict."""
+    reasons = np.array(verdict.reason)
+
+    def by_split(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+        return tuple(np.bincount(verdict.split[mask], minlength=len(SPLITS)).tolist())
+
+    counts = {"kept": by_split(reasons == "")}
+    counts |= {reason: by_split(reasons == reason) for reason in REASONS if (reasons == reason).any()}
+    return Summary(counts, by_split((reasons == "") & (verdict.label_issue == 1)), folders)
+
+
+def _write(
+    folder: Path, kind: Kind, data: Dataset, found: Scan, verdict: Verdict, settings: PrepareSettings, summary: Summary
+) -> None:
+    labels = main_labels(data)
+    files = [""] * len(data)
+    for i in progress(len(data), "writing the images"):
+        if verdict.reason[i]:
+            continue
+        name = labels.names[labels.judged[i]] if labels is not None and labels.judged[i] >= 0 else "unlabelled"
+        file = Path(IMAGES_FOLDER, SPLITS[verdict.split[i]], name, f"{i:07d}.png")
+        image, square = read_image(data, i), found.squares[i]
+        if kind == "crop" and square is not None:
+            image = crop(image, square, settings.size)
+        else:
+            image = whole(image, named_face(data, i), settings.size)
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.imwrite(str(path), image):
+            raise EmotionEdgeError(f"{path}: cannot be written; is the disk full?")
+        files[i] = file.as_posix()
+    write_manifest(folder, data, verdict, files)
+    chosen = {name: value for name, value in asdict(settings).items() if name != "faces"}
+    write_facts(folder, data, kind, chosen, {"counts": summary.counts, "label_issues": summary.label_issues})
+
+
+def _list_issues(path: Path, data: Dataset, issues: Sequence[LabelIssue]) -> None:
+    """The likely wrong labels, the likeliest first, a line each."""
+    labels, names = main_labels(data), names_of(data)
+    lines = (
+        []
+        if labels is None
+        else [
+            f"{names[it.index]}: {labels.names[labels.judged[it.index]]} ({it.given:.2f}), "
+            f"rather {labels.names[it.suggested]} ({it.other:.2f})\n"
+            for it in issues
+        ]
+    )
+    path.write_text("".join(lines), encoding="utf-8")

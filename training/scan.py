@@ -1,0 +1,94 @@
+"""The first pass of `prepare` over a data set: each image is read once, and what is decided by is kept of it."""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+
+from edge.reading import Box, Image
+from training.datasets.dataset import Dataset
+from training.face_crops import FaceCutter, UnreadableError, crop, named_face, read_image, whole
+from training.manifest import BLANK, NO_FACE, UNREADABLE
+
+SIDE: Final = 48
+"""Side in pixels of the thumbnails that images are compared by."""
+BLANK_BELOW: Final = 2.0
+"""An image is blank where the standard deviation of its grey values is below this."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one pass found of n images.
+
+    reason: UNREADABLE, BLANK, NO_FACE or "". detail: in words. squares: where the face is cut, in crop mode.
+    thumbnails: grey uint8 [n, SIDE, SIDE] of what would be kept, of no meaning where there is a reason. sides: int64
+    [n], its shorter side in pixels. digests: of its pixels, b"" where there is a reason.
+    """
+
+    reason: list[str]
+    detail: list[str]
+    squares: list[Box | None]
+    thumbnails: npt.NDArray[np.uint8]
+    sides: npt.NDArray[np.int64]
+    digests: list[bytes]
+
+
+def scan(data: Dataset, cutter: FaceCutter | None, largest: int) -> Scan:
+    """Look at every image of a data set; through the cutter at its face crop, without one at the whole image.
+
+    largest: longest side in pixels of what would be kept. Unreadable files are logged by name.
+    """
+    count = len(data)
+    found = Scan(
+        [""] * count,
+        [""] * count,
+        [None] * count,
+        np.zeros((count, SIDE, SIDE), np.uint8),
+        np.zeros(count, np.int64),
+        [b""] * count,
+    )
+    for i in progress(count, "looking at the images"):
+        try:
+            image = read_image(data, i)
+        except UnreadableError as error:
+            _log.warning("left out: %s", error)
+            found.reason[i], found.detail[i] = UNREADABLE, str(error)
+            continue
+        if float(_grey(image).std()) < BLANK_BELOW:
+            found.reason[i] = BLANK
+            continue
+        if cutter is None:
+            view = whole(image, named_face(data, i), largest)
+            found.sides[i] = min(view.shape[:2])
+        else:
+            square = cutter.square(image, named_face(data, i))
+            if square is None:
+                found.reason[i] = NO_FACE
+                continue
+            view = crop(image, square, largest)
+            found.squares[i], found.sides[i] = square, max(1, round(square.width))
+        found.thumbnails[i] = cv2.resize(_grey(view), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        if float(found.thumbnails[i].std()) < BLANK_BELOW:
+            found.reason[i] = BLANK
+            continue
+        found.digests[i] = hashlib.sha256(repr(view.shape).encode() + view.tobytes()).digest()
+    return found
+
+
+def progress(count: int, what: str) -> Iterable[int]:
+    """0 to count - 1, with a bar on standard error where that is a terminal."""
+    console = Console(stderr=True)
+    return track(range(count), what, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _grey(image: Image) -> Image:
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)

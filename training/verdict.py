@@ -1,0 +1,120 @@
+"""What is kept of a data set and what is left out, decided on what `training.scan` found."""
+
+import numpy as np
+import numpy.typing as npt
+
+from training import label_errors
+from training.datasets.dataset import Dataset
+from training.duplicates import LIKENESS_DESPITE_LABELS, conflicts, copies, exact_groups, near_pairs
+from training.manifest import (
+    CONFLICTING_LABELS,
+    EXACT_DUPLICATE,
+    LABEL_ISSUE,
+    NEAR_DUPLICATE,
+    OUTLIER,
+    Verdict,
+    main_labels,
+    names_of,
+)
+from training.outliers import outliers
+from training.scan import Scan
+from training.splitting import TRAINING, split_anew
+
+Indexes = npt.NDArray[np.int64]
+
+
+def decide(
+    data: Dataset, found: Scan, *, near: bool, split: tuple[int, ...] | None, drop_issues: bool, seed: int
+) -> tuple[Verdict, list[label_errors.LabelIssue]]:
+    """The verdict on every image, and the likely wrong labels among those that were not left out before.
+
+    Of copies the one in PrivateTest stays, else the one in PublicTest, else the first; the labels are those of the data
+    set's first label set. Copies with conflicting labels are all left out. near: whether near duplicates are left out.
+    split: shares of new splits; None keeps the data set's. drop_issues: whether likely wrong labels are left out, of
+    Training alone: no opinion may choose what a figure is made on. Raises EmotionEdgeError as `split_anew`.
+    """
+    judging = _Judging(data, found)
+    judging.exact()
+    if near:
+        judging.near()
+    judging.outliers()
+    splits = data.split.copy()
+    kept = judging.kept()
+    if split is not None:
+        people = None if data.people is None or (data.people[kept] < 0).all() else data.people[kept]
+        splits[kept] = split_anew(judging.labels[kept], people, split, seed)
+    issues, judged = label_errors.find(found.thumbnails[kept], judging.labels[kept], seed)
+    issues = [label_errors.moved(issue, kept) for issue in issues]
+    label_issue = np.full(len(data), -1, np.int64)
+    label_issue[kept[judged]] = 0
+    for issue in issues:
+        label_issue[issue.index] = 1
+        if drop_issues and splits[issue.index] == TRAINING:
+            judging.leave_out(issue.index, LABEL_ISSUE, f"rather {judging.class_name(issue.suggested)}")
+    return Verdict(judging.reason, judging.detail, judging.duplicate_of, label_issue, splits), issues
+
+
+class _Judging:
+    """The verdict while it is being made."""
+
+    def __init__(self, data: Dataset, found: Scan) -> None:
+        self.data, self.found = data, found
+        self.reason, self.detail = list(found.reason), list(found.detail)
+        self.duplicate_of = np.full(len(data), -1, np.int64)
+        labels = main_labels(data)
+        self.classes = () if labels is None else labels.names
+        self.labels = self.duplicate_of.copy() if labels is None else labels.judged
+        self.names = names_of(data)
+
+    def kept(self) -> Indexes:
+        return np.flatnonzero(np.array(self.reason) == "")
+
+    def class_name(self, label: int) -> str:
+        return self.classes[label]
+
+    def leave_out(self, index: int, reason: str, detail: str, duplicate_of: int = -1) -> None:
+        self.reason[index], self.detail[index], self.duplicate_of[index] = reason, detail, duplicate_of
+
+    def conflict(self, index: int, other: int) -> None:
+        detail = f"{self.class_name(self.labels[index])} here, {self.class_name(self.labels[other])} there"
+        self.leave_out(index, CONFLICTING_LABELS, detail, other)
+
+    def exact(self) -> None:
+        kept = self.kept()
+        for group in exact_groups([self.found.digests[i] for i in kept]):
+            members = kept[group]
+            labels = self.labels[members]
+            if len(np.unique(labels[labels >= 0])) > 1:
+                for index, label in zip(members.tolist(), labels.tolist(), strict=True):
+                    other = int(members[(labels != label) & (labels >= 0)][0])
+                    if label >= 0:
+                        self.conflict(index, other)
+                    else:
+                        self.leave_out(index, EXACT_DUPLICATE, "", other)
+                continue
+            original, *rest = sorted(members.tolist(), key=lambda i: (-self.data.split[i], self.labels[i] < 0, i))
+            for index in rest:
+                self.leave_out(index, EXACT_DUPLICATE, "", original)
+
+    def near(self) -> None:
+        kept = self.kept()
+        pairs = near_pairs(self.found.thumbnails[kept])
+        first, second = kept[pairs.first], kept[pairs.second]
+        differ = conflicts(first, second, self.labels)
+        for i in np.flatnonzero(differ & (pairs.likeness >= LIKENESS_DESPITE_LABELS)).tolist():
+            self.conflict(int(first[i]), int(second[i]))
+            self.conflict(int(second[i]), int(first[i]))
+        gone = np.array(self.reason) != ""
+        alike = ~differ & ~gone[first] & ~gone[second]
+        how = {
+            frozenset((int(first[i]), int(second[i]))): f"{'mirrored, ' if pairs.mirrored[i] else ''}"
+            f"correlation {pairs.likeness[i]:.2f}"
+            for i in np.flatnonzero(alike)
+        }
+        for index, original in copies(first[alike], second[alike], self.data.split).items():
+            self.leave_out(index, NEAR_DUPLICATE, how[frozenset((index, original))], original)
+
+    def outliers(self) -> None:
+        kept = self.kept()
+        for index, why in outliers(self.found.thumbnails[kept], self.found.sides[kept]).items():
+            self.leave_out(int(kept[index]), OUTLIER, why)
