@@ -1,0 +1,87 @@
+"""What several architectures share: the way in, the heads, and how a network of keras.applications is adapted."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from training.networks.about import SIGNED, Scaling
+
+SMALL: Final = 96
+SCALING_LAYER: Final = "scaling"
+
+
+def divisible(channels: float) -> int:
+    """The nearest multiple of 8, at least 16, and not more than a tenth below: what vector units like."""
+    rounded = max(16, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8
+
+
+def stride_of_stem(input_shape: Sequence[int], stride: int | None) -> int:
+    """What a network made for 224x224 begins with: 2, as published, or 1 for images under SMALL pixels.
+
+    Five halvings leave 2x2 of 48x48, where "mouth" and "eye" are no longer apart. Without the first, 3x3 are left. An
+    inner enlargement to twice the size would cost the same multiply-adds and add no detail, hence this way. To see a
+    face as large as ImageNet's objects, which pretrained filters expect, give a larger input size: the data set's
+    images are then resized once, not in every step.
+    """
+    if stride is not None:
+        return stride
+    return 1 if min(input_shape[:2]) < SMALL else 2
+
+
+def prepared(keras: Any, input_shape: tuple[int, int, int], scaling: Scaling = SIGNED) -> tuple[Any, Any]:
+    """The input `image` and what the first layer of the network gets of it.
+
+    Where the scaling is by channel, grey is repeated to three. Where it is not, one channel serves: pretrained kernels
+    summed over their channels say the same of it (`training.networks.pretrained`).
+    """
+    image = x = keras.Input(input_shape, name="image")
+    scale, offset = scaling
+    if isinstance(offset, Sequence) and input_shape[-1] == 1:
+        x = keras.layers.Concatenate(name="repeated")([x] * len(offset))
+    return image, keras.layers.Rescaling(scale, offset, name=SCALING_LAYER)(x)
+
+
+def with_heads(keras: Any, image: Any, features: Any, heads: Mapping[str, int], dropout: float, name: str) -> Any:
+    """The model from the image to logits by head, over the average of the features [n, h, w, c]."""
+    layers = keras.layers
+    x = layers.GlobalAveragePooling2D(name="average")(features)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    outputs = {head: layers.Dense(size, name=head)(x) for head, size in heads.items()}
+    return keras.Model(image, outputs, name=name)
+
+
+def adapted(
+    keras: Any,
+    published: Any,
+    changes: Mapping[str, Mapping[str, Any]],
+    *,
+    width: float = 1.0,
+    everywhere: Mapping[str, Any] | None = None,
+    dropped: Callable[[Any], bool] | None = None,
+) -> tuple[Any, Any]:
+    """A network of keras.applications built again with other settings: its input and its features.
+
+    changes: settings by layer name. width: factor of all channels. everywhere: settings of every layer that has them.
+    dropped: layers to leave out. The layers stay in one flat model, which the quantization tools need.
+    """
+    everywhere = everywhere or {}
+
+    def changed(layer: Any) -> Any:
+        if dropped is not None and dropped(layer):
+            return keras.layers.Identity(name=layer.name)
+        settings = layer.get_config()
+        settings.update({key: value for key, value in everywhere.items() if key in settings})
+        if width != 1.0 and "filters" in settings:
+            settings["filters"] = _narrowed(settings["filters"], width)
+        if width != 1.0 and "target_shape" in settings:
+            *place, channels = settings["target_shape"]
+            settings["target_shape"] = (*place, _narrowed(channels, width))
+        settings.update(changes.get(layer.name, {}))
+        return type(layer).from_config(settings)
+
+    model = keras.models.clone_model(published, clone_function=changed)
+    return model.inputs[0], model.outputs[0]
+
+
+def _narrowed(channels: int, width: float) -> int:
+    return min(channels, divisible(channels * width)) if width < 1 else divisible(channels * width)

@@ -1,0 +1,52 @@
+"""ResNet-50: He et al., "Deep residual learning for image recognition" (2016); keras.applications' own.
+
+It stands in for BiT-M R50x1 (Kolesnikov et al. 2020), the same network with group normalization and weight
+standardization, whose ImageNet-21k weights are not in Keras.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from training.networks.about import SIGNED, About, Scaling
+from training.networks.common import adapted, prepared, stride_of_stem, with_heads
+
+MEANS: Final = (-103.939, -116.779, -123.68)
+"""Of ImageNet: blue, green, red, of 0 to 255."""
+
+
+def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:  # noqa: ARG001
+    """Keras's own network with ImageNet weights."""
+    return keras.applications.ResNet50(include_top=False, weights="imagenet")
+
+
+ABOUT: Final = About(
+    source="He et al., Deep residual learning for image recognition (2016)",
+    parameters=23_616_273,
+    multiply_adds=693_815_296,
+    int8="yes, Edge TPU too (too large for its 8 MB memory)",
+    imagenet=imagenet,
+    scaling=(255.0, MEANS),
+    rgb=False,
+)
+
+
+def build(
+    keras: Any,
+    input_shape: tuple[int, int, int],
+    heads: Mapping[str, int],
+    *,
+    width: float = 1.0,
+    stem_stride: int | None = None,
+    dropout: float = 0.3,
+    scaling: Scaling = SIGNED,
+) -> Any:
+    """The network, built with the given keras module.
+
+    width: factor of all channels. stem_stride: 1 or 2; None for 1 under 96 pixels. dropout: of the pooled features, 0
+    to 1. scaling: set with the weights.
+    """
+    _, x = prepared(keras, input_shape, scaling)
+    body = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
+    stride = stride_of_stem(input_shape, stem_stride)
+    image, features = adapted(keras, body, {"conv1_conv": {"strides": (stride, stride)}}, width=width)
+    return with_heads(keras, image, features, heads, dropout, "resnet50")

@@ -1,0 +1,40 @@
+"""VGG11 with batch normalization: Simonyan and Zisserman, "Very deep convolutional networks for large-scale image
+recognition" (2014), configuration A; normalization after Ioffe and Szegedy (2015).
+
+The average of the last map takes the place of the two dense layers of 4096: at 48x48 the last map is one pixel, and
+those layers would be nine tenths of the parameters. Plain 3x3 convolutions, the easiest network to quantize.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from training.networks.about import About
+from training.networks.common import divisible, prepared, with_heads
+
+ABOUT: Final = About(
+    source="Simonyan and Zisserman, Very deep convolutional networks (2014), configuration A, with batch normalization",
+    parameters=9_236_305,
+    multiply_adds=341_074_432,
+    int8="yes, Edge TPU too",
+)
+
+STAGES: Final = ((64,), (128,), (256, 256), (512, 512), (512, 512))
+
+
+def build(
+    keras: Any, input_shape: tuple[int, int, int], heads: Mapping[str, int], *, width: float = 1.0, dropout: float = 0.3
+) -> Any:
+    """The network, built with the given keras module.
+
+    width: factor of all channels. dropout: of the pooled features, 0 to 1. Images of 32x32 and larger.
+    """
+    layers = keras.layers
+    image, x = prepared(keras, input_shape)
+    for stage in STAGES:
+        for channels in stage:
+            x = layers.Conv2D(
+                divisible(channels * width), 3, padding="same", use_bias=False, kernel_initializer="he_normal"
+            )(x)
+            x = layers.ReLU()(layers.BatchNormalization()(x))
+        x = layers.MaxPooling2D()(x)
+    return with_heads(keras, image, x, heads, dropout, "vgg11")

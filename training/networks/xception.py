@@ -1,0 +1,46 @@
+"""Xception: Chollet, "Xception: deep learning with depthwise separable convolutions" (2017).
+
+keras.applications' own.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from training.networks.about import SIGNED, About, Scaling
+from training.networks.common import adapted, prepared, stride_of_stem, with_heads
+
+
+def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:  # noqa: ARG001
+    """Keras's own network with ImageNet weights."""
+    return keras.applications.Xception(include_top=False, weights="imagenet")
+
+
+ABOUT: Final = About(
+    source="Chollet, Xception: deep learning with depthwise separable convolutions (2017)",
+    parameters=20_895_737,
+    multiply_adds=798_233_432,
+    int8="yes, Edge TPU too (too large for its 8 MB memory)",
+    imagenet=imagenet,
+)
+
+
+def build(
+    keras: Any,
+    input_shape: tuple[int, int, int],
+    heads: Mapping[str, int],
+    *,
+    width: float = 1.0,
+    stem_stride: int | None = None,
+    dropout: float = 0.3,
+    scaling: Scaling = SIGNED,
+) -> Any:
+    """The network, built with the given keras module.
+
+    width: factor of all channels. stem_stride: 1 or 2; None for 1 under 96 pixels. dropout: of the pooled features, 0
+    to 1. scaling: set with the weights. Images of 32x32 and larger.
+    """
+    _, x = prepared(keras, input_shape, scaling)
+    body = keras.applications.Xception(include_top=False, weights=None, input_tensor=x)
+    stride = stride_of_stem(input_shape, stem_stride)
+    image, features = adapted(keras, body, {"block1_conv1": {"strides": (stride, stride)}}, width=width)
+    return with_heads(keras, image, features, heads, dropout, "xception")
