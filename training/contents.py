@@ -1,6 +1,7 @@
 """The sections of the report on a data set: each looks at one thing, in figures, plots and pictures."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from training.manifest import names_of
 from training.pages.figures import figure_svg
 from training.pages.page import Cell, Section, bullets, columns, heading, paragraph, table_html, tiles, together
 from training.pages.plots import affect_plot, bars, confusion_plot, histogram
-from training.pages.sheets import image_sheet, mosaic
+from training.pages.sheets import Picture, image_sheet, mosaic
 from training.survey import SIDE, Duplicates, Survey, image_of
 
 SAMPLES: Final = 32
@@ -76,7 +77,7 @@ def images_section(data: Dataset, found: Survey) -> Section:
     """Sizes, light, contrast and sharpness, with the images at the ends of each."""
     parts = []
     readable = np.flatnonzero(found.readable)
-    distinct = readable[np.sort(np.unique(np.array(found.digests)[readable], return_index=True)[1])]
+    distinct = readable[np.sort(np.unique([found.digests[row].hex() for row in readable], return_index=True)[1])]
     sizes = found.sizes[found.readable]
     if len(np.unique(sizes, axis=0)) > 1:
         by_length = {"width": sizes[:, 1], "height": sizes[:, 0]}
@@ -103,7 +104,7 @@ def images_section(data: Dataset, found: Survey) -> Section:
         order = distinct[np.argsort(values[distinct], kind="stable")]
         ends.append(_mosaic(data, order[:EXTREMES], f"The images that are {low}", low, f"({name})"))
         ends.append(_mosaic(data, order[::-1][:EXTREMES], f"The images that are {high}", high, f"({name})"))
-    unreadable = [[name] for name, readable in zip(names_of(data), found.readable, strict=True) if not readable]
+    unreadable = [[name] for name, readable in zip(short_names(data), found.readable, strict=True) if not readable]
     files = [table_html(["file"], unreadable, "Files that cannot be read as an image")] if unreadable else []
     note = f"Measured in grey, on images shrunk to {SIDE} pixels where they are larger. The outermost bins hold what "
     return Section(
@@ -138,8 +139,8 @@ def duplicates_section(data: Dataset, twins: Duplicates) -> Section:
         parts.append(
             heading(f"One image, several labels: {len(shown)} of {len(torn)}" if len(torn) > 1 else "Conflict")
         )
-        parts.append(image_sheet([image_of(data, group[0]) for group in shown], words, _COLUMNS))
-    names = names_of(data)
+        parts.append(image_sheet(_pictures(data, [int(group[0]) for group in shown]), words, _COLUMNS))
+    names = short_names(data)
     across = [group for group, spread in zip(twins.groups, twins.across, strict=True) if spread]
     if across:
         rows: list[list[Cell]] = [
@@ -232,10 +233,14 @@ def people_section(data: Dataset, people: Index) -> Section:
         if len(here):
             rows.append([split, len(known_people(here)), len(here), int((here < 0).sum())])
     shared = shared_people(data.split, people)
-    words = f"{len(shared):,} people are in more than one split" if len(shared) else "Nobody is in more than one split"
+    words = (
+        f"{len(shared):,} of the people are in more than one split"
+        if len(shared)
+        else "Nobody is in more than one split"
+    )
     which = f": numbers {', '.join(map(str, shared[:CONFLICTS]))}" if len(shared) else ""
     per = np.unique(people[people >= 0], return_counts=True)[1]
-    each = f" A person has {np.median(per):.0f} faces in the middle, {per.max():,} at most." if len(per) else ""
+    each = f" A person has {per.min():,} to {per.max():,} faces, the median is {np.median(per):g}." if len(per) else ""
     return Section(
         "People",
         together(
@@ -248,7 +253,13 @@ def people_section(data: Dataset, people: Index) -> Section:
 
 
 def _mosaic(data: Dataset, rows: Sequence[int] | Index, alt: str, title: str, remark: str) -> str:
-    return mosaic([image_of(data, int(row)) for row in rows], _COLUMNS, alt, title, remark, _tile(data))
+    return mosaic(_pictures(data, rows), _COLUMNS, alt, title, remark, _tile(data))
+
+
+def _pictures(data: Dataset, rows: Iterable[int]) -> list[Picture]:
+    """Faces that are known to be readable."""
+    found = (image_of(data, int(row)) for row in rows)
+    return [image for image in found if image is not None]
 
 
 def _tile(data: Dataset) -> int:
@@ -282,6 +293,14 @@ def _most(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Where all values lie but a few in a thousand."""
     low, high = np.percentile(values, (0.2, 99.5))
     return float(low), float(high)
+
+
+def short_names(data: Dataset) -> list[str]:
+    """What each face is called: its file below the folder that holds all of them, or its row."""
+    if not isinstance(data.images, tuple):
+        return names_of(data)
+    folder = os.path.commonpath([path.parent for path in data.images])
+    return [path.relative_to(folder).as_posix() for path in data.images]
 
 
 def known_people(people: Index) -> Index:

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from edge.errors import EmotionEdgeError
 from training.contents import (
     affect_section,
     agreement_section,
@@ -17,16 +18,16 @@ from training.contents import (
     known_people,
     people_section,
     shared_people,
+    short_names,
 )
 from training.datasets.dataset import SPLITS, Dataset
-from training.manifest import names_of
 from training.pages.page import FACES_SHOWN, Notice, Section, paragraph, render_page, tiles, together
 from training.survey import Duplicates, Survey, duplicates, survey
 
 FEW: Final = 100
-"""Training faces below which a class is said to have few."""
+"""Training faces below which a class is said to have little to learn from."""
 SMALL: Final = 0.2
-"""Of an even share of the Training faces: a class below it is said to have few, too."""
+"""Of an even share of the Training faces: a class below it is said to have few for its data set."""
 LISTED: Final = 10
 """Names in a warning; the page holds them all further down."""
 
@@ -41,10 +42,14 @@ def explore(data: Dataset, out: Path, source: Path | None = None) -> Path:
     """Write the report of a data set to `out`, one HTML file with pictures of faces in it, and give its path.
 
     source: the file or folder that the data set was read from, to be named in the report; where FER-2013's votes lie
-    there, the report also compares each face's raw votes with its label.
+    there, the report also compares each face's raw votes with its label. Raises EmotionEdgeError where no image can be
+    read.
     """
     found = survey(data)
-    twins = duplicates(data, found.digests)
+    if not found.readable.any():
+        names = ", ".join(short_names(data)[:LISTED])
+        raise EmotionEdgeError(f"{data.name}: none of its {len(data)} images can be read ({names}); check the files")
+    twins = duplicates(data, found)
     sections = [
         _overview(data, found, twins, source),
         *(classes_section(data, found, label_set) for label_set in data.labels),
@@ -73,45 +78,50 @@ def warnings(data: Dataset, found: Survey, twins: Duplicates) -> list[str]:
     told = []
     unreadable = np.flatnonzero(~found.readable)
     if len(unreadable):
-        names = names_of(data)
+        names = short_names(data)
         shown = ", ".join(names[row] for row in unreadable[:LISTED])
         more = f" and {len(unreadable) - LISTED:,} more, listed under Images" if len(unreadable) > LISTED else ""
-        told.append(f"{_files(len(unreadable))} cannot be read as an image: {shown}{more}.")
+        told.append(f"{_many(len(unreadable), 'file', 'cannot', 'cannot')} be read as an image: {shown}{more}.")
     training = data.split == SPLITS.index("Training")
     for label_set, labels in data.labels.items():
         here = class_counts(labels.judged[training], labels)
         even = here.sum() / len(labels.names)
         missing = [name for name, count in zip(labels.names, here, strict=True) if not count]
-        few = [
-            f"{name} ({count:,})"
-            for name, count in zip(labels.names, here, strict=True)
-            if count and (count < FEW or count < SMALL * even)
+        few = [f"{name} ({count})" for name, count in zip(labels.names, here, strict=True) if 0 < count < FEW]
+        small = [
+            f"{name} ({count:,})" for name, count in zip(labels.names, here, strict=True) if FEW <= count < SMALL * even
         ]
         if missing:
             told.append(f"Under {label_set}, Training has no face of {_list(missing)}: no network can learn that.")
         if few:
             told.append(
-                f"Under {label_set}, Training has few faces of {_list(few)}, where an even share would be {even:,.0f}. "
-                "Balance the classes when training, and read these classes' figures with care."
+                f"Under {label_set}, Training has fewer than {FEW} faces of {_list(few)}: little to learn from."
+            )
+        if small:
+            told.append(
+                f"Under {label_set}, Training has few faces of {_list(small)}, where an even share would be "
+                f"{even:,.0f}. Balance the classes when training, and read these classes' figures with care."
             )
     empty = [split for number, split in enumerate(SPLITS) if not (data.split == number).any()]
     if empty:
         told.append(f"No faces in {_list(empty)}. emotion-train prepare can split the data set.")
     if twins.across.any():
         told.append(
-            f"{twins.across.sum():,} images are in more than one split, pixel for pixel: figures on the other splits "
-            "would be too good. emotion-train fit leaves such faces out of Training, emotion-train prepare does so for "
-            "good."
+            f"{_many(twins.across.sum(), 'image', 'is', 'are')} in more than one split, pixel for pixel: figures on "
+            "the other splits would be too good. emotion-train fit leaves such faces out of Training, emotion-train "
+            "prepare does so for good."
         )
     if twins.conflicting.any():
-        told.append(f"{twins.conflicting.sum():,} images occur several times with different labels.")
+        told.append(
+            f"{_many(twins.conflicting.sum(), 'image', 'occurs', 'occur')} several times with different labels."
+        )
     blank = int((found.contrast == 0).sum())
     if blank:
-        told.append(f"{_images_word(blank)} blank: all pixels alike.")
+        told.append(f"{_many(blank, 'image', 'is', 'are')} blank: all pixels alike.")
     if data.people is not None and len(shared := shared_people(data.split, data.people)):
         told.append(
-            f"{len(shared):,} people are in more than one split: a network may know them by their faces, and figures "
-            f"would be too good. emotion-train prepare splits by person."
+            f"{len(shared):,} {'person is' if len(shared) == 1 else 'people are'} in more than one split: a network "
+            "may know them by their faces, and figures would be too good. emotion-train prepare splits by person."
         )
     return told
 
@@ -147,9 +157,6 @@ def _list(words: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
-
-
-def _images_word(count: int) -> str:
-    return "1 image is" if count == 1 else f"{count:,} images are"
+def _many(count: int, noun: str, one: str, several: str) -> str:
+    """A count with its noun and verb."""
+    return f"1 {noun} {one}" if count == 1 else f"{count:,} {noun}s {several}"

@@ -3,10 +3,9 @@
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import cv2
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from rich.progress import track
 
 from training.datasets.dataset import Dataset
+from training.duplicates import exact_groups
 from training.pages.sheets import Picture, square
 from training.slices import sharpness
 
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Figures of n images; rows of NaN, zeros or "" where an image cannot be read.
+    """Figures of n images; rows of NaN, zeros or b"" where an image cannot be read.
 
     sizes: int64 [n, 2], height and width in pixels. brightness: float64 [n], mean grey value, 0 to 255. contrast:
     float64 [n], standard deviation of the grey values; 0 is a blank image. sharpness: float64 [n], as
@@ -42,7 +42,7 @@ class Survey:
     brightness: Floats
     contrast: Floats
     sharpness: Floats
-    digests: tuple[str, ...]
+    digests: tuple[bytes, ...]
     readable: npt.NDArray[np.bool_]
     means: dict[tuple[str, str], Picture]
 
@@ -64,7 +64,7 @@ class Duplicates:
 class _Measured:
     size: tuple[int, int]
     figures: tuple[float, float, float]
-    digest: str
+    digest: bytes
     small: Picture
 
 
@@ -73,7 +73,7 @@ def survey(data: Dataset) -> Survey:
     count = len(data)
     sizes = np.zeros((count, 2), np.int64)
     figures = np.full((count, 3), np.nan)
-    digests = [""] * count
+    digests = [b""] * count
     sums: dict[tuple[str, str], npt.NDArray[np.float64]] = {}
     shown: dict[tuple[str, str], int] = defaultdict(int)
     colour = False
@@ -102,26 +102,23 @@ def survey(data: Dataset) -> Survey:
     )
 
 
-def read_image(path: Path) -> Picture | None:
-    """The image in a file, grey [h, w] or BGR [h, w, 3] as it was stored; None where it is not one."""
-    image = cv2.imread(str(path), cv2.IMREAD_ANYCOLOR)
-    return None if image is None else np.asarray(image, np.uint8)
+def image_of(data: Dataset, row: int) -> Picture | None:
+    """One face of a data set, grey [h, w] or BGR [h, w, 3] as it is stored; None where its file is no image."""
+    if not isinstance(data.images, tuple):
+        return np.asarray(data.images[row], np.uint8)
+    image = cv2.imread(str(data.images[row]), cv2.IMREAD_ANYCOLOR)
+    if image is None:
+        return None
+    if data.boxes is not None and data.boxes[row].any():
+        left, top, width, height = (max(0, int(length)) for length in data.boxes[row])
+        image = image[top : top + height, left : left + width]
+    return np.asarray(image, np.uint8) if image.size else None
 
 
-def image_of(data: Dataset, row: int) -> Picture:
-    """One image of a data set, which must be readable."""
-    image = read_image(data.images[row]) if isinstance(data.images, tuple) else data.images[row]
-    assert image is not None
-    return image
-
-
-def duplicates(data: Dataset, digests: Sequence[str]) -> Duplicates:
-    """The groups of images with equal digests; unreadable ones ("") are in none."""
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row, digest in enumerate(digests):
-        if digest:
-            rows[digest].append(row)
-    groups = tuple(np.array(group, np.int64) for group in rows.values() if len(group) > 1)
+def duplicates(data: Dataset, found: Survey) -> Duplicates:
+    """The groups of images alike to the pixel; unreadable ones are in none."""
+    readable = np.flatnonzero(found.readable)
+    groups = tuple(readable[group] for group in exact_groups([found.digests[row] for row in readable]))
     judged = next(iter(data.labels.values())).judged
     return Duplicates(
         groups,
@@ -134,7 +131,7 @@ def _measured(data: Dataset) -> Iterator[_Measured | None]:
     """In the order of the data set; None for a file that is no image."""
     if isinstance(data.images, tuple):
         with ThreadPoolExecutor(_threads()) as pool:
-            found = pool.map(lambda path: _measure(read_image(path), MEAN_SIDE), data.images)
+            found = pool.map(lambda row: _measure(image_of(data, row), MEAN_SIDE), range(len(data)))
             yield from track(found, f"reading {data.name}", len(data), transient=True)
     else:
         side = min(MEAN_SIDE, max(data.images.shape[1:3]))
@@ -150,9 +147,7 @@ def _measure(image: Picture | None, side: int) -> _Measured | None:
     if scale < 1:
         shape = (max(1, round(width * scale)), max(1, round(height * scale)))
         grey = np.asarray(cv2.resize(grey, shape, interpolation=cv2.INTER_AREA), np.uint8)
-    digest = hashlib.blake2b(
-        np.ascontiguousarray(image).tobytes(), digest_size=16, person=_shape_key(image)
-    ).hexdigest()
+    digest = hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16, person=_shape_key(image)).digest()
     return _Measured(
         (height, width), (float(grey.mean()), float(grey.std()), sharpness(grey)), digest, square(image, side)
     )

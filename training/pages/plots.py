@@ -71,19 +71,21 @@ def bars(
 def histogram(
     series: Mapping[str, Values],
     axis: str,
-    bins: int = 40,
+    bins: int | None = None,
     limits: tuple[float, float] | None = None,
     of: str = "faces",
 ) -> Figure:
     """How values are spread, a line a series, each as parts of its own series.
 
     limits: of the values shown; what lies beyond is counted in the outermost bins. All values where left out.
-    of: what is counted.
+    of: what is counted. bins: by default the fewer the fewer values there are, from 8 to 40.
     """
     figure, axes = new_axes(2.6)
     parts = {name: np.asarray(values, np.float64) for name, values in series.items()}
     everything = np.concatenate([*parts.values()])
     low, high = limits or (float(everything.min()), float(everything.max()))
+    if bins is None:
+        bins = int(np.clip(1.5 * np.sqrt(min(len(values) for values in parts.values())), 8, 40))
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     for number, (name, values) in enumerate(parts.items()):
         counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
