@@ -207,7 +207,7 @@ def affect_plot(valence: Values, arousal: Values, places: Mapping[str, tuple[flo
         )
         axes.annotate(
             name, (x, y), xytext=(0, -6 if below else 6), textcoords="offset points", ha="center", fontsize=9,
-            va="top" if below else "bottom",
+            va="top" if below else "bottom", bbox={"facecolor": CARD, "alpha": 0.75, "pad": 0.8},
         )  # fmt: skip
     axes.set_xlim(-1, 1)
     axes.set_ylim(-1, 1)
