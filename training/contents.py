@@ -59,7 +59,7 @@ def classes_section(data: Dataset, found: Survey, label_set: str) -> Section:
             means.append(found.means[label_set, name])
             names.append(f"{name}, {len(here):,} faces")
     return Section(
-        f"Classes of {label_set}",
+        f"Classes of {label_set}" if len(data.labels) > 1 else "Classes",
         together(
             [
                 columns([plot + balance, table]),

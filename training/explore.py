@@ -84,6 +84,7 @@ def warnings(data: Dataset, found: Survey, twins: Duplicates) -> list[str]:
         told.append(f"{_many(len(unreadable), 'file', 'cannot', 'cannot')} be read as an image: {shown}{more}.")
     training = data.split == SPLITS.index("Training")
     for label_set, labels in data.labels.items():
+        under = f"Under {label_set}, " if len(data.labels) > 1 else ""
         here = class_counts(labels.judged[training], labels)
         even = here.sum() / len(labels.names)
         missing = [name for name, count in zip(labels.names, here, strict=True) if not count]
@@ -92,14 +93,12 @@ def warnings(data: Dataset, found: Survey, twins: Duplicates) -> list[str]:
             f"{name} ({count:,})" for name, count in zip(labels.names, here, strict=True) if FEW <= count < SMALL * even
         ]
         if missing:
-            told.append(f"Under {label_set}, Training has no face of {_list(missing)}: no network can learn that.")
+            told.append(f"{under}Training has no face of {_list(missing)}: no network can learn that.")
         if few:
-            told.append(
-                f"Under {label_set}, Training has fewer than {FEW} faces of {_list(few)}: little to learn from."
-            )
+            told.append(f"{under}Training has fewer than {FEW} faces of {_list(few)}: little to learn from.")
         if small:
             told.append(
-                f"Under {label_set}, Training has few faces of {_list(small)}, where an even share would be "
+                f"{under}Training has few faces of {_list(small)}, where an even share would be "
                 f"{even:,.0f}. Balance the classes when training, and read these classes' figures with care."
             )
     empty = [split for number, split in enumerate(SPLITS) if not (data.split == number).any()]

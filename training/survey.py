@@ -1,7 +1,7 @@
 """What the images of a data set are like: one pass over all of them, of which nothing but figures is kept."""
 
 import hashlib
-import os
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
+from edge.errors import EmotionEdgeError
 from training.datasets.dataset import Dataset
+from training.datasets.pixels import read_image
 from training.duplicates import exact_groups
 from training.pages.sheets import Picture, square
 from training.slices import sharpness
@@ -23,6 +25,8 @@ SIDE: Final = 48
 about what a small network sees."""
 MEAN_SIDE: Final = 96
 """Pixels of the square in which mean faces are made, where images are larger than that."""
+
+_log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +39,7 @@ class Survey:
     float64 [n], standard deviation of the grey values; 0 is a blank image. sharpness: float64 [n], as
     `training.slices.sharpness` has it. digests: of the pixels, alike for images alike to the pixel. readable: bool [n].
     means: for each label set and class with any readable face, the mean face: uint8 [side, side], or with 3 channels
-    where any image of the data set is in colour.
+    where the data set is files or in colour.
     """
 
     sizes: npt.NDArray[np.int64]
@@ -69,7 +73,8 @@ class _Measured:
 
 
 def survey(data: Dataset) -> Survey:
-    """Look at every image once. Files are read by as many threads as there are processors."""
+    """Look at every image once. Files are read by several threads; one that cannot be read is
+    named in the log."""
     count = len(data)
     sizes = np.zeros((count, 2), np.int64)
     figures = np.full((count, 3), np.nan)
@@ -103,16 +108,20 @@ def survey(data: Dataset) -> Survey:
 
 
 def image_of(data: Dataset, row: int) -> Picture | None:
-    """One face of a data set, grey [h, w] or BGR [h, w, 3] as it is stored; None where its file is no image."""
+    """One face of a data set, grey [h, w] or BGR [h, w, 3], cut out where there is a box for it; None where its file
+    cannot be read or the box is outside the image."""
     if not isinstance(data.images, tuple):
         return np.asarray(data.images[row], np.uint8)
-    image = cv2.imread(str(data.images[row]), cv2.IMREAD_ANYCOLOR)
-    if image is None:
+    try:
+        image = read_image(data.images[row], 3)
+    except EmotionEdgeError as error:
+        _log.warning("%s", error)
         return None
-    if data.boxes is not None and data.boxes[row].any():
-        left, top, width, height = (max(0, int(length)) for length in data.boxes[row])
-        image = image[top : top + height, left : left + width]
-    return np.asarray(image, np.uint8) if image.size else None
+    if data.boxes is None or not data.boxes[row].any():
+        return image
+    x, y, width, height = data.boxes[row].tolist()
+    part = image[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]
+    return part if part.size else None
 
 
 def duplicates(data: Dataset, found: Survey) -> Duplicates:
@@ -130,7 +139,7 @@ def duplicates(data: Dataset, found: Survey) -> Duplicates:
 def _measured(data: Dataset) -> Iterator[_Measured | None]:
     """In the order of the data set; None for a file that is no image."""
     if isinstance(data.images, tuple):
-        with ThreadPoolExecutor(_threads()) as pool:
+        with ThreadPoolExecutor() as pool:
             found = pool.map(lambda row: _measure(image_of(data, row), MEAN_SIDE), range(len(data)))
             yield from track(found, f"reading {data.name}", len(data), transient=True)
     else:
@@ -156,7 +165,3 @@ def _measure(image: Picture | None, side: int) -> _Measured | None:
 def _shape_key(image: Picture) -> bytes:
     """So that images of other shapes never share a digest."""
     return "x".join(map(str, image.shape)).encode("ascii")[:16]
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0))
