@@ -1,6 +1,6 @@
 """Figures of a network on the splits of a data set, each with its protocol."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,29 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
+from training.config import AFFECT as AFFECT
 from training.datasets.dataset import Dataset, Labels
 from training.datasets.pixels import in_memory
-from training.scores import Logits, accuracy, calibration_error, confusion, fit_temperature, macro_f1, recall
+from training.scores import (
+    Counts,
+    Floats,
+    Interval,
+    Logits,
+    bootstrap,
+    confusion,
+    fit_temperature,
+    macro_f1,
+    matrix_accuracy,
+    recall,
+    reliability,
+    softmax,
+)
+from training.scores import Labels as Indices
 
 Outputs = Mapping[str, Logits]
 
 NETWORK_FILE = "network.keras"
 """In the folder of a run: the chosen float network."""
-
-AFFECT = "affect"
-"""The head that says valence and arousal instead of a label."""
 
 PROTOCOLS: Mapping[str, str] = {
     "fer7": "label of fer2013.csv, 7 classes, every row of the split, one view of each image",
@@ -34,8 +46,9 @@ class Figures:
     """What one head does on one split.
 
     head: its label set. labels: the names of its classes. rows: how many count under the protocol. accuracy, macro_f1:
-    0 to 1. recall: by label. confusion: int64 [true, predicted]. temperature: fitted on PublicTest. calibration:
-    expected calibration error before and after that temperature, 0 to 1.
+    0 to 1, with their 95% intervals (bootstrap over the faces). recall: by label. confusion: int64 [true, predicted].
+    temperature: fitted on PublicTest; 1 for a committee, which has none of its own. calibration: expected
+    calibration error before and after the temperature, 0 to 1.
     """
 
     head: str
@@ -43,11 +56,28 @@ class Figures:
     split: str
     rows: int
     accuracy: float
+    accuracy_interval: Interval
     macro_f1: float
+    macro_f1_interval: Interval
     recall: Mapping[str, float]
-    confusion: npt.NDArray[np.int64]
+    confusion: Counts
     temperature: float
     calibration: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said of n faces. labels: int64 [n]. raw, confidence: float64 [n], 0 to 1, how sure it is before and after
+    the temperature.
+    """
+
+    labels: Indices
+    raw: Floats
+    confidence: Floats
+
+    def take(self, index: npt.NDArray[Any]) -> "Said":
+        """Of the faces at an index array or under a mask."""
+        return Said(self.labels[index], self.raw[index], self.confidence[index])
 
 
 def protocol(label_set: str) -> str:
@@ -77,28 +107,37 @@ def predict(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Logits]:
     return {head: np.asarray(values) for head, values in outputs.items()}
 
 
+def figures_of(
+    said: Said, true: Indices, head: str, labels: tuple[str, ...], split: str, temperature: float
+) -> Figures:
+    """The figures of what is said of n faces with the true labels int64 [n], each 0 or more."""
+    matrix = confusion(said.labels, true, len(labels))
+    right = said.labels == true
+    return Figures(
+        head,
+        labels,
+        split,
+        len(true),
+        matrix_accuracy(matrix),
+        bootstrap(matrix, matrix_accuracy),
+        macro_f1(matrix),
+        bootstrap(matrix, macro_f1),
+        dict(zip(labels, recall(matrix).tolist(), strict=True)),
+        matrix,
+        temperature,
+        (reliability(said.raw, right).error, reliability(said.confidence, right).error),
+    )
+
+
 def figures(outputs: Outputs, part: Dataset, split: str, temperatures: Mapping[str, float]) -> list[Figures]:
     """Figures of each head that the data set has labels for, on one split."""
     found = []
     for head, labels in judged_heads(outputs, part):
         counts = labels.judged >= 0
         logits, true = outputs[head][counts], labels.judged[counts]
-        matrix = confusion(logits, true)
-        temperature = temperatures[head]
-        found.append(
-            Figures(
-                head,
-                labels.names,
-                split,
-                len(true),
-                accuracy(logits, true),
-                macro_f1(matrix),
-                dict(zip(labels.names, recall(matrix).tolist(), strict=True)),
-                matrix,
-                temperature,
-                (calibration_error(logits, true), calibration_error(logits, true, temperature)),
-            )
-        )
+        raw, calibrated = softmax(logits), softmax(logits, temperatures[head])
+        said = Said(np.asarray(logits.argmax(axis=1), np.int64), raw.max(axis=1), calibrated.max(axis=1))
+        found.append(figures_of(said, true, head, labels.names, split, temperatures[head]))
     return found
 
 
@@ -116,34 +155,3 @@ def judged_heads(outputs: Outputs, part: Dataset) -> Iterator[tuple[str, Labels]
     for head in outputs:
         if head in part.labels and (part.labels[head].judged >= 0).any():
             yield head, part.labels[head]
-
-
-def evaluate_run(run: Path, data: Dataset, splits: Sequence[str] = ("PublicTest",)) -> list[Figures]:
-    """Figures of a run's float network; the temperature is fitted on PublicTest whatever the splits are."""
-    network = load_network(run)
-    data = fitting(network, data)
-    fitted = temperatures(predict(network, data.part("PublicTest").pixels), data.part("PublicTest"))
-    found = []
-    for split in splits:
-        part = data.part(split)
-        found += figures(predict(network, part.pixels), part, split, fitted)
-    return found
-
-
-def report(found: Sequence[Figures]) -> str:
-    """The figures as text, one block a head and split."""
-    return "\n\n".join(_block(figure) for figure in found)
-
-
-def _block(figure: Figures) -> str:
-    lines = [
-        f"{figure.split}, {figure.head}: accuracy {figure.accuracy:.2%}, macro-F1 {figure.macro_f1:.2%}, "
-        f"n={figure.rows}",
-        f"  protocol: {protocol(figure.head)}",
-        f"  calibration error {figure.calibration[0]:.3f}, {figure.calibration[1]:.3f} at temperature "
-        f"{figure.temperature:.3f}",
-        "  " + " " * 10 + "recall" + "".join(f"{label[:7]:>9}" for label in figure.labels) + "   (columns: predicted)",
-    ]
-    for label, row in zip(figure.labels, figure.confusion, strict=True):
-        lines.append(f"  {label:<10}{figure.recall[label]:>6.1%}" + "".join(f"{count:>9}" for count in row))
-    return "\n".join(lines)

@@ -1,5 +1,7 @@
 """Figures of a classifier from its logits: numpy alone, so that float and int8 are judged by the same code."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,12 @@ import numpy.typing as npt
 
 Logits = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Interval = tuple[float, float]
+
+DRAWS = 2000
+"""Bootstrap samples: the ends of a 95% interval then rest on 50 samples each."""
 
 
 def accuracy(logits: Logits, labels: Labels) -> float:
@@ -15,42 +23,82 @@ def accuracy(logits: Logits, labels: Labels) -> float:
     return float(np.mean(logits[counts].argmax(axis=1) == labels[counts]))
 
 
-majority_accuracy = accuracy
+def confusion(said: Labels, labels: Labels, classes: int) -> Counts:
+    """Counts [true class, class said], from the labels said and the true ones, each 0 to classes - 1."""
+    return np.bincount(labels * classes + said, minlength=classes * classes).reshape(classes, classes)
 
 
-def confusion(logits: Logits, labels: Labels) -> npt.NDArray[np.int64]:
-    """Counts [true class, predicted class]."""
-    classes = logits.shape[1]
-    pairs = labels * classes + logits.argmax(axis=1)
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+def matrix_accuracy(matrix: Counts) -> float:
+    """Part of all rows on the diagonal, 0 to 1."""
+    return float(np.trace(matrix) / matrix.sum())
 
 
-def recall(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def recall(matrix: Counts) -> Floats:
     """Part of each true class that was found, 0 for a class without rows."""
     return np.asarray(np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1))
 
 
-def macro_f1(matrix: npt.NDArray[np.int64]) -> float:
-    """Mean over classes of the harmonic mean of precision and recall."""
-    return float(np.mean(2 * np.diag(matrix) / np.maximum(matrix.sum(axis=0) + matrix.sum(axis=1), 1)))
+def precision(matrix: Counts) -> Floats:
+    """Part of what was said to be a class that is of it, 0 for a class that was never said."""
+    return np.asarray(np.diag(matrix) / np.maximum(matrix.sum(axis=0), 1))
 
 
-def softmax(logits: Logits, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+def f1(matrix: Counts) -> Floats:
+    """Harmonic mean of precision and recall of each class; 0 for a class that neither occurs nor is said."""
+    return np.asarray(2 * np.diag(matrix) / np.maximum(matrix.sum(axis=0) + matrix.sum(axis=1), 1))
+
+
+def macro_f1(matrix: Counts) -> float:
+    """Mean of f1 over the classes that occur or are said."""
+    return float(f1(matrix)[matrix.sum(axis=0) + matrix.sum(axis=1) > 0].mean())
+
+
+def bootstrap(matrix: Counts, figure: Callable[[Counts], float], seed: int = 0) -> Interval:
+    """The 95% interval of a figure of a confusion matrix: percentile bootstrap over the rows (Efron 1979).
+
+    Drawing n rows again with replacement draws the cells' counts from a multinomial distribution, so the rows
+    themselves are not needed.
+    """
+    cells = matrix.ravel()
+    drawn = np.random.default_rng(seed).multinomial(cells.sum(), cells / cells.sum(), DRAWS)
+    return percentiles([figure(one) for one in drawn.reshape(-1, *matrix.shape)])
+
+
+def bootstrap_rows(figure: Callable[..., float], *columns: npt.NDArray[Any], seed: int = 0) -> Interval:
+    """The 95% interval of a figure of arrays of n rows, drawn again together: percentile bootstrap."""
+    generator, rows = np.random.default_rng(seed), len(columns[0])
+    found = []
+    for _ in range(DRAWS):
+        drawn = generator.integers(0, rows, rows)
+        found.append(figure(*(column[drawn] for column in columns)))
+    return percentiles(found)
+
+
+def percentiles(values: list[float]) -> Interval:
+    """The middle 95% of values."""
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def softmax(logits: Logits, temperature: float = 1.0) -> Floats:
     """Probabilities of logits divided by a temperature."""
     scaled = logits.astype(np.float64) / temperature
     exp = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(exp / exp.sum(axis=1, keepdims=True))
 
 
-def fit_temperature(logits: Logits, labels: Labels) -> float:
+def fit_temperature(logits: Logits, labels: Labels, onto: npt.NDArray[np.floating[Any]] | None = None) -> float:
     """The temperature of least negative log-likelihood (Guo et al. 2017), by golden-section search over 0.2 to 5.
 
-    The likelihood has one minimum in the temperature, so the search cannot be caught in another.
+    The likelihood has one minimum in the temperature, so the search cannot be caught in another. onto: a matrix
+    [classes, other classes] of zeros and ones that carries the probabilities to the label set of the labels.
     """
 
     def loss(log_temperature: float) -> float:
-        chosen = softmax(logits, float(np.exp(log_temperature)))[np.arange(len(labels)), labels]
-        return float(-np.mean(np.log(np.maximum(chosen, 1e-12))))
+        probabilities = softmax(logits, float(np.exp(log_temperature)))
+        if onto is not None:
+            probabilities = probabilities @ onto
+        return float(-np.mean(np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))))
 
     golden = (5**0.5 - 1) / 2
     low, high = float(np.log(0.2)), float(np.log(5.0))
@@ -60,10 +108,47 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
     return float(np.exp((low + high) / 2))
 
 
-def calibration_error(logits: Logits, labels: Labels, temperature: float = 1.0, bins: int = 15) -> float:
-    """Expected calibration error with equal-width bins of confidence (Guo et al. 2017), 0 to 1."""
-    probabilities = softmax(logits, temperature)
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How often one is right at each confidence, in bins of equal width (Guo et al. 2017).
+
+    counts: int64 [bins]. confidence, right: float64 [bins], the mean confidence and the part that is right, 0 where a
+    bin is empty.
+    """
+
+    counts: Counts
+    confidence: Floats
+    right: Floats
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error, 0 to 1."""
+        return float(np.average(np.abs(self.confidence - self.right), weights=self.counts))
+
+
+def reliability(confidence: Floats, right: npt.NDArray[np.bool_], bins: int = 15) -> Reliability:
+    """From the confidence, 0 to 1, in what was said of each face, and whether it was right; both [n]."""
     index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(right[index == b].sum() - confidence[index == b].sum()) for b in range(bins)]
-    return float(sum(gaps) / len(labels))
+    counts = np.bincount(index, minlength=bins)
+    each = np.maximum(counts, 1)
+    return Reliability(
+        counts, np.bincount(index, confidence, bins) / each, np.bincount(index, right.astype(float), bins) / each
+    )
+
+
+def calibration_error(logits: Logits, labels: Labels, temperature: float = 1.0) -> float:
+    """Expected calibration error of logits divided by a temperature, 0 to 1."""
+    probabilities = softmax(logits, temperature)
+    return reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels).error
+
+
+def concordance(said: npt.NDArray[Any], true: npt.NDArray[Any]) -> float:
+    """The concordance correlation coefficient (Lin 1989) of two arrays [n], -1 to 1; 0 where both are constant."""
+    said, true = said.astype(np.float64), true.astype(np.float64)
+    apart = said.var() + true.var() + (said.mean() - true.mean()) ** 2
+    return float(2 * np.mean((said - said.mean()) * (true - true.mean())) / apart) if apart else 0.0
+
+
+def rmse(said: npt.NDArray[Any], true: npt.NDArray[Any]) -> float:
+    """The root of the mean squared difference of two arrays [n]."""
+    return float(np.sqrt(np.mean((said.astype(np.float64) - true.astype(np.float64)) ** 2)))

@@ -1,0 +1,48 @@
+"""The same faces as a real detector would frame them: its boxes are never quite the ones a test set was cut by."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+SHIFT: Final = 0.10
+"""Of the box's side, either way, right and down."""
+SCALE: Final = (0.85, 1.15)
+"""Of the box's side."""
+ROTATE: Final = 10.0
+"""Degrees, either way."""
+
+Moves = npt.NDArray[np.float64]
+STILL: Final = (0.0, 0.0, 1.0, 0.0)
+"""The move that changes nothing."""
+
+
+def moves(count: int, seed: int) -> Moves:
+    """A move of the box for each of `count` faces, [count, 4]: right and down in sides, scale, degrees; all uniform."""
+    generator = np.random.default_rng(seed)
+    low, high = (-SHIFT, -SHIFT, SCALE[0], -ROTATE), (SHIFT, SHIFT, SCALE[1], ROTATE)
+    return generator.uniform(low, high, (count, 4))
+
+
+def moved(images: npt.NDArray[np.uint8], boxes: Moves) -> npt.NDArray[np.uint8]:
+    """What is in the box of each image after its move.
+
+    images: uint8 [n, h, w] or [n, h, w, 3], each filling its box. boxes: [n, 4] of `moves`. Past the image's edge the
+    edge pixels are repeated, as the board's crop does past the frame's.
+    """
+    out = np.empty_like(images)
+    height, width = images.shape[1:3]
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    for row, (image, (right, down, scale, degrees)) in enumerate(zip(images, boxes, strict=True)):
+        cosine, sine = scale * np.cos(np.radians(degrees)), scale * np.sin(np.radians(degrees))
+        turn = np.array([[cosine, -sine], [sine, cosine]])
+        start = centre + np.array([right * width, down * height]) - turn @ centre
+        out[row] = cv2.warpAffine(
+            image,
+            np.column_stack([turn, start]),
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    return out

@@ -1,0 +1,37 @@
+"""One report for a network or a committee: an HTML page, the same as Markdown, and as text for the terminal."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from training.datasets.dataset import Dataset
+from training.findings import find
+from training.report_blocks import to_html, to_markdown
+from training.report_sections import lead_of, notices_of, parts_of, title_of
+
+HTML_FILE: Final = "report.html"
+MARKDOWN_FILE: Final = "report.md"
+
+
+def report(
+    folders: Sequence[Path], data: Dataset, out: Path, final: bool = False, label_sets: Sequence[str] = ()
+) -> tuple[Path, Path]:
+    """Judge the networks of folders, the first of which leads, and write report.html and report.md into `out`.
+
+    final, label_sets and errors: as of `training.findings.find`. The HTML has pictures of faces in it, so `out` gets a
+    .gitignore that keeps it out of a repository.
+    """
+    found = find(folders, data, final, label_sets)
+    out.mkdir(parents=True, exist_ok=True)
+    html, markdown = out / HTML_FILE, out / MARKDOWN_FILE
+    (out / ".gitignore").write_text(f"# It holds pictures of people.\n{HTML_FILE}\n", encoding="utf-8")
+    content = title_of(found), lead_of(found), parts_of(found), notices_of(found)
+    html.write_text(to_html(*content), encoding="utf-8")
+    markdown.write_text(to_markdown(*content), encoding="utf-8")
+    return html, markdown
+
+
+def evaluate(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets: Sequence[str] = ()) -> str:
+    """The same report as text, for the terminal; arguments and errors as of `training.findings.find`."""
+    found = find(folders, data, final, label_sets)
+    return to_markdown(title_of(found), lead_of(found), parts_of(found), notices_of(found))

@@ -1,0 +1,147 @@
+"""The parts of a report that look at single faces and epochs: slices, learning curves, the worst mistakes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from training.datasets.dataset import Dataset
+from training.datasets.pixels import in_memory
+from training.findings import Findings
+from training.fit import CHOSEN_BY
+from training.judge import VALIDATION, Sheet
+from training.manifest import names_of
+from training.members import Member
+from training.pages.plots import lines
+from training.report_blocks import Beside, Block, Faces, Heading, Part, Plot, Table, Words
+from training.report_plots import slices_plot
+from training.slices import Measure, slice_of, slices
+
+PUBLIC: Final = "public_"
+"""What a column of a run's history starts with that holds a figure on the validation split."""
+MISTAKES: Final = 24
+SIDE: Final = 96
+"""Of a picture out of a file, in pixels."""
+ROWS: Final = 12
+"""Epochs that a table shows at most."""
+
+
+def slices_part(found: Findings) -> Part:
+    """Accuracy of the chief voter by what makes a face hard to read."""
+    chief, split = found.sheets[-1][0].chief, found.sheets[-1][0].split
+    words = (
+        f"Accuracy of {chief} on fifths of the faces of {split}, as the network gets them. Bars are 95% intervals: "
+        "where they overlap, the difference may be chance."
+    )
+    plots = tuple(_by(measure, found.sheets[-1]) for measure in found.measures)
+    return Part("By sharpness, size and brightness", (Words(words), Beside(plots)))
+
+
+def _by(measure: Measure, sheets: Sequence[Sheet]) -> Plot:
+    index = slice_of(measure.values)
+    ranges = [_range(measure.values[index == place], measure.digits) for place in range(index.max() + 1)]
+    series = {
+        sheet.question.label_set: slices(
+            measure.values[sheet.rows], index[sheet.rows], sheet.said[sheet.chief].labels == sheet.true
+        )
+        for sheet in sheets
+    }
+    cells = {name: {one.place: f"{one.accuracy:.1%} ({one.rows:,})" for one in found} for name, found in series.items()}
+    rows = tuple((span, *(cells[name].get(place, "") for name in series)) for place, span in enumerate(ranges))
+    name, first = next(iter(series.items()))
+    return Plot(
+        slices_plot(series, ranges, measure.name),
+        f"Accuracy by {measure.name} under {name}: "
+        + ", ".join(f"{ranges[one.place]}: {one.accuracy:.1%}" for one in first),
+        f"From the {measure.low} to the {measure.high}. {measure.how[0].upper()}{measure.how[1:]}.",
+        (
+            Table(
+                (measure.name, *(f"{name} (faces)" for name in series)),
+                rows,
+                f"{measure.name.capitalize()}, from the {measure.low}: {measure.how}",
+            ),
+        ),
+    )
+
+
+def _range(values: npt.NDArray[np.float64], digits: int) -> str:
+    low, high = f"{values.min():.{digits}f}", f"{values.max():.{digits}f}"
+    return low if low == high else f"{low}–{high}"
+
+
+def curves_part(found: Findings) -> Part:
+    """The learning curves of the members that were trained here."""
+    blocks: list[Block] = []
+    for member in found.members:
+        if member.history:
+            blocks += [Heading(member.name), Beside(tuple(_curves(member)))]
+    return Part("Learning curves", tuple(blocks))
+
+
+def _curves(member: Member) -> list[Plot]:
+    """Accuracy on PublicTest and loss by epoch, from the columns that hold a number in every row."""
+    full = [name for name in member.history[0] if all(row.get(name) not in (None, "") for row in member.history)]
+    columns = {name: [float(row[name]) for row in member.history] for name in full}
+    epochs = columns.pop("epoch", [float(epoch) for epoch in range(1, len(member.history) + 1)])
+    losses = {_short(name): values for name, values in columns.items() if name.endswith("loss")}
+    public = {_short(name): values for name, values in columns.items() if name.startswith(PUBLIC)}
+    chosen_by = columns.get(CHOSEN_BY) or next(iter(public.values()), epochs)
+    best = epochs[int(np.argmax(chosen_by))]
+    plots = []
+    if public:
+        tops = ", ".join(f"{max(values):.2%} of {name}" for name, values in public.items())
+        plots.append(
+            Plot(
+                lines(epochs, public, "epoch", f"accuracy, {VALIDATION}", percent=True, mark=best),
+                f"Accuracy on {VALIDATION} by epoch; at best {tops}",
+                f"Accuracy on {VALIDATION} of the averaged weights; dotted: the best epoch, {best:.0f}",
+                (_history(epochs, public, best),),
+            )
+        )
+    if losses:
+        ends = ", ".join(f"{name} {values[0]:.2f} to {values[-1]:.2f}" for name, values in losses.items())
+        plots.append(
+            Plot(lines(epochs, losses, "epoch", "loss", mark=best), f"Loss by epoch: {ends}", "Loss on augmented faces")
+        )
+    return plots
+
+
+def _short(name: str) -> str:
+    """The name of a column as a curve's: `public_fer7` and `fer7_loss` are fer7, `loss` is all of them together."""
+    return "all" if name == "loss" else name.removeprefix(PUBLIC).removesuffix("_loss")
+
+
+def _history(epochs: Sequence[float], public: Mapping[str, Sequence[float]], best: float) -> Table:
+    """Some epochs evenly apart, and always the best and the last."""
+    places = set(np.linspace(0, len(epochs) - 1, min(ROWS, len(epochs))).astype(int).tolist())
+    places.add(list(epochs).index(best))
+    rows = tuple(
+        (f"{epochs[place]:.0f}", *(f"{values[place]:.2%}" for values in public.values())) for place in sorted(places)
+    )
+    return Table(("epoch", *public), rows, f"Accuracy on {VALIDATION}; the best epoch is {best:.0f}")
+
+
+def mistakes_part(found: Findings) -> Part:
+    """The faces that the chief voter was surest of and wrong about, under each label set."""
+    chief, split = found.sheets[-1][0].chief, found.sheets[-1][0].split
+    words = (
+        f"The faces of {split} that {chief} was surest of and wrong about. Look at them before trusting a figure: some "
+        "are mistakes of the label. The pictures are in the HTML report alone."
+    )
+    return Part("The worst mistakes", (Words(words), *(_worst(sheet, found.part) for sheet in found.sheets[-1])))
+
+
+def _worst(sheet: Sheet, part: Dataset) -> Faces:
+    names, said = sheet.question.names, sheet.said[sheet.chief]
+    wrong = np.flatnonzero(said.labels != sheet.true)
+    worst = wrong[np.argsort(-said.confidence[wrong], kind="stable")][:MISTAKES]
+    shown = part.take(sheet.rows[worst])
+    captions = tuple(
+        f"{names[said.labels[row]]} {said.confidence[row]:.0%}, labelled {names[sheet.true[row]]}: "
+        f"{name.removeprefix(part.name).strip()}"
+        for row, name in zip(worst, names_of(shown), strict=True)
+    )
+    if isinstance(shown.images, tuple):
+        shown = in_memory(shown, SIDE, SIDE, 3)
+    return Faces(sheet.question.label_set, tuple(shown.pixels), captions)

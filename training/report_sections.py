@@ -1,0 +1,343 @@
+"""What a report says, part by part, of what was found out."""
+
+from typing import Final
+
+import numpy as np
+
+from training.findings import Findings
+from training.jitter import ROTATE, SCALE, SHIFT
+from training.judge import COMMITTEE, FINAL, JITTERS, VALIDATION, Sheet, unsaid
+from training.members import Member
+from training.pages.page import Notice
+from training.pages.plots import confusion_plot, reliability_plot
+from training.report_blocks import Beside, Block, Heading, Part, Plot, Points, Table, Tiles, Words
+from training.report_details import curves_part, mistakes_part, slices_part
+from training.report_words import derived, ends, figure_with_ends, out_of, points, titled
+from training.scores import DRAWS, bootstrap_rows, f1, precision, recall, reliability
+
+AXES: Final = ("valence", "arousal")
+
+
+def title_of(found: Findings) -> str:
+    """The report's heading."""
+    if len(found.members) == 1:
+        return f"{found.members[0].name} on {found.part.name}"
+    return f"A committee of {len(found.members)} on {found.part.name}, led by {found.members[0].name}"
+
+
+def lead_of(found: Findings) -> str:
+    """What the report is of, in a sentence or two."""
+    splits = " and ".join(sheets[0].split for sheets in found.sheets)
+    last = found.sheets[-1][0].split
+    details = f"; the details below are of {last}" if len(found.sheets) > 1 else ""
+    return (
+        f"Judged on {splits} of {found.part.name}{details}. {last} has {len(found.part):,} faces. In brackets: 95% "
+        "intervals, by bootstrap over the faces."
+    )
+
+
+def notices_of(found: Findings) -> list[Notice]:
+    """What must not be missed."""
+    if found.sheets[-1][0].split == FINAL:
+        return [
+            Notice(
+                f"{FINAL} is for the last figure of all: where it decides anything, it flatters from then on. "
+                f"{VALIDATION} flatters already: the epoch was chosen and the temperatures were fitted on it.",
+                "note",
+            )
+        ]
+    return [
+        Notice(
+            f"The epoch was chosen and the temperatures were fitted on {VALIDATION}, so its figures flatter. The one "
+            f"to publish is {FINAL}'s (--final), looked at once.",
+            "note",
+        )
+    ]
+
+
+def parts_of(found: Findings) -> list[Part]:
+    """The parts of the report in their order."""
+    return [
+        _glance(found),
+        _voters(found),
+        *(_classes(sheet) for sheet in found.sheets[-1]),
+        _calibration(found),
+        *([_affect(found)] if found.affects else []),
+        _jitter(found),
+        slices_part(found),
+        *([curves_part(found)] if any(member.history for member in found.members) else []),
+        mistakes_part(found),
+        _method(found),
+    ]
+
+
+def _glance(found: Findings) -> Part:
+    first = found.sheets[-1][0]
+    chief = first.figures[first.chief]
+    where = f"{first.question.label_set}, {first.split}"
+    drop = next(one for one in found.jitters if (one.voter, one.label_set) == (first.chief, first.question.label_set))
+    tiles = [
+        ("accuracy", f"{chief.accuracy:.2%}", f"{ends(chief.accuracy_interval)}; {where}, {chief.rows:,} faces"),
+        ("macro-F1", f"{chief.macro_f1:.2%}", f"{ends(chief.macro_f1_interval)}; {where}"),
+        ("lost under detector jitter", f"{100 * drop.drop:.1f} points", f"{points(drop.interval)}; {where}"),
+        ("calibration error", f"{chief.calibration[1]:.3f}", f"{chief.calibration[0]:.3f} before the temperature"),
+    ]
+    for one in found.affects:
+        if one.voter == first.chief:
+            name = f"CCC of {derived(one.said_derived or found.part.affect_derived)}{AXES[one.axis]}"
+            tiles.append((name, f"{one.concordance:.2f}", f"{one.rows:,} faces of {first.split}"))
+    blocks: list[Block] = [Tiles(tuple(tiles))]
+    blocks.append(Points(tuple(_in_words(found, first))))
+    return Part("At a glance", tuple(blocks))
+
+
+def _in_words(found: Findings, sheet: Sheet) -> list[str]:
+    """What a reader should take away."""
+    chief = sheet.figures[sheet.chief]
+    weak = sorted(chief.recall.items(), key=lambda item: item[1])
+    present = [(label, part) for label, part in weak if chief.confusion[chief.labels.index(label)].sum()]
+    (worst, low), (best, high) = present[0], present[-1]
+    said = [f"Best at {best} ({high:.0%} found), worst at {worst} ({low:.0%} found)."]
+    shares = chief.confusion / np.maximum(chief.confusion.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(shares, 0)
+    true, called = np.unravel_index(shares.argmax(), shares.shape)
+    if shares[true, called] > 0:
+        said.append(
+            f"The commonest confusion: {shares[true, called]:.0%} of {chief.labels[true]} is called "
+            f"{chief.labels[called]}."
+        )
+    if len(found.members) > 1:
+        leader = found.members[0].name
+        right = [(sheet.said[voter].labels == sheet.true).astype(float) for voter in (COMMITTEE, leader)]
+        gain = right[0] - right[1]
+        number = f"{100 * gain.mean():+.2f}".replace("-", "−")
+        said.append(
+            f"The committee is {number} points of {sheet.question.label_set} from its leader {leader} "
+            f"({points(bootstrap_rows(lambda one: float(one.mean()), gain))})."
+        )
+    if len(found.members) == 2:
+        said.append("Of two, the leader decides every disagreement: the committee says what the leader says.")
+    return said
+
+
+def _voters(found: Findings) -> Part:
+    facts = Table(
+        ("network", "runs as", "input", "label sets", "more"),
+        tuple(
+            (
+                member.name,
+                member.kind,
+                "x".join(map(str, member.shape)),
+                ", ".join(member.heads),
+                ", ".join(f"{name} {value}" for name, value in member.facts.items()),
+            )
+            for member in found.members
+        ),
+    )
+    sheets = [sheet for split in found.sheets for sheet in split]
+    header = tuple(f"{sheet.question.label_set}, {sheet.split}" for sheet in sheets)
+    voters = list(sheets[0].said)
+    accuracies, scores = [], []
+    for voter in voters:
+        each, name = [sheet.figures[voter] for sheet in sheets], titled(found.members, voter)
+        accuracies.append((name, *(figure_with_ends(one.accuracy, one.accuracy_interval) for one in each)))
+        scores.append((name, *(figure_with_ends(one.macro_f1, one.macro_f1_interval) for one in each)))
+    tables = (
+        Table(("", *header), tuple(accuracies), "Accuracy"),
+        Table(("", *header), tuple(scores), "Macro-F1: the mean of the classes' F1; rare ones count as much"),
+    )
+    protocols = []
+    for sheet in found.sheets[-1]:
+        protocols.append(f"{sheet.question.label_set}: {sheet.question.protocol}.")
+        for member in found.members:
+            if sheet.question.heads[member.name][1] is not None:
+                protocols.append(_carried(sheet, member))
+    if len(found.sheets[-1]) > 1:
+        protocols.append("Figures under different label sets cannot be compared with each other.")
+    title = "The network" if len(found.members) == 1 else "Each network, and all of them together"
+    return Part(title, (*tables, facts, Heading("Which faces count"), Points(tuple(protocols))))
+
+
+def _carried(sheet: Sheet, member: Member) -> str:
+    head, _ = sheet.question.heads[member.name]
+    missing = unsaid(sheet.question, member)
+    rest = f"; it cannot say {', '.join(missing)}" if missing else ""
+    return (
+        f"{member.name} has no head for {sheet.question.label_set}: its probabilities of {head} are carried over "
+        f"to it{rest}."
+    )
+
+
+def _classes(sheet: Sheet) -> Part:
+    figures = sheet.figures[sheet.chief]
+    matrix, names = figures.confusion, figures.labels
+    voters = list(sheet.figures)
+    counted = Table(
+        (
+            "class",
+            *(f"found by {voter}" if len(voters) > 1 else "found" for voter in voters),
+            "precision",
+            "recall",
+            "F1",
+        ),
+        tuple(
+            (
+                name,
+                *(out_of(sheet.figures[voter], place) for voter in voters),
+                f"{precision(matrix)[place]:.1%}",
+                f"{recall(matrix)[place]:.1%}",
+                f"{f1(matrix)[place]:.1%}",
+            )
+            for place, name in enumerate(names)
+        ),
+        f"Precision, recall and F1 of {sheet.chief}" if len(voters) > 1 else "",
+    )
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    counts = Table(
+        ("true", *names),
+        tuple((name, *(int(count) for count in row)) for name, row in zip(names, matrix, strict=True)),
+        "Faces: rows are the true class, columns what was said",
+    )
+    parts = Table(
+        ("true", *names),
+        tuple((name, *(f"{share:.1%}" for share in row)) for name, row in zip(names, shares, strict=True)),
+        "Parts of each true class: every row is 100%",
+    )
+    plot = Plot(
+        confusion_plot(matrix, names, across="said"),
+        f"Confusion matrix of {sheet.chief} under {sheet.question.label_set}, the same as in the table of parts",
+        f"{sheet.chief}: faces, shaded by their part of the true class",
+        (counts,),
+    )
+    said = (
+        f"{sheet.split}, {sheet.question.label_set}: accuracy {figures.accuracy:.2%}, macro-F1 {figures.macro_f1:.2%}"
+    )
+    total = int(np.trace(matrix))
+    return Part(
+        f"Classes: {sheet.question.label_set}",
+        (
+            Words(f"{said}. {sheet.chief}: {total:,} out of {figures.rows:,} ({figures.accuracy:.2%})."),
+            *((Beside((counted, plot)),) if len(voters) == 1 else (counted, plot)),
+            parts,
+        ),
+    )
+
+
+def _calibration(found: Findings) -> Part:
+    rows, plots = [], []
+    for sheet in found.sheets[-1]:
+        question = sheet.question
+        for voter, figures in sheet.figures.items():
+            member = next((one for one in found.members if one.name == voter), None)
+            on_card = member.card_temperatures.get(question.label_set) if member else None
+            rows.append(
+                (
+                    f"{voter}, {question.label_set}",
+                    f"{figures.temperature:.3f}" if member else "",
+                    f"{on_card:.3f}" if on_card else "",
+                    f"{figures.calibration[0]:.3f}",
+                    f"{figures.calibration[1]:.3f}",
+                )
+            )
+        plots.append(_reliability(sheet))
+    split = found.sheets[-1][0].split
+    words = (
+        "A confidence is calibrated where, of the faces said with 80%, 80% are right: the board calls a face uncertain "
+        f"by it. Logits are divided by the temperature, fitted on {VALIDATION}; the errors are of {split}."
+    )
+    header = ("", "temperature", "on its card", "error before", "error after")
+    blocks: list[Block] = [
+        Words(words),
+        Table(header, tuple(rows), "Expected calibration error, 15 bins"),
+        Beside(tuple(plots)),
+    ]
+    if COMMITTEE in found.sheets[-1][0].said:
+        blocks.append(
+            Words(
+                "The committee has no temperature of its own: its confidence is the mean of what its members, each "
+                "with its own temperature, give the label it decided on.",
+                quiet=True,
+            )
+        )
+    return Part("Calibration", tuple(blocks))
+
+
+def _reliability(sheet: Sheet) -> Plot:
+    said = sheet.said[sheet.chief]
+    right = said.labels == sheet.true
+    curves = {}
+    for name, confidence in (("before", said.raw), ("after", said.confidence)):
+        bins = reliability(confidence, right)
+        there = bins.counts > 0
+        curves[name] = bins.confidence[there], bins.right[there], bins.counts[there]
+    before, after = sheet.figures[sheet.chief].calibration
+    return Plot(
+        reliability_plot(curves),
+        f"Reliability of {sheet.chief} under {sheet.question.label_set}: calibration error {before:.3f} before and "
+        f"{after:.3f} after the temperature",
+        f"{sheet.question.label_set}, {sheet.chief}: on the dotted line it is as often right as it says",
+    )
+
+
+def _affect(found: Findings) -> Part:
+    truth = "derived from the labels on the circumplex, not measured" if found.part.affect_derived else "measured"
+    rows = []
+    for one in found.affects:
+        what = f"{derived(one.said_derived or found.part.affect_derived)}{AXES[one.axis]}"
+        rows.append(
+            (
+                f"{titled(found.members, one.voter)}: {what}",
+                "derived from class scores" if one.said_derived else "a head of its own",
+                f"{one.concordance:.3f} ({one.concordance_interval[0]:.3f} to {one.concordance_interval[1]:.3f})",
+                f"{one.rmse:.3f} ({one.rmse_interval[0]:.3f} to {one.rmse_interval[1]:.3f})",
+                one.rows,
+            )
+        )
+    split = found.sheets[-1][0].split
+    words = (
+        f"Against {split}'s valence and arousal, which are {truth}. CCC is Lin's concordance correlation coefficient "
+        "(1989): 1 is perfect, 0 is no better than a constant. RMSE is on the scale of -1 to 1."
+    )
+    name = "Derived valence and arousal" if found.part.affect_derived else "Valence and arousal"
+    return Part(name, (Words(words), Table(("", "comes from", "CCC", "RMSE", "faces"), tuple(rows))))
+
+
+def _jitter(found: Findings) -> Part:
+    rows = tuple(
+        (
+            f"{titled(found.members, one.voter)}, {one.label_set}",
+            f"{one.clean:.2%}",
+            f"{np.mean(one.moved):.2%}",
+            f"{min(one.moved):.2%} to {max(one.moved):.2%}",
+            f"{100 * one.drop:.2f} ({points(one.interval)})".replace("-", "−"),
+        )
+        for one in found.jitters
+    )
+    words = (
+        f"A detector never frames a face quite as a test set does. Here the box of every face is moved by up to "
+        f"{SHIFT:.0%} of its side, scaled by {SCALE[0]} to {SCALE[1]} and turned by up to {ROTATE:.0f} degrees, all "
+        f"uniform, {JITTERS} times; past the picture's edge the edge pixels are repeated, as the board does. What is "
+        "lost is what the board loses, so released models are chosen by it."
+    )
+    header = ("", "as cut", "moved, mean", f"of {JITTERS} draws", "lost, points")
+    split = found.sheets[-1][0].split
+    return Part("Under detector jitter", (Words(words), Table(header, rows, f"Accuracy, {split}")))
+
+
+def _method(found: Findings) -> Part:
+    last = found.sheets[-1][0].split
+    said = [
+        f"Intervals: percentile bootstrap over the faces, {DRAWS:,} samples, seeded. They say how much another such "
+        "test set might change a figure, not how much another training run would.",
+        "Macro-F1: over the classes that occur or are said.",
+        f"Temperatures: fitted on {VALIDATION} (Guo et al. 2017), also where the figures are of {last}.",
+        f"Jitter: draws with the seeds 1 to {JITTERS}, the same for every network.",
+        "Every figure is of one view of each face as the data set cuts it, without flips or crops averaged.",
+    ]
+    if len(found.members) > 1:
+        said.insert(
+            0,
+            "Committee: the label that most members say; in a tie the one of the tied labels that the leader, "
+            f"{found.members[0].name}, gives the highest probability.",
+        )
+    return Part("How it was measured", (Points(tuple(said)),))
