@@ -1,7 +1,6 @@
 """From an image of a data set to what is kept of it: the face as the board would cut it, or the whole image."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import cv2
@@ -15,6 +14,7 @@ from edge.faces.detector import Detector, open_detector
 from edge.reading import Box, Image
 from edge.runtime import choose
 from training.datasets.dataset import Dataset
+from training.datasets.pixels import read_image
 
 SAME_FACE: Final = 0.3
 """Intersection over union with the face that the data set names, from which a detection is of it: loose, as every data
@@ -23,10 +23,6 @@ FILLS: Final = 0.8
 """Side of the face crop over the shorter side of the image from which the image is a face crop already."""
 _SAMPLE: Final = 100
 _THREADS: Final = 2
-
-
-class UnreadableError(EmotionEdgeError):
-    """An image file that cannot be read whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,36 +49,16 @@ def open_cutter() -> FaceCutter:
     return FaceCutter(open_detector(DetectorSettings(), choose(), _THREADS), CropSpec())
 
 
-def read_image(data: Dataset, index: int) -> Image:
-    """One image of a data set, grey uint8 [h, w] or BGR uint8 [h, w, 3], upright by its EXIF orientation.
+def image_at(data: Dataset, index: int) -> Image:
+    """One image of a data set, grey uint8 [h, w], or BGR uint8 [h, w, 3] where it has colours; upright.
 
-    Raises UnreadableError, with the file's name, where it is missing, no image, or not all there (which OpenCV would
-    fill up with grey).
+    Raises EmotionEdgeError, with the file's name, where it is missing, no image, or cut off.
     """
-    if isinstance(data.images, tuple):
-        return read_file(data.images[index])
-    return np.asarray(data.images[index])
-
-
-def read_file(path: Path) -> Image:
-    """As `read_image`, of a file."""
-    from PIL import Image as Picture
-    from PIL import ImageOps
-
-    try:
-        with Picture.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode in ("1", "L", "LA"):
-                return np.asarray(picture.convert("L"), np.uint8)
-            return np.ascontiguousarray(np.asarray(picture.convert("RGB"), np.uint8)[:, :, ::-1])
-    except (OSError, SyntaxError, ValueError, Picture.DecompressionBombError) as error:
-        raise UnreadableError(f"{path}: {_without_path(error, path)}") from error
-
-
-def _without_path(error: BaseException, path: Path) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).replace(f" {str(path)!r}", "").replace(f"'{path}'", "").strip() or type(error).__name__
+    if not isinstance(data.images, tuple):
+        return np.asarray(data.images[index])
+    image = read_image(data.images[index], 3)
+    blue, green, red = cv2.split(image)
+    return np.asarray(green, np.uint8) if np.array_equal(blue, green) and np.array_equal(green, red) else image
 
 
 def named_face(data: Dataset, index: int) -> Box | None:
@@ -119,8 +95,8 @@ def are_crops(data: Dataset, cutter: FaceCutter) -> bool:
     shares = []
     for index in np.unique(np.linspace(0, len(data) - 1, _SAMPLE).astype(int)).tolist():
         try:
-            image = read_image(data, index)
-        except UnreadableError:
+            image = image_at(data, index)
+        except EmotionEdgeError:
             continue
         square = cutter.square(image, None)
         if square is not None:

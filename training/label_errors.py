@@ -1,11 +1,18 @@
 """Labels that are likely wrong, by confident learning (Northcutt et al. 2021, the library cleanlab)."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from edge.errors import EmotionEdgeError
+from edge.labels import map_matrix
+from training.datasets.dataset import Dataset
+from training.datasets.pixels import in_memory
+from training.scores import softmax
 
 FOLDS: Final = 5
 COMPONENTS: Final = 150
@@ -49,6 +56,32 @@ def cross_validated(thumbnails: npt.NDArray[np.uint8], labels: npt.NDArray[np.in
     return np.asarray(cross_val_predict(classifier, features, labels, cv=folds, method="predict_proba"))
 
 
+def said_by(judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Probabilities:
+    """What a trained network, a run's or a released model, says of faces: [n, classes] of the data set's first label
+    set. The network must not have been trained on them.
+
+    thumbnails: grey uint8 [n, h, w], resized to what the network takes. data: whose labels are meant. Raises
+    EmotionEdgeError where the folder holds no network, or none of its heads can say every class.
+    """
+    # Loads Keras and its backend.
+    from training.members import open_members
+
+    (member,) = open_members([judge], data)
+    label_set, labels = next(iter(data.labels.items()))
+    ways = {head: map_matrix(names, labels.names) for head, names in member.heads.items()}
+    if label_set in member.heads and member.heads[label_set] == labels.names:
+        ways = {label_set: np.eye(len(labels.names), dtype=np.float32)}
+    head = next((head for head, way in ways.items() if way.any(axis=0).all()), None)
+    if head is None:
+        heads = "; ".join(", ".join(names) for names in member.heads.values())
+        raise EmotionEdgeError(f"{judge}: knows {heads}, and so cannot judge {', '.join(labels.names)}")
+    split = np.zeros(len(thumbnails), np.int64)
+    height, width, channels = member.shape
+    faces = in_memory(Dataset(data.name, thumbnails, {}, None, False, split, split), height, width, channels)
+    probabilities = softmax(np.asarray(member.run(faces.pixels)[head], np.float64)) @ ways[head]
+    return np.asarray(probabilities / np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-9), np.float64)
+
+
 def label_issues(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> list[LabelIssue]:
     """The labels that are likely wrong, the likeliest first.
 
@@ -65,25 +98,32 @@ def label_issues(labels: npt.NDArray[np.int64], probabilities: Probabilities) ->
 
 
 def find(
-    thumbnails: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], seed: int
+    thumbnails: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64], data: Dataset, judge: Path | None, seed: int
 ) -> tuple[list[LabelIssue], npt.NDArray[np.bool_]]:
-    """The likely wrong labels of faces, the likeliest first, and which faces were judged, bool [n].
+    """The likely wrong labels of a data set's first label set, the likeliest first, and which faces were judged, bool
+    [len(data)].
 
-    Arguments as of `cross_validated`, but labels may be -1 for none. Not judged are faces without a label and those of
-    a class with fewer than FOLDS faces; none is where that leaves fewer than two classes.
+    thumbnails: grey uint8 [n, 48, 48] of the faces rows, int64 [n], of the data set. judge: folder of a trained
+    network; None: a classifier fitted here (`cross_validated`). Not judged are faces without a label and those of a
+    class with fewer than FOLDS faces; none is where that leaves fewer than two classes.
     """
+    judged = np.zeros(len(data), np.bool_)
+    if not data.labels:
+        return [], judged
+    labels = next(iter(data.labels.values())).judged[rows]
     classes, counts = np.unique(labels[labels >= 0], return_counts=True)
     classes = classes[counts >= FOLDS]
-    judged = np.isin(labels, classes) & (len(classes) > 1)
-    rows = np.flatnonzero(judged)
-    if not len(rows):
+    among = np.flatnonzero(np.isin(labels, classes))
+    if len(classes) < 2:
         return [], judged
-    given = np.searchsorted(classes, labels[rows])
-    issues = label_issues(given, cross_validated(thumbnails[rows], given, seed))
-    named = [replace(it, index=int(rows[it.index]), suggested=int(classes[it.suggested])) for it in issues]
-    return named, judged
-
-
-def moved(issue: LabelIssue, rows: npt.NDArray[np.int64]) -> LabelIssue:
-    """The issue with its face's index among others: rows[index]."""
-    return replace(issue, index=int(rows[issue.index]))
+    judged[rows[among]] = True
+    given = np.searchsorted(classes, labels[among])
+    if judge is None:
+        probabilities = cross_validated(thumbnails[among], given, seed)
+    else:
+        probabilities = said_by(judge, thumbnails[among], data)[:, classes] + 1e-9
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    issues = label_issues(given, probabilities)
+    return [
+        replace(it, index=int(rows[among[it.index]]), suggested=int(classes[it.suggested])) for it in issues
+    ], judged

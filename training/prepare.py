@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
 from training.datasets.dataset import SPLITS, Dataset
-from training.face_crops import are_crops, crop, named_face, open_cutter, read_image, whole
+from training.face_crops import are_crops, crop, image_at, named_face, open_cutter, whole
 from training.label_errors import LabelIssue
 from training.manifest import IMAGES_FOLDER, REASONS, Verdict, main_labels, names_of, write_facts, write_manifest
 from training.scan import Scan, progress, scan
@@ -38,14 +38,17 @@ class PrepareSettings:
     as the face); `both`, the same faces in the folders crop/ and full/; `auto`, full where the images are face crops
     already, else crop. size: longest side in pixels of a kept image; larger ones are shrunk. split: new shares of
     Training, PublicTest and PrivateTest instead of the splits that the data set came with. near_duplicates: leave them
-    out; series of one person in one pose (JAFFE, CK+) are near duplicates of each other. drop_label_issues: leave
-    likely wrong labels out of Training. seed: of the splits and of the cross-validation.
+    out; series of one person in one pose (JAFFE, CK+) are near duplicates of each other. judge: the folder of a
+    trained network, a run's or a released model's, that finds likely wrong labels; it must not have been trained on
+    these faces. None: a plain classifier in cross-validation. drop_label_issues: leave likely wrong labels out of
+    Training. seed: of the splits and of the cross-validation.
     """
 
     faces: Literal["auto", "crop", "full", "both"] = "auto"
     size: int = 256
     split: tuple[int, int, int] | None = None
     near_duplicates: bool = True
+    judge: Path | None = None
     drop_label_issues: bool = False
     seed: int = 0
 
@@ -77,8 +80,10 @@ def parse_split(text: str) -> tuple[int, int, int]:
     if len(parts) != 3 or not all(part.isdecimal() for part in parts):
         raise EmotionEdgeError(f"split {text!r}: not three shares like 80/10/10 ({', '.join(SPLITS)})")
     training, public, private = map(int, parts)
-    if training + public + private != 100 or not training:
+    if training + public + private != 100:
         raise EmotionEdgeError(f"split {text!r}: the shares sum to {training + public + private}, not to 100")
+    if not training:
+        raise EmotionEdgeError(f"split {text!r}: leaves none for {SPLITS[0]}")
     return training, public, private
 
 
@@ -104,6 +109,7 @@ def prepare(data: Dataset, out: Path, settings: PrepareSettings) -> Summary:
         found,
         near=settings.near_duplicates,
         split=settings.split,
+        judge=settings.judge,
         drop_issues=settings.drop_label_issues,
         seed=settings.seed,
     )
@@ -145,7 +151,7 @@ def _write(
             continue
         name = labels.names[labels.judged[i]] if labels is not None and labels.judged[i] >= 0 else "unlabelled"
         file = Path(IMAGES_FOLDER, SPLITS[verdict.split[i]], name, f"{i:07d}.png")
-        image, square = read_image(data, i), found.squares[i]
+        image, square = image_at(data, i), found.squares[i]
         if kind == "crop" and square is not None:
             image = crop(image, square, settings.size)
         else:
@@ -157,6 +163,7 @@ def _write(
         files[i] = file.as_posix()
     write_manifest(folder, data, verdict, files)
     chosen = {name: value for name, value in asdict(settings).items() if name != "faces"}
+    chosen["judge"] = None if settings.judge is None else str(settings.judge)
     write_facts(folder, data, kind, chosen, {"counts": summary.counts, "label_issues": summary.label_issues})
 
 

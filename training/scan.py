@@ -12,9 +12,10 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
+from edge.errors import EmotionEdgeError
 from edge.reading import Box, Image
 from training.datasets.dataset import Dataset
-from training.face_crops import FaceCutter, UnreadableError, crop, named_face, read_image, whole
+from training.face_crops import FaceCutter, crop, image_at, named_face, whole
 from training.manifest import BLANK, NO_FACE, UNREADABLE
 
 SIDE: Final = 48
@@ -58,8 +59,8 @@ def scan(data: Dataset, cutter: FaceCutter | None, largest: int) -> Scan:
     )
     for i in progress(count, "looking at the images"):
         try:
-            image = read_image(data, i)
-        except UnreadableError as error:
+            image = image_at(data, i)
+        except EmotionEdgeError as error:
             _log.warning("left out: %s", error)
             found.reason[i], found.detail[i] = UNREADABLE, str(error)
             continue

@@ -1,5 +1,7 @@
 """What is kept of a data set and what is left out, decided on what `training.scan` found."""
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,14 +26,22 @@ Indexes = npt.NDArray[np.int64]
 
 
 def decide(
-    data: Dataset, found: Scan, *, near: bool, split: tuple[int, ...] | None, drop_issues: bool, seed: int
+    data: Dataset,
+    found: Scan,
+    *,
+    near: bool,
+    split: tuple[int, ...] | None,
+    judge: Path | None,
+    drop_issues: bool,
+    seed: int,
 ) -> tuple[Verdict, list[label_errors.LabelIssue]]:
     """The verdict on every image, and the likely wrong labels among those that were not left out before.
 
     Of copies the one in PrivateTest stays, else the one in PublicTest, else the first; the labels are those of the data
     set's first label set. Copies with conflicting labels are all left out. near: whether near duplicates are left out.
-    split: shares of new splits; None keeps the data set's. drop_issues: whether likely wrong labels are left out, of
-    Training alone: no opinion may choose what a figure is made on. Raises EmotionEdgeError as `split_anew`.
+    split: shares of new splits; None keeps the data set's. judge: as of `training.label_errors.find`. drop_issues:
+    whether likely wrong labels are left out, of Training alone: no opinion may choose what a figure is made on. Raises
+    EmotionEdgeError as `split_anew` and `training.label_errors.find` do.
     """
     judging = _Judging(data, found)
     judging.exact()
@@ -43,10 +53,8 @@ def decide(
     if split is not None:
         people = None if data.people is None or (data.people[kept] < 0).all() else data.people[kept]
         splits[kept] = split_anew(judging.labels[kept], people, split, seed)
-    issues, judged = label_errors.find(found.thumbnails[kept], judging.labels[kept], seed)
-    issues = [label_errors.moved(issue, kept) for issue in issues]
-    label_issue = np.full(len(data), -1, np.int64)
-    label_issue[kept[judged]] = 0
+    issues, judged = label_errors.find(found.thumbnails[kept], kept, data, judge, seed)
+    label_issue = np.where(judged, 0, -1)
     for issue in issues:
         label_issue[issue.index] = 1
         if drop_issues and splits[issue.index] == TRAINING:
