@@ -1,87 +1,137 @@
 """The card of a released model: `card.json` for programs, `CARD.md` for people, both from the same measurement."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from edge.card import MODEL_FILE, CropSpec, EmotionCard, InputSpec, OutputSpec, sha256_of, write_card
+from edge.card import CARD_FILE, MODEL_FILE, CropSpec, EmotionCard, InputSpec, OutputSpec, sha256_of, write_card
 from edge.labels import LABEL_SETS
-from edge.runtime import installed
-from quantize.card_text import CARD_TEXT
-from quantize.convert import INPUT_NAME, ZERO_POINT
-from quantize.interpreters import run_in
-from quantize.verify import FLOAT, Measured
-from training.evaluate import PROTOCOLS, Figures
-from training.networks.plain_residual import HEADS, INPUT_SHAPE
+from quantize.calibration import Calibration
+from quantize.card_text import CARD_TEXT, DATA_TEXT
+from quantize.convert import INPUT_NAME, SCALE, ZERO_POINT
+from quantize.metadata import embed
+from quantize.table import markdown
+from quantize.verify import Measured, Row
+from training.datasets.dataset import Dataset
+from training.evaluate import AFFECT, Figures, protocol
 
-LICENCE = (
-    "Apache-2.0 (the weights). Trained on FER-2013, whose images carry no licence that was found and are for research, "
-    "and on the FER+ votes (MIT, Microsoft)."
-)
-DATA_SET = "FER-2013"
-PRIMARY = "fer7"
+LICENCES: Mapping[str, str] = {
+    "FER-2013": "Apache-2.0 (the weights). Trained on FER-2013, whose images carry no licence that was found and are "
+    "for research, and on the FER+ votes (MIT, Microsoft).",
+}
+BULKY = ("confusion", "recall", "indices")
+"""Not repeated inside the .tflite: they would make a small file larger by a tenth."""
 
 
-def write_cards(folder: Path, version: str, command: str, measured: Measured) -> EmotionCard:
-    """Write card.json and CARD.md beside folder/model.tflite. command: what made the file, one line a command."""
+class ReleasedCard(EmotionCard):
+    """What a board reads, and how the file came about and what it was seen to do.
+
+    calibration: data_set, split, rows (how many), sha256 (of the row numbers as text, one a line) and indices (the row
+    numbers, from 0). verification: ways (precision, runtime, agreement and logit errors by output, milliseconds), and
+    of the file: bytes, compressed, of_float, jitter, affect, instructions and not_run.
+    """
+
+    calibration: Mapping[str, Any] = {}
+    verification: Mapping[str, Any] = {}
+
+
+def write_cards(
+    folder: Path,
+    version: str,
+    command: str,
+    measured: Measured,
+    data: Dataset,
+    heads: Mapping[str, int],
+    input_shape: tuple[int, int, int],
+    calibration: Calibration | Mapping[str, Any],
+) -> ReleasedCard:
+    """Write card.json and CARD.md beside folder/model.tflite, and labels and card into it.
+
+    command: what made the file, one line a command. data: that was measured on. heads: by name, with their number of
+    outputs, the primary one first. calibration: that set the ranges, or what an earlier card says of it.
+    """
     model = folder / MODEL_FILE
-    name, *_ = installed()
-    image = run_in(name, model, np.zeros((1, *INPUT_SHAPE[:2]), np.uint8)).inputs[INPUT_NAME]
-    height, width, _ = INPUT_SHAPE
-    card = EmotionCard(
+    card = ReleasedCard(
         name=folder.resolve().name,
         version=version,
-        sha256=sha256_of(model),
-        input=InputSpec(
-            name=INPUT_NAME,
-            height=height,
-            width=width,
-            channels=1,
-            dtype="int8",
-            scale=image["scale"],
-            zero_point=ZERO_POINT,
-            value_range=(0.0, 1.0),
-        ),
-        licence=LICENCE,
+        sha256="",
+        input=input_spec(input_shape, measured.precision == "int8"),
+        licence=LICENCES.get(data.name, f"The weights: as you choose. Trained on {data.name}: see its own licence."),
         command=command,
-        crop=CropSpec(),
+        crop=CropSpec(colour="grey" if input_shape[2] == 1 else "bgr"),
         outputs=tuple(
-            OutputSpec(
-                name=head,
-                kind="emotion",
-                activation="logits",
-                label_set=head,
-                labels=LABEL_SETS[head],
-                primary=head == PRIMARY,
-                temperature=round(measured.temperature(head), 4),
-            )
-            for head in HEADS
+            _output(head, measured, data) for head in sorted(heads, key=lambda name: name != measured.primary)
         ),
-        metrics=tuple(_metric(runtime, figure) for runtime, found in measured.figures.items() for figure in found),
+        metrics=tuple(
+            _metric(row, figure, data.name) for row in measured.rows if row.faces is None for figure in row.figures
+        ),
+        calibration=calibration_facts(calibration) if isinstance(calibration, Calibration) else calibration,
+        verification=_verification(measured),
     )
+    inside = _without(card.model_dump(mode="json", exclude={"sha256", "verification"}), BULKY)
+    labels = {output.name: output.labels for output in card.outputs if output.labels}
+    model.write_bytes(embed(model.read_bytes(), inside, labels, str(model)))
+    card = card.model_copy(update={"sha256": sha256_of(model)})
     write_card(card, folder)
-    (folder / "CARD.md").write_text(_card_text(card, measured), encoding="utf-8")
+    (folder / "CARD.md").write_text(_card_text(card, measured, data), encoding="utf-8")
     return card
 
 
-def _runtime(name: str) -> str:
-    return f"keras {keras.__version__}" if name == FLOAT else f"{name} {installed()[name]}"
+def input_spec(input_shape: tuple[int, int, int], int8: bool) -> InputSpec:
+    """How pixels go into a file that `quantize.convert.check_file` has checked."""
+    height, width, channels = input_shape
+    return InputSpec(
+        name=INPUT_NAME,
+        height=height,
+        width=width,
+        channels=3 if channels == 3 else 1,
+        dtype="int8" if int8 else "float32",
+        scale=float(np.float32(SCALE)) if int8 else 1.0,
+        zero_point=ZERO_POINT if int8 else 0,
+        value_range=(0.0, 1.0),
+    )
 
 
-def _metric(runtime: str, figure: Figures) -> dict[str, Any]:
+def calibration_facts(calibration: Calibration) -> dict[str, Any]:
+    """Of a calibration set, for the card."""
+    return {
+        "data_set": calibration.data_set,
+        "split": "Training",
+        "rows": len(calibration.rows),
+        "sha256": calibration.sha256,
+        "indices": calibration.rows.tolist(),
+    }
+
+
+def _output(head: str, measured: Measured, data: Dataset) -> OutputSpec:
+    if head == AFFECT:
+        return OutputSpec(name=head, kind="valence_arousal", activation="linear")
+    return OutputSpec(
+        name=head,
+        kind="emotion",
+        activation="logits",
+        label_set=head,
+        labels=LABEL_SETS[head] if head in LABEL_SETS else data.labels[head].names,
+        primary=head == measured.primary,
+        temperature=round(measured.temperature(head), 4),
+    )
+
+
+def _metric(row: Row, figure: Figures, data_set: str) -> dict[str, Any]:
     """One entry of `metrics`; fractions with four digits."""
     return {
-        "precision": "float32" if runtime == FLOAT else "int8",
-        "runtime": _runtime(runtime),
-        "data_set": DATA_SET,
+        "precision": row.precision,
+        "runtime": row.runtime,
+        "data_set": data_set,
         "split": figure.split,
         "output": figure.head,
-        "protocol": PROTOCOLS[figure.head],
+        "protocol": protocol(figure.head),
         "rows": figure.rows,
         "accuracy": round(figure.accuracy, 4),
+        "accuracy_interval": [round(end, 4) for end in figure.accuracy_interval],
         "macro_f1": round(figure.macro_f1, 4),
         "recall": {label: round(value, 4) for label, value in figure.recall.items()},
         "confusion": figure.confusion.tolist(),
@@ -89,64 +139,141 @@ def _metric(runtime: str, figure: Figures) -> dict[str, Any]:
     }
 
 
-def _card_text(card: EmotionCard, measured: Measured) -> str:
-    last = measured.int8[-1].split
-    shown = [figure for figure in measured.int8 if figure.split == last]
-    fer7 = next(figure for figure in shown if figure.head == PRIMARY)
+def _verification(measured: Measured) -> dict[str, Any]:
+    return {
+        "ways": [
+            {
+                "precision": row.precision,
+                "runtime": row.runtime,
+                "faces": row.faces,
+                "agreement": {head: round(value, 4) for head, value in row.agreement.items()},
+                "logit_error": {
+                    head: {
+                        "largest": dict(zip(error.labels, np.round(error.largest.astype(float), 3), strict=True)),
+                        "mean": dict(zip(error.labels, np.round(error.mean.astype(float), 4), strict=True)),
+                    }
+                    for head, error in row.errors.items()
+                },
+                "milliseconds": None if row.milliseconds is None else round(row.milliseconds, 3),
+            }
+            for row in measured.rows[1:]
+        ],
+        "not_run": dict(measured.not_run),
+        "bytes": measured.size,
+        "compressed": measured.compressed,
+        "of_float": None if measured.float_size is None else round(measured.size / measured.float_size, 3),
+        "jitter_accuracy": round(measured.jitter, 4),
+        "affect": [
+            {
+                "split": affect.split,
+                "rows": affect.rows,
+                "derived": affect.derived,
+                "ccc": {"valence": round(affect.ccc[0], 4), "arousal": round(affect.ccc[1], 4)},
+                "rmse": {"valence": round(affect.rmse[0], 4), "arousal": round(affect.rmse[1], 4)},
+            }
+            for affect in measured.affect
+        ],
+        "instructions": {
+            cpu: {"file": round(count), "float": None if floating is None else round(floating)}
+            for cpu, (count, floating) in measured.instructions.items()
+        },
+    }
+
+
+def _without(value: Any, keys: Sequence[str]) -> Any:
+    """JSON without some keys, at any depth."""
+    if isinstance(value, dict):
+        return {key: _without(part, keys) for key, part in value.items() if key not in keys}
+    if isinstance(value, list):
+        return [_without(part, keys) for part in value]
+    return value
+
+
+def _card_text(card: ReleasedCard, measured: Measured, data: Dataset) -> str:
+    last = measured.shipped.figures[-1].split
+    shown = [figure for figure in measured.shipped.figures if figure.split == last]
+    primary = next(figure for figure in shown if figure.head == card.primary.name)
+    calibration = card.calibration
     return CARD_TEXT.substitute(
         name=card.name,
         version=card.version,
         sha256=card.sha256,
         kilobytes=f"{measured.size / 1000:.0f}",
+        precision=measured.precision,
+        input=_input_text(card),
+        outputs=_outputs_text(card),
+        count=len(card.primary.labels),
+        primary=card.primary.name,
         licence=card.licence,
         command=card.command,
-        figures=_figures_table(measured),
-        classes="\n\n".join(_class_table(figure) for figure in shown),
-        failures=_failures(fer7),
-        fer7_protocol=PROTOCOLS["fer7"],
-        ferplus8_protocol=PROTOCOLS["ferplus8"],
-        temperatures=", ".join(f"{output.name} {output.temperature:.3f}" for output in card.outputs),
-        before=f"{fer7.calibration[0]:.3f}",
-        after=f"{fer7.calibration[1]:.3f}",
+        data=DATA_TEXT.get(data.name, f"Trained on the Training split of {data.name}."),
+        calibration=(
+            f"The ranges of int8 were measured on {calibration['rows']:,} of its training faces (numbers of their rows "
+            f"in `{CARD_FILE}`; SHA-256 of the list `{calibration['sha256'][:16]}...`)."
+            if calibration
+            else "Nothing was calibrated: the activations stay float."
+        ),
+        figures=markdown(measured),
+        classes="\n\n".join(_class_table(figure, measured.precision) for figure in shown),
+        failures=_failures(primary),
+        protocols="\n".join(f"- {figure.head}: {protocol(figure.head)}." for figure in shown),
+        temperatures=", ".join(f"{it.name} {it.temperature:.3f}" for it in card.outputs if it.kind == "emotion"),
+        before=f"{primary.calibration[0]:.3f}",
+        after=f"{primary.calibration[1]:.3f}",
         split=last,
     )
 
 
-def _figures_table(measured: Measured) -> str:
-    heads = [f"{figure.split} {figure.head}" for figure in measured.figures[FLOAT]]
-    lines = ["| | " + " | ".join(heads) + " | same fer7 label as float |", "|---" * (len(heads) + 2) + "|"]
-    for name, found in measured.figures.items():
-        title = ("float32, " if name == FLOAT else "int8, ") + _runtime(name)
-        same = "" if name == FLOAT else f"{measured.agreement[name]:.2%}"
-        lines.append(f"| {title} | " + " | ".join(f"{figure.accuracy:.2%}" for figure in found) + f" | {same} |")
-    return "\n".join(lines)
+def _input_text(card: EmotionCard) -> str:
+    spec = card.input
+    colour = "grey" if spec.channels == 1 else "BGR"
+    stored = f"{spec.dtype}, pixel - 128" if spec.dtype == "int8" else "float32, pixel / 255"
+    return f"one {colour} face, {spec.width}x{spec.height}, {stored}"
 
 
-def _class_table(figure: Figures) -> str:
-    labels = LABEL_SETS[figure.head]
+def _outputs_text(card: EmotionCard) -> str:
+    texts = []
+    for output in card.outputs:
+        if output.kind == "emotion":
+            published = ", the published ones" if output.primary else ""
+            texts.append(f"`{output.name}` (logits of {', '.join(output.labels)}{published})")
+        else:
+            texts.append(f"`{output.name}` (valence and arousal, -1 to 1)")
+    return "; ".join(texts)
+
+
+def _class_table(figure: Figures, precision: str) -> str:
+    low, high = figure.accuracy_interval
     lines = [
-        f"{figure.head}, {figure.split}, int8: accuracy {figure.accuracy:.2%}, macro-F1 {figure.macro_f1:.2%}, "
-        f"n = {figure.rows}. Rows are the true class, columns what the network said.",
+        f"{figure.head}, {figure.split}, {precision}: accuracy {figure.accuracy:.2%} (95% interval {low:.2%} to "
+        f"{high:.2%}), macro-F1 {figure.macro_f1:.2%}, n = {figure.rows}. Rows are the true class, columns what the "
+        "network said.",
         "",
-        "| true | recall | " + " | ".join(labels) + " |",
-        "|---" * (len(labels) + 2) + "|",
+        "| true | recall | " + " | ".join(figure.labels) + " |",
+        "|---" * (len(figure.labels) + 2) + "|",
     ]
-    for label, row in zip(labels, figure.confusion, strict=True):
+    for label, row in zip(figure.labels, figure.confusion, strict=True):
         lines.append(f"| {label} | {figure.recall[label]:.1%} | " + " | ".join(str(count) for count in row) + " |")
     return "\n".join(lines)
 
 
 def _failures(figure: Figures) -> str:
     """The weakest classes and the commonest mistakes, from the confusion matrix."""
-    labels = LABEL_SETS[figure.head]
     weak = sorted(figure.recall.items(), key=lambda item: item[1])[:3]
     lines = [f"- Of the faces labelled {label} it finds {value:.0%}." for label, value in weak]
-    return "\n".join(lines + [f"- {text}" for text in _mistakes(labels, figure.confusion)])
+    return "\n".join(lines + [f"- {text}" for text in _mistakes(figure)])
 
 
-def _mistakes(labels: Sequence[str], matrix: np.ndarray[Any, np.dtype[np.int64]], count: int = 4) -> list[str]:
+def _mistakes(figure: Figures, count: int = 4) -> list[str]:
+    matrix, labels = figure.confusion, figure.labels
     rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     np.fill_diagonal(rates, 0)
     order = np.argsort(rates, axis=None)[::-1][:count]
     pairs = [divmod(int(place), len(labels)) for place in order]
     return [f"{rates[true, said]:.0%} of {labels[true]} is called {labels[said]}." for true, said in pairs]
+
+
+def command_of(card: EmotionCard, final: bool) -> str:
+    """An earlier card's command, with `--final` as it is now measured."""
+    plain = re.sub(r" --final\b", "", card.command)
+    return plain + (" --final" if final else "")

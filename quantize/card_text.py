@@ -1,15 +1,24 @@
 """The words of CARD.md; `$name` and its like are filled in by `quantize.card`."""
 
+from collections.abc import Mapping
 from string import Template
 from typing import Final
+
+DATA_TEXT: Final[Mapping[str, str]] = {
+    "FER-2013": """\
+Trained on FER-2013's Training split (28,709 faces) without those that PublicTest or PrivateTest hold too, pixel for
+pixel, and without blank ones: 28,006 faces. FER-2013's labels and the FER+ votes are learned together. The epoch and
+the temperatures were chosen on PublicTest, so its figures flatter; PrivateTest chose nothing.""",
+}
+"""By the data set's name."""
 
 CARD_TEXT: Final = Template(
     """\
 # $name $version
 
-An int8 TensorFlow Lite network of $kilobytes kB that says which of seven expressions a face shows. Input `image`: one
-grey face, 48x48, int8, pixel - 128. Outputs, both logits: `fer7` (7 classes of FER-2013, the published one) and
-`ferplus8` (8 classes of FER+). `card.json` beside it says all that is needed to run it.
+A TensorFlow Lite network of $kilobytes kB ($precision) that says which of $count expressions a face shows. Input
+`image`: $input. Outputs: $outputs. `card.json` beside it says all that is needed to run it, and so do the labels and
+the card inside the file itself (`emotion-quantize show`, or `unzip`).
 
 SHA-256 `$sha256`
 
@@ -29,20 +38,19 @@ counts as high-risk (Annex III, point 1(c)) with the duties that brings, and the
 told (Article 50(3)). This is a pointer, not legal advice.
 
 ## How it was made
-With `fer2013.csv` and `fer2013new.csv` in the folder `data`:
+With the data set in the folder `data`:
 ```
 $command
 ```
-Trained on FER-2013's Training split (28,709 faces) without those that PublicTest or PrivateTest hold too, pixel for
-pixel, and without blank ones: 28,006 faces. FER-2013's labels and the FER+ votes are learned together. The epoch and
-the temperatures were chosen on PublicTest, so its figures flatter; PrivateTest chose nothing.
+$data
+$calibration
 
 ## Figures
 $figures
 
-- fer7: $fer7_protocol.
-- ferplus8: $ferplus8_protocol. A figure on FER+ labels and one on FER-2013's cannot be compared.
-- Expected calibration error of fer7 on $split, int8: $before, and $after with logits divided by the temperature
+$protocols
+- A figure on one label set and one on another cannot be compared.
+- Expected calibration error of $primary on $split: $before, and $after with logits divided by the temperature
   ($temperatures).
 
 $classes
@@ -59,6 +67,6 @@ $failures
 
 ## Data and licence
 $licence
-No image of FER-2013 is part of this project.
+No image of the data set is part of this project.
 """
 )

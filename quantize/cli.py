@@ -1,15 +1,19 @@
 """`emotion-quantize`: a float network to an int8 file with its card, and the proof that the two agree."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.card import EmotionCard, read_card
+from edge.card import MODEL_FILE, EmotionCard, read_card
 from edge.errors import EmotionEdgeError
-from training.config import read_config
-from training.datasets.fer2013 import read_fer2013
+from quantize.calibration import SAMPLES, Calibration, calibration_set, pinned_calibration_set, read_rows
+from training.config import TrainingConfig, read_config
+from training.datasets import read_dataset
+from training.datasets.dataset import Dataset, clean_training
+from training.distill import read_soft_labels
 
 # The epoch and the temperatures are chosen on the first; the second chooses nothing.
 VALIDATION, TEST = "PublicTest", "PrivateTest"
@@ -17,14 +21,12 @@ VALIDATION, TEST = "PublicTest", "PrivateTest"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Gives the exit status: 0, or 2 with one line on standard error for something the user can mend."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the network was trained on
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     options = _parser().parse_args(arguments)
+    does = {"verify": _verify, "card": _card, "edgetpu": _edgetpu, "show": _show}
     try:
-        if options.command == "verify":
-            _verify(options)
-        else:
-            _make(options)
+        does.get(options.command, _make)(options)
     except EmotionEdgeError as error:
         print(f"emotion-quantize: {error}", file=sys.stderr)
         return 2
@@ -34,22 +36,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="emotion-quantize", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    qat = commands.add_parser("qat", help="quantization-aware training: the accurate way")
-    qat.add_argument("--epochs", type=int, default=5, help="over the training split (5)")
-    qat.add_argument("--learning-rate", type=float, default=3e-4, help="its peak (0.0003)")
-    ptq = commands.add_parser("ptq", help="post-training quantization: the cheap way")
+    qat = commands.add_parser("qat", help="int8 by quantization-aware training: the nearest to float")
+    ptq = commands.add_parser("ptq", help="int8 after training: minutes")
+    plain = commands.add_parser("float", help="a file with float input and outputs: float32, float16 or dynamic range")
+    verify = commands.add_parser("verify", help="float against the file in every interpreter, as one table")
+    card = commands.add_parser("card", help="measure a file again and write its card anew")
+    edgetpu = commands.add_parser("edgetpu", help="what the Edge TPU would run of a file, and why not the rest")
+    show = commands.add_parser("show", help="the card and the labels inside a file")
+    qat.add_argument("--epochs", type=int, default=2, help="over the training split (2)")
+    qat.add_argument("--learning-rate", type=float, default=1e-5, help="its peak (0.00001)")
+    qat.add_argument(
+        "--soft-labels", type=Path, metavar="FILE.npz", help="a teacher's probabilities, to learn from, too"
+    )
+    slimmer = ptq.add_mutually_exclusive_group()
+    slimmer.add_argument("--prune", type=float, metavar="PART", help="part of the weights to set to zero first, 0 to 1")
+    slimmer.add_argument("--cluster", type=int, metavar="N", help="number of values a layer's weights shall share")
+    plain.add_argument("--precision", choices=("float32", "float16", "dynamic"), default="float16", help="(float16)")
     for command in (qat, ptq):
+        command.add_argument("--calibration", type=Path, metavar="ROWS.txt", help="rows of the data set, one a line")
+        command.add_argument("--samples", type=int, default=SAMPLES, help=f"or so many drawn from Training ({SAMPLES})")
+    for command in (qat, ptq, plain):
         command.add_argument("run", type=Path, metavar="RUN_DIR")
         command.add_argument("--out", type=Path, required=True, help="the model's folder; its name is the model's")
         command.add_argument("--model-version", default="1.0.0", help="(1.0.0)")
-    verify = commands.add_parser("verify", help="float against int8 in every interpreter, as one table")
-    verify.add_argument("model", type=Path, metavar="MODEL_DIR")
-    verify.add_argument("--run", type=Path, required=True, help="the run it was made from")
-    for command in (qat, ptq, verify):
-        command.add_argument(
-            "--data", type=Path, default=Path("data"), help="folder of fer2013.csv and fer2013new.csv (data)"
-        )
+    for command in (verify, card):
+        command.add_argument("model", type=Path, metavar="MODEL_DIR")
+        command.add_argument("--run", type=Path, required=True, help="the run it was made from")
+    verify.add_argument("--layers", action="store_true", help="also layer by layer where int8 parts from float")
+    for command in (qat, ptq, plain, verify, card):
+        command.add_argument("--data", type=Path, default=Path("data"), help="the data set (data)")
         command.add_argument("--final", action="store_true", help=f"{TEST} too: once, for the final figure")
+        command.add_argument("--arm", action="store_true", help="on emulated aarch64, too: minutes")
+    for command in (edgetpu, show):
+        command.add_argument("model", type=Path, metavar="MODEL", help="a .tflite file or a model's folder")
     return parser
 
 
@@ -57,43 +76,184 @@ def _splits(options: argparse.Namespace) -> tuple[str, ...]:
     return (VALIDATION, TEST) if options.final else (VALIDATION,)
 
 
+def _read_data(path: Path, input_shape: tuple[int, int, int]) -> Dataset:
+    from training.datasets.pixels import in_memory
+
+    return in_memory(read_dataset(path), *input_shape)
+
+
 def _make(options: argparse.Namespace) -> None:
-    data = read_fer2013(options.data)
+    config = read_config(options.run / "config.yaml")
     # TensorFlow takes seconds to load: what can be said before is said before.
     from quantize.card import write_cards
-    from quantize.verify import measure, table
+    from quantize.convert import to_float, write_file
+    from quantize.source import read_source
+    from quantize.table import table
+    from quantize.twin import twin_of
+    from quantize.verify import measure
 
-    if options.command == "qat":
-        from quantize.aware import AwareSettings, quantize_aware
-
-        settings = AwareSettings(options.epochs, options.learning_rate)
-        path = quantize_aware(options.run, data, options.out, settings)
+    source = read_source(options.run)
+    data = _read_data(options.data, source.input_shape)
+    float_file = to_float(source.network)
+    calibration: Calibration | None = None
+    if options.command == "float":
+        precision = str(options.precision)
+        content = float_file if precision == "float32" else to_float(source.network, options.precision)
     else:
-        from quantize.post_training import quantize_after_training
-
-        path = quantize_after_training(options.run, data, options.out)
-    measured = measure(options.out, options.run, data, _splits(options))
-    write_cards(options.out, options.model_version, _commands(options), measured)
+        precision = "int8"
+        calibration = (
+            pinned_calibration_set(data, read_rows(options.calibration))
+            if options.calibration
+            else calibration_set(data, options.samples)
+        )
+        make = _aware if options.command == "qat" else _after_training
+        content = make(options, twin_of(source, config), data, calibration, config)
+    path = write_file(content, options.out, source.heads, source.input_shape, precision == "int8")
+    primary = config.primary
+    measured = measure(path, source, data, _splits(options), primary, float_file, precision, options.arm)
+    write_cards(
+        options.out,
+        options.model_version,
+        _commands(options, config),
+        measured,
+        data,
+        source.heads,
+        source.input_shape,
+        calibration or {},
+    )
     print(table(measured))
     print(f"wrote {path}")
 
 
-def _commands(options: argparse.Namespace) -> str:
+def _aware(
+    options: argparse.Namespace,
+    twin: object,
+    data: Dataset,
+    calibration: Calibration,
+    config: TrainingConfig,
+) -> bytes:
+    from quantize.aware import train_aware
+    from quantize.convert import to_int8
+    from quantize.teach import Lesson
+
+    taught = {}
+    if options.soft_labels:
+        taught = read_soft_labels(options.soft_labels).of(clean_training(data).part("Training"))
+    lesson = Lesson("quantization-aware", options.epochs, options.learning_rate, taught)
+    return to_int8(train_aware(twin, data, calibration, config, lesson))
+
+
+def _after_training(
+    options: argparse.Namespace,
+    twin: object,
+    data: Dataset,
+    calibration: Calibration,
+    config: TrainingConfig,
+) -> bytes:
+    from quantize.calibration import representative
+    from quantize.convert import to_int8
+    from quantize.slim import lesson_of, slimmed
+
+    if options.prune is not None or options.cluster is not None:
+        twin = slimmed(twin, options.prune, options.cluster, data, config, lesson_of(options.prune))
+    return to_int8(twin, representative(calibration.images))
+
+
+def _commands(options: argparse.Namespace, config: TrainingConfig) -> str:
     """The two commands that make the file, one a line, with the data in its default place."""
-    config = read_config(options.run / "config.yaml")
     parts = ["emotion-quantize", options.command, f"runs/{config.name}", f"--out models/{options.out.resolve().name}"]
     if options.command == "qat":
         parts.append(f"--epochs {options.epochs} --learning-rate {options.learning_rate:g}")
+        parts += [f"--soft-labels {options.soft_labels}"] if options.soft_labels else []
+    if options.command == "ptq":
+        parts += [f"--{name} {value}" for name in ("prune", "cluster") if (value := getattr(options, name)) is not None]
+    if options.command == "float":
+        parts.append(f"--precision {options.precision}")
+    elif options.calibration:
+        parts.append(f"--calibration {options.calibration}")
+    elif options.samples != SAMPLES:
+        parts.append(f"--samples {options.samples}")
     parts.append(f"--model-version {options.model_version}" + (" --final" if options.final else ""))
     return f"emotion-train fit training/configs/{config.name}.yaml\n{' '.join(parts)}"
 
 
 def _verify(options: argparse.Namespace) -> None:
-    read_card(EmotionCard, options.model)
-    data = read_fer2013(options.data)
-    from quantize.verify import measure, table
+    card = read_card(EmotionCard, options.model)
+    from quantize.convert import to_float
+    from quantize.source import read_source
+    from quantize.table import layers_table, table
+    from quantize.verify import measure
 
-    print(table(measure(options.model, options.run, data, _splits(options))))
+    source = read_source(options.run)
+    data = _read_data(options.data, source.input_shape)
+    float_file = to_float(source.network)
+    path = options.model / MODEL_FILE
+    precision = _precision(card)
+    print(table(measure(path, source, data, _splits(options), card.primary.name, float_file, precision, options.arm)))
+    if options.layers:
+        from quantize.layers import layer_errors
+
+        images = calibration_set(data, 200).images
+        print()
+        print(layers_table(layer_errors(path.read_bytes(), float_file, source.network, images)))
+
+
+def _card(options: argparse.Namespace) -> None:
+    from quantize.card import ReleasedCard, command_of, write_cards
+    from quantize.convert import to_float
+    from quantize.source import read_source
+    from quantize.table import table
+    from quantize.verify import measure
+
+    card = read_card(ReleasedCard, options.model)
+    source = read_source(options.run)
+    data = _read_data(options.data, source.input_shape)
+    measured = measure(
+        options.model / MODEL_FILE,
+        source,
+        data,
+        _splits(options),
+        card.primary.name,
+        to_float(source.network),
+        _precision(card),
+        options.arm,
+    )
+    write_cards(
+        options.model,
+        card.version,
+        command_of(card, options.final),
+        measured,
+        data,
+        source.heads,
+        source.input_shape,
+        card.calibration,
+    )
+    print(table(measured))
+    print(f"wrote {options.model / 'card.json'}")
+
+
+def _precision(card: EmotionCard) -> str:
+    return "int8" if card.input.dtype == "int8" else "float"
+
+
+def _file(path: Path) -> Path:
+    return path / MODEL_FILE if path.is_dir() else path
+
+
+def _edgetpu(options: argparse.Namespace) -> None:
+    from quantize.edgetpu import inspect, text
+
+    path = _file(options.model)
+    print(text(inspect(path), str(path)))
+
+
+def _show(options: argparse.Namespace) -> None:
+    from quantize.metadata import read
+
+    card, labels = read(_file(options.model))
+    print(json.dumps(card, indent=2))
+    for output, names in labels.items():
+        print(f"{output}: {', '.join(names)}")
 
 
 if __name__ == "__main__":

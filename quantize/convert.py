@@ -1,68 +1,146 @@
-"""From a tf_keras network to an int8 TFLite file whose names and input scale are as promised."""
+"""From a tf_keras network to a TFLite file whose names, dtypes and input scale are as promised."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import tensorflow as tf
 
 from edge.card import MODEL_FILE
 from edge.errors import EmotionEdgeError
+from quantize.flatbuffer import Graph, read_graph
 from quantize.interpreters import run_everywhere
-from training.networks.plain_residual import HEADS, INPUT_SHAPE
 
+FloatPrecision = Literal["float32", "float16", "dynamic"]
+"""float16: weights of half the size. dynamic: int8 weights, activations quantized while it runs. Both keep a float
+input and outputs."""
+FLOAT_PRECISIONS = get_args(FloatPrecision)
 INPUT_NAME = "image"
 SCALE, ZERO_POINT = 1 / 255, -128
 """So that the stored input is pixel - 128 and no arithmetic is left for the board."""
 
+Samples = Callable[[], Iterator[dict[str, Any]]]
 
-def to_int8(model: Any, calibration: Callable[[], Iterator[dict[str, Any]]] | None = None) -> bytes:
-    """The network as a TFLite file, int8 in and out, any batch size, with the outputs named by their heads.
 
-    model: a tf_keras network, float or quantization-aware. calibration: gives {"image": float32 [1, 48, 48, 1]}
-    samples; None for a quantization-aware network, which knows its ranges.
+def to_int8(model: Any, calibration: Samples | None = None) -> bytes:
+    """The network as a TFLite file, int8 in, out and between, any batch size, the outputs named by their heads.
+
+    model: a tf_keras network with a dictionary of outputs, float or quantization-aware. calibration: gives {"image":
+    float32 [1, h, w, c]} samples; None for a quantization-aware network, which knows its ranges. Raises
+    EmotionEdgeError where an operation has no int8 form.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *INPUT_SHAPE], tf.float32, INPUT_NAME)])  # type: ignore[untyped-decorator]
-    def serve(image: Any) -> dict[str, Any]:
-        outputs = model(image, training=False)
-        return {head: outputs[head] for head in HEADS}
-
-    with tempfile.TemporaryDirectory() as folder:
-        module = tf.Module()
-        module.model, module.serve = model, serve
-        tf.saved_model.save(module, folder, signatures=serve)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    def settle(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.inference_input_type = converter.inference_output_type = tf.int8
         if calibration:
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.representative_dataset = calibration
-        return bytes(converter.convert())
+
+    return _convert(model, settle)
 
 
-def check_file(path: Path) -> None:
-    """Raises EmotionEdgeError unless every interpreter installed here runs the file, at more than one batch size, and
-    finds the promised names, dtypes and input scale."""
-    for name, run in run_everywhere(path, np.zeros((3, *INPUT_SHAPE[:2]), np.uint8)).items():
-        if set(run.inputs) != {INPUT_NAME} or set(run.tensors) != set(HEADS):
-            raise EmotionEdgeError(f"{path}: {name} finds inputs {list(run.inputs)} and outputs {list(run.tensors)}")
-        if any(facts["dtype"] != "int8" for facts in (*run.inputs.values(), *run.tensors.values())):
-            raise EmotionEdgeError(f"{path}: {name} finds a tensor that is not int8")
-        image = run.inputs[INPUT_NAME]
-        if image["zero_point"] != ZERO_POINT or abs(image["scale"] - SCALE) > 1e-8:
+def to_float(model: Any, precision: FloatPrecision = "float32") -> bytes:
+    """A network of Keras 3 on TensorFlow, or of tf_keras, as a TFLite file with float input and outputs, any batch
+    size."""
+
+    def settle(converter: Any) -> None:
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+
+    return _convert(model, settle)
+
+
+def saved(model: Any, folder: str) -> None:
+    """Write a network of Keras 3 on TensorFlow, or of tf_keras, as a SavedModel whose signature has the names that the
+    card promises."""
+    shape = model.input_shape[1:]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.float32, INPUT_NAME)])  # type: ignore[untyped-decorator]
+    def serve(image: Any) -> dict[str, Any]:
+        return dict(model(image, training=False))
+
+    module = tf.Module()
+    module.model, module.serve = model, serve
+    # Keras 3 wraps its variables; those that the module does not hold itself stay variables in the file.
+    module.held = [each if isinstance(each, tf.Variable) else each.value for each in model.variables]
+    tf.saved_model.save(module, folder, signatures=serve)
+
+
+def _convert(model: Any, settle: Callable[[Any], None]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        saved(model, folder)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        settle(converter)
+        try:
+            return bytes(converter.convert())
+        except Exception as error:  # the converter's ConverterError is not public, its calibrator raises RuntimeError
+            raise EmotionEdgeError(f"quantize: the converter refuses the network: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The line of a converter's message that names the operation."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "op:" in line.lower() or "not supported" in line or "tf." in line]
+    return (telling or lines or [type(error).__name__])[0]
+
+
+def check_whole_int8(graph: Graph) -> None:
+    """Raises EmotionEdgeError where anything from a file's input to its outputs is float, naming the operation."""
+    for tensor in (*graph.inputs, *graph.outputs):
+        if tensor.dtype != "INT8":
             raise EmotionEdgeError(
-                f"{path}: input scale {image['scale']:.8f}, zero point {image['zero_point']}; "
+                f"quantize: the tensor {tensor.name!r} would stay {tensor.dtype}; the board needs int8 in and out"
+            )
+    for operation in graph.operations:
+        for tensor in operation.outputs:
+            if tensor.dtype not in ("INT8", "INT32", "BOOL"):
+                raise EmotionEdgeError(
+                    f"quantize: {operation.op} ({tensor.name}) would stay {tensor.dtype}: it has no int8 form, so use "
+                    "another layer in its place"
+                )
+
+
+def check_file(path: Path, heads: Mapping[str, int], input_shape: tuple[int, int, int], int8: bool = True) -> None:
+    """Raises EmotionEdgeError unless every interpreter installed here runs the file, at more than one batch size, and
+    finds the promised names and dtypes; of an int8 file also the input scale, and nothing float inside."""
+    if int8:
+        check_whole_int8(read_graph(path))
+    height, width, channels = input_shape
+    blank = np.zeros((3, height, width) if channels == 1 else (3, height, width, channels), np.uint8)
+    wanted = "int8" if int8 else "float32"
+    for name, run in run_everywhere(path, blank).items():
+        if set(run.inputs) != {INPUT_NAME} or set(run.tensors) != set(heads):
+            raise EmotionEdgeError(
+                f"quantize: {name} finds inputs {list(run.inputs)} and outputs {list(run.tensors)} in the file"
+            )
+        for tensor, facts in (*run.inputs.items(), *run.tensors.items()):
+            if facts["dtype"] != wanted:
+                raise EmotionEdgeError(f"quantize: {name} finds {tensor} as {facts['dtype']}, not {wanted}")
+        image = run.inputs[INPUT_NAME]
+        if int8 and (image["zero_point"] != ZERO_POINT or abs(image["scale"] - SCALE) > 1e-8):
+            raise EmotionEdgeError(
+                f"quantize: input scale {image['scale']:.8f}, zero point {image['zero_point']}; "
                 f"wanted 1/255 and {ZERO_POINT}"
             )
 
 
-def write_file(content: bytes, folder: Path) -> Path:
-    """Write and check `model.tflite`."""
+def write_file(
+    content: bytes, folder: Path, heads: Mapping[str, int], input_shape: tuple[int, int, int], int8: bool = True
+) -> Path:
+    """Check a file and write it as `model.tflite` into a folder, made where it is not there.
+
+    Raises EmotionEdgeError, and leaves the folder as it is, where the file is not what `check_file` wants.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        trial = Path(temporary) / MODEL_FILE
+        trial.write_bytes(content)
+        check_file(trial, heads, input_shape, int8)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / MODEL_FILE
     path.write_bytes(content)
-    check_file(path)
     return path

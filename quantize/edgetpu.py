@@ -21,6 +21,7 @@ from quantize.flatbuffer import Graph, Operation, TensorFacts, fixed_batch, read
 
 COMPILER: Final = "edgetpu_compiler"
 SOFTMAX_LIMIT: Final = 16_000
+BEHIND: Final = "comes after operation"
 
 Rule = Callable[[Operation], str]
 """Why an operation is not for the Edge TPU, or nothing where it is."""
@@ -77,7 +78,7 @@ def inspect(path: Path) -> EdgeTpuReport:
     for place, operation in enumerate(graph.operations):
         reason = reason_against(operation)
         if not reason and fallbacks:
-            reason = f"may run, but comes after operation {fallbacks[0].place}: only the part before it is mapped"
+            reason = f"{BEHIND} {fallbacks[0].place}, which falls back"
         if reason:
             fallbacks.append(Fallback(place, operation.op, operation.outputs[0].name, reason))
         else:
@@ -105,7 +106,14 @@ def text(report: EdgeTpuReport, name: str) -> str:
     lines += [f"  the compiler would refuse the file: {reason}" for reason in report.blocking]
     if report.dynamic:
         lines.append("  the file takes any batch size; judged, and compiled, as it is with a batch of one")
-    lines += [f"  {it.place:>3} {it.op} ({it.tensor}): falls back: {it.reason}" for it in report.fallbacks]
+    first = report.fallbacks[0].place if report.fallbacks else total
+    own = [it for it in report.fallbacks if not it.reason.startswith(BEHIND)]
+    lines += [f"  {it.place:>3} {it.op} ({it.tensor}): falls back: {it.reason}" for it in own]
+    if behind := len(report.fallbacks) - len(own):
+        lines.append(
+            f"  {behind} more fall back because they come after operation {first}: only the part of a network "
+            "before its first fallback is mapped"
+        )
     if report.compiled is None:
         lines.append(f"not compiled: {COMPILER} is not installed. Meeting the rules is no proof that it compiles.")
         return "\n".join(lines)
@@ -276,11 +284,3 @@ RULES: Final[Mapping[str, Rule]] = {
     "SUM": _not_over_batch,
 }  # fmt: skip
 """By TFLite's name of the operation; what is not here is not supported."""
-
-
-def require_file(path: Path) -> Path:
-    """A model's file from its folder or itself. Raises EmotionEdgeError where there is none."""
-    found = path / "model.tflite" if path.is_dir() else path
-    if not found.is_file():
-        raise EmotionEdgeError(f"model {found}: not there")
-    return found

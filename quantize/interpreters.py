@@ -2,10 +2,11 @@
 
 Of its own, because tflite-runtime fails to load a file ("vector::reserve") in a process that has TensorFlow in it. So
 this module imports no TensorFlow, and is its own program: `python -m quantize.interpreters MODEL RUNTIME IMAGES.npy
-OUT.npz`.
+OUT.npz`. The same program runs under emulated aarch64 (`quantize.arm`).
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
 from edge.runtime import Network, RuntimeChoice, Tensor, choose, installed
+from quantize.arm import Emulated, emulated
 
 BATCH = 64
 TIMED = 100
@@ -30,33 +32,36 @@ class Run:
     """What a file did in one interpreter.
 
     outputs: float32 [n, classes] by signature name. inputs, tensors: scale, zero_point and dtype by name, of the
-    inputs and the outputs. milliseconds: median of one image at a time, one thread.
+    inputs and the outputs. milliseconds: median of one image at a time, one thread. version: the interpreter's.
     """
 
     outputs: Mapping[str, npt.NDArray[np.float32]]
     inputs: Mapping[str, Mapping[str, Any]]
     tensors: Mapping[str, Mapping[str, Any]]
     milliseconds: float
+    version: str
 
 
-def run_in(runtime: str, path: Path, images: npt.NDArray[np.uint8]) -> Run:
-    """Run images uint8 [n, h, w] through a file in a process of its own.
+def run_in(runtime: str, path: Path, images: npt.NDArray[np.uint8], cpu: str = "") -> Run:
+    """Run images uint8 [n, h, w] or [n, h, w, 3] through a file in a process of its own.
 
-    Pixels go in as pixel - 128, which `quantize.convert.check_file` holds every file to. Raises EmotionEdgeError
-    where the interpreter does not load or run the file.
+    Pixels go into an int8 input as pixel - 128, which `quantize.convert.check_file` holds every file to, and into a
+    float input as pixel / 255. cpu: the core to emulate, one of `quantize.arm.CPUS`; this machine's where empty. Raises
+    EmotionEdgeError where the interpreter does not load or run the file, or the emulation is not ready.
     """
+    start = emulated(runtime, cpu) if cpu else Emulated((sys.executable,), os.environ)
     with tempfile.TemporaryDirectory() as folder:
         given, taken = Path(folder) / "images.npy", Path(folder) / "outputs.npz"
         np.save(given, images)
-        command = [sys.executable, "-m", "quantize.interpreters", str(path), runtime, str(given), str(taken)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [*start.prefix, "-m", "quantize.interpreters", str(path.resolve()), runtime, str(given), str(taken)]
+        done = subprocess.run(command, env=dict(start.environment), capture_output=True, text=True, check=False)
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
             raise EmotionEdgeError(f"{path}: {runtime} does not run it: {last[0]}")
         with np.load(taken) as arrays:
             facts = json.loads(str(arrays["facts"]))
             outputs = {name: arrays[f"output/{name}"] for name in facts["tensors"]}
-    return Run(outputs, facts["inputs"], facts["tensors"], facts["milliseconds"])
+    return Run(outputs, facts["inputs"], facts["tensors"], facts["milliseconds"], facts["version"])
 
 
 def run_everywhere(path: Path, images: npt.NDArray[np.uint8]) -> dict[str, Run]:
@@ -71,9 +76,19 @@ def _facts(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
     }
 
 
+def _stored(images: npt.NDArray[np.uint8], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Images [n, h, w] or [n, h, w, 3] as the network's input of that dtype."""
+    images = images[..., None] if images.ndim == 3 else images
+    if dtype == np.int8:
+        return (images.astype(np.int16) - 128).astype(np.int8)
+    return (images / np.float32(255)).astype(np.float32)
+
+
 def _main(model: Path, runtime: RuntimeChoice, given: Path, taken: Path) -> None:
-    network = Network(model, choose(runtime))
-    stored = (np.load(given)[..., None].astype(np.int16) - 128).astype(np.int8)
+    chosen = choose(runtime)
+    network = Network(model, chosen)
+    (image_tensor,) = network.inputs.values()
+    stored = _stored(np.load(given), np.dtype(image_tensor.dtype))
     batches = [network(stored[start : start + BATCH]) for start in range(0, len(stored), BATCH)]
     seconds = []
     for image in stored[:TIMED]:
@@ -84,6 +99,7 @@ def _main(model: Path, runtime: RuntimeChoice, given: Path, taken: Path) -> None
         "inputs": _facts(network.inputs),
         "tensors": _facts(network.outputs),
         "milliseconds": float(np.median(seconds[1:] or seconds)) * 1000,
+        "version": chosen.version,
     }
     arrays: dict[str, Any] = {
         f"output/{name}": np.concatenate([batch[name] for batch in batches]) for name in network.outputs

@@ -1,6 +1,5 @@
-"""The float network of a run, and the same network in tf_keras, which is what the quantization tools take."""
+"""The float network of a run again in tf_keras, which is what the quantization tools take."""
 
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,23 +8,23 @@ import numpy.typing as npt
 import tf_keras
 
 from edge.errors import EmotionEdgeError
-from training.config import read_config
-from training.evaluate import load_network
-from training.fit import CONFIG_FILE
+from quantize.source import Source
+from training.config import TrainingConfig
 from training.networks import build_network
 
 TOLERANCE = 1e-4
 
 
-def twin_of_run(run: Path) -> Any:
+def twin_of(source: Source, config: TrainingConfig) -> Any:
     """The chosen float network of a run, built again in tf_keras with the same weights.
 
-    Raises EmotionEdgeError where the run is not finished, or where the two differ in any logit by more than TOLERANCE.
+    config: the run's. Raises EmotionEdgeError where the configuration builds another network, or where the two differ
+    in any output by more than TOLERANCE.
     """
-    network = load_network(run)
-    config = read_config(run / CONFIG_FILE)
-    twin = build_network(config.network, tf_keras, config.options)
-    return carry_weights(network, twin)
+    heads = {head: source.heads[head] for head in config.heads if head in source.heads}
+    return carry_weights(
+        source.network, build_network(config.network, tf_keras, source.input_shape, heads, config.options)
+    )
 
 
 def carry_weights(network: Any, twin: Any) -> Any:

@@ -1,82 +1,246 @@
-"""A model file against the float network it came from: the same images, the same figures, every interpreter."""
+"""A model file against the float network it came from: the same faces, every interpreter, one table."""
 
-from collections.abc import Mapping, Sequence
+import gzip
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
+import numpy.typing as npt
 
 from edge.card import MODEL_FILE
+from edge.errors import EmotionEdgeError
 from edge.runtime import installed
-from quantize.interpreters import run_everywhere
+from quantize.arm import CPUS, missing
+from quantize.instructions import instructions
+from quantize.interpreters import run_everywhere, run_in
+from quantize.source import Source
 from training.datasets.dataset import Dataset
-from training.evaluate import Figures, figures, load_network, predict, temperatures
+from training.evaluate import AFFECT, Figures, figures, predict, temperatures
+from training.jitter import moved, moves
+from training.scores import concordance, rmse
 
-FLOAT = "keras"
+VALIDATION = "PublicTest"
+EMULATED_FACES = 1000
+EMULATED_CPU = "cortex-a76"
+
+Outputs = Mapping[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class LogitError:
+    """How far a head's outputs are from the float network's. largest, mean: absolute, by class, [classes]."""
+
+    labels: tuple[str, ...]
+    largest: npt.NDArray[np.float32]
+    mean: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way to run the network. precision: `float32`, `int8` or another of the file's. runtime: with its version.
+    figures: of each split and head. agreement: part of the faces whose label of the primary head is the float
+    network's; by head. errors: by head. milliseconds: one face, one thread; None where it says nothing. faces: how many
+    of the last split, where not all of all."""
+
+    precision: str
+    runtime: str
+    figures: Sequence[Figures]
+    agreement: Mapping[str, float]
+    errors: Mapping[str, LogitError]
+    milliseconds: float | None
+    faces: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Affect:
+    """Valence and arousal on one split: concordance (CCC, Lin 1989) and root mean square error of each, and how many
+    faces; derived: the truth was computed from labels, not measured."""
+
+    split: str
+    rows: int
+    ccc: tuple[float, float]
+    rmse: tuple[float, float]
+    derived: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """figures: by `keras` (float) or the interpreter's name (int8), of each split and head. agreement: part of the
-    images of all splits whose fer7 label is the float network's, by interpreter. milliseconds: one image, one thread,
-    by interpreter. size: of the file, bytes.
-    """
+    """rows: the float network in Keras first, then each other way. not_run: why, by what would have been a row. size,
+    float_size: of the files in bytes, the latter None where there is no float file. jitter: accuracy of the primary
+    head on the last split with boxes as a detector draws them. affect: of the file, where there is that head.
+    instructions: of one face on emulated cores, the file's and the float file's (None where there is none), by core;
+    empty where not asked for. compressed: size of the file in bytes once gzip has had it."""
 
-    figures: Mapping[str, Sequence[Figures]]
-    agreement: Mapping[str, float]
-    milliseconds: Mapping[str, float]
+    primary: str
+    precision: str
+    rows: Sequence[Row]
+    not_run: Mapping[str, str]
     size: int
-
-    def temperature(self, head: str) -> float:
-        """The temperature of the int8 logits of a head."""
-        return next(figure.temperature for figure in self.int8 if figure.head == head)
+    compressed: int
+    float_size: int | None
+    jitter: float
+    affect: Sequence[Affect]
+    instructions: Mapping[str, tuple[float, float | None]]
 
     @property
-    def int8(self) -> Sequence[Figures]:
-        """The figures in the interpreter that `auto` takes."""
-        return self.figures[next(name for name in installed() if name in self.figures)]
+    def float_row(self) -> Row:
+        """The float network in Keras."""
+        return self.rows[0]
+
+    @property
+    def shipped(self) -> Row:
+        """The file in the interpreter that `auto` takes."""
+        return next(row for row in self.rows[1:] if row.precision == self.precision and row.faces is None)
+
+    def temperature(self, head: str) -> float:
+        """The temperature of the file's logits of a head."""
+        found = [figure.temperature for figure in self.shipped.figures if figure.head == head]
+        return found[0] if found and found[0] is not None else 1.0
 
 
-def measure(folder: Path, run: Path, data: Dataset, splits: Sequence[str]) -> Measured:
-    """Run folder/model.tflite and the run's float network over the splits.
+def measure(
+    model: Path,
+    source: Source,
+    data: Dataset,
+    splits: Sequence[str],
+    primary: str,
+    float_file: bytes | None = None,
+    precision: str = "int8",
+    arm: bool = False,
+) -> Measured:
+    """Run a model file and the float network of its run over the splits.
 
-    PublicTest is always among them, because the temperatures are fitted on it. Raises EmotionEdgeError where the run,
-    the file or an interpreter is missing.
+    model: the .tflite file. PublicTest is always among the splits, because the temperatures are fitted on it.
+    float_file: the same network as a float TFLite file, to compare with in the same interpreter. arm: on emulated
+    aarch64, too, on EMULATED_FACES faces, and its instructions counted: minutes. Raises EmotionEdgeError where the
+    file or an interpreter is missing, or the file does not have the network's outputs.
     """
-    parts = {split: data.part(split) for split in dict.fromkeys(["PublicTest", *splits])}
-    images = np.concatenate([part.images for part in parts.values()])
-    outputs = {FLOAT: predict(load_network(run), images)}
-    runs = run_everywhere(folder / MODEL_FILE, images)
-    outputs |= {name: dict(found.outputs) for name, found in runs.items()}
-    ends = np.cumsum([len(part) for part in parts.values()])
-    places = {split: slice(end - len(part), end) for (split, part), end in zip(parts.items(), ends, strict=True)}
-    found: dict[str, list[Figures]] = {}
-    for name, logits in outputs.items():
-        cut = {split: {head: values[place] for head, values in logits.items()} for split, place in places.items()}
-        fitted = temperatures(cut["PublicTest"], parts["PublicTest"])
-        found[name] = [f for split, part in parts.items() for f in figures(cut[split], part, split, fitted)]
-    labels = {name: logits["fer7"].argmax(axis=1) for name, logits in outputs.items()}
+    parts = {split: data.part(split) for split in dict.fromkeys([VALIDATION, *splits])}
+    images = np.concatenate([part.pixels for part in parts.values()])
+    comparison = _Comparison(parts, predict(source.network, images), primary)
+    rows = [comparison.row("float32", f"keras {keras.__version__}", comparison.float_says, None)]
+    float_size = None
+    if float_file is not None:
+        name = next(iter(installed()))
+        with _as_file(float_file) as path:
+            run = run_in(name, path, images)
+        rows.append(comparison.row("float32", f"{name} {run.version}", run.outputs, run.milliseconds))
+        float_size = len(float_file)
+    runs = run_everywhere(model, images)
+    for name, run in runs.items():
+        if set(run.outputs) != set(source.heads):
+            raise EmotionEdgeError(f"{model}: has outputs {sorted(run.outputs)}, the run {sorted(source.heads)}")
+        rows.append(comparison.row(precision, f"{name} {run.version}", run.outputs, run.milliseconds))
+    not_run: dict[str, str] = {}
+    counted: dict[str, tuple[float, float | None]] = {}
+    where = f"emulated aarch64 ({EMULATED_CPU})"
+    if reason := missing() if arm else "not asked for (--arm)":
+        not_run[where] = reason
+    else:
+        rows.append(_emulated_row(model, comparison, precision, where))
+        counted = {cpu: _instructions(model, float_file, cpu) for cpu in CPUS}
+    best = runs[next(iter(runs))]
+    last = list(parts)[-1]
     return Measured(
-        found,
-        {name: float(np.mean(labels[name] == labels[FLOAT])) for name in runs},
-        {name: run.milliseconds for name, run in runs.items()},
-        (folder / MODEL_FILE).stat().st_size,
+        primary,
+        precision,
+        rows,
+        not_run,
+        model.stat().st_size,
+        len(gzip.compress(model.read_bytes(), 9)),
+        float_size,
+        _jitter(model, parts[last], last, primary),
+        _affect(best.outputs, comparison, data.affect_derived),
+        counted,
     )
 
 
-def table(measured: Measured) -> str:
-    """One table: a line for the float network and for each interpreter."""
-    heads = [(figure.split, figure.head) for figure in measured.figures[FLOAT]]
-    names = [f"{split.removesuffix('Test')} {head}" for split, head in heads]
-    fastest = min(measured.milliseconds.values())
-    lines = [f"{'':<24}" + "".join(f"{name:>18}" for name in names) + f"{'same label':>13}{'time':>8}"]
-    for name, found in measured.figures.items():
-        cells = "".join(f"{figure.accuracy:>18.2%}" for figure in found)
-        title = "float32, keras" if name == FLOAT else f"int8, {name}"
-        rest = (
-            "" if name == FLOAT else f"{measured.agreement[name]:>13.2%}{measured.milliseconds[name] / fastest:>7.1f}x"
-        )
-        lines.append(f"{title:<24}{cells}{rest}")
-    milliseconds = ", ".join(f"{name} {value:.2f}" for name, value in measured.milliseconds.items())
-    lines.append(f"{measured.size:,} bytes; milliseconds an image, one thread, this machine: {milliseconds}")
-    return "\n".join(lines)
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """parts: by split, in the order their images come. float_says: the float network's outputs for all of them."""
+
+    parts: Mapping[str, Dataset]
+    float_says: Outputs
+    primary: str
+
+    def places(self) -> dict[str, slice]:
+        ends = np.cumsum([len(part) for part in self.parts.values()])
+        return {name: slice(end - len(part), end) for (name, part), end in zip(self.parts.items(), ends, strict=True)}
+
+    def row(self, precision: str, runtime: str, outputs: Outputs, milliseconds: float | None) -> Row:
+        """The row of a way that ran over all faces."""
+        cut = {split: {head: v[place] for head, v in outputs.items()} for split, place in self.places().items()}
+        fitted = temperatures(cut[VALIDATION], self.parts[VALIDATION])
+        found = [f for split, part in self.parts.items() for f in figures(cut[split], part, split, fitted)]
+        return Row(precision, runtime, found, *self.against(outputs, self.float_says), milliseconds)
+
+    def against(self, outputs: Outputs, float_says: Outputs) -> tuple[dict[str, float], dict[str, LogitError]]:
+        """Agreement and errors by head, as `Row` has them."""
+        part = next(iter(self.parts.values()))
+        same, errors = {}, {}
+        for head, said in float_says.items():
+            apart = np.abs(outputs[head] - said)
+            names = ("valence", "arousal") if head == AFFECT else _names(part, head, said.shape[1])
+            errors[head] = LogitError(names, apart.max(axis=0), apart.mean(axis=0))
+            if head != AFFECT:
+                same[head] = float(np.mean(outputs[head].argmax(axis=1) == said.argmax(axis=1)))
+        return same, errors
+
+
+def _names(part: Dataset, head: str, classes: int) -> tuple[str, ...]:
+    return part.labels[head].names if head in part.labels else tuple(str(place) for place in range(classes))
+
+
+def _instructions(model: Path, float_file: bytes | None, cpu: str) -> tuple[float, float | None]:
+    if float_file is None:
+        return instructions(model, cpu), None
+    with _as_file(float_file) as path:
+        return instructions(model, cpu), instructions(path, cpu)
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / MODEL_FILE
+        path.write_bytes(content)
+        yield path
+
+
+def _emulated_row(model: Path, comparison: _Comparison, precision: str, where: str) -> Row:
+    """The file in emulation, on some faces of the last split: a thousand times the time of a real core."""
+    split, part = list(comparison.parts.items())[-1]
+    chosen = np.random.default_rng(0).permutation(len(part))[:EMULATED_FACES]
+    run = run_in("ai-edge-litert", model, part.pixels[chosen], EMULATED_CPU)
+    place = comparison.places()[split]
+    said = {head: values[place][chosen] for head, values in comparison.float_says.items()}
+    found = figures(run.outputs, part.take(chosen), split, dict.fromkeys(said, 1.0))
+    same, errors = comparison.against(run.outputs, said)
+    return Row(precision, f"ai-edge-litert {run.version}, {where}", found, same, errors, None, len(chosen))
+
+
+def _jitter(model: Path, part: Dataset, split: str, primary: str) -> float:
+    """Accuracy of the primary head with each box moved as a detector's is, in the interpreter that `auto` takes."""
+    shaken = moved(part.pixels, moves(len(part), seed=0))
+    outputs = run_in(next(iter(installed())), model, shaken).outputs
+    found = figures({primary: outputs[primary]}, part, split, {primary: 1.0})
+    return found[0].accuracy if found else float("nan")
+
+
+def _affect(outputs: Outputs, comparison: _Comparison, derived: bool) -> list[Affect]:
+    if AFFECT not in outputs:
+        return []
+    found = []
+    for split, place in comparison.places().items():
+        true = comparison.parts[split].affect
+        if true is None:
+            continue
+        known = ~np.isnan(true).any(axis=1)
+        said, wanted = np.clip(outputs[AFFECT][place][known], -1, 1), true[known]
+        pairs = [(said[:, axis], wanted[:, axis]) for axis in (0, 1)]
+        valence, arousal = ((concordance(*pair), rmse(*pair)) for pair in pairs)
+        found.append(Affect(split, int(known.sum()), (valence[0], arousal[0]), (valence[1], arousal[1]), derived))
+    return found

@@ -1,0 +1,54 @@
+"""Where the activations of a quantization-aware network lie, measured before it is trained.
+
+tensorflow-model-optimization starts every activation's range at -6 to 6 and moves it by a thousandth a step towards
+what it sees. After 1,000 steps more than a third of that guess is left: pooled features of 0 to 4 keep a scale several
+times too coarse, and sums of 0 to 16 are cut off. Measured ranges mend both before the first step.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tensorflow_model_optimization.quantization.keras import quantizers
+
+from quantize.calibration import as_input
+
+BATCH = 100
+
+
+def set_ranges(student: Any, images: npt.NDArray[np.uint8]) -> None:
+    """Set each activation's range to the least and the largest value it has on the images, and 0; and those of the
+    weights to theirs.
+
+    student: of `quantize_model`, in place. images: uint8 [n, h, w] or [n, h, w, 3].
+    """
+    found: dict[str, tuple[Any, Any, float, float]] = {}
+    with _recording({}):
+        student(as_input(images[:1]), training=True)  # the ranges of the weights, which only a training step sets
+    with _recording(found):
+        for start in range(0, len(images), BATCH):
+            student(as_input(images[start : start + BATCH]), training=False)
+    for low, high, least, largest in found.values():
+        low.assign(least)
+        high.assign(largest)
+
+
+@contextmanager
+def _recording(found: dict[str, tuple[Any, Any, float, float]]) -> Iterator[None]:
+    """While it lasts, activation quantizers note the range of what they get and pass it on in float."""
+    original = quantizers.MovingAverageQuantizer.__call__
+
+    def note(_: Any, inputs: Any, training: Any, weights: Mapping[str, Any], **__: Any) -> Any:  # noqa: ARG001
+        low, high = weights["min_var"], weights["max_var"]
+        values = np.asarray(inputs)
+        *_, least, largest = found.get(low.name, (None, None, 0.0, 0.0))
+        found[low.name] = (low, high, min(least, float(values.min())), max(largest, float(values.max())))
+        return inputs
+
+    quantizers.MovingAverageQuantizer.__call__ = note
+    try:
+        yield
+    finally:
+        quantizers.MovingAverageQuantizer.__call__ = original

@@ -1,0 +1,129 @@
+"""Fine-tuning a network that stands in for the float one: it learns to say what the float network says."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tf_keras
+from rich.console import Console
+
+from edge.errors import EmotionEdgeError
+from quantize.calibration import as_input
+from training.augment import Augment
+from training.config import TrainingConfig
+from training.datasets.dataset import Dataset, clean_training
+from training.evaluate import AFFECT
+from training.progress import progress_bar
+
+Arrays = Mapping[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """title: for messages. epochs: over the training split. learning_rate: the peak, lowered along a cosine to zero.
+    taught: a teacher's probabilities [n, classes] by head, for the faces of Training in the order of `clean_training`;
+    none where empty. taught_weight: of those beside the float network's own outputs (weight 1)."""
+
+    title: str
+    epochs: int
+    learning_rate: float
+    taught: Arrays
+    taught_weight: float = 0.5
+
+
+def teach(
+    student: Any,
+    twin: Any,
+    data: Dataset,
+    config: TrainingConfig,
+    lesson: Lesson,
+    before_step: Callable[[], None] = lambda: None,
+) -> None:
+    """Train the student in place and leave it at the best epoch.
+
+    twin: the float network in tf_keras. config: of its run, for the augmentation, the batch size and the seed.
+
+    Every step shows the same augmented images to both, and what the float network says is what the student learns, by
+    Kullback-Leibler divergence (valence and arousal by their squared difference). No labels: they would pull it towards
+    another network than the one whose figures are known. The epoch with the most labels equal to the float network's on
+    PublicTest is kept, and no training at all is one of the choices.
+    """
+    keras.utils.set_random_seed(config.seed)
+    cleaned = clean_training(data)
+    training, validation = cleaned.part("Training").pixels, cleaned.part("PublicTest").pixels
+    augment = Augment(**config.augment, seed=config.seed)
+    count, size = len(training), min(config.batch_size, len(training))
+    steps = count // size
+    schedule = tf_keras.optimizers.schedules.CosineDecay(lesson.learning_rate, steps * lesson.epochs)
+    optimizer = tf_keras.optimizers.Adam(schedule)
+    soft = tf_keras.losses.CategoricalCrossentropy(from_logits=True)
+    divergence, distance = tf_keras.losses.KLDivergence(), tf_keras.losses.MeanSquaredError()
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def step(images: Any, wanted: dict[str, Any]) -> Any:
+        said = twin(images, training=False)
+        with tf.GradientTape() as tape:
+            outputs = student(images, training=True)
+            loss = tf.constant(0.0)
+            for head, output in outputs.items():
+                if head == AFFECT:
+                    loss += distance(said[head], output)
+                else:
+                    loss += divergence(tf.nn.softmax(said[head]), tf.nn.softmax(output))
+                if head in wanted:
+                    loss += lesson.taught_weight * soft(wanted[head], output)
+        gradients = tape.gradient(loss, student.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, student.trainable_variables, strict=True))
+        return loss
+
+    console, generator = Console(), np.random.default_rng(config.seed)
+    float_says = outputs_of(twin, validation)
+    best, best_weights = agreement(outputs_of(student, validation), float_says), student.get_weights()
+    console.print(f"{lesson.title}, before training: same label as float {best:.2%}", highlight=False)
+    images = training[..., None] if training.ndim == 3 else training
+    for epoch in range(lesson.epochs):
+        order, total = generator.permutation(count), 0.0
+        with progress_bar(console) as bar:
+            task = bar.add_task(f"{lesson.title} epoch {epoch + 1}/{lesson.epochs}", total=steps)
+            for index in np.array_split(order[: steps * size], steps):
+                before_step()
+                moved = keras.ops.convert_to_numpy(augment(images[index], training=True))
+                total += float(step(moved, {head: values[index] for head, values in lesson.taught.items()}))
+                bar.advance(task)
+        reached = agreement(outputs_of(student, validation), float_says)
+        console.print(
+            f"{lesson.title} epoch {epoch + 1}/{lesson.epochs}  loss {total / steps:.4f}  "
+            f"same label as float {reached:.2%}",
+            highlight=False,
+        )
+        if not np.isfinite(total):
+            raise EmotionEdgeError(f"{lesson.title}: the loss is no number; lower --learning-rate")
+        if reached > best:
+            best, best_weights = reached, student.get_weights()
+    student.set_weights(best_weights)
+
+
+def agreement(outputs: Arrays, others: Arrays) -> float:
+    """Part of the rows with the same label, 0 to 1, the mean over the heads that say labels."""
+    same = [
+        np.mean(values.argmax(axis=1) == others[head].argmax(axis=1))
+        for head, values in outputs.items()
+        if head != AFFECT
+    ]
+    return float(np.mean(same))
+
+
+def outputs_of(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
+    """Outputs [n, ...] by head, of the float network or under simulated int8, for images uint8 [n, h, w] or
+    [n, h, w, 3]."""
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def forward(batch: Any) -> Any:
+        return network(batch, training=False)
+
+    parts = [forward(as_input(images[start : start + 256])) for start in range(0, len(images), 256)]
+    return {head: np.concatenate([part[head].numpy() for part in parts]) for head in parts[0]}
