@@ -57,7 +57,9 @@ def _stepped(update: Any) -> Callable[[], None]:
 
 def lesson_of(prune: float | None) -> Lesson:
     """How a pruned, or else a clustered network is taught."""
-    return Lesson("pruning" if prune is not None else "clustering", SLIM_EPOCHS, SLIM_LEARNING_RATE, {})
+    return Lesson(
+        "pruning" if prune is not None else "clustering", SLIM_EPOCHS, SLIM_LEARNING_RATE, {}, keep_best=False
+    )
 
 
 def slimmed(

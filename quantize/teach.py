@@ -26,13 +26,16 @@ Arrays = Mapping[str, npt.NDArray[np.float32]]
 class Lesson:
     """title: for messages. epochs: over the training split. learning_rate: the peak, lowered along a cosine to zero.
     taught: a teacher's probabilities [n, classes] by head, for the faces of Training in the order of `clean_training`;
-    none where empty. taught_weight: of those beside the float network's own outputs (weight 1)."""
+    none where empty. taught_weight: of those beside the float network's own outputs (weight 1). keep_best: the
+    epoch with the most labels equal to the float network's on PublicTest, or none at all where that is no worse; else
+    the last."""
 
     title: str
     epochs: int
     learning_rate: float
     taught: Arrays
     taught_weight: float = 0.5
+    keep_best: bool = True
 
 
 def teach(
@@ -49,8 +52,7 @@ def teach(
 
     Every step shows the same augmented images to both, and what the float network says is what the student learns, by
     Kullback-Leibler divergence (valence and arousal by their squared difference). No labels: they would pull it towards
-    another network than the one whose figures are known. The epoch with the most labels equal to the float network's on
-    PublicTest is kept, and no training at all is one of the choices.
+    another network than the one whose figures are known.
     """
     keras.utils.set_random_seed(config.seed)
     cleaned = clean_training(data)
@@ -104,7 +106,8 @@ def teach(
             raise EmotionEdgeError(f"{lesson.title}: the loss is no number; lower --learning-rate")
         if reached > best:
             best, best_weights = reached, student.get_weights()
-    student.set_weights(best_weights)
+    if lesson.keep_best:
+        student.set_weights(best_weights)
 
 
 def agreement(outputs: Arrays, others: Arrays) -> float:
