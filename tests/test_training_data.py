@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edge.errors import EmotionEdgeError
+from edge.labels import CIRCUMPLEX
 from tests.fer2013_files import face_line, pattern, write_files
 from training.datasets.dataset import SPLITS, Dataset, clean_training
 from training.datasets.fer2013 import ferplus_targets, read_fer2013
@@ -16,21 +17,25 @@ FACE = pattern(0, np.random.default_rng(0))
 
 def test_small_files_are_read_in_order(tmp_path: Path) -> None:
     data = read_fer2013(write_files(tmp_path, training=14, test=7))
-    assert data.images.shape == (28, 48, 48)
-    assert data.images.dtype == np.uint8
-    assert data.labels.tolist() == [*range(7), *range(7), *range(7), *range(7)]
+    assert data.pixels.shape == (28, 48, 48)
+    assert data.pixels.dtype == np.uint8
+    assert data.labels["fer7"].judged.tolist() == [*range(7), *range(7), *range(7), *range(7)]
+    assert data.labels["fer7"].probabilities.argmax(axis=1).tolist() == data.labels["fer7"].judged.tolist()
     assert [len(data.part(split)) for split in SPLITS] == [14, 7, 7]
-    assert data.votes is not None
-    assert data.majority is not None
-    assert data.votes[:7].argmax(axis=1).tolist() == [4, 5, 6, 1, 3, 2, 0]
-    assert data.majority[:7].tolist() == [4, 5, 6, 1, 3, 2, 0]
+    votes = data.labels["ferplus8"]
+    assert votes.probabilities[:7].argmax(axis=1).tolist() == [4, 5, 6, 1, 3, 2, 0]
+    assert votes.judged[:7].tolist() == [4, 5, 6, 1, 3, 2, 0]
+    assert data.affect is not None
+    assert data.affect_derived
+    assert data.affect[3].tolist() == pytest.approx(CIRCUMPLEX["happy"])
 
 
 def test_without_the_votes_file_there_are_no_votes(tmp_path: Path) -> None:
     (write_files(tmp_path) / "fer2013new.csv").unlink()
     data = read_fer2013(tmp_path / "fer2013.csv")
-    assert data.votes is None
-    assert data.majority is None
+    assert list(data.labels) == ["fer7"]
+    assert data.affect is None
+    assert not data.affect_derived
 
 
 def test_votes_become_targets_as_the_paper_says() -> None:
@@ -56,7 +61,7 @@ def test_training_loses_blank_faces_and_those_of_the_other_splits() -> None:
     kept, shared = pattern(1, generator), pattern(2, generator)
     images = np.stack([kept, shared, np.full((48, 48), 7, np.uint8), shared, kept + np.uint8(0)])
     split = np.array([0, 0, 0, 1, 0])
-    data = Dataset(images, np.zeros(5, np.int64), None, None, split, np.arange(5))
+    data = Dataset("test", images, {}, None, False, split, np.arange(5))
     assert clean_training(data).rows.tolist() == [0, 3, 4]
 
 
@@ -138,15 +143,16 @@ def test_a_split_that_is_not_there_is_said(tmp_path: Path) -> None:
 def test_the_whole_of_fer2013_has_its_known_counts(fer2013_dir: Path) -> None:
     data = read_fer2013(fer2013_dir)
     assert [len(data.part(split)) for split in SPLITS] == [28709, 3589, 3589]
-    assert np.bincount(data.labels).tolist() == [4953, 547, 5121, 8989, 6077, 4002, 6198]
-    assert data.votes is not None
-    assert data.majority is not None
-    sums = data.votes.sum(axis=1)
+    assert np.bincount(data.labels["fer7"].judged).tolist() == [4953, 547, 5121, 8989, 6077, 4002, 6198]
+    votes = data.labels["ferplus8"]
+    sums = votes.probabilities.sum(axis=1)
     assert np.all((sums == 0) | np.isclose(sums, 1))
     assert not sums[[5274, 33200]].any()
+    assert data.affect is not None
+    assert np.array_equal(np.isnan(data.affect).all(axis=1), sums == 0)
     # 3,153 rows of PrivateTest have a majority; row 33200 is left out.
-    assert np.count_nonzero(data.majority[data.split == 2] >= 0) == 3152
+    assert np.count_nonzero(votes.judged[data.split == 2] >= 0) == 3152
     cleaned = clean_training(data)
-    held_out = {image.tobytes() for image in cleaned.images[cleaned.split > 0]}
-    assert not any(image.tobytes() in held_out for image in cleaned.part("Training").images)
+    held_out = {image.tobytes() for image in cleaned.pixels[cleaned.split > 0]}
+    assert not any(image.tobytes() in held_out for image in cleaned.part("Training").pixels)
     assert [len(cleaned.part(split)) for split in SPLITS] == [28006, 3589, 3589]

@@ -1,45 +1,69 @@
 """FER-2013 (`fer2013.csv`) and its FER+ votes (`fer2013new.csv`, where it lies beside it)."""
 
-import csv
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
-from edge.labels import LABEL_SETS
-from training.datasets.dataset import SPLITS, Dataset
+from edge.labels import LABEL_SETS, circumplex_of
+from training.datasets.dataset import SPLITS, Dataset, Labels, one_hot
+from training.datasets.tables import rows
 
+NAME = "FER-2013"
 SIDE = 48
 FACES_FILE = "fer2013.csv"
 VOTES_FILE = "fer2013new.csv"
 # In the order of ferplus8, then the two that are no emotion.
 VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
+VOTES = ("distribution", "majority", "multilabel")
+ENOUGH = 0.3
+"""The share of votes from which a class counts in `multilabel`: the threshold of the paper's own program."""
 # Rows (from 0) whose pixels are not those the voters saw.
 ROWS_WITHOUT_VOTES = (5274, 33200)
 
 _log = logging.getLogger(__name__)
 
 
-def read_fer2013(path: Path) -> Dataset:
-    """Every face of FER-2013, in file order.
+def read_fer2013(path: Path, votes: str = "distribution") -> Dataset:
+    """Every face of FER-2013, in file order, with the labels `fer7` and, where it has votes, `ferplus8`.
 
     path: fer2013.csv or the folder that holds it. Votes come from fer2013new.csv in the same folder; without that file
-    `votes` and `majority` are None. Raises EmotionEdgeError, with the line, for a file that is not FER-2013's.
+    there is neither `ferplus8` nor affect. Valence and arousal are derived from the distribution of votes on the
+    circumplex.
+
+    votes: what a network learns of them, one of VOTES, three of the ways of Barsoum et al. 2016. `distribution`: their
+    shares. `majority`: the majority class alone, zeros where there is none. `multilabel`: equal shares for every class
+    with enough votes (`multilabel_targets`); the paper takes a prediction of any of them as right, which is one where
+    the probability is not 0. The judged class is the majority in each.
+
+    Raises EmotionEdgeError, with the line, for a file that is not FER-2013's, and for other votes.
     """
+    if votes not in VOTES:
+        raise EmotionEdgeError(f"votes {votes!r}: not known (known: {', '.join(VOTES)})")
     faces = path if path.suffix == ".csv" else path / FACES_FILE
-    images, labels, split = _read_faces(faces)
-    counts = _read_votes(faces.with_name(VOTES_FILE), split) if faces.with_name(VOTES_FILE).exists() else None
-    if counts is None:
-        _log.warning("%s: not there, so there are no FER+ votes", faces.with_name(VOTES_FILE))
-        votes = majority = None
+    if not faces.is_file():
+        raise EmotionEdgeError(f"{faces}: not there; give the folder that holds {FACES_FILE}")
+    images, judged, split = _read_faces(faces)
+    labels = {"fer7": one_hot(LABEL_SETS["fer7"], judged)}
+    affect = None
+    if faces.with_name(VOTES_FILE).exists():
+        counts = _read_votes(faces.with_name(VOTES_FILE), split)
+        distribution, majority = ferplus_targets(counts)
+        several = multilabel_targets(counts)
+        unseen = [row for row in ROWS_WITHOUT_VOTES if row < len(judged)]
+        distribution[unseen], majority[unseen], several[unseen] = 0.0, -1, 0.0
+        labels["ferplus8"] = {
+            "distribution": Labels(LABEL_SETS["ferplus8"], distribution, majority),
+            "majority": one_hot(LABEL_SETS["ferplus8"], majority),
+            "multilabel": Labels(LABEL_SETS["ferplus8"], several, majority),
+        }[votes]
+        affect = distribution @ circumplex_of(LABEL_SETS["ferplus8"])
+        affect[~distribution.any(axis=1)] = np.nan
     else:
-        votes, majority = ferplus_targets(counts)
-        rows = [row for row in ROWS_WITHOUT_VOTES if row < len(labels)]
-        votes[rows], majority[rows] = 0.0, -1
-    return Dataset(images, labels, votes, majority, split, np.arange(len(labels)))
+        _log.warning("%s: not there, so there are no FER+ votes", faces.with_name(VOTES_FILE))
+    return Dataset(NAME, images, labels, affect, affect is not None, split, np.arange(len(judged)))
 
 
 def ferplus_targets(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
@@ -57,23 +81,22 @@ def ferplus_targets(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float
     return votes, np.where(decided, emotions.argmax(axis=1), -1)
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """Line number (from 1, the header) and the wanted columns of each row."""
-    if not path.is_file():
-        raise EmotionEdgeError(f"{path}: not there; give the folder that holds {FACES_FILE}")
-    with path.open(newline="") as file:
-        reader = csv.reader(file)
-        header = [name.strip() for name in next(reader, [])]
-        missing = [name for name in columns if name not in header]
-        if missing:
-            raise EmotionEdgeError(
-                f"{path}: no column {', '.join(missing)} (found: {', '.join(header) or 'an empty file'})"
-            )
-        wanted = [header.index(name) for name in columns]
-        for row in reader:
-            if len(row) < len(header):
-                raise EmotionEdgeError(f"{path}, line {reader.line_num}: {len(row)} columns instead of {len(header)}")
-            yield reader.line_num, [row[column] for column in wanted]
+def multilabel_targets(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """FER+ votes to equal shares [n, 8] for every class with enough of them, after Barsoum et al. 2016.
+
+    counts: votes [n, 10] in the order of VOTE_COLUMNS. Single votes are dropped, as in `ferplus_targets`. Of what is
+    left, every class with at least ENOUGH of it counts. A row is zeros where these hold half of the votes or less
+    together, or where `unknown` or `NF` has the most.
+    """
+    kept = np.where(counts > 1, counts, 0)
+    emotions = len(LABEL_SETS["ferplus8"])
+    total = kept.sum(axis=1, keepdims=True)
+    enough = (kept >= ENOUGH * total) & (kept > 0)
+    clear = 2 * np.where(enough, kept, 0).sum(axis=1, keepdims=True) > total
+    clear &= kept.argmax(axis=1, keepdims=True) < emotions
+    shares = np.asarray((enough & clear)[:, :emotions], np.float32)
+    shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1)
+    return shares
 
 
 def _split_index(path: Path, line: int, usage: str) -> int:
@@ -84,7 +107,7 @@ def _split_index(path: Path, line: int, usage: str) -> int:
 
 def _read_faces(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     images, labels, split = [], [], []
-    for line, (label, pixels, usage) in _rows(path, ("emotion", "pixels", "Usage")):
+    for line, (label, pixels, usage) in rows(path, ("emotion", "pixels", "Usage")):
         if not label.isdecimal() or int(label) >= len(LABEL_SETS["fer7"]):
             raise EmotionEdgeError(f"{path}, line {line}: emotion {label!r} is no number from 0 to 6")
         try:
@@ -105,7 +128,7 @@ def _read_faces(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64
 
 def _read_votes(path: Path, split: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     counts: list[list[int]] = []
-    for line, (usage, *votes) in _rows(path, ("Usage", *VOTE_COLUMNS)):
+    for line, (usage, *votes) in rows(path, ("Usage", *VOTE_COLUMNS)):
         if not all(vote.isdecimal() for vote in votes):
             raise EmotionEdgeError(f"{path}, line {line}: a vote is no whole number")
         row = len(counts)

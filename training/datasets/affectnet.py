@@ -1,0 +1,79 @@
+"""AffectNet, manually annotated: `training.csv` and `validation.csv` beside `Manually_Annotated_Images/`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from edge.errors import EmotionEdgeError
+from training.datasets.assemble import Choices, Found, assemble
+from training.datasets.dataset import Dataset
+from training.datasets.path_csv import affect_of, image_root
+from training.datasets.splits import split_of
+from training.datasets.tables import header_of, rows
+
+FILE_COLUMN: Final = "subDirectory_filePath"
+_BOX: Final = ("face_x", "face_y", "face_width", "face_height")
+_COLUMNS: Final = (FILE_COLUMN, *_BOX, "expression", "valence", "arousal")
+# In the order of the column `expression` (Mollahosseini, Hasani and Mahoor 2017). What is none of the classes, and
+# what is no face, is None: the latter is left out whatever else the row says.
+_EMOTIONS: Final = (
+    "neutral",
+    "happy",
+    "sad",
+    "surprise",
+    "fear",
+    "disgust",
+    "angry",
+    "contempt",
+    None,
+    "uncertain",
+    None,
+)
+_NO_FACE: Final = 10
+_IMAGE_FOLDERS: Final = (".", "Manually_Annotated_Images", "../Manually_Annotated_Images")
+
+
+def is_affectnet(file: Path) -> bool:
+    """True for a CSV file with AffectNet's columns."""
+    return FILE_COLUMN in header_of(file)
+
+
+def read_affectnet(path: Path, choices: Choices) -> Dataset:
+    """Every face of AffectNet's CSV files, with its box, emotion and measured affect (-2 is unknown).
+
+    path: one CSV file, or the folder of several, whose names say the split: training.csv, validation.csv. The label
+    set is ferplus8 unless another is chosen; faces that are none of its classes (`none`, `uncertain`) stay where
+    affect is known, without a label; `no face` is left out. Raises EmotionEdgeError, with the line, for a wrong value.
+    """
+    files = [path] if path.is_file() else sorted(file for file in path.glob("*.csv") if is_affectnet(file))
+    found: list[Found] = []
+    for file in files:
+        found += _read(file, split_of(file.stem) if len(files) > 1 else None)
+    if choices.label_set is None:
+        choices = Choices("ferplus8", choices.mapping, choices.votes, choices.seed)
+    return assemble("AffectNet", path, found, choices)
+
+
+def _read(file: Path, split: int | None) -> list[Found]:
+    lines = list(rows(file, _COLUMNS))
+    root = image_root(file, [fields[0] for _, fields in lines], _IMAGE_FOLDERS)
+    found = []
+    for line, (name, x, y, width, height, expression, valence, arousal) in lines:
+        if not expression.isdecimal() or int(expression) >= len(_EMOTIONS):
+            raise EmotionEdgeError(f"{file}, line {line}: expression {expression!r} is no number from 0 to 10")
+        if int(expression) == _NO_FACE:
+            continue
+        box = _box(file, line, (x, y, width, height))
+        affect = affect_of(file, line, valence, arousal)
+        found.append(Found(root / name, _EMOTIONS[int(expression)], split, affect=affect, box=box))
+    return found
+
+
+def _box(file: Path, line: int, fields: Sequence[str]) -> tuple[int, int, int, int]:
+    try:
+        x, y, width, height = (round(float(field)) for field in fields)
+    except (ValueError, OverflowError):
+        raise EmotionEdgeError(f"{file}, line {line}: a face box is no number ({', '.join(fields)})") from None
+    if width <= 0 or height <= 0:
+        raise EmotionEdgeError(f"{file}, line {line}: a face box of {width} x {height} pixels")
+    return x, y, width, height

@@ -1,0 +1,108 @@
+"""What the readers of files have in common: from what they found to a `Dataset`."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge.errors import EmotionEdgeError
+from training.datasets.dataset import SPLITS, Dataset
+from training.datasets.names import labels_from
+from training.datasets.splits import complete
+
+SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"))
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A face as a reader found it.
+
+    file: it is in. emotion: of `edge.labels`, or None. split: index into SPLITS, or None where the source says
+    nothing. person: who it is, or "". affect: valence and arousal, -1 to 1, or None. box: x, y, width, height of the
+    face in the image, in pixels, or None for all of it.
+    """
+
+    file: Path
+    emotion: str | None
+    split: int | None = None
+    person: str = ""
+    affect: tuple[float, float] | None = None
+    box: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a caller may choose, for every reader: see `training.datasets.read_dataset`."""
+
+    label_set: str | None = None
+    mapping: Path | None = None
+    votes: str = "distribution"
+    seed: int = 0
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files in a folder and below it, by name and in order; hidden ones are passed over."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders right in a folder, by name, without hidden ones and those that unpacking leaves (`__MACOSX`)."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+
+
+def assemble(name: str, path: Path, found: Sequence[Found], choices: Choices) -> Dataset:
+    """The data set of what was found, in the same order, without faces that neither emotion nor affect is known of.
+
+    Splits that are missing are cut from Training (`training.datasets.splits.complete`). Raises EmotionEdgeError where
+    nothing is left.
+    """
+    if not found:
+        raise EmotionEdgeError(f"{path}: no image found ({', '.join(sorted(SUFFIXES))})")
+    labels = labels_from([it.emotion for it in found], choices.label_set, str(path))
+    judged = next(iter(labels.values())).judged
+    affect = None
+    if any(it.affect for it in found):
+        affect = np.array([it.affect or (np.nan, np.nan) for it in found], np.float32)
+    people = None
+    if any(it.person for it in found):
+        numbers = {person: number for number, person in enumerate(sorted({it.person for it in found} - {""}))}
+        people = np.array([numbers.get(it.person, -1) for it in found], np.int64)
+    boxes = None
+    if any(it.box for it in found):
+        boxes = np.array([it.box or (0, 0, 0, 0) for it in found], np.int64)
+    data = Dataset(
+        name,
+        tuple(it.file for it in found),
+        labels,
+        affect,
+        False,
+        np.array([it.split or 0 for it in found], np.int64),
+        np.arange(len(found)),
+        people,
+        boxes,
+    )
+    known = judged >= 0 if affect is None else (judged >= 0) | ~np.isnan(affect).any(axis=1)
+    if not known.any():
+        raise EmotionEdgeError(f"{path}: no face has a label of {', '.join(labels)}")
+    if not known.all():
+        _log.info("%s: %d faces without a label are left out", path, np.count_nonzero(~known))
+    return with_splits(data.take(known), path, choices.seed)
+
+
+def with_splits(data: Dataset, path: Path, seed: int) -> Dataset:
+    """The data set with the splits it lacks cut from Training, and said in the log."""
+    judged = next(iter(data.labels.values())).judged
+    split = complete(data.split, judged, data.people, seed)
+    counts = ", ".join(f"{name} {np.count_nonzero(split == index)}" for index, name in enumerate(SPLITS))
+    cut = "" if np.array_equal(split, data.split) else f" (cut from Training, seed {seed})"
+    _log.info("%s: %d faces, %s%s", path, len(data), counts, cut)
+    return replace(data, split=split)

@@ -1,0 +1,45 @@
+"""CK+ as its makers hand it out: `cohn-kanade-images/S005/001/*.png` and `Emotion/S005/001/*_emotion.txt`."""
+
+from pathlib import Path
+from typing import Final
+
+from edge.errors import EmotionEdgeError
+from training.datasets.assemble import Choices, Found, assemble, image_files
+from training.datasets.dataset import Dataset
+
+IMAGES: Final = "cohn-kanade-images"
+LABELS: Final = "Emotion"
+PEAK_FRAMES: Final = 3
+"""A sequence goes from neutral to its peak: its last three frames are of the emotion, its first is neutral, as is
+usual with CK+ (Lucey et al. 2010 give the sequence one label, for the last frame)."""
+
+# In the order of the numbers in the label files.
+_EMOTIONS = ("neutral", "angry", "contempt", "disgust", "fear", "happy", "sad", "surprise")
+
+
+def read_ck_plus(path: Path, choices: Choices) -> Dataset:
+    """Of every labelled sequence the last three frames and the first, which is neutral; people as CK+ numbers them.
+
+    Splits are cut by person. Raises EmotionEdgeError for a label file that holds no number from 0 to 7, and for a
+    sequence without its images.
+    """
+    found = []
+    for file in sorted((path / LABELS).rglob("*_emotion.txt")):
+        person, sequence = file.parent.parent.name, file.parent.name
+        frames = image_files(path / IMAGES / person / sequence)
+        if not frames:
+            raise EmotionEdgeError(f"{path / IMAGES / person / sequence}: no images, but {file} labels them")
+        emotion = _emotion(file)
+        found.append(Found(frames[0], "neutral", person=person))
+        found += [Found(frame, emotion, person=person) for frame in frames[1:][-PEAK_FRAMES:]]
+    if not found:
+        raise EmotionEdgeError(f"{path / LABELS}: no *_emotion.txt in it")
+    return assemble("CK+", path, found, choices)
+
+
+def _emotion(file: Path) -> str:
+    text = file.read_text(encoding="utf-8", errors="replace").strip()
+    try:
+        return dict(enumerate(_EMOTIONS))[int(float(text))]
+    except (ValueError, OverflowError, KeyError):
+        raise EmotionEdgeError(f"{file}: {text!r} is no number from 0 to {len(_EMOTIONS) - 1}") from None

@@ -1,0 +1,71 @@
+"""A folder a class, perhaps in a folder a split: FER-2013 and RAF-DB as on Kaggle, CK+48, one's own photographs."""
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from edge.errors import EmotionEdgeError
+from training.datasets.assemble import Choices, Found, assemble, folders_in, image_files
+from training.datasets.dataset import SPLITS, Dataset
+from training.datasets.names import emotions_of, read_mapping
+from training.datasets.splits import split_of
+
+RAF_DB: Final[Mapping[str, str]] = {
+    "1": "surprise",
+    "2": "fear",
+    "3": "disgust",
+    "4": "happy",
+    "5": "sad",
+    "6": "angry",
+    "7": "neutral",
+}
+"""The numbers of RAF-DB's basic emotions, by its readme (Li, Deng and Du, CVPR 2017)."""
+
+# File names that say who it is: CK+ (S005_001_00000011.png) and JAFFE (KA.AN1.39.tiff).
+_PERSON = (re.compile(r"(S\d{3})_\d{3}_\d+"), re.compile(r"([A-Z]{2})\.[A-Z]{2}\d?\.\d+"))
+
+_log = logging.getLogger(__name__)
+
+
+def split_folders(path: Path) -> Mapping[Path, int | None]:
+    """The folders that hold class folders, with the split each is: train, val, test and the like, or `path` itself."""
+    folders = {folder: split_of(folder.name) for folder in folders_in(path)}
+    return {path: None} if not folders or None in folders.values() else folders
+
+
+def person_of(file: Path) -> str:
+    """Who a file name of CK+ or JAFFE says it is, else ""."""
+    return next((found[1] for form in _PERSON if (found := form.match(file.name))), "")
+
+
+def read_folder(path: Path, choices: Choices) -> Dataset:
+    """Every image below a folder a class, with the class's emotion; the first label set fits the classes found.
+
+    Class names are read as `training.datasets.names` says, 1 to 7 as RAF-DB's numbers. Folders named like splits
+    (train, val, test) are splits; what is missing is cut from Training, by person where file names are CK+'s or
+    JAFFE's. A class folder without images is left out with a warning. Raises EmotionEdgeError where there are no class
+    folders, no images, or a class name means nothing.
+    """
+    files: list[tuple[str, int | None, Path]] = []
+    for folder, split in split_folders(path).items():
+        classes = folders_in(folder)
+        if not classes:
+            raise EmotionEdgeError(f"{folder}: no folder a class in it")
+        for each in classes:
+            images = image_files(each)
+            if not images:
+                _log.warning("%s: no images; the class is left out%s", each, f" of {SPLITS[split]}" if split else "")
+            files += [(each.name, split, image) for image in images]
+    emotions = _emotions({name for name, _, _ in files}, choices, path)
+    found = [Found(file, emotions[name], split, person_of(file)) for name, split, file in files]
+    return assemble(path.resolve().name, path, found, choices)
+
+
+def _emotions(names: set[str], choices: Choices, path: Path) -> Mapping[str, str | None]:
+    mapping = read_mapping(choices.mapping)
+    if names and not mapping and names <= set(RAF_DB):
+        _log.info("%s: classes 1 to 7 are taken for RAF-DB's numbers", path)
+        return RAF_DB
+    return emotions_of(names, mapping, str(path))

@@ -1,0 +1,104 @@
+"""From the class names that data sets use to the emotions of `edge.labels`."""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import yaml
+
+from edge.errors import EmotionEdgeError
+from edge.labels import CIRCUMPLEX, LABEL_SETS, labels_of, map_matrix, set_name
+from training.datasets.dataset import Labels, one_hot
+
+SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "angry": ("anger",),
+    "contempt": ("contemptuous", "scorn"),
+    "disgust": ("disgusted",),
+    "fear": ("fearful", "afraid", "scared"),
+    "happy": ("happiness", "joy", "joyful"),
+    "neutral": ("neutrality",),
+    "sad": ("sadness", "sorrow"),
+    "surprise": ("surprised",),
+    "uncertain": ("uncertainty", "unsure"),
+}
+"""Other names in use, in small letters."""
+
+_EMOTIONS: Final = {name: name for name in CIRCUMPLEX} | {
+    other: name for name, others in SYNONYMS.items() for other in others
+}
+_log = logging.getLogger(__name__)
+
+
+def emotion_of(name: str) -> str | None:
+    """The emotion that a class name means, or None. Case, digits and signs do not count: `0_Happy` is happy."""
+    return _EMOTIONS.get(re.sub(r"[^a-z]", "", name.casefold()))
+
+
+def read_mapping(path: Path | None) -> Mapping[str, str | None]:
+    """A YAML file of `own name: emotion` lines; None for a class that is to be left out (`own name: null`).
+
+    No path gives no mapping. Raises EmotionEdgeError for a file that is not there or no such YAML, and for no emotion.
+    """
+    if path is None:
+        return {}
+    try:
+        lines = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise EmotionEdgeError(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(lines, dict) or not lines:
+        raise EmotionEdgeError(f"{path}: not a list of lines like `grumpy: angry`")
+    for name, emotion in lines.items():
+        if emotion is not None and emotion_of(str(emotion)) is None:
+            raise EmotionEdgeError(f"{path}: {name}: no emotion {emotion!r} (known: {', '.join(CIRCUMPLEX)})")
+    return {str(name): None if emotion is None else emotion_of(str(emotion)) for name, emotion in lines.items()}
+
+
+def emotions_of(names: Iterable[str], mapping: Mapping[str, str | None], where: str) -> Mapping[str, str | None]:
+    """What each class name means: by the mapping where it has it, else by itself; None is to be left out.
+
+    where: said in messages. Raises EmotionEdgeError with all names that mean nothing.
+    """
+    found = sorted(set(names))
+    for name in sorted(set(mapping) - set(found)):
+        _log.warning("%s: no class %r, which the mapping names (found: %s)", where, name, ", ".join(found))
+    emotions = {name: mapping[name] if name in mapping else emotion_of(name) for name in found}
+    unknown = [name for name in found if name not in mapping and emotions[name] is None]
+    if unknown:
+        raise EmotionEdgeError(
+            f"{where}: no known emotion: {', '.join(unknown)} (known: {', '.join(CIRCUMPLEX)}); give a mapping file "
+            f"with a line a class: `{unknown[0]}: angry`, or `{unknown[0]}: null` to leave it out"
+        )
+    return emotions
+
+
+def labels_from(emotions: Sequence[str | None], label_set: str | None, where: str) -> Mapping[str, Labels]:
+    """Labels of faces that have one emotion each, or none (None), under its label set's name.
+
+    label_set: None takes the named set that has just these emotions, else these emotions as a set of their own. An
+    emotion that the set cannot say is a row of zeros, and is said in the log, as is a class without faces. Raises
+    EmotionEdgeError for a label set that is not known, and where a set has to be found and there is but one emotion.
+    """
+    counts = {name: sum(emotion == name for emotion in emotions) for name in CIRCUMPLEX if name in set(emotions)}
+    names = labels_of(label_set or _set_of(counts, where))
+    matrix = map_matrix(tuple(counts), names)
+    judged = {name: int(row.argmax()) if row.any() else -1 for name, row in zip(counts, matrix, strict=True)}
+    for name, count in counts.items():
+        if judged[name] < 0:
+            _log.warning("%s: %d faces are %s, which %s has not: left out", where, count, name, set_name(names))
+    for index, name in enumerate(names):
+        if index not in judged.values():
+            _log.warning("%s: no face is %s, a class of %s", where, name, set_name(names))
+    each = np.array([-1 if emotion is None else judged[emotion] for emotion in emotions], np.int64)
+    return {set_name(names): one_hot(names, each)}
+
+
+def _set_of(present: Iterable[str], where: str) -> str:
+    names = tuple(present)
+    if len(names) < 2:
+        raise EmotionEdgeError(
+            f"{where}: {f'all faces are {names[0]}' if names else 'no face has a label'}: a network needs two classes"
+        )
+    return next((name for name, labels in LABEL_SETS.items() if set(labels) == set(names)), ",".join(names))

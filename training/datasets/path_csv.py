@@ -1,0 +1,119 @@
+"""A CSV file with a line an image: `path`, `label` or `valence` and `arousal` or all; perhaps `split` and `person`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from edge.errors import EmotionEdgeError
+from edge.labels import labels_of
+from training.datasets.assemble import Choices, Found, assemble
+from training.datasets.dataset import Dataset
+from training.datasets.names import emotions_of, read_mapping
+from training.datasets.splits import split_of
+from training.datasets.tables import header_of, rows
+
+COLUMNS: Final = ("path", "label", "valence", "arousal", "split", "person")
+_LOOKED_AT: Final = 100
+_UNKNOWN: Final = -2.0
+
+
+def is_path_csv(file: Path) -> bool:
+    """True for a CSV file with the column `path` and something to learn."""
+    names = {name.casefold() for name in header_of(file)}
+    return "path" in names and bool({"label", "valence"} & names)
+
+
+def read_path_csv(path: Path, choices: Choices) -> Dataset:
+    """Every line of the file. path: the CSV file, or a folder in which it is the only one of its kind.
+
+    `path` is relative to the file's folder, or whole. `label` is a class name, or a number: an index into
+    `choices.label_set`, from 0, unless a mapping says otherwise; empty where unknown. `valence` and `arousal` are -1
+    to 1, empty or -2 where unknown, and count as measured. `split` is train, val or test. `person` is any word. Raises
+    EmotionEdgeError, with the line, for a wrong value.
+    """
+    file = path if path.is_file() else _only(path)
+    if not is_path_csv(file):
+        raise EmotionEdgeError(
+            f"{file}: no column path with label, or with valence and arousal (found: {', '.join(header_of(file))})"
+        )
+    lines = list(rows(file, COLUMNS[:1], COLUMNS[1:]))
+    root = image_root(file, [fields[0] for _, fields in lines], (".",))
+    emotions = _emotions(file, {fields[1]: line for line, fields in reversed(lines) if fields[1]}, choices)
+    found = []
+    for line, (name, label, valence, arousal, split, person) in lines:
+        affect = affect_of(file, line, valence, arousal)
+        found.append(Found(root / name, emotions.get(label), _split(file, line, split), person, affect))
+    if len({it.split is None for it in found}) > 1:
+        raise EmotionEdgeError(f"{file}: split is said of some lines only; say it of all, or of none")
+    return assemble(file.stem, file, found, choices)
+
+
+def affect_of(file: Path, line: int, valence: str, arousal: str) -> tuple[float, float] | None:
+    """Valence and arousal of two fields, or None where one is empty or -2. Raises EmotionEdgeError beyond -1 to 1."""
+    if not valence or not arousal:
+        return None
+    try:
+        both = float(valence), float(arousal)
+    except ValueError:
+        both = math.nan, math.nan
+    if _UNKNOWN in both:
+        return None
+    if not all(-1 <= value <= 1 for value in both):
+        raise EmotionEdgeError(
+            f"{file}, line {line}: valence {valence}, arousal {arousal}: not from -1 to 1 (-2 or empty: unknown)"
+        )
+    return both
+
+
+def image_root(file: Path, names: Sequence[str], folders: Sequence[str]) -> Path:
+    """The folder, of those named relative to the CSV file's, in which most of the first images are.
+
+    Raises EmotionEdgeError where none of them is in any, and for a file without lines.
+    """
+    first = names[:_LOOKED_AT]
+    if not first:
+        raise EmotionEdgeError(f"{file}: no rows after the header")
+    roots = [file.parent / folder for folder in folders]
+    counts = [sum((root / name).is_file() for name in first) for root in roots]
+    if not max(counts):
+        looked = ", ".join(map(str, roots))
+        raise EmotionEdgeError(f"{file}: none of its images is there: {first[0]} and others (looked in {looked})")
+    return roots[counts.index(max(counts))]
+
+
+def _only(path: Path) -> Path:
+    files = sorted(file for file in path.glob("*.csv") if is_path_csv(file))
+    if len(files) != 1:
+        names = ", ".join(file.name for file in files) or "none"
+        raise EmotionEdgeError(f"{path}: not one CSV file with path and label, but {names}; name the one to read")
+    return files[0]
+
+
+def _emotions(file: Path, labels: Mapping[str, int], choices: Choices) -> Mapping[str, str | None]:
+    """What each label means. labels: with the first line each is on."""
+    mapping = read_mapping(choices.mapping)
+    numbers = {label: line for label, line in labels.items() if label.lstrip("+-").isdecimal() and label not in mapping}
+    if numbers and choices.label_set is None:
+        label, line = next(iter(numbers.items()))
+        raise EmotionEdgeError(
+            f"{file}, line {line}: label {label} is a number: choose the label set it counts in, or give a mapping"
+        )
+    emotions = dict(emotions_of([label for label in labels if label not in numbers], mapping, str(file)))
+    for label, line in numbers.items():
+        names = labels_of(choices.label_set or "")
+        if not 0 <= int(label) < len(names):
+            raise EmotionEdgeError(
+                f"{file}, line {line}: label {label} is out of range: {choices.label_set} has 0 to {len(names) - 1}"
+            )
+        emotions[label] = names[int(label)]
+    return emotions
+
+
+def _split(file: Path, line: int, word: str) -> int | None:
+    if not word:
+        return None
+    split = split_of(word)
+    if split is None:
+        raise EmotionEdgeError(f"{file}, line {line}: split {word!r} is none of train, val, test")
+    return split

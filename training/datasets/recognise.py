@@ -1,0 +1,112 @@
+"""Which layout a path has, and its reader."""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from edge.errors import EmotionEdgeError
+from edge.labels import labels_of, set_name
+from training.datasets.affectnet import is_affectnet, read_affectnet
+from training.datasets.assemble import Choices, folders_in, image_files
+from training.datasets.ck_plus import IMAGES, LABELS, read_ck_plus
+from training.datasets.dataset import Dataset
+from training.datasets.fer2013 import FACES_FILE, read_fer2013
+from training.datasets.folder import read_folder, split_folders
+from training.datasets.jaffe import jaffe_files, read_jaffe
+from training.datasets.npy import npy_pairs, read_npy
+from training.datasets.path_csv import is_path_csv, read_path_csv
+from training.datasets.prepared import read_prepared
+from training.datasets.raf_db import list_file, read_raf_db
+from training.datasets.relabel import relabel
+from training.datasets.tables import header_of
+from training.manifest import MANIFEST_FILE
+
+
+def _is_fer2013(path: Path) -> bool:
+    return (path / FACES_FILE).is_file() or (_is_csv(path) and {"emotion", "pixels"} <= set(header_of(path)))
+
+
+def _is_csv(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() == ".csv"
+
+
+def _has_csv(path: Path, fits: Callable[[Path], bool]) -> bool:
+    return any(map(fits, [path] if _is_csv(path) else sorted(path.glob("*.csv"))))
+
+
+def _is_folder(path: Path) -> bool:
+    if not path.is_dir():
+        return False
+    classes = [each for folder in split_folders(path) for each in folders_in(folder)]
+    return any(image_files(each) for each in classes)
+
+
+Format = tuple[str, Callable[[Path], bool], Callable[[Path, Choices], Dataset]]
+
+_FORMATS: Final[Mapping[str, Format]] = {
+    "prepared": (
+        f"{MANIFEST_FILE} of emotion-train prepare",
+        lambda path: (path / MANIFEST_FILE).is_file(),
+        lambda path, _: read_prepared(path),
+    ),
+    "fer2013": (
+        f"{FACES_FILE}, or a CSV file with its columns",
+        _is_fer2013,
+        lambda path, choices: read_fer2013(path, choices.votes),
+    ),
+    "raf-db": ("EmoLabel/list_patition_label.txt", lambda path: list_file(path) is not None, read_raf_db),
+    "ck-plus": (
+        f"{LABELS}/ and {IMAGES}/",
+        lambda path: all((path / it).is_dir() for it in (LABELS, IMAGES)),
+        read_ck_plus,
+    ),
+    "npy": ("X_train.npy with Y_train.npy", lambda path: path.is_dir() and bool(npy_pairs(path)), read_npy),
+    "affectnet": ("a CSV file with AffectNet's columns", lambda path: _has_csv(path, is_affectnet), read_affectnet),
+    "csv": ("a CSV file with path and label", lambda path: _has_csv(path, is_path_csv), read_path_csv),
+    "jaffe": ("images named like KA.AN1.39.tiff", lambda path: path.is_dir() and bool(jaffe_files(path)), read_jaffe),
+    "folder": ("folders of images, a class each, perhaps under train/ and test/", _is_folder, read_folder),
+}
+"""Layouts in the order in which they are looked for: what marks one, in words and as a test, and its reader."""
+
+FORMATS: Final = tuple(_FORMATS)
+MAPPED: Final = ("folder", "csv", "npy")
+"""The formats whose class names may be mapped; the others have classes of their own."""
+
+_LISTED = 12
+_log = logging.getLogger(__name__)
+
+
+def recognise(path: Path) -> str:
+    """The format, one of FORMATS, of what lies at a path. Raises EmotionEdgeError where it is none of them."""
+    if not path.exists():
+        raise EmotionEdgeError(f"{path}: not there; give the folder or file of a data set")
+    for name, (sign, fits, _) in _FORMATS.items():
+        if fits(path):
+            _log.info("%s: read as %s (%s)", path, name, sign)
+            return name
+    looked_for = "; ".join(f"{name}: {sign}" for name, (sign, _, _) in _FORMATS.items())
+    raise EmotionEdgeError(f"{path}: no data set that is known. Looked for {looked_for}. Found: {_found(path)}")
+
+
+def read(path: Path, format: str, choices: Choices) -> Dataset:
+    """As `training.datasets.read_dataset`."""
+    if format != "auto" and format not in _FORMATS:
+        raise EmotionEdgeError(f"data set format {format!r}: not known (known: auto, {', '.join(FORMATS)})")
+    # A mistyped label set is said before minutes of reading.
+    names = labels_of(choices.label_set) if choices.label_set else ()
+    if not path.exists():
+        raise EmotionEdgeError(f"{path}: not there; give the folder or file of a data set")
+    name = recognise(path) if format == "auto" else format
+    if choices.mapping is not None and name not in MAPPED:
+        raise EmotionEdgeError(f"{choices.mapping}: {path} is {name}, whose classes are known; leave the mapping out")
+    data = _FORMATS[name][2](path, choices)
+    return relabel(data, set_name(names)) if names else data
+
+
+def _found(path: Path) -> str:
+    if path.is_file():
+        return "one file"
+    names = sorted(it.name + "/" * it.is_dir() for it in path.iterdir())
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return (", ".join(names[:_LISTED]) or "an empty folder") + more

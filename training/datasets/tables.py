@@ -1,0 +1,44 @@
+"""Rows of CSV files, with the line where something is wrong."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from edge.errors import EmotionEdgeError
+
+
+def header_of(path: Path) -> tuple[str, ...]:
+    """The column names in the first line; none for an empty file. Raises EmotionEdgeError for no text file."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return tuple(name.strip() for name in next(csv.reader(file), []))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise EmotionEdgeError(f"{path}: cannot be read as CSV ({error})") from None
+
+
+def rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
+    """Line number (the header is 1) and the fields of each row, without spaces round them: those of `columns`, then
+    those of `optional`, "" where the file has no such column. Case does not count in column names.
+
+    Raises EmotionEdgeError for a column of `columns` that is missing, a short row, and what is no CSV.
+    """
+    header = header_of(path)
+    names = [name.casefold() for name in header]
+    missing = [name for name in columns if name.casefold() not in names]
+    if missing:
+        raise EmotionEdgeError(
+            f"{path}: no column {', '.join(missing)} (found: {', '.join(header) or 'an empty file'})"
+        )
+    wanted = [names.index(name.casefold()) if name.casefold() in names else -1 for name in (*columns, *optional)]
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        next(reader)
+        try:
+            for row in reader:
+                if len(row) < len(header):
+                    raise EmotionEdgeError(
+                        f"{path}, line {reader.line_num}: {len(row)} columns instead of {len(header)}"
+                    )
+                yield reader.line_num, [row[column].strip() if column >= 0 else "" for column in wanted]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise EmotionEdgeError(f"{path}, after line {reader.line_num}: cannot be read as CSV ({error})") from None
