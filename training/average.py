@@ -4,35 +4,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from edge.errors import EmotionEdgeError
 
 EVERY = 4
+"""Steps from one update of the average to the next: as good as each, and cheaper."""
 
 
-class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
+class WeightAverage:
     """Keeps `averaged`, a network of the same build, at the exponential moving average of `network`'s weights, batch
     statistics included.
 
-    momentum: per step; smaller in the first steps, so that the random start is soon forgotten. The average is brought
-    up to date every few steps, which is as good and costs less.
+    momentum: per step; smaller in the first steps, so that the random start is soon forgotten.
     """
 
-    def __init__(self, network: Any, averaged: Any, momentum: float, steps: int = 0) -> None:
-        super().__init__()
-        self.momentum, self.steps = momentum, steps
+    def __init__(self, network: Any, averaged: Any, momentum: float) -> None:
+        self.momentum = momentum
         paired = zip(averaged.weights, network.weights, strict=True)
         self.pairs = [(mean, weight) for mean, weight in paired if mean.dtype.startswith("float")]
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
-        self.steps += 1
-        if self.steps % EVERY:
+    def update(self, step: int) -> None:
+        """After each step, counted from 1 over the whole run."""
+        if step % EVERY:
             return
-        if hasattr(self.model, "jax_state_sync"):
-            self.model.jax_state_sync()
-        momentum = min(self.momentum, (1 + self.steps) / (10 + self.steps)) ** EVERY
+        momentum = min(self.momentum, (1 + step) / (10 + step)) ** EVERY
         for mean, weight in self.pairs:
             mean.assign(mean + (1.0 - momentum) * (weight - mean))
 
@@ -40,7 +36,9 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
 def save_state(path: Path, variables: Mapping[str, list[Any]], epoch: int) -> None:
     """Write lists of variables and the number of epochs done, whole or not at all."""
     arrays: dict[str, Any] = {
-        f"{group}/{i}": np.asarray(v) for group, items in variables.items() for i, v in enumerate(items)
+        f"{group}/{i}": np.asarray(v.numpy() if hasattr(v, "numpy") else v)
+        for group, items in variables.items()
+        for i, v in enumerate(items)
     }
     partial = path.with_name(path.stem + ".partial.npz")
     np.savez(partial, epoch=epoch, **arrays)

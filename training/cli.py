@@ -1,15 +1,16 @@
-"""`emotion-train`: fit a float network and judge it."""
+"""`emotion-train`: from any face data set to a float network and what it is worth."""
 
 import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge.errors import EmotionEdgeError
-from training.config import read_config
-from training.datasets.fer2013 import read_fer2013
+from training.config import DataSource, TrainingConfig, read_config
+from training.datasets import read_dataset
+from training.datasets.dataset import Dataset
 
 RUNS = Path("runs")
 
@@ -20,50 +21,163 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], None] = options.run
     try:
-        if options.command == "fit":
-            _fit(options)
-        else:
-            _evaluate(options)
+        run(options)
     except EmotionEdgeError as error:
         print(f"emotion-train: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="emotion-train", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    download = commands.add_parser("download", help="a data set from Kaggle, with your own token")
+    download.add_argument("reference", metavar="kaggle:OWNER/NAME")
+    download.add_argument("--out", type=Path, default=Path("data"), help="folder for the files (data)")
+    download.set_defaults(run=_download)
+
+    explore = commands.add_parser("explore", help="what is in a data set, as one HTML page")
+    _add_data(explore)
+    explore.add_argument("--out", type=Path, default=Path("explore.html"), help="(explore.html)")
+    explore.set_defaults(run=_explore)
+
+    prepare = commands.add_parser("prepare", help="cut the faces, leave out what harms, split: a new data set")
+    _add_data(prepare)
+    prepare.add_argument("--out", type=Path, required=True, help="folder to make")
+    prepare.add_argument(
+        "--faces",
+        choices=("auto", "crop", "full", "both"),
+        default="auto",
+        help="cut as on the board, whole images, or a data set of each (auto: whole where they are face crops already)",
+    )
+    prepare.add_argument("--size", type=int, default=256, help="longest side of a kept image, pixels (256)")
+    prepare.add_argument("--split", metavar="80/10/10", help="new splits, stratified, by person where known")
+    prepare.add_argument("--keep-near-duplicates", action="store_true", help="for series of one person in one pose")
+    prepare.add_argument("--judge", type=Path, metavar="RUN_OR_MODEL", help="what finds likely wrong labels")
+    prepare.add_argument("--drop-label-issues", action="store_true", help="leave likely wrong labels out of Training")
+    prepare.add_argument("--seed", type=int, default=0)
+    prepare.set_defaults(run=_prepare)
+
     fit = commands.add_parser("fit", help="train from a YAML file into runs/<name>; carries on where it was stopped")
     fit.add_argument("config", type=Path, metavar="CONFIG.yaml")
+    fit.add_argument("--data", type=Path, help="instead of the file's data path")
     fit.add_argument("--epochs", type=int, help="instead of the file's number")
-    evaluate = commands.add_parser("evaluate", help="figures of a finished run")
-    evaluate.add_argument("run", type=Path, metavar="RUN_DIR")
-    evaluate.add_argument("--final", action="store_true", help="PrivateTest too: once, for the final figure")
-    for command in (fit, evaluate):
-        command.add_argument(
-            "--data", type=Path, default=Path("data"), help="folder of fer2013.csv and fer2013new.csv (data)"
+    fit.set_defaults(run=_fit)
+
+    distill = commands.add_parser("distill", help="what a run, or a committee of runs, says of the training faces")
+    distill.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR")
+    distill.add_argument("--out", type=Path, required=True, metavar="SOFT_LABELS.npz")
+    _add_data(distill, option=True)
+    distill.set_defaults(run=_distill)
+
+    for name, text, run in (
+        ("evaluate", "figures of a network, or of a committee, in the terminal", _evaluate),
+        ("report", "the same as an HTML page with plots and pictures, and as Markdown", _report),
+    ):
+        judge = commands.add_parser(name, help=text)
+        judge.add_argument(
+            "networks", type=Path, nargs="+", metavar="RUN_OR_MODEL",
+            help="folders of runs or of released models; several are a committee, the first of which leads",
+        )  # fmt: skip
+        judge.add_argument("--final", action="store_true", help="PrivateTest too: once, for the final figure")
+        judge.add_argument(
+            "--labels", action="append", default=[], metavar="SET", help="judge under this label set, too"
         )
+        _add_data(judge, option=True)
+        if name == "report":
+            judge.add_argument("--out", type=Path, help="folder (the first network's own, in `report`)")
+        judge.set_defaults(run=run)
     return parser
+
+
+def _add_data(parser: argparse.ArgumentParser, option: bool = False) -> None:
+    """Which data set, and how it is read."""
+    if option:
+        parser.add_argument(
+            "--data", type=Path, default=DataSource().path, help="folder or file of the data set (data)"
+        )
+    else:
+        parser.add_argument("data", type=Path, metavar="DATA", help="folder or file of the data set")
+    parser.add_argument("--format", default="auto", help="of the data set (auto: what is recognised)")
+    parser.add_argument("--label-set", help="the one that matters: fer7, ferplus8, ... or happy,sad,neutral")
+    parser.add_argument("--mapping", type=Path, help="YAML file of `own class name: emotion` lines")
+
+
+def _read(options: argparse.Namespace) -> Dataset:
+    return read_dataset(options.data, options.format, label_set=options.label_set, mapping=options.mapping)
+
+
+# Keras, its backend and the plots take seconds to load: each command loads what it needs, after its arguments are read.
+
+
+def _download(options: argparse.Namespace) -> None:
+    from training.download import download
+
+    download(options.reference, options.out)
+
+
+def _explore(options: argparse.Namespace) -> None:
+    from training.explore import explore
+
+    print(f"wrote {explore(_read(options), options.out, options.data)}")
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from training.prepare import PrepareSettings, parse_split, prepare
+
+    settings = PrepareSettings(
+        faces=options.faces,
+        size=options.size,
+        split=parse_split(options.split) if options.split else None,
+        near_duplicates=not options.keep_near_duplicates,
+        judge=options.judge,
+        drop_label_issues=options.drop_label_issues,
+        seed=options.seed,
+    )
+    summary = prepare(_read(options), options.out, settings)
+    print(summary.table())
+    print("wrote " + ", ".join(map(str, summary.folders)))
 
 
 def _fit(options: argparse.Namespace) -> None:
     config = read_config(options.config)
     if options.epochs is not None:
-        config = config.model_copy(update={"epochs": options.epochs})
-    data = read_fer2013(options.data)
-    # Keras and its backend take seconds to load: what can be said before is said before.
+        config = TrainingConfig.model_validate({**config.model_dump(), "epochs": options.epochs})
+    source = config.data
+    path = source.path if options.data is None else options.data
+    data = read_dataset(
+        path, source.format, label_set=source.label_set, mapping=source.mapping, votes=source.votes, seed=config.seed
+    )
     from training.fit import fit
 
-    path = fit(config, data, RUNS / config.name)
-    print(f"wrote {path}")
+    print(f"wrote {fit(config, data, RUNS / config.name)}")
+
+
+def _distill(options: argparse.Namespace) -> None:
+    from training.distill import distill
+
+    distill(options.runs, _read(options), options.out)
+    print(f"wrote {options.out}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from training.evaluate import evaluate_run, report
+    from training.report import evaluate
 
-    splits = ("PublicTest", "PrivateTest") if options.final else ("PublicTest",)
-    print(report(evaluate_run(options.run, read_fer2013(options.data), splits)))
+    print(evaluate(options.networks, _read(options), options.final, options.labels))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from training.report import report
+
+    out = options.out or options.networks[0] / "report"
+    print(
+        "wrote " + " and ".join(map(str, report(options.networks, _read(options), out, options.final, options.labels)))
+    )
 
 
 if __name__ == "__main__":

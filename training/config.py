@@ -1,35 +1,97 @@
 """The settings of one training run: a YAML file, kept with its results."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import EmotionEdgeError
 
+AFFECT = "affect"
+"""The head of valence and arousal; every other head is named after its label set."""
 
-class TrainingConfig(BaseModel):
-    """name: of the run and its folder. network, options: from the registry. augment: settings of `Augment` that differ
-    from its defaults. learning_rate: the peak, reached after warmup_epochs and then lowered along a cosine.
-    average_momentum: of the exponential moving average of the weights, per step. seed: of the weights and the order.
-    """
 
+class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+class DataSource(_Part):
+    """The data set, as `training.datasets.read_dataset` takes it. path: a file or a folder; relative to where the
+    command runs. format: `auto` looks at what is there. label_set: the one that matters; null is the data set's own.
+    mapping: a YAML file of `own class name: emotion` lines. votes: what of FER+'s votes is learned.
+    """
+
+    path: Path = Path("data")
+    format: str = "auto"
+    label_set: str | None = None
+    mapping: Path | None = None
+    votes: str = "distribution"
+
+
+class InputSize(_Part):
+    """The network's input. channels: 1 is grey, 3 is BGR."""
+
+    height: int = Field(default=48, gt=0)
+    width: int = Field(default=48, gt=0)
+    channels: Literal[1, 3] = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.height, self.width, self.channels
+
+
+class Teacher(_Part):
+    """What another network, or a committee, says of the training faces: a file of `emotion-train distill`.
+
+    weight: how much of each target is the teacher's, 0 to 1; the rest is the label's.
+    """
+
+    soft_labels: Path
+    weight: float = Field(0.7, ge=0, le=1)
+
+
+class TrainingConfig(_Part):
+    """name: of the run and its folder. data: what is learned from.
+
+    network, options: from the registry. heads: the label sets the network learns, and `affect`, each with the weight
+    of its loss; the first is the primary one. label_smoothing: of labels that are one class; votes are soft already.
+    class_balance: weight of a row by how many its class has: `none`, `inverse` (1 / count) or `effective` (Cui et al.
+    2019, beta 0.999). focal_gamma: 0 is cross-entropy (Lin et al. 2017). mixup: alpha of its Beta distribution, 0 is
+    none (Zhang et al. 2018). augment: settings of `Augment` that differ from its defaults. learning_rate: the peak,
+    reached after warmup_epochs and then lowered along a cosine. average_momentum: of the exponential moving average
+    of the weights, per step. patience: stop after so many epochs without a better one; null is never. precision:
+    `mixed_bfloat16` halves the time on PyTorch and processors that have it. seed: of the weights, the order and the
+    augmentation.
+    """
+
     name: str = Field(pattern=r"^[a-zA-Z0-9_.-]+$")
+    data: DataSource = DataSource()
     network: str = "plain_residual"
     options: dict[str, Any] = {}
+    input: InputSize = InputSize()
+    heads: dict[str, float] = Field({"ferplus8": 1.0, "fer7": 1.0, AFFECT: 0.5}, min_length=1)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    class_balance: Literal["none", "inverse", "effective"] = "none"
+    focal_gamma: float = Field(0.0, ge=0)
+    teacher: Teacher | None = None
+    mixup: float = Field(0.0, ge=0)
     augment: dict[str, float] = {}
     epochs: int = Field(gt=0)
     batch_size: int = Field(128, gt=0)
     learning_rate: float = Field(2e-3, gt=0)
     warmup_epochs: float = Field(1.0, ge=0)
     weight_decay: float = Field(0.05, ge=0)
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-    ferplus_weight: float = Field(1.0, ge=0)
     average_momentum: float = Field(0.999, ge=0, lt=1)
+    patience: int | None = Field(None, gt=0)
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
     seed: int = 0
+
+    @property
+    def primary(self) -> str:
+        """The first head that is an emotion."""
+        return next((head for head in self.heads if head != AFFECT), AFFECT)
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -46,4 +108,4 @@ def read_config(path: Path) -> TrainingConfig:
 
 def write_config(config: TrainingConfig, path: Path) -> None:
     """Write every setting, defaults too."""
-    path.write_text(yaml.safe_dump(config.model_dump(), sort_keys=False), encoding="utf-8")
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")

@@ -1,36 +1,136 @@
-"""What the network is trained for: FER-2013's label and FER+'s votes at once."""
+"""What a network is trained for: the targets of each head, their weights, and the losses."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
+from keras import ops
 
 from edge.errors import EmotionEdgeError
-from edge.labels import LABEL_SETS
-from training.datasets.dataset import Dataset
+from training.config import AFFECT, TrainingConfig
+from training.datasets.dataset import Dataset, Labels
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
+EFFECTIVE_BETA = 0.999
+"""Of the effective number of samples (Cui et al. 2019), between its paper's 0.99 and 0.9999."""
 
-def losses(label_smoothing: float) -> dict[str, Any]:
-    """Cross-entropy of each head's logits: with label smoothing (0 to 1) for fer7, to the votes' distribution for
-    ferplus8.
+
+def head_sizes(config: TrainingConfig, data: Dataset) -> dict[str, int]:
+    """Outputs of each head. Raises EmotionEdgeError for a head that the data set has no labels for."""
+    for head in config.heads:
+        known = data.affect is not None if head == AFFECT else head in data.labels
+        if not known:
+            there = [*data.labels, *([] if data.affect is None else [AFFECT])]
+            raise EmotionEdgeError(
+                f"head {head!r}: data set {data.name} has no such labels (it has {', '.join(there)}); change `heads`"
+            )
+    return {head: 2 if head == AFFECT else len(data.labels[head].names) for head in config.heads}
+
+
+def losses(config: TrainingConfig) -> dict[str, Any]:
+    """The loss of each head."""
+    return {head: ConcordanceLoss() if head == AFFECT else SoftLoss(config.focal_gamma) for head in config.heads}
+
+
+def targets(config: TrainingConfig, data: Dataset, taught: Mapping[str, npt.NDArray[np.float32]]) -> Arrays:
+    """The target of each head, float32: [n, classes + 1], probabilities and the row's weight; for affect [n, 3],
+    valence, arousal and the weight. A row that says nothing has the weight 0.
+
+    taught: a teacher's probabilities [n, classes] by head; empty for none. Distillation mixes them into the labels:
+    cross-entropy is linear in its target, so that is the weighted sum of both losses (Hinton et al. 2015, at
+    temperature 1).
     """
-    return {
-        "fer7": keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing),
-        "ferplus8": keras.losses.CategoricalCrossentropy(from_logits=True),
-    }
+    part = 0.0 if config.teacher is None else config.teacher.weight
+    found: Arrays = {}
+    for head in config.heads:
+        if head == AFFECT:
+            assert data.affect is not None
+            known = ~np.isnan(data.affect).any(axis=1, keepdims=True)
+            found[head] = np.concatenate([np.nan_to_num(data.affect), known], axis=1).astype(np.float32)
+        else:
+            said = taught.get(head) if part else None
+            found[head] = _emotion_targets(data.labels[head], config, said, part)
+    return found
 
 
-def targets(data: Dataset) -> tuple[Arrays, Arrays]:
-    """Targets and row weights of each head: one-hot [n, 7] with weight 1; votes [n, 8] with weight 0 where none is
-    usable.
+def _emotion_targets(
+    labels: Labels, config: TrainingConfig, taught: npt.NDArray[np.float32] | None, part: float
+) -> npt.NDArray[np.float32]:
+    classes = len(labels.names)
+    wanted = labels.probabilities.copy()
+    known = wanted.any(axis=1)
+    single = wanted.max(axis=1) == 1.0
+    # Votes say themselves how sure they are; a data set's single label does not.
+    if np.all(single[known]):
+        wanted[known] = wanted[known] * (1.0 - config.label_smoothing) + config.label_smoothing / classes
+    weight = np.where(known, class_weights(labels, config.class_balance), 0.0)
+    if taught is not None:
+        wanted = np.where(known[:, None], part * taught + (1.0 - part) * wanted, taught)
+        weight = np.where(known, weight, 1.0)
+    return np.concatenate([wanted, weight[:, None]], axis=1).astype(np.float32)
 
-    Raises EmotionEdgeError where the data set has no votes.
+
+def class_weights(labels: Labels, balance: str) -> npt.NDArray[np.float32]:
+    """The weight of each row [n] by its most likely class, 1 on average over the rows that say something.
+
+    `inverse`: 1 / count. `effective`: (1 - beta) / (1 - beta^count), Cui et al., "Class-balanced loss based on
+    effective number of samples" (2019).
     """
-    if data.votes is None:
-        raise EmotionEdgeError("training needs FER+ votes: put fer2013new.csv beside fer2013.csv")
-    one_hot = np.eye(len(LABEL_SETS["fer7"]), dtype=np.float32)[data.labels]
-    voted = (data.votes.sum(axis=1) > 0).astype(np.float32)
-    return {"fer7": one_hot, "ferplus8": data.votes}, {"fer7": np.ones(len(data), np.float32), "ferplus8": voted}
+    if balance == "none":
+        return np.ones(len(labels.judged), np.float32)
+    known = labels.probabilities.any(axis=1)
+    classes = labels.probabilities.argmax(axis=1)
+    counts = np.maximum(np.bincount(classes[known], minlength=len(labels.names)), 1)
+    by_class = 1.0 / counts if balance == "inverse" else (1 - EFFECTIVE_BETA) / (1 - EFFECTIVE_BETA**counts)
+    weights = by_class[classes] * known
+    return np.asarray(weights / weights[known].mean(), np.float32)
+
+
+@keras.saving.register_keras_serializable("emotion_edge")
+class SoftLoss(keras.losses.Loss):  # type: ignore[misc]
+    """Cross-entropy of logits [n, classes] to targets [n, classes + 1], whose last column is the row's weight.
+
+    gamma: of the focal loss (Lin et al. 2017), which counts a class the less the surer the network is of it already.
+    """
+
+    def __init__(self, gamma: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.gamma = gamma
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "gamma": self.gamma}
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_true, logits = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+        wanted, weight = y_true[:, :-1], y_true[:, -1]
+        logs = ops.log_softmax(logits, axis=-1)
+        if self.gamma:
+            logs = logs * ops.power(1.0 - ops.exp(logs), self.gamma)
+        return -weight * ops.sum(wanted * logs, axis=-1)
+
+
+@keras.saving.register_keras_serializable("emotion_edge")
+class ConcordanceLoss(keras.losses.Loss):  # type: ignore[misc]
+    """1 - CCC (Lin 1989) over the batch, mean of valence and arousal, plus the squared error, which steadies it.
+
+    Predictions [n, 2]; targets [n, 3]: valence, arousal and the row's weight.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_true, said = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+        true, weight = y_true[:, :2], y_true[:, 2:]
+        total = ops.maximum(ops.sum(weight), 1e-6)
+
+        def mean(values: Any) -> Any:
+            return ops.sum(weight * values, axis=0) / total
+
+        mean_true, mean_said = mean(true), mean(said)
+        off_true, off_said = true - mean_true, said - mean_said
+        shared = 2.0 * mean(off_true * off_said)
+        spread = mean(off_true * off_true) + mean(off_said * off_said) + ops.square(mean_true - mean_said)
+        concordance = ops.mean(shared / (spread + 1e-6))
+        error = ops.mean(ops.square(true - said) * weight, axis=-1)
+        return (1.0 - concordance) + error

@@ -22,6 +22,7 @@ ENOUGH = 0.3
 """The share of votes from which a class counts in `multilabel`: the threshold of the paper's own program."""
 # Rows (from 0) whose pixels are not those the voters saw.
 ROWS_WITHOUT_VOTES = (5274, 33200)
+_PIXELS = {str(value): value for value in range(256)}
 
 _log = logging.getLogger(__name__)
 
@@ -110,20 +111,25 @@ def _read_faces(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64
     for line, (label, pixels, usage) in rows(path, ("emotion", "pixels", "Usage")):
         if not label.isdecimal() or int(label) >= len(LABEL_SETS["fer7"]):
             raise EmotionEdgeError(f"{path}, line {line}: emotion {label!r} is no number from 0 to 6")
-        try:
-            values = np.array(pixels.split(), dtype=np.int32)
-        except (ValueError, OverflowError):
-            values = np.array([-1])
-        if values.size and not 0 <= values.min() <= values.max() <= 255:
+        values = _pixels(pixels)
+        if values is None:
             raise EmotionEdgeError(f"{path}, line {line}: a pixel is no number from 0 to 255")
         if values.size != SIDE * SIDE:
             raise EmotionEdgeError(f"{path}, line {line}: {values.size} pixels instead of {SIDE * SIDE}")
-        images.append(values.astype(np.uint8))
+        images.append(values)
         labels.append(int(label))
         split.append(_split_index(path, line, usage))
     if not images:
         raise EmotionEdgeError(f"{path}: no rows after the header")
     return np.stack(images).reshape(-1, SIDE, SIDE), np.array(labels, np.int64), np.array(split, np.int64)
+
+
+def _pixels(text: str) -> npt.NDArray[np.uint8] | None:
+    """The numbers of a row, or None where one is no pixel. A table is many times faster than parsing 83 million."""
+    try:
+        return np.frombuffer(bytes(map(_PIXELS.__getitem__, text.split())), np.uint8)
+    except KeyError:
+        return None
 
 
 def _read_votes(path: Path, split: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -1,27 +1,103 @@
 """The registry of architectures: one file each, all built by `build_network`.
 
-A builder takes the keras module to build with (`keras`, or `tf_keras` for quantization-aware training) and gives a
-model with the input `image`, float32 [n, 48, 48, 1], pixel / 255, and the outputs `fer7` [n, 7] and `ferplus8` [n,
-8], logits. It uses only layers that both modules have, in an order that does not depend on the module, so that
-weights go from one to the other by position.
+A builder takes the keras module to build with (`keras`, or `tf_keras` for quantization-aware training), the input's
+shape (height, width, channels) and the heads with their number of outputs, and gives a model with the input `image`,
+float32 [n, height, width, channels], pixel / 255, and a dictionary of outputs in the order of the heads, logits [n,
+classes]. The head `affect` is [n, 2]: valence and arousal. A network that is to be quantized uses only layers that both
+modules have, in an order that does not depend on the module, so that weights go from one to the other by position.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from edge.errors import EmotionEdgeError
-from training.networks import plain_residual
+from training.networks import (
+    efficientnet_b1,
+    efficientnet_lite,
+    mini_xception,
+    mobilenet_v2,
+    mobilenet_v3,
+    plain_residual,
+    pretrained,
+    resnet50,
+    separable_residual,
+    vgg11,
+    vgg_face,
+    xception,
+)
+from training.networks.about import About
+from training.networks.pretrained import NO_WEIGHTS
 
-Builder = Callable[..., Any]
 
-NETWORKS: Final[Mapping[str, Builder]] = {"plain_residual": plain_residual.build}
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How to build a network and what is known of it."""
+
+    build: Callable[..., Any]
+    about: About
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of its options."""
+        parameters = inspect.signature(self.build).parameters.values()
+        named = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+        return (*(name for name in named if name != "scaling"), "weights")
 
 
-def build_network(name: str, keras: Any, options: Mapping[str, Any]) -> Any:
-    """A network by name. Raises EmotionEdgeError for a name or an option that is not known."""
+NETWORKS: Final[Mapping[str, Architecture]] = {
+    module.__name__.rpartition(".")[2]: Architecture(module.build, module.ABOUT)
+    for module in (
+        plain_residual,
+        separable_residual,
+        mini_xception,
+        efficientnet_lite,
+        mobilenet_v3,
+        mobilenet_v2,
+        efficientnet_b1,
+        vgg11,
+        vgg_face,
+        xception,
+        resnet50,
+    )
+}
+
+
+def build_network(
+    name: str,
+    keras: Any,
+    input_shape: tuple[int, int, int],
+    heads: Mapping[str, int],
+    options: Mapping[str, Any],
+    *,
+    load: bool = True,
+) -> Any:
+    """A network by name.
+
+    options: of the architecture, and `weights` for any: `none`, `imagenet`, or a file (`training.networks.pretrained`).
+    load: false leaves the weights of that option unread, where others take their place anyway. Raises EmotionEdgeError
+    for a name or an option that is not known, for settings the network cannot be built with, and for weights that
+    cannot be had or do not fit.
+    """
     if name not in NETWORKS:
         raise EmotionEdgeError(f"network {name!r}: not known (known: {', '.join(NETWORKS)})")
+    architecture = NETWORKS[name]
+    unknown = [option for option in options if option not in architecture.options]
+    if unknown:
+        raise EmotionEdgeError(
+            f"network {name}: wrong options {', '.join(unknown)} (known: {', '.join(architecture.options)})"
+        )
+    weights = options.get("weights", NO_WEIGHTS)
+    used = {option: value for option, value in options.items() if option != "weights"}
+    if weights != NO_WEIGHTS and "scaling" in inspect.signature(architecture.build).parameters:
+        used["scaling"] = pretrained.scaling_of(weights, architecture.about)
     try:
-        return NETWORKS[name](keras, **options)
-    except TypeError as error:
-        raise EmotionEdgeError(f"network {name}: wrong options {dict(options)}: {error}") from None
+        network = architecture.build(keras, input_shape, heads, **used)
+    except (TypeError, ValueError) as error:
+        raise EmotionEdgeError(
+            f"network {name}: cannot be built for images {input_shape} with the options {dict(options)}: {error}"
+        ) from None
+    if load and weights != NO_WEIGHTS:
+        pretrained.load(network, tuple(heads), weights, keras, architecture.about, options)
+    return network
