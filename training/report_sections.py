@@ -106,14 +106,14 @@ def _in_words(found: Findings, sheet: Sheet) -> list[str]:
             f"The commonest confusion: {shares[true, called]:.0%} of {chief.labels[true]} is called "
             f"{chief.labels[called]}."
         )
-    if len(found.members) > 1:
+    if len(found.members) > 2:
         leader = found.members[0].name
         right = [(sheet.said[voter].labels == sheet.true).astype(float) for voter in (COMMITTEE, leader)]
         gain = right[0] - right[1]
         number = f"{100 * gain.mean():+.2f}".replace("-", "−")
         said.append(
-            f"The committee is {number} points of {sheet.question.label_set} from its leader {leader} "
-            f"({points(bootstrap_rows(lambda one: float(one.mean()), gain))})."
+            f"Against its leader alone, {leader}, the committee has {number} points of {sheet.question.label_set} "
+            f"accuracy ({points(bootstrap_rows(lambda one: float(one.mean()), gain))})."
         )
     if len(found.members) == 2:
         said.append("Of two, the leader decides every disagreement: the committee says what the leader says.")
@@ -217,8 +217,7 @@ def _classes(sheet: Sheet) -> Part:
         f"Classes: {sheet.question.label_set}",
         (
             Words(f"{said}. {sheet.chief}: {total:,} out of {figures.rows:,} ({figures.accuracy:.2%})."),
-            *((Beside((counted, plot)),) if len(voters) == 1 else (counted, plot)),
-            parts,
+            *((Beside((counted, plot)), parts) if len(voters) == 1 else (counted, Beside((plot, parts)))),
         ),
     )
 
