@@ -70,7 +70,7 @@ def _emotion_targets(
     if taught is not None:
         wanted = np.where(known[:, None], part * taught + (1.0 - part) * wanted, taught)
         weight = np.where(known, weight, 1.0)
-    return np.concatenate([wanted, weight[:, None]], axis=1).astype(np.float32)
+    return np.asarray(np.concatenate([wanted, weight[:, None]], axis=1), np.float32)
 
 
 def class_weights(labels: Labels, balance: str) -> npt.NDArray[np.float32]:
