@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -169,6 +170,24 @@ def test_jitter_costs_a_network_that_reads_single_pixels(committee: list[Path]) 
     assert jitter.drop == pytest.approx(jitter.clean - np.mean(jitter.moved))
     assert 0.05 < jitter.interval[0] < jitter.drop < jitter.interval[1]
     assert find(committee[:1], faces(TRUE, SAID)).jitters == found.jitters
+
+
+def test_faces_in_files_are_read_and_a_broken_one_is_left_out(committee: list[Path], tmp_path: Path) -> None:
+    data = faces(TRUE, SAID)
+    files = tuple(tmp_path / f"{row}.png" for row in data.rows)
+    for row, (file, image) in enumerate(zip(files, data.pixels, strict=True)):
+        larger = np.kron(image, np.ones((1 + row % 2, 1 + row % 2), np.uint8))
+        cv2.imwrite(str(file), larger)
+    files[3].write_bytes(files[3].read_bytes()[:60])
+    found = find(committee[:1], replace(data, images=files))
+    assert len(found.part) == len(data) - 1
+    figures = sheet_of(found, "fer7").figures["ann"]
+    assert (figures.rows, int(np.trace(figures.confusion))) == (19, 15)
+    assert sorted(set(found.measures[1].values)) == [SIDE, 2 * SIDE]
+    html, markdown = report(committee[:1], replace(data, images=files), tmp_path / "report")
+    assert "shorter side of the face in its file" in markdown.read_text()
+    assert html.read_text().count("<img") == 4
+    assert "7.png" in html.read_text()
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_the_effective_side_is_the_one_before_enlarging() -> None:
     generator = np.random.default_rng(2)
     for side in (12, 16, 24):
         small = cv2.GaussianBlur(generator.integers(0, 256, (side, side), np.uint8), (0, 0), 0.6)
-        enlarged = cv2.resize(small, (48, 48), interpolation=cv2.INTER_CUBIC)
+        enlarged = np.asarray(cv2.resize(small, (48, 48), interpolation=cv2.INTER_CUBIC), np.uint8)
         assert side - 4 <= effective_side(enlarged) <= side + 6
     assert effective_side(generator.integers(0, 256, (48, 48), np.uint8)) == 48
 

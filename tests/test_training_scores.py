@@ -67,7 +67,7 @@ def test_the_bootstrap_interval_covers_the_truth_as_often_as_it_says() -> None:
     covered = 0
     for _ in range(100):
         hits = generator.binomial(300, 0.7)
-        low, high = bootstrap(np.array([[hits, 300 - hits], [0, 0]]), lambda one: float(one[0, 0] / one.sum()))
+        low, high = bootstrap(np.array([[hits, 300 - hits], [0, 0]]), lambda drawn: np.asarray(drawn[:, 0, 0] / 300))
         covered += low <= 0.7 <= high
     assert covered >= 88
 

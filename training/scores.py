@@ -28,9 +28,9 @@ def confusion(said: Labels, labels: Labels, classes: int) -> Counts:
     return np.bincount(labels * classes + said, minlength=classes * classes).reshape(classes, classes)
 
 
-def matrix_accuracy(matrix: Counts) -> float:
-    """Part of all rows on the diagonal, 0 to 1."""
-    return float(np.trace(matrix) / matrix.sum())
+def matrix_accuracy(matrix: Counts) -> Floats:
+    """Part of all rows on the diagonal, 0 to 1, of one matrix [k, k] or of each of many [..., k, k]."""
+    return np.asarray(np.trace(matrix, axis1=-2, axis2=-1) / matrix.sum(axis=(-2, -1)))
 
 
 def recall(matrix: Counts) -> Floats:
@@ -44,24 +44,28 @@ def precision(matrix: Counts) -> Floats:
 
 
 def f1(matrix: Counts) -> Floats:
-    """Harmonic mean of precision and recall of each class; 0 for a class that neither occurs nor is said."""
-    return np.asarray(2 * np.diag(matrix) / np.maximum(matrix.sum(axis=0) + matrix.sum(axis=1), 1))
+    """Harmonic mean of precision and recall of each class, [..., k] of matrices [..., k, k]; 0 for a class that neither
+    occurs nor is said.
+    """
+    either = matrix.sum(axis=-2) + matrix.sum(axis=-1)
+    return np.asarray(2 * np.diagonal(matrix, axis1=-2, axis2=-1) / np.maximum(either, 1))
 
 
-def macro_f1(matrix: Counts) -> float:
-    """Mean of f1 over the classes that occur or are said."""
-    return float(f1(matrix)[matrix.sum(axis=0) + matrix.sum(axis=1) > 0].mean())
+def macro_f1(matrix: Counts) -> Floats:
+    """Mean of f1 over the classes that occur or are said, of one matrix [k, k] or of each of many [..., k, k]."""
+    counts = matrix.sum(axis=-2) + matrix.sum(axis=-1) > 0
+    return np.asarray(f1(matrix).sum(axis=-1) / counts.sum(axis=-1))
 
 
-def bootstrap(matrix: Counts, figure: Callable[[Counts], float], seed: int = 0) -> Interval:
+def bootstrap(matrix: Counts, figure: Callable[[Counts], Floats], seed: int = 0) -> Interval:
     """The 95% interval of a figure of a confusion matrix: percentile bootstrap over the rows (Efron 1979).
 
-    Drawing n rows again with replacement draws the cells' counts from a multinomial distribution, so the rows
-    themselves are not needed.
+    figure: gives [n] for matrices [n, ...]. Drawing n rows again with replacement draws the cells' counts from a
+    multinomial distribution, so the rows themselves are not needed.
     """
     cells = matrix.ravel()
     drawn = np.random.default_rng(seed).multinomial(cells.sum(), cells / cells.sum(), DRAWS)
-    return percentiles([figure(one) for one in drawn.reshape(-1, *matrix.shape)])
+    return percentiles(figure(drawn.reshape(-1, *matrix.shape)))
 
 
 def bootstrap_rows(figure: Callable[..., float], *columns: npt.NDArray[Any], seed: int = 0) -> Interval:
@@ -71,10 +75,10 @@ def bootstrap_rows(figure: Callable[..., float], *columns: npt.NDArray[Any], see
     for _ in range(DRAWS):
         drawn = generator.integers(0, rows, rows)
         found.append(figure(*(column[drawn] for column in columns)))
-    return percentiles(found)
+    return percentiles(np.array(found))
 
 
-def percentiles(values: list[float]) -> Interval:
+def percentiles(values: Floats) -> Interval:
     """The middle 95% of values."""
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)

@@ -11,13 +11,11 @@ import numpy.typing as npt
 
 from training.datasets.dataset import Dataset
 from training.datasets.pixels import read_image
-from training.scores import Interval, bootstrap
+from training.scores import Counts, Floats, Interval, bootstrap
 
 SLICES: Final = 5
 LOSS: Final = 0.15
 """Of an image's contrast: what may be lost when it is shrunk to its effective side and enlarged again."""
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +117,14 @@ def slices(values: Floats, index: npt.NDArray[np.int64], right: npt.NDArray[np.b
                 float(values[here].max()),
                 rows,
                 hits / rows,
-                bootstrap(np.array([[hits, rows - hits]]), lambda drawn: float(drawn[0, 0] / drawn.sum())),
+                bootstrap(np.array([[hits, rows - hits]]), _first_share),
             )
         )
     return tuple(found)
+
+
+def _first_share(tables: Counts) -> Floats:
+    return np.asarray(tables[:, 0, 0] / tables.sum(axis=(1, 2)))
 
 
 def original_sides(data: Dataset) -> npt.NDArray[np.int64] | None:
