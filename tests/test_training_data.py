@@ -10,7 +10,7 @@ from edge.errors import EmotionEdgeError
 from edge.labels import CIRCUMPLEX
 from tests.fer2013_files import face_line, pattern, write_files
 from training.datasets.dataset import SPLITS, Dataset, clean_training
-from training.datasets.fer2013 import ferplus_targets, read_fer2013
+from training.datasets.fer2013 import VOTES, ferplus_targets, multilabel_targets, read_fer2013
 
 FACE = pattern(0, np.random.default_rng(0))
 
@@ -54,6 +54,39 @@ def test_votes_become_targets_as_the_paper_says() -> None:
     assert votes[2].tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
     assert not votes[3:].any()
     assert majority.tolist() == [0, -1, -1, -1, -1]
+
+
+def test_votes_become_several_labels_as_the_paper_says() -> None:
+    counts = np.array(
+        [
+            [5, 3, 2, 0, 0, 0, 0, 0, 0, 0],  # 30% is enough, 20% is not
+            [5, 4, 1, 0, 0, 0, 0, 0, 0, 0],  # the single vote is dropped before shares are taken
+            [3, 0, 0, 0, 0, 0, 0, 0, 4, 3],  # mostly unknown
+            [2, 2, 2, 2, 2, 0, 0, 0, 0, 0],  # no class has enough
+            [5, 2, 2, 0, 0, 0, 0, 0, 0, 0],  # one has enough, and more than half of what is left
+            [4, 2, 2, 2, 0, 0, 0, 0, 0, 0],  # one has enough, but no more than half
+            [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],  # nothing left
+        ]
+    )
+    targets = multilabel_targets(counts)
+    assert targets.dtype == np.float32
+    assert targets[:2].tolist() == [[0.5, 0.5, 0, 0, 0, 0, 0, 0]] * 2
+    assert targets[4].tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
+    assert not targets[[2, 3, 5, 6]].any()
+
+
+def test_votes_are_learned_in_the_chosen_way(tmp_path: Path) -> None:
+    folder = write_files(tmp_path, training=14, test=7)
+    replace_line("fer2013new.csv", 2, "Training,a.png,4,3,3,0,0,0,0,0,0,0")(folder)
+    rows = {way: read_fer2013(folder, way).labels["ferplus8"] for way in VOTES}
+    assert rows["distribution"].probabilities[0, :3].tolist() == pytest.approx([0.4, 0.3, 0.3])
+    assert not rows["majority"].probabilities[0].any()
+    assert rows["multilabel"].probabilities[0, :3].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+    for labels in rows.values():
+        assert labels.judged[:3].tolist() == [-1, 5, 6]
+        assert labels.probabilities[1].tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
+    with pytest.raises(EmotionEdgeError, match=r"votes 'most': not known \(known: distribution, majority, multilabel"):
+        read_fer2013(folder, "most")
 
 
 def test_training_loses_blank_faces_and_those_of_the_other_splits() -> None:

@@ -95,7 +95,7 @@ def _emotions(file: Path, labels: Mapping[str, int], choices: Choices) -> Mappin
     mapping = read_mapping(choices.mapping)
     numbers = {label: line for label, line in labels.items() if label.lstrip("+-").isdecimal() and label not in mapping}
     if numbers and choices.label_set is None:
-        label, line = next(iter(numbers.items()))
+        label, line = min(numbers.items(), key=lambda it: it[1])
         raise EmotionEdgeError(
             f"{file}, line {line}: label {label} is a number: choose the label set it counts in, or give a mapping"
         )

@@ -1,0 +1,245 @@
+"""Every layout of files that `read_dataset` knows, small but as it is handed out, with real images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.errors import EmotionEdgeError
+from edge.labels import labels_of
+from training.datasets import read_dataset
+from training.datasets.dataset import SPLITS, Dataset
+from training.datasets.pixels import in_memory
+
+SEVEN = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+NINE = ("anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise", "uncertain")
+
+
+def write_image(path: Path, shade: int = 100, side: int = 24) -> None:
+    """A real image file of one shade with a white corner."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.full((side, side, 3), shade, np.uint8)
+    image[:4, :4] = 255
+    assert cv2.imwrite(str(path), image)
+
+
+def write_classes(folder: Path, names: Sequence[str], count: int, suffix: str = ".jpg") -> Path:
+    """`count` images in a folder for each class; the shade of an image says its class."""
+    for number, name in enumerate(names):
+        for index in range(count):
+            write_image(folder / name / f"im{index}{suffix}", 10 + 20 * number)
+    return folder
+
+
+def said(data: Dataset) -> list[str]:
+    """The class each face is judged by, by name."""
+    labels = next(iter(data.labels.values()))
+    return [labels.names[judged] if judged >= 0 else "" for judged in labels.judged]
+
+
+def counts(data: Dataset) -> list[int]:
+    """How many faces each split has."""
+    return [int(np.count_nonzero(data.split == index)) for index in range(len(SPLITS))]
+
+
+def test_fer2013_in_folders_keeps_its_test_and_cuts_a_stratified_public_test(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train", SEVEN, 20)
+    write_classes(tmp_path / "test", SEVEN, 3)
+    data = read_dataset(tmp_path)
+    assert list(data.labels) == ["fer7"]
+    assert data.labels["fer7"].names == labels_of("fer7")
+    assert counts(data) == [7 * 18, 7 * 2, 7 * 3]
+    assert sorted(said(data.part("PublicTest"))) == sorted(SEVEN * 2)
+    assert all("test" in file.parts for file in data.part("PrivateTest").images if isinstance(file, Path))
+    assert np.array_equal(read_dataset(tmp_path).split, data.split)
+    assert not np.array_equal(read_dataset(tmp_path, seed=1).split, data.split)
+    pixels = in_memory(data, 48, 48, 1).pixels
+    assert pixels.shape == (len(data), 48, 48)
+    shade = {name: 10 + 20 * number for number, name in enumerate(SEVEN)}
+    assert np.abs(pixels[:, 40, 40].astype(int) - [shade[name] for name in said(data)]).max() <= 3
+
+
+def test_nine_classes_are_skillbox9_and_cut_into_three(tmp_path: Path) -> None:
+    data = read_dataset(write_classes(tmp_path, NINE, 10, ".png"))
+    assert list(data.labels) == ["skillbox9"]
+    assert counts(data) == [72, 9, 9]
+    for split in SPLITS:
+        assert set(said(data.part(split))) == set(labels_of("skillbox9"))
+    assert data.people is None
+    assert data.affect is None
+
+
+def test_folders_named_train_val_test_are_the_splits(tmp_path: Path) -> None:
+    for split, count in (("Train", 4), ("val", 2), ("test_set", 1)):
+        write_classes(tmp_path / split, ("0_Happiness", "1-SAD", "Fearful"), count)
+    data = read_dataset(tmp_path)
+    assert list(data.labels) == ["fear,happy,sad"]
+    assert counts(data) == [12, 6, 3]
+
+
+def test_a_chosen_label_set_merges_and_leaves_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_classes(tmp_path, NINE, 2)
+    merged = read_dataset(tmp_path, label_set="compact4")
+    assert list(merged.labels) == ["compact4"]
+    assert len(merged) == 16
+    assert "2 faces are uncertain, which compact4 has not" in caplog.text
+    assert len(read_dataset(tmp_path, label_set="fer7")) == 14
+    assert set(said(read_dataset(tmp_path, label_set="happy,sad"))) == {"happy", "sad"}
+
+
+def test_own_names_are_mapped_by_a_file(tmp_path: Path) -> None:
+    write_classes(tmp_path / "data", ("grumpy", "beaming", "3", "sorrow"), 2)
+    mapping = tmp_path / "names.yaml"
+    mapping.write_text("grumpy: anger\nbeaming: happy\n3: null\n")
+    data = read_dataset(tmp_path / "data", mapping=mapping)
+    assert list(data.labels) == ["angry,happy,sad"]
+    assert sorted(said(data)) == ["angry", "angry", "happy", "happy", "sad", "sad"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("grumpy: cross", r"grumpy: no emotion 'cross' \(known: angry"),
+        ("grumpy", "not a list of lines like `grumpy: angry`"),
+        ("grumpy: [", r"names\.yaml: cannot be read as YAML"),
+        (None, r"names\.yaml: cannot be read as YAML .*No such file"),
+    ],
+)
+def test_a_wrong_mapping_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    write_classes(tmp_path / "data", ("grumpy", "happy"), 1)
+    if text is not None:
+        (tmp_path / "names.yaml").write_text(text)
+    with pytest.raises(EmotionEdgeError, match=message):
+        read_dataset(tmp_path / "data", mapping=tmp_path / "names.yaml")
+
+
+def test_a_class_that_means_nothing_is_named_with_the_way_out(tmp_path: Path) -> None:
+    write_classes(tmp_path, ("happy", "sad", "grumpy", "12"), 1)
+    with pytest.raises(EmotionEdgeError, match=r"no known emotion: 12, grumpy .*mapping file .*`12: null` to leave"):
+        read_dataset(tmp_path)
+
+
+def test_an_empty_class_is_left_out_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_classes(tmp_path, ("happy", "sad"), 3)
+    (tmp_path / "fear").mkdir()
+    (tmp_path / "fear" / "notes.txt").write_text("none yet")
+    assert list(read_dataset(tmp_path).labels) == ["happy,sad"]
+    assert f"{tmp_path / 'fear'}: no images; the class is left out" in caplog.text
+    read_dataset(tmp_path, label_set="fear,happy,sad")
+    assert "no face is fear, of fear,happy,sad" in caplog.text
+
+
+def test_one_class_is_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(EmotionEdgeError, match="all faces are happy: a network needs two classes"):
+        read_dataset(write_classes(tmp_path, ("happy",), 3))
+
+
+def test_raf_db_in_numbered_folders(tmp_path: Path) -> None:
+    write_classes(tmp_path / "DATASET" / "train", tuple("1234567"), 10)
+    write_classes(tmp_path / "DATASET" / "test", tuple("1234567"), 1)
+    data = read_dataset(tmp_path / "DATASET")
+    assert list(data.labels) == ["fer7"]
+    assert counts(data) == [63, 7, 7]
+    assert said(data.part("PrivateTest")) == ["surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"]
+
+
+def test_raf_db_as_its_makers_hand_it_out(tmp_path: Path) -> None:
+    lines = []
+    for split, count in (("train", 70), ("test", 7)):
+        for number in range(1, count + 1):
+            lines.append(f"{split}_{number:05d}.jpg {(number - 1) % 7 + 1}")
+            write_image(tmp_path / "basic" / "Image" / "aligned" / f"{split}_{number:05d}_aligned.jpg")
+    names = tmp_path / "basic" / "EmoLabel" / "list_patition_label.txt"
+    names.parent.mkdir()
+    names.write_text("\n".join(lines) + "\n")
+    data = read_dataset(tmp_path)
+    assert data.name == "RAF-DB"
+    assert counts(data) == [63, 7, 7]
+    assert said(data.part("PrivateTest")) == ["surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"]
+    assert len(in_memory(data, 32, 32, 3)) == 77
+    names.write_text("train_00001.jpg 5\ntrain_00002.jpg 8\n")
+    with pytest.raises(EmotionEdgeError, match=r"label\.txt, line 2: 'train_00002.jpg 8' is not like"):
+        read_dataset(tmp_path)
+
+
+def write_ck_names(folder: Path) -> Path:
+    """CK+48's folders: names that say the person."""
+    for person in range(10, 22):
+        for name in ("anger", "happy", "contempt"):
+            for frame in (17, 18, 19):
+                write_image(folder / name / f"S{person:03d}_001_{frame:08d}.png")
+    return folder
+
+
+def test_ck_plus_in_folders_keeps_people_apart(tmp_path: Path) -> None:
+    data = read_dataset(write_ck_names(tmp_path))
+    assert data.people is not None
+    assert len(set(data.people.tolist())) == 12
+    assert all(counts(data))
+    for person in set(data.people.tolist()):
+        assert len(set(data.split[data.people == person].tolist())) == 1
+    assert np.array_equal(read_dataset(tmp_path).split, data.split)
+
+
+def write_ck_plus(folder: Path) -> Path:
+    """CK+'s own layout: sequences of six frames, a label for all but one."""
+    for person in range(5, 9):
+        for sequence, number in enumerate((1, 5, None), 1):
+            stem = f"S{person:03d}_{sequence:03d}"
+            place = f"S{person:03d}/{sequence:03d}"
+            for frame in range(1, 7):
+                write_image(folder / "cohn-kanade-images" / place / f"{stem}_{frame:08d}.png")
+            labels = folder / "Emotion" / place
+            labels.mkdir(parents=True)
+            if number is not None:
+                (labels / f"{stem}_00000006_emotion.txt").write_text(f"   {number:.7e}\n")
+    return folder
+
+
+def test_ck_plus_as_its_makers_hand_it_out(tmp_path: Path) -> None:
+    data = read_dataset(write_ck_plus(tmp_path))
+    assert data.name == "CK+"
+    assert said(data)[:8] == ["neutral", "angry", "angry", "angry", "neutral", "happy", "happy", "happy"]
+    assert isinstance(data.images, tuple)
+    assert [file.stem[-1] for file in data.images[:4]] == ["1", "4", "5", "6"]
+    assert data.people is not None
+    assert data.people.tolist() == [person for person in range(4) for _ in range(8)]
+
+
+def test_a_wrong_label_file_of_ck_plus_is_named(tmp_path: Path) -> None:
+    write_ck_plus(tmp_path)
+    (tmp_path / "Emotion" / "S005" / "001" / "S005_001_00000006_emotion.txt").write_text("9.0\n")
+    with pytest.raises(EmotionEdgeError, match=r"S005_001_00000006_emotion\.txt: '9\.0' is no number from 0 to 7"):
+        read_dataset(tmp_path)
+
+
+def test_jaffe_is_read_from_its_file_names(tmp_path: Path) -> None:
+    for person in ("KA", "KL", "KM", "KR", "MK"):
+        for number, code in enumerate(("AN", "DI", "FE", "HA", "NE", "SA", "SU")):
+            write_image(tmp_path / f"{person}.{code}{number % 3 + 1}.{number + 39}.tiff", 10 + 20 * number)
+    (tmp_path / "README").write_text("JAFFE")
+    data = read_dataset(tmp_path)
+    assert data.name == "JAFFE"
+    assert list(data.labels) == ["fer7"]
+    assert said(data)[:7] == ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
+    assert data.people is not None
+    assert data.people.tolist() == [person for person in range(5) for _ in range(7)]
+    assert counts(data) == [21, 7, 7]
+    assert in_memory(data, 48, 48, 1).pixels[3, 40, 40] == 70
+
+
+def test_what_is_no_data_set_is_said_with_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(EmotionEdgeError, match=r"no data set that is known\. Looked for .*fer2013\.csv.* Found: notes"):
+        read_dataset(tmp_path)
+    with pytest.raises(EmotionEdgeError, match="nowhere: not there; give the folder"):
+        read_dataset(tmp_path / "nowhere")
+    with pytest.raises(EmotionEdgeError, match=r"format 'fer': not known \(known: auto, prepared, fer2013"):
+        read_dataset(tmp_path, "fer")
+
+
+def test_a_mapping_where_it_has_no_use_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EmotionEdgeError, match="is ck-plus, whose classes are known; leave the mapping out"):
+        read_dataset(write_ck_plus(tmp_path), mapping=tmp_path / "names.yaml")
