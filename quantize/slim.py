@@ -28,6 +28,7 @@ def pruned(twin: Any, sparsity: float, data: Dataset, config: TrainingConfig, le
     student.optimizer = tf_keras.optimizers.Adam()  # the callback reads its step
     update.on_train_begin()
     teach(student, twin, data, config, lesson, _stepped(update))
+    update.on_epoch_end(-1)  # zeros what the last step moved
     return tfmot.sparsity.keras.strip_pruning(student)
 
 

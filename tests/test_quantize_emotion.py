@@ -1,8 +1,12 @@
 """From a trained network to an int8 file with its card, as a user runs it, on a network that trains in seconds."""
 
+import contextlib
+import io
+import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +16,6 @@ import yaml
 from edge.card import EmotionCard, read_card
 from edge.labels import LABEL_SETS
 from edge.runtime import installed
-from quantize.calibration import calibration_images
 from quantize.interpreters import run_in
 from tests.fer2013_files import TINY, write_files
 from training.datasets.fer2013 import read_fer2013
@@ -20,10 +23,21 @@ from training.datasets.fer2013 import read_fer2013
 pytest.importorskip("tensorflow_model_optimization", reason="the training extra is not installed")
 
 
-def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the project in a folder."""
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def quantize(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    """Run emotion-quantize in a folder: exit status, standard output and error. In this process, which has TensorFlow
+    loaded already."""
+    from quantize.cli import main
+
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        return main(arguments), out.getvalue(), error.getvalue()
+
+
+def made(folder: Path, *arguments: str) -> str:
+    """What a command that succeeds prints."""
+    status, out, error = quantize(folder, *arguments)
+    assert status == 0, error
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +45,21 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data/ and the finished runs/tiny."""
     folder = tmp_path_factory.mktemp("workplace")
     write_files(folder / "data")
-    (folder / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "epochs": 24}))
-    done = run(folder, "training.cli", "fit", "tiny.yaml")
+    heads = {"ferplus8": 1.0, "fer7": 1.0, "affect": 0.5}
+    (folder / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "heads": heads, "epochs": 24}, sort_keys=False))
+    command = [sys.executable, "-m", "training.cli", "fit", "tiny.yaml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.fixture(scope="module")
 def model(workplace: Path) -> Path:
-    """models/tiny, quantized after training."""
-    done = run(workplace, "quantize.cli", "ptq", "runs/tiny", "--out", "models/tiny")
-    assert done.returncode == 0, done.stderr
-    return workplace / "models" / "tiny"
+    """models/tiny, quantized after training, with what the command printed in printed.txt."""
+    printed = made(workplace, "ptq", "runs/tiny", "--out", "models/tiny")
+    folder = workplace / "models" / "tiny"
+    (folder / "printed.txt").write_text(printed)
+    return folder
 
 
 def accuracy_of(card: EmotionCard, precision: str, output: str) -> float:
@@ -55,86 +72,120 @@ def accuracy_of(card: EmotionCard, precision: str, output: str) -> float:
     )
 
 
-@pytest.mark.parametrize("how", [("ptq",), ("qat", "--epochs", "2")], ids=["ptq", "qat"])
-def test_a_run_becomes_an_int8_file_that_says_what_the_float_network_says(
-    workplace: Path, how: tuple[str, ...]
+def test_after_training_a_run_becomes_an_int8_file_that_says_what_the_float_network_says(
+    workplace: Path, model: Path
 ) -> None:
-    name = f"tiny-{how[0]}"
-    done = run(workplace, "quantize.cli", how[0], "runs/tiny", "--out", f"models/{name}", *how[1:])
-    assert done.returncode == 0, done.stderr
-    folder = workplace / "models" / name
+    assert_as_good_as_float(workplace, model, "ptq", (model / "printed.txt").read_text())
+
+
+def test_quantization_aware_training_does_so_too(workplace: Path) -> None:
+    printed = made(workplace, "qat", "runs/tiny", "--out", "models/tiny-qat", "--epochs", "2", "--samples", "60")
+    assert "epoch 2/2" in printed
+    assert_as_good_as_float(workplace, workplace / "models" / "tiny-qat", "qat", printed)
+
+
+def assert_as_good_as_float(workplace: Path, folder: Path, how: str, printed: str) -> None:
     card = read_card(EmotionCard, folder)
-    assert card.name == name
+    assert card.name == folder.name
     assert card.input.name == "image"
     assert (card.input.height, card.input.width, card.input.channels) == (48, 48, 1)
     np.testing.assert_array_equal(card.input.lookup(), np.arange(256) - 128)
     assert {output.name: output.labels for output in card.outputs} == {
-        "fer7": LABEL_SETS["fer7"],
         "ferplus8": LABEL_SETS["ferplus8"],
+        "fer7": LABEL_SETS["fer7"],
+        "affect": (),
     }
-    assert card.primary.name == "fer7"
-    assert f"emotion-quantize {how[0]} runs/tiny --out models/{name}" in card.command
+    assert card.primary.name == "ferplus8"
+    assert {output.name: output.kind for output in card.outputs}["affect"] == "valence_arousal"
+    assert f"emotion-quantize {how} runs/tiny --out models/{folder.name}" in card.command
     assert accuracy_of(card, "float32", "fer7") > 0.9
     assert accuracy_of(card, "int8", "fer7") > 0.85
     assert accuracy_of(card, "int8", "ferplus8") > 0.85
     assert not any(metric["split"] == "PrivateTest" for metric in card.metrics)
+    facts = json.loads((folder / "card.json").read_text())
+    ways = {way["runtime"].split()[0]: way for way in facts["verification"]["ways"] if way["precision"] == "int8"}
+    assert set(ways) == set(installed())
+    assert all(way["agreement"]["ferplus8"] > 0.9 for way in ways.values())
+    assert all(way["logit_error"]["fer7"]["largest"]["happy"] < 1 for way in ways.values())
+    assert facts["verification"]["of_float"] < 0.6
+    assert facts["verification"]["affect"][0]["derived"]
+    training = read_fer2013(workplace / "data").part("Training").rows
+    assert set(facts["calibration"]["indices"]) <= set(training.tolist())
     text = (folder / "CARD.md").read_text()
     assert card.sha256 in text
     assert card.command in text
     assert "$" not in text
     for runtime in installed():
-        assert runtime in done.stdout
+        assert runtime in printed
         assert runtime in text
 
 
 def test_the_file_runs_whole_batches_as_it_runs_single_images(workplace: Path, model: Path) -> None:
-    images = read_fer2013(workplace / "data").part("PublicTest").images
+    images = read_fer2013(workplace / "data").part("PublicTest").pixels
     for runtime in installed():
         together = run_in(runtime, model / "model.tflite", images)
         alone = [run_in(runtime, model / "model.tflite", image[None]) for image in images[:3]]
-        for head in ("fer7", "ferplus8"):
+        for head in ("fer7", "ferplus8", "affect"):
             np.testing.assert_array_equal(
                 together.outputs[head][:3], np.concatenate([one.outputs[head] for one in alone])
             )
 
 
+def test_labels_and_card_travel_inside_the_file(workplace: Path, model: Path) -> None:
+    with zipfile.ZipFile(model / "model.tflite") as archive:
+        assert archive.read("labels_fer7.txt").decode().split() == list(LABEL_SETS["fer7"])
+        inside = json.loads(archive.read("card.json"))
+    card = read_card(EmotionCard, model)
+    assert inside["name"] == "tiny"
+    assert EmotionCard.model_validate({**inside, "sha256": card.sha256}).outputs == card.outputs
+    shown = made(workplace, "show", "models/tiny")
+    assert f"fer7: {', '.join(LABEL_SETS['fer7'])}" in shown
+
+
 def test_verify_shows_one_table_and_the_test_split_only_when_asked(workplace: Path, model: Path) -> None:
-    plain = run(workplace, "quantize.cli", "verify", "models/tiny", "--run", "runs/tiny")
-    assert plain.returncode == 0, plain.stderr
-    assert "float32, keras" in plain.stdout
-    assert "Private" not in plain.stdout
-    final = run(workplace, "quantize.cli", "verify", "models/tiny", "--run", "runs/tiny", "--final")
-    assert "Private fer7" in final.stdout
+    assert "Private" not in (model / "printed.txt").read_text()
+    final = made(workplace, "verify", "models/tiny", "--run", "runs/tiny", "--final", "--layers")
+    assert "float32, keras" in final
+    assert "Private fer7" in final
+    assert "not run: emulated aarch64" in final
+    assert "FULLY_CONNECTED" in final
+
+
+def test_a_damaged_file_is_refused(workplace: Path, model: Path) -> None:
     damaged = shutil.copytree(model, workplace / "models" / "damaged")
     content = bytearray((damaged / "model.tflite").read_bytes())
     content[len(content) // 2] ^= 0xFF
     (damaged / "model.tflite").write_bytes(bytes(content))
-    refused = run(workplace, "quantize.cli", "verify", "models/damaged", "--run", "runs/tiny")
-    assert refused.returncode == 2
-    assert "SHA-256" in refused.stderr
+    status, _, error = quantize(workplace, "verify", "models/damaged", "--run", "runs/tiny")
+    assert status == 2
+    assert "SHA-256" in error
 
 
-def test_a_run_that_is_not_finished_is_said(workplace: Path) -> None:
-    done = run(workplace, "quantize.cli", "ptq", "runs/none", "--out", "models/none")
-    assert done.returncode == 2
-    assert "network.keras: not there; train it first" in done.stderr
-    assert not (workplace / "models" / "none").exists()
+def test_a_card_is_written_anew_with_what_was_known_of_the_file(workplace: Path, model: Path) -> None:
+    folder = shutil.copytree(model, workplace / "models" / "again")
+    before = json.loads((folder / "card.json").read_text())
+    made(workplace, "card", "models/again", "--run", "runs/tiny", "--final")
+    after = json.loads((folder / "card.json").read_text())
+    assert read_card(EmotionCard, folder).name == "again"
+    assert after["calibration"] == before["calibration"]
+    assert after["command"] == before["command"] + " --final"
+    assert any(metric["split"] == "PrivateTest" for metric in after["metrics"])
 
 
-def test_another_network_than_the_configuration_builds_is_refused(workplace: Path) -> None:
-    run_folder = shutil.copytree(workplace / "runs" / "tiny", workplace / "runs" / "changed")
-    config = yaml.safe_load((run_folder / "config.yaml").read_text())
-    config["options"]["widths"] = [16, 32]
-    (run_folder / "config.yaml").write_text(yaml.safe_dump(config))
-    done = run(workplace, "quantize.cli", "ptq", "runs/changed", "--out", "models/changed")
-    assert done.returncode == 2
-    assert "weights are not those its configuration builds" in done.stderr
+def test_float16_halves_the_file_and_keeps_a_float_input(workplace: Path) -> None:
+    folder = workplace / "models" / "half"
+    made(workplace, "float", "runs/tiny", "--precision", "float16", "--out", "models/half")
+    card = read_card(EmotionCard, folder)
+    assert (card.input.dtype, card.input.scale) == ("float32", 1)
+    assert accuracy_of(card, "float16", "fer7") > 0.85
+    assert json.loads((folder / "card.json").read_text())["verification"]["of_float"] < 0.7
 
 
-def test_calibration_takes_training_images_alone(workplace: Path) -> None:
-    data = read_fer2013(workplace / "data")
-    taken = calibration_images(data, samples=50)
-    training = {image.tobytes() for image in data.part("Training").images}
-    assert len(taken) == 50
-    assert all(image.tobytes() in training for image in taken)
-    assert (taken[0].min(), taken[0].max()) == (0, 255)
+@pytest.mark.parametrize("slimmer", [("--prune", "0.5"), ("--cluster", "8")], ids=["prune", "cluster"])
+def test_a_slim_file_compresses_better(workplace: Path, model: Path, slimmer: tuple[str, str]) -> None:
+    name = f"slim{slimmer[0]}"
+    made(workplace, "ptq", "runs/tiny", "--out", f"models/{name}", *slimmer)
+    facts, plain = (json.loads((workplace / "models" / it / "card.json").read_text()) for it in (name, model.name))
+    assert facts["verification"]["compressed"] < 0.95 * plain["verification"]["compressed"]
+    assert " ".join(slimmer) in facts["command"]
+    assert accuracy_of(EmotionCard.model_validate(facts), "int8", "ferplus8") > 0.7

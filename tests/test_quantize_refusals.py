@@ -1,0 +1,203 @@
+"""What is refused, and with which reason, before a file is written."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.errors import EmotionEdgeError
+from quantize.calibration import calibration_set, pinned_calibration_set, read_rows, write_rows
+from quantize.cli import main
+from tests.fer2013_files import TINY, write_files
+from training.config import TrainingConfig, write_config
+from training.datasets.dataset import SPLITS, Dataset
+from training.datasets.fer2013 import read_fer2013
+
+tf_keras = pytest.importorskip("tf_keras", reason="the training extra is not installed")
+
+from quantize.aware import quantized  # noqa: E402
+from quantize.calibration import representative  # noqa: E402
+from quantize.convert import check_file, to_float, to_int8, write_file  # noqa: E402
+from quantize.twin import carry_weights  # noqa: E402
+
+HEADS = {"fer7": 7}
+SHAPE = (16, 16, 1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return read_fer2013(write_files(tmp_path_factory.mktemp("data"), training=28, test=7))
+
+
+def network(keras: Any, layer: Callable[[Any], Any], units: int = 8) -> Any:
+    """A network of one odd layer."""
+    image = keras.Input(SHAPE, name="image")
+    x = keras.layers.Conv2D(units, 3, activation="relu")(image)
+    x = keras.layers.GlobalAveragePooling2D()(layer(x))
+    return keras.Model(image, {"fer7": keras.layers.Dense(7, name="fer7")(x)})
+
+
+def test_a_calibration_set_is_of_training_faces_and_can_be_pinned(data: Dataset, tmp_path: Path) -> None:
+    drawn = calibration_set(data, samples=20)
+    training = set(data.part("Training").rows.tolist())
+    assert len(drawn.rows) == 20
+    assert len(set(drawn.rows.tolist())) == 20
+    assert set(drawn.rows.tolist()) <= training
+    assert (drawn.images[0].min(), drawn.images[0].max()) == (0, 255)
+    write_rows(drawn, tmp_path / "rows.txt")
+    pinned = pinned_calibration_set(data, read_rows(tmp_path / "rows.txt"))
+    np.testing.assert_array_equal(pinned.images, drawn.images)
+    assert pinned.sha256 == drawn.sha256
+    assert pinned.sha256 != calibration_set(data, samples=20, seed=1).sha256
+
+
+@pytest.mark.parametrize("split", ["PublicTest", "PrivateTest"])
+def test_a_calibration_set_that_overlaps_a_test_split_is_refused(data: Dataset, split: str) -> None:
+    row = int(data.part(split).rows[0])
+    with pytest.raises(EmotionEdgeError, match=f"row {row} is of {split}"):
+        pinned_calibration_set(data, np.array([0, 1, row]))
+
+
+def test_a_training_face_that_a_test_split_holds_too_is_refused(data: Dataset) -> None:
+    images = data.pixels.copy()
+    tested = int(np.flatnonzero(data.split == SPLITS.index("PrivateTest"))[0])
+    images[3] = images[tested]
+    twice = Dataset(data.name, images, data.labels, data.affect, data.affect_derived, data.split, data.rows)
+    with pytest.raises(EmotionEdgeError, match="row 3 is pixel for pixel a face of a test split"):
+        pinned_calibration_set(twice, np.array([1, 2, 3]))
+    assert 3 not in calibration_set(twice, samples=100).rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [([0, 999_999], "row 999999 is not in FER-2013"), ([1, 1], "comes twice")],
+)
+def test_other_rows_that_cannot_be(data: Dataset, rows: list[int], reason: str) -> None:
+    with pytest.raises(EmotionEdgeError, match=reason):
+        pinned_calibration_set(data, np.array(rows))
+
+
+def test_calibration_images_that_leave_a_part_of_the_range_unused(data: Dataset) -> None:
+    grey = Dataset(
+        data.name, np.clip(data.pixels, 10, 200), data.labels, data.affect, data.affect_derived, data.split, data.rows
+    )
+    with pytest.raises(EmotionEdgeError, match="black and a white pixel"):
+        calibration_set(grey)
+    with pytest.raises(EmotionEdgeError, match="black and a white pixel"):
+        pinned_calibration_set(grey, np.array([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("1\ntwo\n", "line 2: 'two' is no row number"), ("", "empty"), (None, "rows.txt")]
+)
+def test_a_file_of_rows_that_is_none(tmp_path: Path, text: str | None, reason: str) -> None:
+    path = tmp_path / "rows.txt"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(EmotionEdgeError, match=reason):
+        read_rows(path)
+
+
+def samples(count: int = 4) -> Any:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (count, *SHAPE[:2]), np.uint8)
+    images[0, 0, 0], images[0, 0, 1] = 0, 255
+    return representative(images)
+
+
+def test_an_operation_without_an_int8_form_is_named() -> None:
+    odd = network(tf_keras, lambda x: tf_keras.layers.Lambda(lambda v: __import__("tensorflow").math.erf(v))(x))
+    with pytest.raises(EmotionEdgeError, match=r"(?i)erf"):
+        to_int8(odd, samples())
+
+
+def test_a_layer_that_cannot_be_trained_under_int8_is_named() -> None:
+    odd = network(tf_keras, lambda x: tf_keras.layers.GroupNormalization(4, name="grouped")(x))
+    with pytest.raises(EmotionEdgeError, match=r"grouped.*ptq"):
+        quantized(odd)
+
+
+def test_a_float_input_that_would_silently_stay_float_is_refused(tmp_path: Path) -> None:
+    plain = to_float(network(tf_keras, lambda x: x))
+    with pytest.raises(EmotionEdgeError, match="would stay FLOAT32; the board needs int8"):
+        write_file(plain, tmp_path / "model", HEADS, SHAPE)
+    assert not (tmp_path / "model").exists()
+    write_file(plain, tmp_path / "float", HEADS, SHAPE, int8=False)
+    assert (tmp_path / "float" / "model.tflite").exists()
+
+
+def test_a_float_operation_inside_is_refused(tmp_path: Path) -> None:
+    # Without calibration samples the converter keeps the activations float between an int8 input and int8 outputs.
+    path = tmp_path / "model.tflite"
+    path.write_bytes(to_float(network(tf_keras, lambda x: x, units=64), "dynamic"))
+    with pytest.raises(EmotionEdgeError, match="would stay FLOAT32"):
+        check_file(path, HEADS, SHAPE)
+
+
+def test_another_input_scale_and_other_outputs_are_refused(tmp_path: Path) -> None:
+    dim = representative(np.full((4, 16, 16), 100, np.uint8))
+    with pytest.raises(EmotionEdgeError, match="input scale"):
+        write_file(to_int8(network(tf_keras, lambda x: x), dim), tmp_path / "dim", HEADS, SHAPE)
+    good = to_int8(network(tf_keras, lambda x: x), samples())
+    with pytest.raises(EmotionEdgeError, match="outputs"):
+        write_file(good, tmp_path / "other", {"fer7": 7, "affect": 2}, SHAPE)
+    assert write_file(good, tmp_path / "good", HEADS, SHAPE).exists()
+
+
+def test_a_twin_of_another_shape_or_of_other_values_is_refused() -> None:
+    import keras
+
+    same = network(keras, lambda x: x)
+    assert carry_weights(same, network(tf_keras, lambda x: x)) is not None
+    with pytest.raises(EmotionEdgeError, match="not those its configuration builds"):
+        carry_weights(same, network(tf_keras, lambda x: x, units=12))
+    with pytest.raises(EmotionEdgeError, match="differ by"):
+        carry_weights(same, network(tf_keras, lambda x: tf_keras.layers.ReLU(max_value=0.01)(x)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["ptq", "runs/none", "--out", "m"], "config.yaml: not there"),
+        (["verify", "models/none", "--run", "runs/none"], "card.json is missing"),
+        (["edgetpu", "none.tflite"], "none.tflite: not there"),
+        (["show", "none.tflite"], "none.tflite: not there"),
+    ],
+)
+def test_a_missing_file_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    reason: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_run_that_is_not_finished_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "begun").mkdir()
+    write_config(TrainingConfig.model_validate({**TINY, "epochs": 1}), tmp_path / "begun" / "config.yaml")
+    assert main(["ptq", "begun", "--out", "m"]) == 2
+    assert "network.keras: not there; train it first" in capsys.readouterr().err
+
+
+def test_files_that_are_no_model_or_carry_no_card_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(b"no model at all")
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(to_int8(network(tf_keras, lambda x: x), samples()))
+    for command, path, reason in (
+        ("edgetpu", broken, "is no TFLite file"),
+        ("show", broken, "is no TFLite file"),
+        ("show", bare, "carries no card"),
+    ):
+        assert main([command, str(path)]) == 2
+        assert reason in capsys.readouterr().err
