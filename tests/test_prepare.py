@@ -175,7 +175,7 @@ def test_a_stopped_prepare_is_simply_run_again(tmp_path: Path, astronaut: Image)
 
 def test_a_data_set_of_which_nothing_is_left_is_an_error(tmp_path: Path, astronaut: Image) -> None:
     data = photos(tmp_path / "source", astronaut).take(np.array([5, 6, 7]))
-    with pytest.raises(EmotionEdgeError, match="1 no face, 1 blank, 1 unreadable"):
+    with pytest.raises(EmotionEdgeError, match=r"1 no face, 1 blank, 1 unreadable\); full images"):
         prepare(data, tmp_path / "out", PrepareSettings(faces="crop"))
     assert not (tmp_path / "out").exists()
 

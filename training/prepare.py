@@ -20,7 +20,16 @@ from edge.errors import EmotionEdgeError
 from training.datasets.dataset import SPLITS, Dataset
 from training.face_crops import are_crops, crop, image_at, named_face, open_cutter, whole
 from training.label_errors import LabelIssue
-from training.manifest import IMAGES_FOLDER, REASONS, Verdict, main_labels, names_of, write_facts, write_manifest
+from training.manifest import (
+    IMAGES_FOLDER,
+    NO_FACE,
+    REASONS,
+    Verdict,
+    main_labels,
+    names_of,
+    write_facts,
+    write_manifest,
+)
 from training.scan import Scan, progress, scan
 from training.verdict import decide
 
@@ -116,15 +125,20 @@ def prepare(data: Dataset, out: Path, settings: PrepareSettings) -> Summary:
     kept = [not reason for reason in verdict.reason]
     if not any(kept):
         why = ", ".join(f"{count} {reason}" for reason, count in Counter(verdict.reason).most_common())
-        raise EmotionEdgeError(f"data set {data.name}: nothing would be kept ({why})")
+        hint = "; full images instead of face crops need no face" if NO_FACE in verdict.reason else ""
+        raise EmotionEdgeError(f"data set {data.name}: nothing would be kept ({why}){hint}")
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     kinds: tuple[Kind, ...] = ("crop", "full") if faces == "both" else (faces,)
     names = ("crop", "full") if faces == "both" else ("",)
     summary = summarise(verdict, tuple(out / name for name in names))
     for kind, name in zip(kinds, names, strict=True):
-        _write(partial / name, kind, data, found, verdict, settings, summary)
+        files = _write_images(partial / name, kind, data, found, verdict, settings.size)
+        write_manifest(partial / name, data, verdict, files)
         _list_issues(partial / name / ISSUES_FILE, data, issues)
+        chosen = asdict(settings) | {"faces": kind, "judge": settings.judge and str(settings.judge)}
+        counted = {"counts": summary.counts, "label_issues": summary.label_issues}
+        write_facts(partial / name, data, kind, chosen, counted)
     partial.rename(out)
     return summary
 
@@ -141,9 +155,8 @@ def summarise(verdict: Verdict, folders: tuple[Path, ...]) -> Summary:
     return Summary(counts, by_split((reasons == "") & (verdict.label_issue == 1)), folders)
 
 
-def _write(
-    folder: Path, kind: Kind, data: Dataset, found: Scan, verdict: Verdict, settings: PrepareSettings, summary: Summary
-) -> None:
+def _write_images(folder: Path, kind: Kind, data: Dataset, found: Scan, verdict: Verdict, largest: int) -> list[str]:
+    """The file of each image, relative to the folder; "" where it is left out."""
     labels = main_labels(data)
     files = [""] * len(data)
     for i in progress(len(data), "writing the images"):
@@ -153,18 +166,15 @@ def _write(
         file = Path(IMAGES_FOLDER, SPLITS[verdict.split[i]], name, f"{i:07d}.png")
         image, square = image_at(data, i), found.squares[i]
         if kind == "crop" and square is not None:
-            image = crop(image, square, settings.size)
+            image = crop(image, square, largest)
         else:
-            image = whole(image, named_face(data, i), settings.size)
+            image = whole(image, named_face(data, i), largest)
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         if not cv2.imwrite(str(path), image):
             raise EmotionEdgeError(f"{path}: cannot be written; is the disk full?")
         files[i] = file.as_posix()
-    write_manifest(folder, data, verdict, files)
-    chosen = {name: value for name, value in asdict(settings).items() if name != "faces"}
-    chosen["judge"] = None if settings.judge is None else str(settings.judge)
-    write_facts(folder, data, kind, chosen, {"counts": summary.counts, "label_issues": summary.label_issues})
+    return files
 
 
 def _list_issues(path: Path, data: Dataset, issues: Sequence[LabelIssue]) -> None:

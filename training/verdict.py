@@ -16,7 +16,6 @@ from training.manifest import (
     OUTLIER,
     Verdict,
     main_labels,
-    names_of,
 )
 from training.outliers import outliers
 from training.scan import Scan
@@ -72,7 +71,6 @@ class _Judging:
         labels = main_labels(data)
         self.classes = () if labels is None else labels.names
         self.labels = self.duplicate_of.copy() if labels is None else labels.judged
-        self.names = names_of(data)
 
     def kept(self) -> Indexes:
         return np.flatnonzero(np.array(self.reason) == "")
