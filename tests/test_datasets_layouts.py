@@ -1,5 +1,6 @@
 """Every layout of files that `read_dataset` knows, small but as it is handed out, with real images."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -139,7 +140,10 @@ def test_one_class_is_no_data_set(tmp_path: Path) -> None:
 def test_raf_db_in_numbered_folders(tmp_path: Path) -> None:
     write_classes(tmp_path / "DATASET" / "train", tuple("1234567"), 10)
     write_classes(tmp_path / "DATASET" / "test", tuple("1234567"), 1)
-    data = read_dataset(tmp_path / "DATASET")
+    (tmp_path / "train_labels.csv").write_text("image,label\n")
+    # The lone folder that unpacking leaves is looked into.
+    data = read_dataset(tmp_path)
+    assert data.name == "DATASET"
     assert list(data.labels) == ["fer7"]
     assert counts(data) == [63, 7, 7]
     assert said(data.part("PrivateTest")) == ["surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"]
@@ -238,6 +242,11 @@ def test_what_is_no_data_set_is_said_with_what_was_looked_for(tmp_path: Path) ->
         read_dataset(tmp_path / "nowhere")
     with pytest.raises(EmotionEdgeError, match=r"format 'fer': not known \(known: auto, prepared, fer2013"):
         read_dataset(tmp_path, "fer")
+    for kind in ("folder", "jaffe", "npy", "raf-db", "ck-plus", "prepared"):
+        with pytest.raises(EmotionEdgeError, match=rf"notes\.txt: a file, but {kind} is a folder"):
+            read_dataset(tmp_path / "notes.txt", kind)
+        with pytest.raises(EmotionEdgeError, match=re.escape(str(tmp_path))):
+            read_dataset(tmp_path, kind)
 
 
 def test_a_mapping_where_it_has_no_use_is_refused(tmp_path: Path) -> None:

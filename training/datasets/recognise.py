@@ -14,11 +14,13 @@ from training.datasets.dataset import Dataset
 from training.datasets.fer2013 import FACES_FILE, read_fer2013
 from training.datasets.folder import read_folder, split_folders
 from training.datasets.jaffe import jaffe_files, read_jaffe
+from training.datasets.names import emotion_of
 from training.datasets.npy import npy_pairs, read_npy
 from training.datasets.path_csv import is_path_csv, read_path_csv
 from training.datasets.prepared import read_prepared
 from training.datasets.raf_db import list_file, read_raf_db
 from training.datasets.relabel import relabel
+from training.datasets.splits import split_of
 from training.datasets.tables import header_of
 from training.manifest import MANIFEST_FILE
 
@@ -73,18 +75,24 @@ FORMATS: Final = tuple(_FORMATS)
 MAPPED: Final = ("folder", "csv", "npy")
 """The formats whose class names may be mapped; the others have classes of their own."""
 
+_OF_FILES = ("fer2013", "affectnet", "csv")
 _LISTED = 12
 _log = logging.getLogger(__name__)
 
 
-def recognise(path: Path) -> str:
-    """The format, one of FORMATS, of what lies at a path. Raises EmotionEdgeError where it is none of them."""
-    if not path.exists():
-        raise EmotionEdgeError(f"{path}: not there; give the folder or file of a data set")
-    for name, (sign, fits, _) in _FORMATS.items():
-        if fits(path):
-            _log.info("%s: read as %s (%s)", path, name, sign)
-            return name
+def recognise(path: Path) -> tuple[str, Path]:
+    """The format, one of FORMATS, of what lies at a path, and where: in a lone folder round it, as unpacking leaves it.
+
+    Raises EmotionEdgeError where it is none of them.
+    """
+    inner: Path | None = path
+    while inner is not None:
+        lone = _lone_folder(inner)
+        for name, (sign, fits, _) in _FORMATS.items():
+            if fits(inner) and not (lone and name == "folder"):
+                _log.info("%s: read as %s (%s)", inner, name, sign)
+                return name, inner
+        inner = lone
     looked_for = "; ".join(f"{name}: {sign}" for name, (sign, _, _) in _FORMATS.items())
     raise EmotionEdgeError(f"{path}: no data set that is known. Looked for {looked_for}. Found: {_found(path)}")
 
@@ -97,11 +105,21 @@ def read(path: Path, format: str, choices: Choices) -> Dataset:
     names = labels_of(choices.label_set) if choices.label_set else ()
     if not path.exists():
         raise EmotionEdgeError(f"{path}: not there; give the folder or file of a data set")
-    name = recognise(path) if format == "auto" else format
+    name, path = recognise(path) if format == "auto" else (format, path)
+    if path.is_file() and name not in _OF_FILES:
+        raise EmotionEdgeError(f"{path}: a file, but {name} is a folder ({_FORMATS[name][0]})")
     if choices.mapping is not None and name not in MAPPED:
         raise EmotionEdgeError(f"{choices.mapping}: {path} is {name}, whose classes are known; leave the mapping out")
     data = _FORMATS[name][2](path, choices)
     return relabel(data, set_name(names)) if names else data
+
+
+def _lone_folder(path: Path) -> Path | None:
+    """The only folder in a folder, where its name means neither a split nor an emotion."""
+    folders = folders_in(path) if path.is_dir() else []
+    if len(folders) != 1 or split_of(folders[0].name) is not None or emotion_of(folders[0].name):
+        return None
+    return folders[0]
 
 
 def _found(path: Path) -> str:
