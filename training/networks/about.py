@@ -16,7 +16,7 @@ Donor = Callable[[Any, Mapping[str, Any]], Any]
 @dataclass(frozen=True, slots=True)
 class About:
     """source: the paper or page, with the year. parameters, multiply_adds: of the defaults at 48x48, 1 channel, heads
-    ferplus8, fer7 and affect. int8: whether it can be made full int8, and whether the Edge TPU runs it. imagenet: its
+    ferplus8, fer7 and affect. int8: whether it can be made full int8, and what of the Edge TPU. imagenet: its
     pretrained network, None where Keras has none. scaling: what those weights want. scaling_of_files: what an .h5 file
     in Keras's older format wants, where that is something else. rgb: whether both want the channels red first (our
     images are blue first).

@@ -6,6 +6,7 @@ from typing import Any, Final
 from training.networks.about import SIGNED, Scaling
 
 SMALL: Final = 96
+MOMENTUM: Final = 0.99
 SCALING_LAYER: Final = "scaling"
 
 
@@ -62,9 +63,11 @@ def adapted(
     """A network of keras.applications built again with other settings: its input and its features.
 
     changes: settings by layer name. width: factor of all channels. everywhere: settings of every layer that has them.
-    dropped: layers to leave out. The layers stay in one flat model, which the quantization tools need.
+    dropped: layers to leave out. The layers stay in one flat model, which the quantization tools need. The statistics
+    of batch normalization have the momentum MOMENTUM in all of them: the 0.999 that some have by default would take
+    thousands of steps to forget their start.
     """
-    everywhere = everywhere or {}
+    everywhere = {"momentum": MOMENTUM, **(everywhere or {})}
 
     def changed(layer: Any) -> Any:
         if dropped is not None and dropped(layer):

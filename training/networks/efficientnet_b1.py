@@ -1,8 +1,8 @@
 """EfficientNet-B1: Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks" (2019);
 keras.applications' own.
 
-Its swish and its squeeze-and-excite with a sigmoid are made int8 at a cost of accuracy, and the Edge TPU does not run
-them as compiled from Keras: for a board take `efficientnet_lite`.
+Its swish and its squeeze-and-excite are no friends of int8: EfficientNet-Lite was made without them for that reason
+(Liu 2020). For a board take `efficientnet_lite`.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ ABOUT: Final = About(
     source="Tan and Le, EfficientNet: rethinking model scaling for convolutional neural networks (2019)",
     parameters=6_596_433,
     multiply_adds=103_994_336,
-    int8="int8 with loss (swish, sigmoid); not the Edge TPU",
+    int8="runs, but swish and sigmoid cost accuracy",
     imagenet=imagenet,
     scaling=PUBLISHED,
 )

@@ -15,7 +15,7 @@ ABOUT: Final = About(
     source="Simonyan and Zisserman, Very deep convolutional networks (2014), configuration A, with batch normalization",
     parameters=9_236_305,
     multiply_adds=341_074_432,
-    int8="yes, Edge TPU too",
+    int8="yes; larger than the Edge TPU's 8 MB of memory",
 )
 
 STAGES: Final = ((64,), (128,), (256, 256), (512, 512), (512, 512))

@@ -19,7 +19,7 @@ ABOUT: Final = About(
     source="Chollet, Xception: deep learning with depthwise separable convolutions (2017)",
     parameters=20_895_737,
     multiply_adds=798_233_432,
-    int8="yes, Edge TPU too (too large for its 8 MB memory)",
+    int8="yes; larger than the Edge TPU's 8 MB of memory",
     imagenet=imagenet,
 )
 
