@@ -1,6 +1,7 @@
 """The parts that `prepare` decides by: duplicates, outliers, likely wrong labels, splits."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,13 @@ from training.duplicates import copies, exact_groups, near_pairs
 from training.outliers import modified_z, outliers
 from training.prepare import PrepareSettings, parse_split, prepare
 from training.splitting import split_anew
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small matrices are no work for many threads, which only wait for each other on a busy machine."""
+    with pytest.importorskip("threadpoolctl").threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(scope="module")
