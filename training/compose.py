@@ -44,7 +44,7 @@ def read_faces(path: Path, split: str) -> npt.NDArray[np.uint8]:
 
     path: fer2013.csv or its folder. split: Training, PublicTest or PrivateTest. Raises EmotionEdgeError as its reader.
     """
-    return clean_training(read_fer2013(path)).part(split).images
+    return clean_training(read_fer2013(path)).part(split).pixels
 
 
 def backgrounds() -> list[Image]:
