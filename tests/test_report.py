@@ -98,7 +98,8 @@ def test_the_report_says_all_of_it_twice(committee: list[Path], tmp_path: Path) 
     html, markdown = report(committee, faces(TRUE, SAID), out, label_sets=["compact4"])
     text = markdown.read_text()
     assert "PublicTest, fer7: accuracy 75.00%" in text
-    assert re.search(r"\| fear +\| +5 out of 5 \(100.00%\) \| +0 out of 5 \(0.00%\) \|", text)
+    fear = next(line for line in text.splitlines() if line.startswith("| fear"))
+    assert re.findall(r"\d out of 5", fear) == ["5 out of 5", "5 out of 5", "0 out of 5", "0 out of 5"]
     assert "led by ann" in text
     assert "the best epoch is 2" in text
     assert "derived valence" in text

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from training.datasets.dataset import Dataset
 from training.datasets.pixels import in_memory
 from training.findings import Findings
-from training.fit import CHOSEN_BY
+from training.history import CHOSEN_BY
 from training.judge import VALIDATION, Sheet
 from training.manifest import names_of
 from training.members import Member
@@ -71,10 +71,10 @@ def _range(values: npt.NDArray[np.float64], digits: int) -> str:
 
 
 def curves_part(found: Findings) -> Part:
-    """The learning curves of the members that were trained here."""
+    """The learning curves of the members that were trained here, for more than one epoch."""
     blocks: list[Block] = []
     for member in found.members:
-        if member.history:
+        if len(member.history) > 1:
             blocks += [Heading(member.name), Beside(tuple(_curves(member)))]
     return Part("Learning curves", tuple(blocks))
 

@@ -13,7 +13,7 @@ from training.pages.plots import confusion_plot, reliability_plot
 from training.report_blocks import Beside, Block, Heading, Part, Plot, Points, Table, Tiles, Words
 from training.report_details import curves_part, mistakes_part, slices_part
 from training.report_words import derived, ends, figure_with_ends, out_of, points, titled
-from training.scores import DRAWS, bootstrap_rows, f1, precision, recall, reliability
+from training.scores import DRAWS, Interval, bootstrap_rows, f1, precision, recall, reliability
 
 AXES: Final = ("valence", "arousal")
 
@@ -65,7 +65,7 @@ def parts_of(found: Findings) -> list[Part]:
         *([_affect(found)] if found.affects else []),
         _jitter(found),
         slices_part(found),
-        *([curves_part(found)] if any(member.history for member in found.members) else []),
+        *([curves_part(found)] if any(len(member.history) > 1 for member in found.members) else []),
         mistakes_part(found),
         _method(found),
     ]
@@ -171,26 +171,28 @@ def _carried(sheet: Sheet, member: Member) -> str:
 def _classes(sheet: Sheet) -> Part:
     figures = sheet.figures[sheet.chief]
     matrix, names = figures.confusion, figures.labels
-    voters = list(sheet.figures)
+    others = [voter for voter in sheet.figures if voter != sheet.chief]
     counted = Table(
         (
             "class",
-            *(f"found by {voter}" if len(voters) > 1 else "found" for voter in voters),
+            f"found by {sheet.chief}" if others else "found",
             "precision",
             "recall",
             "F1",
+            *(f"found by {voter}" for voter in others),
         ),
         tuple(
             (
                 name,
-                *(out_of(sheet.figures[voter], place) for voter in voters),
+                out_of(figures, place),
                 f"{precision(matrix)[place]:.1%}",
                 f"{recall(matrix)[place]:.1%}",
                 f"{f1(matrix)[place]:.1%}",
+                *(out_of(sheet.figures[voter], place) for voter in others),
             )
             for place, name in enumerate(names)
         ),
-        f"Precision, recall and F1 of {sheet.chief}" if len(voters) > 1 else "",
+        f"Precision, recall and F1 of {sheet.chief}" if others else "",
     )
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     counts = Table(
@@ -217,7 +219,7 @@ def _classes(sheet: Sheet) -> Part:
         f"Classes: {sheet.question.label_set}",
         (
             Words(f"{said}. {sheet.chief}: {total:,} out of {figures.rows:,} ({figures.accuracy:.2%})."),
-            *((Beside((counted, plot)), parts) if len(voters) == 1 else (counted, Beside((plot, parts)))),
+            *((Beside((counted, plot)), parts) if not others else (counted, Beside((plot, parts)))),
         ),
     )
 
@@ -281,24 +283,29 @@ def _reliability(sheet: Sheet) -> Plot:
 def _affect(found: Findings) -> Part:
     truth = "derived from the labels on the circumplex, not measured" if found.part.affect_derived else "measured"
     rows = []
-    for one in found.affects:
-        what = f"{derived(one.said_derived or found.part.affect_derived)}{AXES[one.axis]}"
+    for valence, arousal in zip(found.affects[::2], found.affects[1::2], strict=True):
         rows.append(
             (
-                f"{titled(found.members, one.voter)}: {what}",
-                "derived from class scores" if one.said_derived else "a head of its own",
-                f"{one.concordance:.3f} ({one.concordance_interval[0]:.3f} to {one.concordance_interval[1]:.3f})",
-                f"{one.rmse:.3f} ({one.rmse_interval[0]:.3f} to {one.rmse_interval[1]:.3f})",
-                one.rows,
+                titled(found.members, valence.voter),
+                *(_three(one.concordance, one.concordance_interval) for one in (valence, arousal)),
+                *(_three(one.rmse, one.rmse_interval) for one in (valence, arousal)),
+                "class scores, on the circumplex" if valence.said_derived else "a head of its own",
+                valence.rows,
             )
         )
+    what = derived(found.part.affect_derived or any(one.said_derived for one in found.affects))
+    header = tuple(f"{figure} of {what}{axis}" for figure in ("CCC", "RMSE") for axis in AXES)
     split = found.sheets[-1][0].split
     words = (
         f"Against {split}'s valence and arousal, which are {truth}. CCC is Lin's concordance correlation coefficient "
         "(1989): 1 is perfect, 0 is no better than a constant. RMSE is on the scale of -1 to 1."
     )
     name = "Derived valence and arousal" if found.part.affect_derived else "Valence and arousal"
-    return Part(name, (Words(words), Table(("", "comes from", "CCC", "RMSE", "faces"), tuple(rows))))
+    return Part(name, (Words(words), Table(("", *header, "comes from", "faces"), tuple(rows))))
+
+
+def _three(value: float, interval: Interval) -> str:
+    return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})".replace("-", "−")
 
 
 def _jitter(found: Findings) -> Part:
