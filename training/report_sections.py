@@ -219,7 +219,7 @@ def _classes(sheet: Sheet) -> Part:
         f"Classes: {sheet.question.label_set}",
         (
             Words(f"{said}. {sheet.chief}: {total:,} out of {figures.rows:,} ({figures.accuracy:.2%})."),
-            *((Beside((counted, plot)), parts) if not others else (counted, Beside((plot, parts)))),
+            *((Beside((counted, plot)), parts) if not others else (counted, plot, parts)),
         ),
     )
 
@@ -289,19 +289,22 @@ def _affect(found: Findings) -> Part:
                 titled(found.members, valence.voter),
                 *(_three(one.concordance, one.concordance_interval) for one in (valence, arousal)),
                 *(_three(one.rmse, one.rmse_interval) for one in (valence, arousal)),
-                "class scores, on the circumplex" if valence.said_derived else "a head of its own",
-                valence.rows,
             )
         )
+    sources = [
+        f"{titled(found.members, one.voter)}: "
+        + ("derived from class scores on the circumplex." if one.said_derived else "said by a head of its own.")
+        for one in found.affects[::2]
+    ]
     what = derived(found.part.affect_derived or any(one.said_derived for one in found.affects))
     header = tuple(f"{figure} of {what}{axis}" for figure in ("CCC", "RMSE") for axis in AXES)
     split = found.sheets[-1][0].split
     words = (
-        f"Against {split}'s valence and arousal, which are {truth}. CCC is Lin's concordance correlation coefficient "
-        "(1989): 1 is perfect, 0 is no better than a constant. RMSE is on the scale of -1 to 1."
+        f"Against valence and arousal of {found.affects[0].rows:,} faces of {split}, which are {truth}. "
+        "CCC is Lin's concordance correlation coefficient (1989): 1 is perfect, 0 is no better than a constant. RMSE is on the scale of -1 to 1."
     )
     name = "Derived valence and arousal" if found.part.affect_derived else "Valence and arousal"
-    return Part(name, (Words(words), Table(("", *header, "comes from", "faces"), tuple(rows))))
+    return Part(name, (Words(words), Table(("", *header), tuple(rows)), Points(tuple(sources))))
 
 
 def _three(value: float, interval: Interval) -> str:
