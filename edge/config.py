@@ -123,6 +123,10 @@ class MqttSettings(_Section):
     """Seconds after which `state` is sent again though nothing changed."""
     stats_every: Annotated[float, Field(gt=0)] = 10.0
     """Seconds between messages on the topic `stats`."""
+    discovery_prefix: Annotated[str, Field(pattern=r"^([^+#\s/]+(/[^+#\s/]+)*)?$")] = "homeassistant"
+    """Where Home Assistant is told of this device; empty: it is not told."""
+    snapshots: bool = False
+    """Let a picture be asked for over MQTT: anyone who may write `snapshot/set` then gets one."""
 
 
 class WebSettings(_Section):
@@ -132,6 +136,17 @@ class WebSettings(_Section):
     """Address to listen on: the loopback only."""
     port: Port = 8080
     """Port of the live page."""
+
+
+class RecordSettings(_Section):
+    enabled: bool = False
+    """Keep a record of emotions and times, never of images, in a file on this board; false: nothing is stored."""
+    file: Path | None = None
+    """The record, .sqlite3 or .db; empty: the service has it in /var/lib/emotion-edge, a user in ~/.local/state."""
+    days: Annotated[int, Field(ge=1, le=3660)] = 30
+    """What is older than this many days is deleted."""
+    max_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    """With more than this many megabytes, the oldest is deleted."""
 
 
 class DisplaySettings(_Section):
@@ -164,6 +179,7 @@ class Settings(BaseSettings):
     runtime: RuntimeSettings = RuntimeSettings()
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
     web: WebSettings = WebSettings()
+    record: RecordSettings = RecordSettings()
     display: DisplaySettings = DisplaySettings()
     log: LogSettings = LogSettings()
 
