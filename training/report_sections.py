@@ -301,8 +301,8 @@ def _affect(found: Findings) -> Part:
     split = found.sheets[-1][0].split
     words = (
         f"Against valence and arousal of {found.affects[0].rows:,} faces of {split}, which are {truth}. "
-        "CCC is Lin's concordance correlation coefficient (1989): 1 is perfect, 0 is no better than a constant. RMSE is "
-        "on the scale of -1 to 1."
+        "CCC is Lin's concordance correlation coefficient (1989): 1 is perfect, 0 is no better than a constant. RMSE "
+        "is on the scale of -1 to 1."
     )
     name = "Derived valence and arousal" if found.part.affect_derived else "Valence and arousal"
     return Part(name, (Words(words), Table(("", *header), tuple(rows)), Points(tuple(sources))))
