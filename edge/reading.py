@@ -88,6 +88,8 @@ class Reading:
 
     sequence, captured_at, wall_time: of the frame. width, height: of the frame, pixels.
     stages: milliseconds spent in each stage of the pipeline, by its name.
+    analysed: whether faces were looked for at all; False while detection is switched off, and of the card that stands
+    for the camera while privacy is on.
     """
 
     sequence: int
@@ -97,6 +99,7 @@ class Reading:
     height: int
     faces: tuple[Face, ...]
     stages: Mapping[str, float]
+    analysed: bool = True
 
     @property
     def leader(self) -> Face | None:

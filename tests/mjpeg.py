@@ -42,6 +42,9 @@ class MjpegServer:
         self._frozen = threading.Event()
         self.clients = 0
         """Connections taken since it was made."""
+        self.watchers = 0
+        """Connections that stand."""
+        self._counting = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -95,7 +98,16 @@ class MjpegServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                server.clients += 1
+                with server._counting:
+                    server.clients += 1
+                    server.watchers += 1
+                try:
+                    self._stream()
+                finally:
+                    with server._counting:
+                        server.watchers -= 1
+
+            def _stream(self) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
                 self.end_headers()

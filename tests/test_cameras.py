@@ -320,8 +320,8 @@ def test_a_camera_that_is_lost_is_reopened(caplog: pytest.LogCaptureFixture) -> 
         frames_of(capture, 3)
         server.stop()
         wait_until(lambda: capture.status.startswith("lost: camera http://127.0.0.1"), "the loss to be seen")
-        wait_until(lambda: capture.status.endswith("does not answer (Connection refused); reopening in 1 s"), "a try")
-        wait_until(lambda: capture.status.endswith("reopening in 2 s"), "longer pauses between tries")
+        wait_until(lambda: capture.status.endswith("does not answer (Connection refused)"), "a try")
+        wait_until(lambda: capture.retry_delay == 2, "longer pauses between tries")
         taken = capture.captured
         capture.newest(0)
         server.show([picture(4)])
@@ -354,6 +354,40 @@ def test_a_camera_that_hangs_is_lost_and_found() -> None:
         frames_of(capture, 2)
 
 
+def test_a_pause_lets_the_camera_go_and_gives_no_frame_until_it_ends() -> None:
+    with MjpegServer([picture(1)], fps=50) as server, Capture(CameraSettings(source=server.url)) as capture:
+        frames_of(capture, 2)
+        capture.pause("off: privacy is on")
+        wait_until(lambda: server.watchers == 0, "the server to see that nobody looks")
+        server.show([picture(4)])
+        taken = capture.captured
+        assert capture.newest(0.3) is None
+        assert (capture.captured, capture.status) == (taken, "off: privacy is on")
+        capture.resume()
+        (frame,) = frames_of(capture, 1)
+        assert colour_of(frame.image) == 4
+        assert frame.sequence >= taken
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_pauses_in_quick_succession_do_not_end_a_camera(times: int) -> None:
+    with MjpegServer([picture(1)], fps=50) as server, Capture(CameraSettings(source=server.url)) as capture:
+        for _ in range(times):
+            capture.pause("off")
+            capture.resume()
+        frames_of(capture, 2)
+        assert not capture.ended
+
+
+def test_a_camera_that_was_opened_before_a_pause_is_opened_anew_after_it(tmp_path: Path) -> None:
+    settings = CameraSettings(source=str(write_video(tmp_path / "video.avi", 6, 50)), realtime=False, loop=False)
+    with Capture(settings, open_camera(settings)) as capture:
+        capture.pause("off")
+        assert capture.newest(0) is None
+        capture.resume()
+        assert [colour_of(frame.image) for frame in frames_of(capture, 6)] == list(range(6))
+
+
 def test_close_does_not_wait_for_a_read_that_hangs() -> None:
     with MjpegServer([picture(1)], fps=50) as server:
         capture = Capture(CameraSettings(source=server.url))
@@ -375,7 +409,7 @@ def test_close_does_not_wait_for_a_read_that_hangs() -> None:
 def test_close_ends_the_wait_for_a_camera_that_is_not_there(tmp_path: Path) -> None:
     capture = Capture(CameraSettings(source=str(tmp_path / "none.mp4")))
     (thread,) = [thread for thread in threading.enumerate() if thread.name == "capture"]
-    wait_until(lambda: "reopening in 2 s" in capture.status, "a long pause between two tries")
+    wait_until(lambda: capture.retry_delay == 2, "a long pause between two tries")
     capture.close()
     assert not thread.is_alive()
     assert capture.newest(20) is None

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 10.0
+_LET_GO_S: Final = 2.0
 
 
 class Capture:
@@ -44,15 +45,23 @@ class Capture:
         self._closed = False
         self._status = "opening the camera"
         self._logged_lost = False
+        self._retry_delay = 0.0
+        self._pauses = 0
+        self._paused = False
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
 
     @property
     def status(self) -> str:
         """`online`, or why there is no picture, as in
-        `lost: camera /dev/video0: not there (found: no camera); reopening in 4 s`.
+        `lost: camera /dev/video0: not there (found: no camera)`.
         """
         return self._status
+
+    @property
+    def retry_delay(self) -> float:
+        """Seconds from the last try to open the camera that failed to the next."""
+        return self._retry_delay
 
     @property
     def captured(self) -> int:
@@ -82,6 +91,28 @@ class Capture:
             self._delivered += frame is not None
             return frame
 
+    def pause(self, why: str) -> None:
+        """Let the camera go, and give no frame until `resume`; `why` is the status meanwhile.
+
+        Waits until the camera is closed, 2 s at most for a read that hangs. A file begins anew afterwards.
+        """
+        with self._changed:
+            self._paused, self._pauses = True, self._pauses + 1
+            self._frame, self._status = None, why
+            camera = self._camera
+            self._changed.notify_all()
+        if camera is not None:
+            camera.close()
+        with self._changed:
+            self._changed.wait_for(lambda: self._camera is None, _LET_GO_S)
+
+    def resume(self) -> None:
+        """Open the camera again."""
+        with self._changed:
+            self._paused, self._status = False, "opening the camera"
+            self._logged_lost = False
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Stop reading and let the camera go, within a second; a read that hangs is left to end by itself."""
         with self._changed:
@@ -103,7 +134,7 @@ class Capture:
 
     def _run(self) -> None:
         delay = _FIRST_DELAY
-        while not self._closed:
+        while (pauses := self._unpaused()) is not None:
             online_since = 0.0
             try:
                 camera = self._open()
@@ -112,7 +143,9 @@ class Capture:
                         online_since = time.monotonic()
                         self._found(camera, picture)
                     self._offer(picture, camera.lossless)
-                break
+                if self._pauses == pauses:
+                    break
+                continue
             except EmotionEdgeError as error:
                 reason = str(error)
             except Exception as error:  # the daemon must not go blind for a driver's surprise
@@ -122,35 +155,49 @@ class Capture:
                 self._let_go()
             if online_since and time.monotonic() - online_since > _LONGEST_DELAY:
                 delay = _FIRST_DELAY
+            if self._pauses != pauses:  # the end was ours
+                continue
             self._lost(reason, delay)
             with self._changed:
-                self._changed.wait_for(lambda: self._closed, delay)
+                self._changed.wait_for(lambda: self._closed or self._paused, delay)
             delay = min(2 * delay, _LONGEST_DELAY)
         with self._changed:
             self._finished = True
             self._status = "closed" if self._closed else "ended"
             self._changed.notify_all()
 
+    def _unpaused(self) -> int | None:
+        """Wait through a pause; how many there were so far, or None when there is nothing to read any more."""
+        with self._changed:
+            if self._paused:
+                self._let_go()
+            self._changed.wait_for(lambda: self._closed or not self._paused)
+            return None if self._closed else self._pauses
+
     def _open(self) -> Camera:
-        """The camera to read, known to `close` from here on."""
+        """The camera to read, known to `close` and `pause` from here on."""
         camera = self._camera or open_camera(self._settings)
         with self._changed:
             self._camera = camera
-            if self._closed:
+            if self._closed or self._paused:
                 camera.close()
         return camera
 
     def _let_go(self) -> None:
-        with self._changed:
-            camera, self._camera = self._camera, None
+        camera = self._camera
         if camera is not None:
             camera.close()
+        with self._changed:
+            self._camera = None
+            self._changed.notify_all()
 
     def _offer(self, picture: Picture, lossless: bool) -> None:
         """Make the picture the newest frame; of a source that waits, only when it is asked for."""
         with self._changed:
             if lossless:
-                self._changed.wait_for(lambda: self._closed or (self._waiting and self._frame is None))
+                self._changed.wait_for(lambda: self._closed or self._paused or (self._waiting and self._frame is None))
+            if self._paused:
+                return
             now = time.monotonic()
             # A frame that waited was captured when it was asked for: how long it waited is no delay of ours.
             self._last_time = now if lossless else max(picture.captured_at, self._last_time)
@@ -166,14 +213,15 @@ class Capture:
         self._set_status("online")
 
     def _lost(self, reason: str, delay: float) -> None:
-        """Say so once in the log, and in the status each time."""
+        """Say so once in the log, and in the status."""
         word = "no picture" if self._captured == 0 else "lost"
         if not self._logged_lost:
             self._logged_lost = True
             logger.warning("%s: %s; trying again until it is back", word, reason)
-        self._set_status(f"{word}: {reason}; reopening in {delay:.3g} s")
+        self._retry_delay = delay
+        self._set_status(f"{word}: {reason}")
 
     def _set_status(self, status: str) -> None:
         with self._changed:
-            if not self._closed:
+            if not self._closed and not self._paused:
                 self._status = status
