@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge.errors import EmotionEdgeError
+from edge.models import model_dir
 from training.config import DataSource, TrainingConfig, read_config
 from training.datasets import read_dataset
 from training.datasets.dataset import Dataset
+from training.datasets.recognise import FORMATS
 
 RUNS = Path("runs")
 
@@ -58,10 +60,15 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--size", type=int, default=256, help="longest side of a kept image, pixels (256)")
     prepare.add_argument("--split", metavar="80/10/10", help="new splits, stratified, by person where known")
     prepare.add_argument("--keep-near-duplicates", action="store_true", help="for series of one person in one pose")
-    prepare.add_argument("--judge", type=Path, metavar="RUN_OR_MODEL", help="what finds likely wrong labels")
+    prepare.add_argument(
+        "--judge", metavar="RUN_OR_MODEL", help="what finds likely wrong labels; not trained on these faces"
+    )
     prepare.add_argument("--drop-label-issues", action="store_true", help="leave likely wrong labels out of Training")
     prepare.add_argument("--seed", type=int, default=0)
     prepare.set_defaults(run=_prepare)
+
+    networks = commands.add_parser("networks", help="what networks there are, and what they cost")
+    networks.set_defaults(run=_networks)
 
     fit = commands.add_parser("fit", help="train from a YAML file into runs/<name>; carries on where it was stopped")
     fit.add_argument("config", type=Path, metavar="CONFIG.yaml")
@@ -103,8 +110,8 @@ def _add_data(parser: argparse.ArgumentParser, option: bool = False) -> None:
         )
     else:
         parser.add_argument("data", type=Path, metavar="DATA", help="folder or file of the data set")
-    parser.add_argument("--format", default="auto", help="of the data set (auto: what is recognised)")
-    parser.add_argument("--label-set", help="the one that matters: fer7, ferplus8, ... or happy,sad,neutral")
+    parser.add_argument("--format", default="auto", choices=("auto", *FORMATS), help="layout of the data set (auto)")
+    parser.add_argument("--label-set", metavar="SET", help="fer7, ferplus8, skillbox9, compact4, or happy,sad,neutral")
     parser.add_argument("--mapping", type=Path, help="YAML file of `own class name: emotion` lines")
 
 
@@ -118,7 +125,7 @@ def _read(options: argparse.Namespace) -> Dataset:
 def _download(options: argparse.Namespace) -> None:
     from training.download import download
 
-    download(options.reference, options.out)
+    print(f"unpacked into {download(options.reference, options.out)}")
 
 
 def _explore(options: argparse.Namespace) -> None:
@@ -135,13 +142,19 @@ def _prepare(options: argparse.Namespace) -> None:
         size=options.size,
         split=parse_split(options.split) if options.split else None,
         near_duplicates=not options.keep_near_duplicates,
-        judge=options.judge,
+        judge=model_dir(options.judge) if options.judge else None,
         drop_label_issues=options.drop_label_issues,
         seed=options.seed,
     )
     summary = prepare(_read(options), options.out, settings)
     print(summary.table())
     print("wrote " + ", ".join(map(str, summary.folders)))
+
+
+def _networks(_: argparse.Namespace) -> None:
+    from training.compare import overview
+
+    print(overview())
 
 
 def _fit(options: argparse.Namespace) -> None:
