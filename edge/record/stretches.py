@@ -1,0 +1,159 @@
+"""From Readings to the rows of the record: a row a change, and a row a minute, for every face."""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from edge.reading import Face, Reading
+
+GAP_S: Final = 2.0
+"""Without a Reading for this long, what was seen ends with the last one before."""
+
+_CLOCK_JUMP_S: Final = 1.0
+_MINUTE_S: Final = 60
+
+Start = Literal["appeared", "changed", "continued"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A face that showed one emotion for a while, within one minute of the clock (UTC).
+
+    track: the face's id in this run. start: why the row begins: the face appeared, its emotion changed, or a minute
+    was full. began: milliseconds since the epoch. duration: milliseconds, by a clock that nobody sets.
+    confidence, valence, arousal: means over its frames, in the ranges of `Face`.
+    """
+
+    track: int
+    start: Start
+    began: int
+    duration: int
+    emotion: str
+    confidence: float
+    valence: float
+    arousal: float
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Time in which pictures were analysed, whether a face was in them or not; the fields are those of `Seen`."""
+
+    began: int
+    duration: int
+    frames: int
+
+
+Row = Seen | Watched
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    wall: float
+    steady: float
+
+
+class _Open:
+    """A row that is still growing."""
+
+    def __init__(self, start: Start, emotion: str, since: _Moment) -> None:
+        self.emotion = emotion
+        self._start = start
+        self._since = since
+        self._frames = 0
+        self._confidence = self._valence = self._arousal = 0.0
+
+    def add(self, face: Face) -> None:
+        self._frames += 1
+        self._confidence += face.confidence
+        self._valence += face.valence
+        self._arousal += face.arousal
+
+    def ended(self, track: int, at: _Moment) -> Seen:
+        frames = self._frames
+        return Seen(
+            track,
+            self._start,
+            round(self._since.wall * 1000),
+            _milliseconds(self._since, at),
+            self.emotion,
+            _finite(self._confidence / frames),
+            _finite(self._valence / frames),
+            _finite(self._arousal / frames),
+            frames,
+        )
+
+
+class Stretches:
+    """Follows the faces of one Reading after another. Belongs to one thread.
+
+    Rows end at whole minutes, so that each belongs to one time slot of any report. A clock that is set meanwhile ends
+    every row: a row's times are all from before or all from after.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[int, _Open] = {}
+        self._watching: _Moment | None = None
+        self._frames = 0
+        self._last = _Moment(0.0, 0.0)
+
+    def add(self, reading: Reading) -> list[Row]:
+        """The rows that end with this Reading."""
+        if not reading.analysed:
+            return self.end()
+        now = _Moment(reading.wall_time, reading.captured_at)
+        rows: list[Row] = []
+        if self._watching and not _follows(self._last, now):
+            rows = self.end()
+        minute = math.floor(now.wall / _MINUTE_S) * _MINUTE_S
+        full = self._watching is not None and self._last.wall < minute
+        cut = _Moment(minute, now.steady - (now.wall - minute)) if full else now
+        if self._watching is None or full:
+            rows += self._watched(cut)
+            self._watching = cut
+
+        seen = {face.track: face for face in reading.faces}
+        before = self._open
+        self._open = {}
+        for track, row in before.items():
+            face = seen.get(track)
+            if face and face.emotion == row.emotion and not full:
+                self._open[track] = row
+                continue
+            rows.append(row.ended(track, cut))
+            if face:
+                start: Start = "continued" if face.emotion == row.emotion else "changed"
+                self._open[track] = _Open(start, face.emotion, cut)
+        for track, face in seen.items():
+            self._open.setdefault(track, _Open("appeared", face.emotion, now)).add(face)
+        self._frames += 1
+        self._last = now
+        return rows
+
+    def end(self) -> list[Row]:
+        """The rows that end because nothing is seen any more: with the last Reading there was."""
+        rows: list[Row] = [row.ended(track, self._last) for track, row in self._open.items()]
+        rows += self._watched(self._last)
+        self._open = {}
+        self._watching = None
+        return rows
+
+    def _watched(self, at: _Moment) -> list[Row]:
+        if self._watching is None:
+            return []
+        frames, self._frames = self._frames, 0
+        return [Watched(round(self._watching.wall * 1000), _milliseconds(self._watching, at), frames)]
+
+
+def _follows(last: _Moment, now: _Moment) -> bool:
+    """Whether nothing was missed between the two, and nobody set the clock."""
+    passed = now.steady - last.steady
+    return 0 <= passed <= GAP_S and abs(now.wall - last.wall - passed) <= _CLOCK_JUMP_S
+
+
+def _milliseconds(since: _Moment, until: _Moment) -> int:
+    return max(0, round((until.steady - since.steady) * 1000))
+
+
+def _finite(value: float) -> float:
+    return round(value, 4) if math.isfinite(value) else 0.0

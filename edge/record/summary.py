@@ -1,0 +1,246 @@
+"""What the rows of some days sum up to, time slot by time slot, in the board's local time."""
+
+import sqlite3
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+
+from edge.outputs.messages import timestamp
+
+VERSION: Final = 1
+"""Goes up when the JSON changes in a way that breaks its readers."""
+
+_SLOT_MINUTES: Final = (15, 30, 60, 120, 240, 1440)
+_MOST_SLOTS: Final = 200
+CELLS: Final = 16
+"""Cells of the circumplex in each direction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One time slot. start: local time. length: seconds, shorter for one that the day's end cuts.
+
+    seconds: face-seconds by emotion: two happy faces for a second are two seconds. present: seconds with a face in
+    view; watched: seconds in which pictures were analysed. appeared: faces that came into view; changed: changes of
+    emotion. valence, arousal: means over the face-seconds, -1 to 1; None where there are none.
+    """
+
+    start: datetime
+    length: float
+    seconds: Mapping[str, float]
+    present: float
+    watched: float
+    appeared: int
+    changed: int
+    valence: float | None
+    arousal: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Days of the record. first, last: local days, both included. slots: all of them, seen in or not.
+
+    changes: how often an emotion followed another in the same face, by (from, to).
+    circumplex: face-seconds [arousal][valence] in CELLS x CELLS cells, both from -1 to 1.
+    """
+
+    first: date
+    last: date
+    slot_minutes: int
+    slots: tuple[Slot, ...]
+    changes: Mapping[tuple[str, str], int]
+    circumplex: tuple[tuple[float, ...], ...]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Face-seconds by emotion, the most first."""
+        total: dict[str, float] = {}
+        for slot in self.slots:
+            for emotion, seconds in slot.seconds.items():
+                total[emotion] = total.get(emotion, 0.0) + seconds
+        return dict(sorted(total.items(), key=lambda item: -item[1]))
+
+    @property
+    def present(self) -> float:
+        """Seconds with a face in view."""
+        return sum(slot.present for slot in self.slots)
+
+    @property
+    def watched(self) -> float:
+        """Seconds in which pictures were analysed."""
+        return sum(slot.watched for slot in self.slots)
+
+    @property
+    def appeared(self) -> int:
+        """Faces that came into view; a person who comes again counts again."""
+        return sum(slot.appeared for slot in self.slots)
+
+    @property
+    def changed(self) -> int:
+        """Changes of emotion."""
+        return sum(slot.changed for slot in self.slots)
+
+
+@dataclass(slots=True)
+class _Sums:
+    """A slot that is still being added to."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    present: float = 0.0
+    watched: float = 0.0
+    appeared: int = 0
+    changed: int = 0
+    valence: float = 0.0
+    arousal: float = 0.0
+
+
+def days_until(last: date, days: int) -> list[date]:
+    """That many days in a row, of which `last` is the last."""
+    return [last - timedelta(days=before) for before in range(days - 1, -1, -1)]
+
+
+def summarise(connection: sqlite3.Connection, days: list[date]) -> Summary:
+    """The sums of these days, which follow one another. Raises sqlite3.Error."""
+    minutes = next((m for m in _SLOT_MINUTES if len(days) * 1440 / m <= _MOST_SLOTS), _SLOT_MINUTES[-1])
+    starts = [start for day in days for start in _slot_starts(day, minutes)]
+    ends = [*starts[1:], _midnight(days[-1] + timedelta(days=1))]
+    begins = [start.timestamp() for start in starts]
+    sums = [_Sums() for _ in starts]
+    limits = (round(begins[0] * 1000), round(ends[-1].timestamp() * 1000))
+    changes: dict[tuple[str, str], int] = {}
+    circumplex = [[0.0] * CELLS for _ in range(CELLS)]
+
+    def slot_of(began: float) -> int:
+        return bisect_right(begins, began / 1000) - 1
+
+    watched = "SELECT began, duration FROM watched WHERE began >= ? AND began < ?"
+    for began, duration in connection.execute(watched, limits):
+        sums[slot_of(began)].watched += duration / 1000
+
+    shown: dict[tuple[int, int], str] = {}
+    covered = 0.0
+    for run, track, start, began, duration, emotion, valence, arousal in _seen(connection, limits):
+        index, seconds = slot_of(began), duration / 1000
+        slot = sums[index]
+        slot.seconds[emotion] = slot.seconds.get(emotion, 0.0) + seconds
+        slot.present += max(0, began + duration - max(began, covered)) / 1000
+        covered = max(covered, began + duration)
+        slot.appeared += start == "appeared"
+        slot.valence += valence * seconds
+        slot.arousal += arousal * seconds
+        circumplex[_cell(arousal)][_cell(valence)] += seconds
+        if start == "changed":
+            slot.changed += 1
+            if before := shown.get((run, track)):
+                changes[before, emotion] = changes.get((before, emotion), 0) + 1
+        shown[run, track] = emotion
+
+    return Summary(
+        first=days[0],
+        last=days[-1],
+        slot_minutes=minutes,
+        slots=tuple(
+            _slot(start, end.timestamp() - start.timestamp(), total)
+            for start, end, total in zip(starts, ends, sums, strict=True)
+        ),
+        changes=dict(sorted(changes.items(), key=lambda item: -item[1])),
+        circumplex=tuple(tuple(row) for row in circumplex),
+    )
+
+
+def rows_of(connection: sqlite3.Connection, days: list[date]) -> Iterator[dict[str, Any]]:
+    """Every face's rows of these days, oldest first, times in UTC. Raises sqlite3.Error."""
+    limits = tuple(
+        round(moment.timestamp() * 1000) for moment in (_midnight(days[0]), _midnight(days[-1] + timedelta(days=1)))
+    )
+    query = (
+        "SELECT began, duration, run, track, start, emotion, confidence, valence, arousal, frames FROM seen "
+        "WHERE began >= ? AND began < ? ORDER BY began, id"
+    )
+    for began, duration, *rest in connection.execute(query, limits):
+        names = ("run", "track", "start", "emotion", "confidence", "valence", "arousal", "frames")
+        yield {"began": timestamp(began / 1000), "seconds": duration / 1000, **dict(zip(names, rest, strict=True))}
+
+
+def summary_json(summary: Summary) -> dict[str, Any]:
+    """The summary as JSON has it; docs/record.md says what is what."""
+    return {
+        "v": VERSION,
+        "first": summary.first.isoformat(),
+        "last": summary.last.isoformat(),
+        "zone": zone(summary),
+        "slot_minutes": summary.slot_minutes,
+        "seconds": _rounded(summary.seconds),
+        "present": round(summary.present, 1),
+        "watched": round(summary.watched, 1),
+        "appeared": summary.appeared,
+        "changed": summary.changed,
+        "changes": [{"from": a, "to": b, "count": count} for (a, b), count in summary.changes.items()],
+        "slots": [
+            {
+                "start": slot.start.isoformat(timespec="minutes"),
+                "seconds": _rounded(slot.seconds),
+                "present": round(slot.present, 1),
+                "watched": round(slot.watched, 1),
+                "appeared": slot.appeared,
+                "changed": slot.changed,
+                "valence": None if slot.valence is None else round(slot.valence, 3),
+                "arousal": None if slot.arousal is None else round(slot.arousal, 3),
+            }
+            for slot in summary.slots
+        ],
+    }
+
+
+def zone(summary: Summary) -> str:
+    """The local time zone as it was, `CET (UTC+01:00)`; both names where it changed."""
+    names = dict.fromkeys(f"{slot.start.tzname()} (UTC{slot.start.isoformat()[-6:]})" for slot in summary.slots)
+    return ", ".join(names)
+
+
+def _seen(connection: sqlite3.Connection, limits: tuple[int, int]) -> Iterable[tuple[Any, ...]]:
+    query = (
+        "SELECT run, track, start, began, duration, emotion, valence, arousal FROM seen "
+        "WHERE began >= ? AND began < ? ORDER BY began, id"
+    )
+    return connection.execute(query, limits)
+
+
+def _slot(start: datetime, length: float, total: _Sums) -> Slot:
+    weight = sum(total.seconds.values())
+    return Slot(
+        start=start,
+        length=length,
+        seconds=total.seconds,
+        present=min(total.present, length),
+        watched=min(total.watched, length),
+        appeared=total.appeared,
+        changed=total.changed,
+        valence=total.valence / weight if weight else None,
+        arousal=total.arousal / weight if weight else None,
+    )
+
+
+def _slot_starts(day: date, minutes: int) -> Iterator[datetime]:
+    """Local times from midnight on; 92 quarters of an hour on a day that loses an hour, 100 on one that gains it."""
+    moment, end = _midnight(day).timestamp(), _midnight(day + timedelta(days=1)).timestamp()
+    if minutes == 1440:
+        yield _midnight(day)
+        return
+    while moment < end:
+        yield datetime.fromtimestamp(moment).astimezone()
+        moment += minutes * 60
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min).astimezone()
+
+
+def _cell(value: float) -> int:
+    return min(CELLS - 1, max(0, int((value + 1) / 2 * CELLS)))
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {emotion: round(value, 1) for emotion, value in seconds.items()}
