@@ -13,7 +13,7 @@ import numpy.typing as npt
 from edge.labels import UNCERTAIN
 from edge.reading import Box, Face, Image, Reading
 
-NOTICE: Final = "Emotion recognition is running; nothing is stored"
+NOTICE: Final = "Emotion recognition is running; no image is stored"
 
 COLOURS: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -3,13 +3,16 @@
 import asyncio
 import json
 import logging
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import cv2
@@ -50,6 +53,14 @@ _HEADERS: Final[Mapping[str, str]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Text that is made anew for each who asks. make: called in a thread of its own, so that it may wait for a disk."""
+
+    content_type: str
+    make: Callable[[], str]
+
+
 class WebViewer:
     """A Viewer and Output that serves the live page from a thread with an event loop of its own.
 
@@ -59,13 +70,27 @@ class WebViewer:
     url: the page's address. encoded: pictures encoded since start.
     """
 
-    def __init__(self, settings: WebSettings, device: str = "", topics: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: WebSettings,
+        device: str = "",
+        topics: Sequence[str] = (),
+        documents: Mapping[str, Document] = MappingProxyType({}),
+        recorded: bool = False,
+    ) -> None:
         """Listen on the port of the settings or the next free one.
 
         device: the name people know this board by. topics: what to subscribe to, each line shown as it is.
+        documents: what else is served, by path. recorded: whether emotions are kept, which the page then says.
         Raises EmotionEdgeError when no port is free.
         """
-        self.about: Final[Mapping[str, Any]] = {"device": device, "topics": list(topics), "colours": dict(COLOURS)}
+        self.about: Final[Mapping[str, Any]] = {
+            "device": device,
+            "topics": list(topics),
+            "colours": dict(COLOURS),
+            "recorded": recorded,
+        }
+        self.documents = documents
         self.encoded = 0
         self.jpeg = b""
         self.newest: tuple[Frame, Reading] | None = None
@@ -250,6 +275,14 @@ class _Latest(_Handler):
         self.write(json.dumps(faces_message(self.viewer.newest[1]) if self.viewer.newest else None))
 
 
+class _Document(_Handler):
+    async def get(self) -> None:
+        document = self.viewer.documents[self.request.path]
+        text = await asyncio.get_running_loop().run_in_executor(None, document.make)
+        self.set_header("Content-Type", document.content_type)
+        self.finish(text)
+
+
 class _Health(_Handler):
     def get(self) -> None:
         problem = self.viewer.problem()
@@ -358,6 +391,7 @@ def _application(viewer: WebViewer) -> Application:
             (r"/events", _Events, own),
             (r"/latest\.json", _Latest, own),
             (r"/healthz", _Health, own),
+            *((re.escape(path), _Document, own) for path in viewer.documents),
         ],
         default_handler_class=_NotFound,
         default_handler_args=own,

@@ -129,6 +129,7 @@ function showAbout(about) {
   colours = about.colours;
   say(byId("device"), about.device);
   document.title = about.device ? `${about.device} – Emotion Edge` : "Emotion Edge";
+  byId("recorded").hidden = !about.recorded;
   byId("listen").hidden = about.topics.length === 0;
   byId("topics").replaceChildren(
     ...about.topics.map((topic) => {
