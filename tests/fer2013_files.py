@@ -36,14 +36,20 @@ def face_line(label: int | str, pixels: npt.NDArray[np.uint8], usage: str) -> st
     return f"{label},{' '.join(map(str, pixels.ravel()))},{usage}"
 
 
-def write_files(folder: Path, training: int = 140, test: int = 30) -> Path:
-    """fer2013.csv and fer2013new.csv with `training` rows, and `test` rows in each of the other two splits."""
+def write_files(folder: Path, training: int = 140, test: int = 30, mirrored: bool = False) -> Path:
+    """fer2013.csv and fer2013new.csv with `training` rows, and `test` rows in each of the other two splits.
+
+    mirrored: every image is its own mirror image.
+    """
     generator = np.random.default_rng(5)
     faces, votes = ["emotion,pixels,Usage"], [VOTE_HEADER]
     for usage, count in (("Training", training), ("PublicTest", test), ("PrivateTest", test)):
         for row in range(count):
             label = row % 7
-            faces.append(face_line(label, pattern(label, generator), usage))
+            image = pattern(label, generator)
+            if mirrored:
+                image[:, SIDE // 2 :] = image[:, SIDE // 2 - 1 :: -1]
+            faces.append(face_line(label, image, usage))
             counts = [0] * 10
             counts[VOTE_OF_LABEL[label]], counts[8] = 9, 1
             votes.append(f"{usage},fer{row:07d}.png,{','.join(map(str, counts))}")

@@ -1,8 +1,135 @@
-"""What differs between Keras's backends: TensorFlow, JAX and PyTorch."""
+"""What differs between Keras's backends, TensorFlow, JAX and PyTorch, and between one worker and several."""
 
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import keras
+import numpy as np
+
+from edge.errors import EmotionEdgeError
+
+CLUSTER = "TF_CONFIG"
+"""The environment variable that tells TensorFlow of the other workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The processes that train one network together, each on its share of every batch.
+
+    index: of this process; 0 is the chief, who alone reads and writes files. strategy: TensorFlow's; none for one.
+    """
+
+    index: int = 0
+    count: int = 1
+    strategy: Any = None
+
+    @property
+    def chief(self) -> bool:
+        return self.index == 0
+
+    def share(self, size: int) -> slice:
+        """Which rows of a batch are this worker's. Raises EmotionEdgeError where the batch does not divide."""
+        if size % self.count:
+            raise EmotionEdgeError(f"batches of {size}: do not divide among {self.count} workers; change `batch_size`")
+        return slice(self.index, None, self.count)
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """What is built in here is trained together."""
+        return nullcontext() if self.strategy is None else self.strategy.scope()
+
+    def join(self, model: Any) -> None:
+        """Let every step of a compiled model be one of all workers: batch normalization sees the whole batch, not this
+        worker's share, and the losses are those of all.
+        """
+        if self.count == 1:
+            return
+        import tensorflow as tf
+
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+
+        def local(batch: Any) -> Any:
+            context = tf.distribute.get_replica_context()
+            return {k: context.all_reduce(tf.distribute.ReduceOp.MEAN, v) for k, v in model.train_step(batch).items()}
+
+        # Keras's own ends in an axis to reduce over that losses, being scalars, do not have.
+        step = tf.function(lambda batch: self.strategy.run(local, args=(batch,)), reduce_retracing=True)
+        model.train_function = lambda batches: step(next(batches))
+
+    def agree(self, value: int) -> int:
+        """The chief's value, on every worker."""
+        return value if self.count == 1 else int(self._of_chief([np.asarray(value, np.int64)])[0])
+
+    def spread(self, variables: Mapping[str, Sequence[Any]]) -> None:
+        """Give every worker the chief's values."""
+        if self.count > 1:
+            every = [variable for group in variables.values() for variable in group]
+            values = self._of_chief([keras.ops.convert_to_numpy(variable) for variable in every])
+            for variable, value in zip(every, values, strict=True):
+                variable.assign(value)
+
+    def _of_chief(self, values: list[Any]) -> list[Any]:
+        import tensorflow as tf
+
+        mine = [value if self.chief else np.zeros_like(value) for value in values]
+
+        def summed() -> list[Any]:
+            context = tf.distribute.get_replica_context()
+            return [context.all_reduce(tf.distribute.ReduceOp.SUM, tf.constant(value)) for value in mine]
+
+        return [value.numpy() for value in self.strategy.run(tf.function(summed))]
+
+
+@cache
+def workers() -> Workers:
+    """This process alone or, where the environment variable TF_CONFIG names a cluster, its place in there; then it
+    waits for the others. To be called before anything is built.
+
+    Raises EmotionEdgeError for a TF_CONFIG that is not as TensorFlow's MultiWorkerMirroredStrategy has it, or another
+    backend than TensorFlow.
+    """
+    text = os.environ.get(CLUSTER)
+    if not text:
+        return Workers()
+    try:
+        told = json.loads(text)
+        places = [(kind, i) for kind in ("chief", "worker") for i in range(len(told["cluster"].get(kind, [])))]
+        index = places.index((told["task"]["type"], int(told["task"]["index"])))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise EmotionEdgeError(
+            f"environment variable {CLUSTER}: must name a cluster of workers and which of them this is, such as "
+            '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'
+        ) from None
+    if len(places) == 1:
+        return Workers()
+    if keras.backend.backend() != "tensorflow":
+        raise EmotionEdgeError(
+            f"environment variable {CLUSTER}: several workers train on TensorFlow only; set KERAS_BACKEND=tensorflow"
+        )
+    import tensorflow as tf
+
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    if strategy.num_replicas_in_sync != len(places):
+        raise EmotionEdgeError("more than one GPU here: start a worker for each, and set CUDA_VISIBLE_DEVICES for it")
+    return Workers(index, len(places), strategy)
+
+
+def over_workers(value: Any) -> Any:
+    """The sum of a tensor over all workers, inside a step of training; its gradient reaches all of them."""
+    if not workers.cache_info().currsize or workers().count == 1:
+        return value
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    return value if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
 def set_up(precision: str, seed: int) -> None:
@@ -21,9 +148,9 @@ def jit_compile() -> bool | str:
     return "auto" if keras.backend.backend() == "jax" else False
 
 
-def reseed(model: Any, seed: int, epoch: int) -> None:
-    """Put every random generator of a model's layers to a place that depends on the seed and the epoch alone, so that
-    a run that was stopped carries on as if it had not been.
+def reseed(model: Any, seed: int, epoch: int, worker: int = 0) -> None:
+    """Put every random generator of a model's layers to a place that depends on the seed, the epoch and the worker
+    alone, so that a run that was stopped carries on as if it had not been.
     """
     generators = [
         value
@@ -32,7 +159,8 @@ def reseed(model: Any, seed: int, epoch: int) -> None:
         if isinstance(value, keras.random.SeedGenerator)
     ]
     for index, generator in enumerate(generators):
-        generator.state.assign([(seed * 1000 + index) % 2**31, epoch * 1_000_000 % 2**31])
+        first = (seed * 1000 + worker * 100_003 + index) % 2**31
+        generator.state.assign([first, epoch * 1_000_000 % 2**31])
 
 
 def _fuse_batch_norm() -> None:

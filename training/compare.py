@@ -23,12 +23,13 @@ import keras
 from edge.errors import EmotionEdgeError
 from training.augment import Augment
 from training.backend import jit_compile
+from training.batches import Batches
 from training.config import AFFECT, TrainingConfig
 from training.cost import multiply_adds, parameters
 from training.datasets import read_dataset
 from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
-from training.fit import Batches, trainable, validate
+from training.fit import trainable, validate
 from training.networks import NETWORKS, build_network
 from training.objectives import head_sizes, losses, targets
 

@@ -17,7 +17,7 @@ from edge.runtime import Network, choose
 from training.config import AFFECT
 from training.datasets.dataset import Dataset
 from training.evaluate import NETWORK_FILE, load_network, predict
-from training.fit import read_history
+from training.history import read_history
 from training.scores import Logits
 
 BATCH: Final = 64

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from keras import ops
 
 from edge.errors import EmotionEdgeError
+from training.backend import over_workers
 from training.config import AFFECT, TrainingConfig
 from training.datasets.dataset import Dataset, Labels
 
@@ -114,7 +115,8 @@ class SoftLoss(keras.losses.Loss):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("emotion_edge")
 class ConcordanceLoss(keras.losses.Loss):  # type: ignore[misc]
-    """1 - CCC (Lin 1989) over the batch, mean of valence and arousal, plus the squared error, which steadies it.
+    """1 - CCC (Lin 1989) over the batch of all workers, mean of valence and arousal, plus the squared error, which
+    steadies it.
 
     Predictions [n, 2]; targets [n, 3]: valence, arousal and the row's weight.
     """
@@ -122,10 +124,10 @@ class ConcordanceLoss(keras.losses.Loss):  # type: ignore[misc]
     def call(self, y_true: Any, y_pred: Any) -> Any:
         y_true, said = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
         true, weight = y_true[:, :2], y_true[:, 2:]
-        total = ops.maximum(ops.sum(weight), 1e-6)
+        total = ops.maximum(over_workers(ops.sum(weight)), 1e-6)
 
         def mean(values: Any) -> Any:
-            return ops.sum(weight * values, axis=0) / total
+            return over_workers(ops.sum(weight * values, axis=0)) / total
 
         mean_true, mean_said = mean(true), mean(said)
         off_true, off_said = true - mean_true, said - mean_said

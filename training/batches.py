@@ -1,0 +1,52 @@
+"""The training faces in batches, in an order that a seed decides."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training.objectives import Arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The training faces in batches of one size, in an order that depends on the seed and the epoch alone.
+
+    images: uint8 [n, h, w, c]. targets: by head, as `objectives.targets` gives them. size: of a batch, all workers
+    together. A rest that fills no batch waits for another epoch.
+    """
+
+    images: npt.NDArray[np.uint8]
+    targets: Arrays
+    size: int
+    seed: int
+    mixup: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+        return len(self.images) // self.size
+
+    def epoch(self, number: int, share: slice = slice(None)) -> Iterator[tuple[npt.NDArray[Any], Arrays]]:
+        """The batches of an epoch, counted from 0. share: the rows of each batch that are this worker's."""
+        generator = np.random.default_rng((self.seed, number))
+        order = generator.permutation(len(self.images))
+        for index in np.split(order[: self.steps * self.size], self.steps):
+            images: npt.NDArray[Any] = self.images[index]
+            batch = {head: values[index] for head, values in self.targets.items()}
+            if self.mixup:
+                images, batch = self._mixed(images, batch, generator)
+            yield images[share], {head: values[share] for head, values in batch.items()}
+
+    def _mixed(
+        self, images: npt.NDArray[Any], batch: Arrays, generator: np.random.Generator
+    ) -> tuple[npt.NDArray[Any], Arrays]:
+        """Each image laid over another of the batch, and its targets likewise (Zhang et al. 2018)."""
+        part = generator.beta(self.mixup, self.mixup, len(images)).astype(np.float32)
+        part = np.maximum(part, 1 - part)[:, None]
+        other = generator.permutation(len(images))
+        pixels = part[..., None, None] * images + (1 - part[..., None, None]) * images[other]
+        mixed = {head: part * values + (1 - part) * values[other] for head, values in batch.items()}
+        return np.rint(pixels).astype(np.uint8), mixed

@@ -1,0 +1,58 @@
+"""What each epoch of a run came to: history.csv, and the same for TensorBoard."""
+
+import csv
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+HISTORY_FILE = "history.csv"
+BOARD_FOLDER = "tensorboard"
+CHOSEN_BY = "public"
+"""The figure that decides which epoch's network is kept: the higher, the better."""
+
+
+def read_history(run: Path, epochs: int | None = None) -> list[dict[str, str]]:
+    """The lines of history.csv, of the first `epochs` epochs or all; none before the first epoch."""
+    path = run / HISTORY_FILE
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [row for row in csv.DictReader(file) if epochs is None or int(row["epoch"]) <= epochs]
+
+
+def write_history(run: Path, epoch: int, figures: Mapping[str, float]) -> None:
+    """Add the epoch's line, counted from 0; lines of epochs that are now done again, after a kill, are dropped."""
+    rows = read_history(run, epoch)
+    rows.append({"epoch": str(epoch + 1), **{name: f"{value:.5f}" for name, value in figures.items()}})
+    partial = run / f"partial-{HISTORY_FILE}"
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[-1].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(run / HISTORY_FILE)
+
+
+def best(run: Path, epochs: int) -> float:
+    """The best figure of the first epochs; -1 before the first."""
+    return max((float(row[CHOSEN_BY]) for row in read_history(run, epochs)), default=-1.0)
+
+
+def stale(run: Path, epochs: int, patience: int | None) -> bool:
+    """Whether the best of the first epochs is at least `patience` epochs ago."""
+    figures = [float(row[CHOSEN_BY]) for row in read_history(run, epochs)]
+    return patience is not None and bool(figures) and epochs - 1 - int(np.argmax(figures)) >= patience
+
+
+def board(run: Path) -> Any:
+    """A writer of TensorBoard's files. It would load all of TensorFlow to write them, where that is installed; with
+    another backend its own substitute does, which it takes where it finds a module of this name.
+    """
+    if "tensorflow" not in sys.modules:
+        sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
+    from tensorboard.summary import Writer
+
+    return Writer(str(run / BOARD_FOLDER))
