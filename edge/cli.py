@@ -1,4 +1,4 @@
-"""The command line: emotion-edge run | demo | snapshot | check-config | doctor | bench."""
+"""The command line: emotion-edge run | demo | snapshot | forget | check-config | doctor | bench."""
 
 import argparse
 import difflib
@@ -19,6 +19,7 @@ def _parser() -> argparse.ArgumentParser:
         "run": "run the daemon with the settings",
         "demo": "run it with what is here: a camera or the bundled clip, a broker of its own if none is set",
         "snapshot": "analyse one picture: JSON to the screen, the annotated picture to a file",
+        "forget": "delete what the broker keeps of this device; Home Assistant then removes it",
         "check-config": "check the settings and print them as they are used",
         "doctor": "say what is there, what is not, and what to do",
         "bench": "measure frame rate, latency, time a stage, processor share and memory on the clip",
@@ -74,6 +75,11 @@ def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
             from edge.snapshot import snapshot
 
             print(snapshot(settings, arguments.image, arguments.out, arguments.after))
+        case "forget":
+            from edge.outputs.mqtt_forget import forget
+
+            if forget(settings.mqtt):
+                print("it is said to be online: a daemon that runs will announce itself again, so stop it first")
         case "check-config":
             print(config.dump(settings), end="")
         case "doctor":

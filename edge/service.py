@@ -1,25 +1,37 @@
 """The daemon: everything put together from the settings, run until told to stop."""
 
 import logging
+import math
 import signal
 import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
+from typing import Final
 
 from edge.cameras.capture import Capture
 from edge.cameras.choose import can_come_back, open_camera
 from edge.config import Settings
 from edge.meter import Meter
-from edge.outputs import Output, Viewer
+from edge.outputs import Output, PictureTaker, Viewer
 from edge.outputs.console import Console
+from edge.outputs.controls import Controls, Switches, memory_file
 from edge.outputs.display import Window, unavailable
+from edge.outputs.home_assistant import announcement
 from edge.outputs.mqtt import MqttOutput
+from edge.outputs.pictures import privacy_card
 from edge.outputs.web import WebViewer
 from edge.pipeline import Pipeline, open_pipeline
+from edge.reading import Frame, Reading
 from edge.runtime import choose
 
 log = logging.getLogger(__name__)
+
+PRIVACY: Final = "off: privacy is on"
+"""The camera's status meanwhile."""
+
+_CARD_SECONDS: Final = 1.0
+"""Between two showings of the card that stands for the camera: viewers take a picture that stays away for a fault."""
 
 
 class Daemon:
@@ -34,8 +46,13 @@ class Daemon:
         viewers: Sequence[Viewer],
         stats_every: float,
         stop: threading.Event,
+        controls: Controls | None = None,
+        takers: Sequence[PictureTaker] = (),
     ) -> None:
-        """stats_every: seconds between two reports. stop: ends the loop, and is set when it ends by itself."""
+        """stats_every: seconds between two reports. stop: ends the loop, and is set when it ends by itself.
+
+        controls: what people switch meanwhile. takers: who gets the pictures that are asked for.
+        """
         self.failed = False
         self._stop = stop
         self._capture = capture
@@ -44,6 +61,12 @@ class Daemon:
         self._outputs = outputs
         self._viewers = viewers
         self._stats_every = stats_every
+        self._controls = controls or Controls()
+        self._takers = takers
+        self._switches = Switches()
+        self._size = (640, 480)
+        self._card_due = -math.inf
+        self._analysing = True
         self._thread = threading.Thread(target=self._guard, name="analysis")
 
     def start(self) -> None:
@@ -70,16 +93,17 @@ class Daemon:
 
     def _loop(self) -> None:
         reported, camera = -self._stats_every, ""
+        self._obey()
+        self._controls.applied(self._switches)
         while not self._stop.is_set():
+            self._obey()
             frame = self._capture.newest(timeout=0.2)
-            if frame is not None:
-                reading = self._pipeline.analyse(frame)
-                for output in self._outputs:
-                    output.put(reading)
-                for viewer in self._viewers:
-                    viewer.show(frame, reading)
-                self._meter.add(reading)
             now = time.monotonic()
+            if frame is not None:
+                self._see(frame)
+            elif self._switches.privacy and now >= self._card_due:
+                self._card_due = now + _CARD_SECONDS
+                self._pass_on(*_card(*self._size))
             if now - reported >= self._stats_every or self._capture.status != camera:
                 reported, camera = now, self._capture.status
                 stats = self._meter.stats(self._capture.captured, self._capture.dropped, camera)
@@ -88,6 +112,55 @@ class Daemon:
             if frame is None and self._capture.ended:
                 log.info("the source has ended")
                 return
+
+    def _obey(self) -> None:
+        """Do what people want by now, between two frames; then say that it is so."""
+        wanted, before = self._controls.wanted, self._switches
+        if self._capture.status != "online" and self._controls.take_snapshot():
+            log.warning("snapshot: none is taken, the camera is not online (%s)", self._capture.status)
+        if wanted == before:
+            return
+        self._switches = wanted
+        if wanted.privacy and not before.privacy:
+            self._capture.pause(PRIVACY)
+            self._pass_on(*_card(*self._size))  # now, in place of the last picture that viewers have
+        elif before.privacy and not wanted.privacy:
+            self._capture.resume()
+        self._controls.applied(wanted)
+
+    def _see(self, frame: Frame) -> None:
+        height, width = frame.image.shape[:2]
+        self._size = width, height
+        if self._switches.detection:
+            reading = self._pipeline.analyse(frame)
+            self._pass_on(frame, reading)
+            self._meter.add(reading)
+        else:
+            reading = _not_analysed(frame)
+            self._pass_on(frame, reading)
+        if self._controls.take_snapshot():
+            for taker in self._takers:
+                taker.picture(frame, reading)
+
+    def _pass_on(self, frame: Frame, reading: Reading) -> None:
+        """To viewers everything; to outputs what was analysed, and once that nobody looks any more."""
+        if reading.analysed or self._analysing:
+            for output in self._outputs:
+                output.put(reading)
+        self._analysing = reading.analysed
+        for viewer in self._viewers:
+            viewer.show(frame, reading)
+
+
+def _not_analysed(frame: Frame) -> Reading:
+    height, width = frame.image.shape[:2]
+    return Reading(frame.sequence, frame.captured_at, frame.wall_time, width, height, (), {}, analysed=False)
+
+
+def _card(width: int, height: int) -> tuple[Frame, Reading]:
+    """What viewers get in place of the camera's picture."""
+    frame = Frame(privacy_card(width, height), time.monotonic(), time.time(), 0)
+    return frame, _not_analysed(frame)
 
 
 def run(settings: Settings) -> int:
@@ -105,10 +178,15 @@ def run(settings: Settings) -> int:
     log.info("interpreter: %s, %d thread(s)", runtime, settings.runtime.threads)
     log.info("model: %s %s, %s", pipeline.card.name, pipeline.card.version, pipeline.card.sha256[:12])
     subscribe = []
+    controls = Controls(memory_file(settings.mqtt.device_id), settings.mqtt.snapshots)
+    takers = []
     if settings.mqtt.host:
         mqtt = settings.mqtt
         subscribe = [f"mosquitto_sub -h {mqtt.host} -p {mqtt.port} -t '{mqtt.base_topic}/{mqtt.device_id}/#' -v"]
-        outputs.append(MqttOutput(mqtt))
+        told = announcement(mqtt, pipeline.card.primary.labels)
+        publisher = MqttOutput(mqtt, controls, told)
+        outputs.append(publisher)
+        takers.append(publisher)
         log.info("MQTT: subscribe with  %s", *subscribe)
     else:
         log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
@@ -120,8 +198,9 @@ def run(settings: Settings) -> int:
     window = _window(settings)
     if window:
         viewers.append(window)
-    capture, meter = Capture(settings.camera, camera), Meter(pipeline.card, runtime)
-    daemon = Daemon(capture, pipeline, meter, outputs, viewers, settings.mqtt.stats_every, stop)
+    capture = Capture(settings.camera, camera, PRIVACY if controls.wanted.privacy else "")
+    meter = Meter(pipeline.card, runtime)
+    daemon = Daemon(capture, pipeline, meter, outputs, viewers, settings.mqtt.stats_every, stop, controls, takers)
     daemon.start()
     try:
         if window:

@@ -131,11 +131,9 @@ def check_schemas(listener: Listener) -> None:
     """Every message fits the schema of its topic, and there was one of each topic."""
     schemas = validators()
     for heard in listener.messages:
-        if heard.topic == "status":
-            assert heard.payload in ("online", "offline")
-        else:
-            schemas[heard.topic].validate(heard.payload)
-    assert {heard.topic for heard in listener.messages} == {"status", *schemas}
+        schemas["switch" if heard.topic.endswith("/state") else heard.topic].validate(heard.payload)
+    switches = {"detection/state", "privacy/state"}
+    assert {heard.topic for heard in listener.messages} == {*schemas, *switches} - {"switch", "discovery"}
 
 
 def test_a_video_of_known_faces(

@@ -93,8 +93,15 @@ def test_state_is_the_largest_face() -> None:
         "valence": -0.75,
         "arousal": -0.4,
         "faces": 2,
+        "watching": True,
         "camera": "online",
     }
+
+
+def test_state_says_whether_anybody_looks() -> None:
+    off = replace(reading(), analysed=False)
+    told = [state_message(of, "online", NOW)["watching"] for of in (None, reading(), off)]
+    assert told == [False, True, False]
 
 
 def test_state_of_nobody() -> None:

@@ -1,63 +1,23 @@
 """Readings to a real Mosquitto: every topic, and every way in which a broker can be away."""
 
-import logging
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 
-import paho.mqtt.client as paho
 import pytest
-from pydantic import SecretStr
 
-from edge.broker import start_broker
-from edge.config import MqttSettings
-from edge.errors import EmotionEdgeError
-from edge.outputs.mqtt import MqttOutput
 from edge.outputs.mqtt_outbox import EVENTS_KEPT
-from tests.broker import REMEMBERS, Mosquitto, Subscriber, certificates, passwords
-from tests.daemon import free_port, wait_until
+from tests.broker import REMEMBERS, Mosquitto, Subscriber
+from tests.daemon import wait_until
+from tests.publishing import DEVICE, connected, disconnected, expiry, ids, publishing
 from tests.samples import face, frame, reading, stats
 from tests.test_messages import TOPICS, validator
-
-DEVICE = "board-1"
 
 
 @pytest.fixture
 def broker() -> Iterator[Mosquitto]:
     with Mosquitto() as broker:
         yield broker
-
-
-@contextmanager
-def publishing(port: int, **settings: object) -> Iterator[MqttOutput]:
-    """An output for the broker on this port, closed at the end."""
-    given = {"host": "127.0.0.1", "port": port, "device_id": DEVICE, "faces_rate": 60, **settings}
-    output = MqttOutput(MqttSettings.model_validate(given))
-    try:
-        yield output
-    finally:
-        output.close()
-
-
-def connected(output: MqttOutput) -> None:
-    wait_until(lambda: output.connection == "connected", "connection")
-
-
-def disconnected(output: MqttOutput) -> None:
-    wait_until(lambda: output.connection != "connected", "word that the connection is lost")
-
-
-def ids(subscriber: Subscriber, event: str = "face_appeared") -> list[int]:
-    """The faces of the events of a kind, in the order in which they came."""
-    return [content["id"] for content in subscriber.contents("/event") if content["event"] == event]
-
-
-def expiry(message: paho.MQTTMessage) -> int | None:
-    """Seconds until the broker forgets the message; None: never."""
-    return getattr(message.properties, "MessageExpiryInterval", None)
 
 
 def test_every_topic_fits_its_schema_and_keeps_the_contract(broker: Mosquitto) -> None:
@@ -108,6 +68,30 @@ def test_state_is_sent_when_the_camera_is_lost_and_its_faces_leave(broker: Mosqu
         ear.wait(lambda: ear.contents("/state")[-1]["camera"] == "camera /dev/video0: unplugged", "the loss")
         assert ear.contents("/state")[-1]["emotion"] is None
         ear.wait(lambda: ids(ear, "face_left") == [5], "the face's leaving")
+
+
+def test_a_lost_camera_is_one_change_of_the_state_however_often_it_is_tried(broker: Mosquitto) -> None:
+    with Subscriber(broker.port) as ear, publishing(broker.port, heartbeat=60) as output:
+        connected(output)
+        for camera in ("online", "lost: camera /dev/video0: unplugged", "lost: camera /dev/video0: busy", "online"):
+            output.report(stats(camera=camera))
+            ear.wait(lambda: camera in [told["camera"] for told in ear.contents("/stats")[-1:]], "stats")  # noqa: B023
+        ear.wait(lambda: ear.contents("/state")[-1]["camera"] == "online", "the camera's return")
+        told = [state["camera"] for state in ear.contents("/state")]
+        assert told[-3:] == ["online", "lost: camera /dev/video0: unplugged", "online"]
+
+
+def test_what_is_retained_after_a_clean_end_is_no_scene_of_the_past(broker: Mosquitto) -> None:
+    with publishing(broker.port) as output:
+        connected(output)
+        output.report(stats())
+        output.put(reading([face(1, "happy")]))
+    with Subscriber(broker.port) as late:
+        late.wait(lambda: bool(late.of("/state")) and late.texts("/status") == ["offline"], "what stays behind")
+        (state,) = late.contents("/state")
+        validator("state").validate(state)
+        assert (state["emotion"], state["faces"], state["watching"]) == (None, 0, False)
+        assert state["camera"] == "off: the daemon has ended"
 
 
 def test_state_beats_though_nothing_changes_and_expires(broker: Mosquitto) -> None:
@@ -250,6 +234,32 @@ def test_two_boards_of_one_name_do_not_throw_each_other_out(broker: Mosquitto) -
         assert "offline" not in ear.texts("/status")
 
 
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_two_boards_of_one_name_are_said_once(
+    broker: Mosquitto, version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with publishing(broker.port, version=version, heartbeat=0.1):
+        with publishing(broker.port, version=version, heartbeat=0.1):
+            wait_until(lambda: "another board publishes" in caplog.text, "the warning")
+            wait_until(lambda: caplog.text.count("another board publishes") == 2, "that of the other board")
+        with Subscriber(broker.port) as ear:
+            ear.wait(lambda: len(ear.of("/state")) > 10, "heartbeats of the one that is left")
+    warned = [record.getMessage() for record in caplog.records if "another board" in record.getMessage()]
+    assert len(warned) == 2
+    assert all("mqtt.device_id" in line and f"emotion/{DEVICE}/state" in line for line in warned)
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_an_earlier_run_is_no_other_board(broker: Mosquitto, version: str, caplog: pytest.LogCaptureFixture) -> None:
+    with publishing(broker.port, version=version) as earlier:
+        connected(earlier)
+        with Subscriber(broker.port) as ear, publishing(broker.port, version=version, heartbeat=0.1) as output:
+            connected(output)
+            earlier.close()
+            ear.wait(lambda: len(ear.of("/state")) > 10, "heartbeats")
+    assert "another board" not in caplog.text
+
+
 def test_the_late_will_of_an_earlier_run_is_contradicted(broker: Mosquitto) -> None:
     with Subscriber(broker.port) as ear, publishing(broker.port) as output:
         connected(output)
@@ -258,149 +268,3 @@ def test_the_late_will_of_an_earlier_run_is_contradicted(broker: Mosquitto) -> N
         ear.wait(lambda: ear.texts("/status") == ["online", "offline", "online"], "second birth")
         with Subscriber(broker.port) as late:
             late.wait(lambda: late.texts("/status") == ["online"], "retained status")
-
-
-@pytest.mark.parametrize("version", ["auto", "3.1.1"])
-def test_a_broker_of_3_1_1_is_spoken_to_in_3_1_1(version: str, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    broker = start_broker(free_port())
-    try:
-        with Subscriber(broker.port, "emotion/#", "3.1.1") as ear:
-            with publishing(broker.port, version=version) as output:
-                connected(output)
-                output.put(reading([face(1)]))
-                ear.wait(lambda: ids(ear) == [1] and bool(ear.of("/state") and ear.of("/faces")), "all topics")
-            ear.wait(lambda: ear.texts("/status")[-1] == "offline", "goodbye")
-    finally:
-        broker.close()
-    assert "version 3.1.1" in caplog.text
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-def test_mosquitto_is_spoken_to_in_5_unless_told_otherwise(broker: Mosquitto, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    for version in ("auto", "5", "3.1.1"):
-        with publishing(broker.port, version=version) as output:
-            connected(output)
-    told = re.findall(r"connected to \S+, version (\S+)", caplog.text)
-    assert told == ["5", "5", "3.1.1"]
-
-
-def test_a_refused_login_is_said_once_and_tried_until_it_is_accepted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    rules = ["allow_anonymous false", passwords(tmp_path, board="old")]
-    with Mosquitto(*rules) as broker:
-        with publishing(broker.port, username="board", password=SecretStr("new")) as output:
-            wait_until(lambda: "refuses the login" in output.connection, "refusal")
-            assert "mqtt.username" in output.connection
-            again = caplog.text
-            broker.stop()
-            passwords(tmp_path, board="new")
-            broker.start()
-            connected(output)
-        assert caplog.text.count("refuses the login") == again.count("refuses the login") == 1
-
-
-@pytest.mark.parametrize("version", ["5", "3.1.1"])
-@pytest.mark.parametrize("how", ["environment", "file"])
-def test_user_and_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, version: str) -> None:
-    from edge.config import Settings
-
-    secret = "pass word: ü"
-    with Mosquitto("allow_anonymous false", passwords(tmp_path, board=secret)) as broker:
-        if how == "environment":
-            monkeypatch.setenv("EMOTION_EDGE_MQTT_PASSWORD", secret)
-            given: dict[str, object] = {"password": Settings().mqtt.password}
-        else:
-            file = tmp_path / "secret"
-            file.write_text(f"{secret}\nnot this\n", encoding="utf-8")
-            given = {"password_file": file}
-        with publishing(broker.port, username="board", version=version, **given) as output:
-            connected(output)
-
-
-def test_tls_with_the_right_authority_and_a_client_certificate(tmp_path: Path) -> None:
-    made = certificates(tmp_path)
-    rules = [f"cafile {made.authority}", f"certfile {made.server}", f"keyfile {made.server_key}"]
-    mine = {"ca_file": made.authority, "cert_file": made.client, "key_file": made.client_key}
-    with Mosquitto("allow_anonymous true", *rules, "require_certificate true") as broker:
-        with publishing(broker.port, host="localhost", tls=True, **mine) as output:
-            connected(output)
-            for number in range(1, 101):
-                output.put(reading([face(number)]))
-            broker.stop()
-            disconnected(output)
-            broker.start()
-            connected(output)
-        with publishing(broker.port, host="localhost", tls=True, ca_file=made.authority) as output:
-            wait_until(lambda: "client certificate" in output.connection, "that a certificate is asked for")
-
-
-def test_tls_refuses_a_broker_that_it_cannot_trust(tmp_path: Path) -> None:
-    made = certificates(tmp_path)
-    (tmp_path / "other").mkdir()
-    other = certificates(tmp_path / "other")
-    rules = [f"certfile {made.server}", f"keyfile {made.server_key}"]
-    with Mosquitto("allow_anonymous true", *rules) as broker:
-
-        def told(**settings: object) -> str:
-            with publishing(broker.port, **settings) as output:
-                wait_until(lambda: output.connection != "connecting", "an answer")
-                return output.connection
-
-        assert told(host="localhost", tls=True, ca_file=made.authority) == "connected"
-        assert "certificate is not accepted" in told(host="localhost", tls=True, ca_file=other.authority)
-        assert "certificate is not accepted" in told(host="localhost", tls=True)
-        assert "not valid for '127.0.0.1'" in told(host="127.0.0.1", tls=True, ca_file=made.authority)
-        assert "does the port want mqtt.tls" in told(host="localhost", version="5")
-
-
-def test_tls_to_a_port_without_it(broker: Mosquitto) -> None:
-    with publishing(broker.port, host="localhost", tls=True) as output:
-        wait_until(lambda: output.connection != "connecting", "an answer")
-        assert "TLS" in output.connection
-
-
-def test_no_broker_yet_is_an_outage_like_any_other(broker: Mosquitto, caplog: pytest.LogCaptureFixture) -> None:
-    broker.stop()
-    with publishing(broker.port) as output:
-        wait_until(lambda: "nothing listens there" in output.connection, "that nobody is there")
-        broker.start()
-        connected(output)
-        assert caplog.text.count("nothing listens there") == 1
-
-
-def test_a_name_that_nobody_knows() -> None:
-    with publishing(1883, host="broker.invalid") as output:
-        wait_until(lambda: "the name is not known" in output.connection, "that the name is not known", 60)
-
-
-def missing(folder: Path) -> Path:
-    return folder / "missing"
-
-
-def empty(folder: Path) -> Path:
-    (folder / "empty").touch()
-    return folder / "empty"
-
-
-@pytest.mark.parametrize(
-    ("setting", "file", "told"),
-    [
-        ("password_file", missing, "cannot be read"),
-        ("password_file", empty, "first line"),
-        ("ca_file", missing, "cannot be read"),
-        ("ca_file", empty, "no certificate in PEM format"),
-        ("cert_file", missing, "cannot be read"),
-        ("cert_file", empty, "no certificate"),
-        ("key_file", missing, "without mqtt.cert_file"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_said_at_the_start(
-    tmp_path: Path, setting: str, file: Callable[[Path], Path], told: str
-) -> None:
-    path = file(tmp_path)
-    with pytest.raises(EmotionEdgeError, match=told) as raised:
-        MqttOutput(MqttSettings.model_validate({"host": "localhost", "tls": True, setting: path}))
-    assert f"mqtt.{setting} {path}" in str(raised.value)

@@ -27,8 +27,10 @@ class Capture:
     be used from any thread.
     """
 
-    def __init__(self, settings: CameraSettings, camera: Camera | None = None) -> None:
+    def __init__(self, settings: CameraSettings, camera: Camera | None = None, paused: str = "") -> None:
         """Start reading. camera: the one to begin with, already open; else it is opened in the thread.
+
+        paused: why it begins with a pause, which `resume` ends; empty: it does not.
 
         A camera that cannot be opened is no error here: `status` says why there is no picture, and it is tried again
         after 0.5 s, then after twice as long each time, up to 10 s.
@@ -43,11 +45,11 @@ class Capture:
         self._last_time = 0.0
         self._finished = False
         self._closed = False
-        self._status = "opening the camera"
+        self._status = paused or "opening the camera"
         self._logged_lost = False
         self._retry_delay = 0.0
         self._pauses = 0
-        self._paused = False
+        self._paused = bool(paused)
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
 

@@ -29,7 +29,10 @@ def timestamp(wall_time: float) -> str:
 
 
 def state_message(reading: Reading | None, camera: str, now: float) -> Message:
-    """The scene now, as its largest face has it. camera: `online` or why not; now: seconds since the epoch."""
+    """The scene now, as its largest face has it. camera: `online` or why not; now: seconds since the epoch.
+
+    reading: the last one, None while there is no picture.
+    """
     leader = reading.leader if reading else None
     return {
         "v": VERSION,
@@ -39,6 +42,7 @@ def state_message(reading: Reading | None, camera: str, now: float) -> Message:
         "valence": _number(leader.valence, 3) if leader else None,
         "arousal": _number(leader.arousal, 3) if leader else None,
         "faces": len(reading.faces) if reading else 0,
+        "watching": bool(reading and reading.analysed),
         "camera": camera,
     }
 

@@ -2,35 +2,27 @@
 
 import logging
 import random
-import secrets
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
+import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.config import MqttSettings
-from edge.errors import EmotionEdgeError
-from edge.outputs.mqtt_link import Access, Link, why_unreachable
-from edge.outputs.mqtt_outbox import Outbox
-from edge.reading import Reading, Stats
+from edge.outputs.controls import Controls, Switches
+from edge.outputs.home_assistant import birth_topic
+from edge.outputs.mqtt_access import ANSWER_S, VERSIONS, access_of
+from edge.outputs.mqtt_link import Link, why_unreachable
+from edge.outputs.mqtt_outbox import Outbox, Outgoing
+from edge.reading import Frame, Reading, Stats
 
 _log = logging.getLogger(__name__)
 
-_VERSIONS: Final[Mapping[str, tuple[MQTTProtocolVersion, ...]]] = {
-    "auto": (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311),
-    "5": (MQTTProtocolVersion.MQTTv5,),
-    "3.1.1": (MQTTProtocolVersion.MQTTv311,),
-}
-"""What is tried on each connection, by mqtt.version."""
-
-_ANSWER_S: Final = 4.0
-"""For the answer to CONNECT. Some brokers are silent, or hang up, at a version that they do not understand."""
+_RIVAL_STATES: Final = 3
+"""So many messages of another board under our name are no earlier run's last words any more."""
 
 _SHORTEST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 30.0
@@ -46,25 +38,24 @@ class MqttOutput:
     broker does, else 3.1.1.
     """
 
-    def __init__(self, settings: MqttSettings) -> None:
+    def __init__(
+        self, settings: MqttSettings, controls: Controls | None = None, announcement: Outgoing | None = None
+    ) -> None:
         """Begin to connect; a broker that is not there yet is an outage like any other.
 
+        controls: what people may switch; None: nothing. announcement: what tells Home Assistant of this device.
         Raises EmotionEdgeError when the password or a certificate cannot be read.
         """
-        self._access = Access(
-            host=settings.host,
-            port=settings.port,
-            username=settings.username,
-            password=_password(settings),
-            tls=_tls(settings) if settings.tls else None,
-            # The same for every connection of this run, so that a broker that has not noticed the end of one replaces
-            # it, and does not announce its will later.
-            client_id=f"{settings.device_id}-{secrets.token_hex(4)}",
-            topic=f"{settings.base_topic}/{settings.device_id}",
-        )
+        self._access = access_of(settings)
         self._where = f"{settings.host}:{settings.port}"
-        self._versions = _VERSIONS[settings.version]
-        self._outbox = Outbox(settings)
+        self._versions = VERSIONS[settings.version]
+        self._outbox = Outbox(settings, announcement)
+        self._controls = controls
+        self._commands = {f"{self._access.topic}/{name}/set": name for name in controls.names} if controls else {}
+        self._birth = birth_topic(settings) if announcement else None
+        self._state = f"{self._access.topic}/state"
+        self._topics = [self._state, *self._commands, *([self._birth] if self._birth else [])]
+        self._rival_states = 0
         self._problem = "connecting"
         self._told: set[str] = set()
         self._closing = threading.Event()
@@ -73,6 +64,8 @@ class MqttOutput:
         self._waker.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._thread.start()
+        if controls:
+            controls.listen(self._switched)
 
     @property
     def connection(self) -> str:
@@ -89,11 +82,45 @@ class MqttOutput:
         if self._outbox.report(stats):
             self._wake()
 
+    def picture(self, frame: Frame, reading: Reading) -> None:
+        """Send this picture on the topic `snapshot`; without a connection it is forgotten."""
+        if self._outbox.picture(frame, reading):
+            self._wake()
+
     def close(self) -> None:
-        """Send what waits, say `offline` and disconnect, within a second; without a connection, just end."""
+        """Send what waits, then that nobody is watched any more and `offline`, and disconnect, within a second.
+
+        Without a connection, just end.
+        """
         self._closing.set()
         self._wake()
         self._thread.join(_CLOSE_S)
+
+    def _switched(self, switches: Switches) -> None:
+        if self._outbox.switched(switches):
+            self._wake()
+
+    def _hear(self, message: paho.MQTTMessage) -> None:
+        """A message that another client sent; in the sender's thread, which looks afterwards what is to be sent."""
+        if message.topic == self._birth:
+            if message.payload == b"online":
+                self._outbox.announce()
+        elif message.topic == self._state:
+            self._note_rival(message)
+        elif self._controls and message.topic in self._commands:
+            if message.retain:  # it would come again with each connection, over what was wanted since
+                _log.warning("MQTT: %s: ignored, since it is retained (send it without)", message.topic)
+            else:
+                self._controls.obey(self._commands[message.topic], bytes(message.payload))
+
+    def _note_rival(self, message: paho.MQTTMessage) -> None:
+        if message.retain or not message.payload or self._outbox.is_ours(bytes(message.payload)):
+            return
+        self._rival_states += 1
+        if self._rival_states == _RIVAL_STATES:
+            _log.warning(
+                "MQTT: another board publishes on %s too: give each board its own mqtt.device_id", message.topic
+            )
 
     def _wake(self) -> None:
         with suppress(OSError):  # full: it will wake all the same; closed: there is no one to wake
@@ -119,7 +146,7 @@ class MqttOutput:
 
     def _connect(self, protocol: MQTTProtocolVersion) -> Link | None:
         try:
-            return Link(self._access, protocol)
+            return Link(self._access, protocol, self._topics, self._hear)
         except (OSError, ValueError) as error:
             self._lost(why_unreachable(error))
             return None
@@ -129,17 +156,19 @@ class MqttOutput:
         try:
             self._wait_for_answer(link)
             if link.accepted and not self._closing.is_set():
-                self._problem = ""
                 self._told.clear()
                 _log.info("MQTT: connected to %s, version %s", self._where, link.version)
                 link.greet()
                 self._outbox.open()
+                self._problem = ""
             while link.accepted and link.open and not self._closing.is_set():
                 self._send_due(link)
                 # A broker that stalls is no reason to look at what waits for it over and over.
                 link.wait(self._woken, min(1.0, self._outbox.until_due()) if link.ready else 1.0)
             if self._closing.is_set():
                 self._flush(link)
+                if link.accepted and link.open:
+                    link.send(self._outbox.farewell())
             link.end(self._woken, _GOODBYE_S)
         except Exception:  # whatever it was, the next connection may go better
             _log.exception("MQTT: the connection to %s failed", self._where)
@@ -148,7 +177,7 @@ class MqttOutput:
             self._outbox.shut(link.unsure)
 
     def _wait_for_answer(self, link: Link) -> None:
-        ends = time.monotonic() + _ANSWER_S
+        ends = time.monotonic() + ANSWER_S
         while link.open and not link.accepted and not self._closing.is_set() and time.monotonic() < ends:
             link.wait(self._woken, max(0.0, ends - time.monotonic()))
 
@@ -168,41 +197,3 @@ class MqttOutput:
         if problem not in self._told and not self._closing.is_set():
             self._told.add(problem)
             _log.warning("MQTT: no connection to %s: %s; trying again until there is one", self._where, problem)
-
-
-def _password(settings: MqttSettings) -> str | None:
-    if settings.password_file is None:
-        return settings.password.get_secret_value() or None
-    lines = _read("mqtt.password_file", settings.password_file).splitlines()
-    if not lines or not lines[0]:
-        raise EmotionEdgeError(f"mqtt.password_file {settings.password_file}: its first line must be the password")
-    return lines[0]
-
-
-def _tls(settings: MqttSettings) -> ssl.SSLContext:
-    """What TLS needs: the broker's certificate and its name are always checked."""
-    if settings.key_file and not settings.cert_file:
-        raise EmotionEdgeError(f"mqtt.key_file {settings.key_file}: is of no use without mqtt.cert_file")
-    for name in ("ca_file", "cert_file", "key_file"):
-        if file := getattr(settings, name):
-            _read(f"mqtt.{name}", file)
-    try:
-        context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
-    except ssl.SSLError as error:
-        raise EmotionEdgeError(f"mqtt.ca_file {settings.ca_file}: holds no certificate in PEM format") from error
-    if settings.cert_file:
-        try:
-            context.load_cert_chain(settings.cert_file, settings.key_file, password="")
-        except ssl.SSLError as error:
-            raise EmotionEdgeError(
-                f"mqtt.cert_file {settings.cert_file}: no certificate that goes with its key: {error.reason or error} "
-                "(both in PEM format, the key without a pass phrase)"
-            ) from error
-    return context
-
-
-def _read(name: str, file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EmotionEdgeError(f"{name} {file}: cannot be read: {error}") from error

@@ -5,7 +5,7 @@ import select
 import socket
 import ssl
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import paho.mqtt.client as paho
@@ -15,7 +15,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge.outputs.messages import encode
+from edge.outputs.mqtt_access import Access
 from edge.outputs.mqtt_outbox import Outgoing
 
 _log = logging.getLogger(__name__)
@@ -32,34 +32,34 @@ _REFUSED_LOGIN: Final = (0x86, 0x87, 0x8C)
 _KEEPALIVE_TIMEOUT: Final = 0x8D
 
 
-@dataclass(frozen=True)
-class Access:
-    """How to reach a broker. topic: base topic and device id; the status beneath it is set to `offline` by the will."""
-
-    host: str
-    port: int
-    username: str
-    password: str | None
-    tls: ssl.SSLContext | None
-    client_id: str
-    topic: str
-
-
 class Link:
     """A connection and the messages that it has in flight. Belongs to one thread, and is never opened again.
 
     What was published and not acknowledged when it ends is given back: nothing waits in the client library.
     """
 
-    def __init__(self, access: Access, protocol: MQTTProtocolVersion) -> None:
+    def __init__(
+        self,
+        access: Access,
+        protocol: MQTTProtocolVersion,
+        topics: Sequence[str] = (),
+        hear: Callable[[paho.MQTTMessage], None] | None = None,
+        present: bool = True,
+    ) -> None:
         """Connect and send CONNECT: waits for the name, the port and TLS, at most 5 s each.
+
+        topics: what is subscribed to besides the status; hear: what is given each message on all of them, in the thread
+        that waits. present: whether we are the device, whose status we keep; else we say nothing for it.
 
         Raises OSError or ValueError (a host name that is none) when there is no connection.
         """
         self.accepted = False
         self.refusal: ReasonCode | None = None
         self._protocol = protocol
-        self._topic = access.topic
+        self._status = f"{access.topic}/status"
+        self._topics = topics
+        self._hear = hear
+        self._present = present
         self._ended = ""
         self._ending = False
         self._in_flight: dict[int, Outgoing | None] = {}
@@ -72,10 +72,12 @@ class Link:
             client.username_pw_set(access.username, access.password)
         if access.tls:
             client.tls_set_context(access.tls)
-        client.will_set(f"{self._topic}/status", "offline", qos=1, retain=True)
+        if present:
+            client.will_set(self._status, "offline", qos=1, retain=True)
         client.on_socket_open = _without_delay
         client.on_connect = self._on_connect
         client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
         self._client = client
@@ -107,13 +109,16 @@ class Link:
         return [outgoing for outgoing in self._in_flight.values() if outgoing]
 
     def greet(self) -> None:
-        """Say `online`, and again whenever someone says `offline` for us: a will of an earlier run that comes late."""
-        status = f"{self._topic}/status"
-        self._say("online")
+        """Begin to hear. The device says `online`, and again whenever someone says `offline` for it: a will of an
+        earlier run that comes late.
+        """
+        if self._present:
+            self._say("online")
+        topics = (self._status, *self._topics)
         if self._protocol == MQTTProtocolVersion.MQTTv5:
-            self._client.subscribe(status, options=SubscribeOptions(qos=1, noLocal=True))
+            self._client.subscribe([(topic, SubscribeOptions(qos=1, noLocal=True)) for topic in topics])
         else:
-            self._client.subscribe(status, qos=1)
+            self._client.subscribe([(topic, 1) for topic in topics])
 
     def send(self, outgoing: Outgoing) -> None:
         """Publish; what the socket does not take at once is written by `wait`."""
@@ -121,8 +126,7 @@ class Link:
         if outgoing.expiry is not None and self._protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = outgoing.expiry
-        topic, payload = f"{self._topic}/{outgoing.topic}", encode(outgoing.content)
-        info = self._client.publish(topic, payload, outgoing.qos, outgoing.retain, properties)
+        info = self._client.publish(outgoing.topic, outgoing.payload, outgoing.qos, outgoing.retain, properties)
         if outgoing.qos:
             self._in_flight[info.mid] = outgoing
 
@@ -151,7 +155,8 @@ class Link:
         self._ending = True
         if self.accepted and self.open:
             ends = time.monotonic() + within
-            self._say("offline")
+            if self._present:
+                self._say("offline")
             while self.open and (self._in_flight or self._client.want_write()) and time.monotonic() < ends:
                 self.wait(wake, max(0.0, ends - time.monotonic()))
         self._client.disconnect()
@@ -172,7 +177,7 @@ class Link:
         return self._ended or "the connection was closed"
 
     def _say(self, status: str) -> None:
-        self._in_flight[self._client.publish(f"{self._topic}/status", status, qos=1, retain=True).mid] = None
+        self._in_flight[self._client.publish(self._status, status, qos=1, retain=True).mid] = None
 
     def _on_connect(
         self, _client: paho.Client, _data: object, _flags: paho.ConnectFlags, code: ReasonCode, _: Properties | None
@@ -183,8 +188,20 @@ class Link:
             self.accepted = True
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
-        if message.topic == f"{self._topic}/status" and message.payload == b"offline" and not self._ending:
+        if self._ending:
+            return
+        if self._present and message.topic == self._status and message.payload == b"offline":
             self._say("online")
+        if self._hear:
+            self._hear(message)
+
+    def _on_subscribe(
+        self, _client: paho.Client, _data: object, _mid: int, codes: list[ReasonCode], _: Properties | None
+    ) -> None:
+        topics = (self._status, *self._topics)
+        refused = [topic for topic, code in zip(topics, codes, strict=False) if code.is_failure]
+        if refused:
+            _log.warning("MQTT: the broker does not let us read %s", ", ".join(refused))
 
     def _on_publish(
         self, _client: paho.Client, _data: object, mid: int, code: ReasonCode, _: Properties | None
@@ -192,7 +209,7 @@ class Link:
         outgoing = self._in_flight.pop(mid, None)
         if code.is_failure and outgoing and outgoing.topic not in self._denied:
             self._denied.add(outgoing.topic)
-            _log.warning("MQTT: the broker does not take %s/%s: %s", self._topic, outgoing.topic, code)
+            _log.warning("MQTT: the broker does not take %s: %s", outgoing.topic, code)
 
     def _on_disconnect(
         self, _client: paho.Client, _data: object, flags: paho.DisconnectFlags, code: ReasonCode, _: Properties | None
