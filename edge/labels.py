@@ -1,7 +1,7 @@
 """Label sets, the maps between them, and the circumplex: the one definition of each, for training and board.
 
 A label set is an ordered tuple of names; its order is the order of a network's logits. Four have names of their own;
-any other choice of the same emotions is written as its names with commas between them.
+any other choice of the same emotions is written as its names with hyphens between them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,14 +63,14 @@ CIRCUMPLEX: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
 def labels_of(label_set: str) -> tuple[str, ...]:
     """The names of a label set in logit order.
 
-    label_set: a name of LABEL_SETS, or at least two known names with commas between them ("happy,sad,neutral"), which
+    label_set: a name of LABEL_SETS, or at least two known names with hyphens between them ("happy-sad-neutral"), which
     are a label set of their own in the order given. Raises EmotionEdgeError for anything else, with the nearest names.
     """
     if label_set in LABEL_SETS:
         return LABEL_SETS[label_set]
-    names = tuple(name.strip() for name in label_set.split(","))
+    names = tuple(name.strip() for name in label_set.split("-"))
     if len(names) == 1:
-        known = f"known: {', '.join(LABEL_SETS)}, or emotions with commas between them: happy,sad,neutral"
+        known = f"known: {', '.join(LABEL_SETS)}, or emotions with hyphens between them: happy-sad-neutral"
         raise EmotionEdgeError(f"label set {label_set!r}: not known{_nearest(label_set, LABEL_SETS)} ({known})")
     for name in names:
         if name not in CIRCUMPLEX:
@@ -86,7 +86,7 @@ def labels_of(label_set: str) -> tuple[str, ...]:
 def set_name(names: Sequence[str]) -> str:
     """What a label set is called: the way back from `labels_of`."""
     known = {labels: name for name, labels in LABEL_SETS.items()}
-    return known.get(tuple(names), ",".join(names))
+    return known.get(tuple(names), "-".join(names))
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

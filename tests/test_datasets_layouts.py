@@ -76,7 +76,7 @@ def test_folders_named_train_val_test_are_the_splits(tmp_path: Path) -> None:
     for split, count in (("Train", 4), ("val", 2), ("test_set", 1)):
         write_classes(tmp_path / split, ("0_Happiness", "1-SAD", "Fearful"), count)
     data = read_dataset(tmp_path)
-    assert list(data.labels) == ["fear,happy,sad"]
+    assert list(data.labels) == ["fear-happy-sad"]
     assert counts(data) == [12, 6, 3]
 
 
@@ -87,7 +87,7 @@ def test_a_chosen_label_set_merges_and_leaves_out(tmp_path: Path, caplog: pytest
     assert len(merged) == 16
     assert "2 faces are uncertain, which compact4 has not" in caplog.text
     assert len(read_dataset(tmp_path, label_set="fer7")) == 14
-    assert set(said(read_dataset(tmp_path, label_set="happy,sad"))) == {"happy", "sad"}
+    assert set(said(read_dataset(tmp_path, label_set="happy-sad"))) == {"happy", "sad"}
 
 
 def test_own_names_are_mapped_by_a_file(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_own_names_are_mapped_by_a_file(tmp_path: Path) -> None:
     mapping = tmp_path / "names.yaml"
     mapping.write_text("grumpy: anger\nbeaming: happy\n3: null\n")
     data = read_dataset(tmp_path / "data", mapping=mapping)
-    assert list(data.labels) == ["angry,happy,sad"]
+    assert list(data.labels) == ["angry-happy-sad"]
     assert sorted(said(data)) == ["angry", "angry", "happy", "happy", "sad", "sad"]
 
 
@@ -126,10 +126,10 @@ def test_an_empty_class_is_left_out_by_name(tmp_path: Path, caplog: pytest.LogCa
     write_classes(tmp_path, ("happy", "sad"), 3)
     (tmp_path / "fear").mkdir()
     (tmp_path / "fear" / "notes.txt").write_text("none yet")
-    assert list(read_dataset(tmp_path).labels) == ["happy,sad"]
+    assert list(read_dataset(tmp_path).labels) == ["happy-sad"]
     assert f"{tmp_path / 'fear'}: no images; the class is left out" in caplog.text
-    read_dataset(tmp_path, label_set="fear,happy,sad")
-    assert "no face is fear, of fear,happy,sad" in caplog.text
+    read_dataset(tmp_path, label_set="fear-happy-sad")
+    assert "no face is fear, of fear-happy-sad" in caplog.text
 
 
 def test_one_class_is_no_data_set(tmp_path: Path) -> None:

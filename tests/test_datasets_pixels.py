@@ -88,7 +88,7 @@ def test_labels_stay_with_their_faces_where_one_is_skipped(tmp_path: Path) -> No
     write_classes(tmp_path, ("happy", "sad"), 3, ".png")
     (tmp_path / "happy" / "im1.png").write_bytes(b"spoilt")
     data = in_memory(read_dataset(tmp_path), 8, 8, 1)
-    assert data.labels["happy,sad"].judged.tolist() == [0, 0, 1, 1, 1]
+    assert data.labels["happy-sad"].judged.tolist() == [0, 0, 1, 1, 1]
     assert data.pixels[:, 7, 7].tolist() == [10, 10, 30, 30, 30]
 
 
@@ -113,8 +113,8 @@ def test_relabel_merges_drops_and_divides_anew() -> None:
 def test_relabel_takes_the_set_that_can_say_every_class() -> None:
     judged = np.array([0, 1, 2])
     data = under(fer7=one_hot(labels_of("fer7"), judged), ferplus8=one_hot(labels_of("ferplus8"), judged + 5))
-    assert relabel(data, "disgust,contempt").labels["disgust,contempt"].judged.tolist() == [0, -1, 1]
-    assert relabel(data, "happy,fear,angry").labels["happy,fear,angry"].judged.tolist() == [2, -1, 1]
+    assert relabel(data, "disgust-contempt").labels["disgust-contempt"].judged.tolist() == [0, -1, 1]
+    assert relabel(data, "happy-fear-angry").labels["happy-fear-angry"].judged.tolist() == [2, -1, 1]
     assert relabel(data, "ferplus8").labels["ferplus8"] is data.labels["ferplus8"]
 
 

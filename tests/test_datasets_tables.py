@@ -105,7 +105,7 @@ def test_a_table_of_paths_says_everything(tmp_path: Path) -> None:
         "ben,faces/d.png,,-0.5,0.1,test",
     )
     data = read_dataset(table)
-    assert list(data.labels) == ["happy,sad"]
+    assert list(data.labels) == ["happy-sad"]
     assert said(data) == ["happy", "sad", ""]
     assert data.rows.tolist() == [0, 1, 3]
     assert data.split.tolist() == [0, 1, 2]
@@ -181,9 +181,9 @@ def test_npy_colours_become_bgr_and_distributions_stay(tmp_path: Path) -> None:
     np.save(tmp_path / "X.npy", images)
     shares = np.array([[1, 0, 0], [0, 1, 0], [0.25, 0, 0.75], [0, 0.5, 0.5]])
     np.save(tmp_path / "y.npy", shares)
-    data = read_dataset(tmp_path, label_set="happy,sad,fear")
+    data = read_dataset(tmp_path, label_set="happy-sad-fear")
     assert data.pixels[0, 0, 0].tolist() == [0, 0, 200]
-    assert np.array_equal(data.labels["happy,sad,fear"].probabilities, shares.astype(np.float32))
+    assert np.array_equal(data.labels["happy-sad-fear"].probabilities, shares.astype(np.float32))
     assert said(data) == ["happy", "sad", "fear", "sad"]
     (tmp_path / "names.yaml").write_text("0: happy\n1: null\n2: sad\n")
     mapped = read_dataset(tmp_path, mapping=tmp_path / "names.yaml")
@@ -223,7 +223,7 @@ def write_prepared(folder: Path) -> Dataset:
     shares = np.array([[0.7, 0.3], [0, 0], [0, 0], [0, 1]], np.float32)
     labels = {
         "fer7": one_hot(labels_of("fer7"), np.array([3, 0, 6, -1])),
-        "happy,sad": Labels(("happy", "sad"), shares, np.array([0, -1, -1, 1])),
+        "happy-sad": Labels(("happy", "sad"), shares, np.array([0, -1, -1, 1])),
     }
     affect = np.array([[0.1, 1 / 3], [0, 0], [np.nan, np.nan], [-1, 1]], np.float32)
     people = np.array([4, 4, -1, 9])

@@ -32,8 +32,8 @@ def test_fer7_to_ferplus8_is_a_reordering() -> None:
     assert [ferplus8[column] for column in matrix.argmax(axis=1)] == list(fer7)
 
 
-@pytest.mark.parametrize("source", [*LABEL_SETS, "happy,sad,neutral"])
-@pytest.mark.parametrize("target", [*LABEL_SETS, "neutral,happy"])
+@pytest.mark.parametrize("source", [*LABEL_SETS, "happy-sad-neutral"])
+@pytest.mark.parametrize("target", [*LABEL_SETS, "neutral-happy"])
 def test_every_set_maps_to_every_other(source: str, target: str) -> None:
     names, wanted = labels_of(source), labels_of(target)
     matrix = map_matrix(names, wanted)
@@ -48,24 +48,24 @@ def test_every_set_maps_to_every_other(source: str, target: str) -> None:
 
 
 def test_emotions_with_commas_are_a_label_set_in_the_order_given() -> None:
-    assert labels_of("happy, sad,neutral") == ("happy", "sad", "neutral")
-    assert set_name(labels_of("happy, sad,neutral")) == "happy,sad,neutral"
+    assert labels_of("happy-sad-neutral") == ("happy", "sad", "neutral")
+    assert set_name(labels_of("happy-sad-neutral")) == "happy-sad-neutral"
 
 
 @pytest.mark.parametrize("name", LABEL_SETS)
 def test_a_set_finds_its_name_again(name: str) -> None:
-    assert set_name(labels_of(",".join(labels_of(name)))) == name
+    assert set_name(labels_of("-".join(labels_of(name)))) == name
 
 
 @pytest.mark.parametrize(
     ("label_set", "message"),
     [
         ("fer9", r"label set 'fer9': not known, did you mean 'fer7'\?"),
-        ("happy", r"label set 'happy': not known \(known: fer7, .*, or emotions with commas"),
-        ("happy,suprise", r"no emotion 'suprise', did you mean 'surprise'\? \(known: angry, contempt"),
-        ("happy,bored", r"no emotion 'bored' \(known: "),
-        ("happy,sad,happy", r"'happy' is in it twice"),
-        ("happy,", r"no emotion '' \("),
+        ("happy", r"label set 'happy': not known \(known: fer7, .*, or emotions with hyphens"),
+        ("happy-suprise", r"no emotion 'suprise', did you mean 'surprise'\? \(known: angry, contempt"),
+        ("happy-bored", r"no emotion 'bored' \(known: "),
+        ("happy-sad-happy", r"'happy' is in it twice"),
+        ("happy-", r"no emotion '' \("),
     ],
 )
 def test_a_wrong_set_is_named_with_the_nearest_right_one(label_set: str, message: str) -> None:

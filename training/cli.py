@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         _add_data(judge, option=True)
         if name == "report":
-            judge.add_argument("--out", type=Path, help="folder (the first network's own, in `report`)")
+            judge.add_argument("--out", type=Path, help="folder (runs/<the first network>/report)")
         judge.set_defaults(run=run)
     return parser
 
@@ -111,7 +111,7 @@ def _add_data(parser: argparse.ArgumentParser, option: bool = False) -> None:
     else:
         parser.add_argument("data", type=Path, metavar="DATA", help="folder or file of the data set")
     parser.add_argument("--format", default="auto", choices=("auto", *FORMATS), help="layout of the data set (auto)")
-    parser.add_argument("--label-set", metavar="SET", help="fer7, ferplus8, skillbox9, compact4, or happy,sad,neutral")
+    parser.add_argument("--label-set", metavar="SET", help="fer7, ferplus8, skillbox9, compact4, or happy-sad-neutral")
     parser.add_argument("--mapping", type=Path, help="YAML file of `own class name: emotion` lines")
 
 
@@ -187,7 +187,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _report(options: argparse.Namespace) -> None:
     from training.report import report
 
-    out = options.out or options.networks[0] / "report"
+    out = options.out or RUNS / options.networks[0].resolve().name / "report"
     print(
         "wrote " + " and ".join(map(str, report(options.networks, _read(options), out, options.final, options.labels)))
     )

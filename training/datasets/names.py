@@ -100,4 +100,4 @@ def _set_of(present: Iterable[str], where: str) -> str:
         raise EmotionEdgeError(
             f"{where}: {f'all faces are {names[0]}' if names else 'no face has a label'}: a network needs two classes"
         )
-    return next((name for name, labels in LABEL_SETS.items() if set(labels) == set(names)), ",".join(names))
+    return next((name for name, labels in LABEL_SETS.items() if set(labels) == set(names)), "-".join(names))

@@ -133,7 +133,7 @@ def _classes(path: Path, count: int, exact: bool, choices: Choices) -> tuple[tup
         if count not in SET_OF_COUNT:
             known = ", ".join(f"{number} as {name}" for number, name in sorted(SET_OF_COUNT.items()))
             raise EmotionEdgeError(
-                f"{path}: {count} classes, which no label set has ({known}): choose one, such as happy,sad,neutral"
+                f"{path}: {count} classes, which no label set has ({known}): choose one, such as happy-sad-neutral"
             )
         _log.warning("%s: %d classes are taken for %s", path, count, SET_OF_COUNT[count])
     names = labels_of(choices.label_set or SET_OF_COUNT[count])
