@@ -1,4 +1,4 @@
-"""The command line: emotion-edge run | demo | snapshot | forget | check-config | doctor | bench."""
+"""The command line: emotion-edge run | demo | snapshot | report | forget | check-config | doctor | bench."""
 
 import argparse
 import difflib
@@ -19,6 +19,7 @@ def _parser() -> argparse.ArgumentParser:
         "run": "run the daemon with the settings",
         "demo": "run it with what is here: a camera or the bundled clip, a broker of its own if none is set",
         "snapshot": "analyse one picture: JSON to the screen, the annotated picture to a file",
+        "report": "write what the record says of a day or more: a page, or CSV or JSON",
         "forget": "delete what the broker keeps of this device; Home Assistant then removes it",
         "check-config": "check the settings and print them as they are used",
         "doctor": "say what is there, what is not, and what to do",
@@ -31,6 +32,12 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--image", type=Path, metavar="FILE", help="a picture; without it, the camera's next")
             command.add_argument("--out", type=Path, metavar="FILE", default=Path("snapshot.jpg"))
             command.add_argument("--after", type=float, metavar="SECONDS", default=0.0, help="watch this long first")
+        if name == "report":
+            command.add_argument("--day", metavar="DAY", help="the last day of it, 2026-11-20 (default: today)")
+            command.add_argument("--days", type=int, metavar="N", default=1, help="how many days (default: 1)")
+            command.add_argument(
+                "--out", type=Path, metavar="FILE", help=".html, .csv or .json (default: emotion-DAY.html)"
+            )
         if name == "check-config":
             command.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the same as --config FILE")
         if name == "bench":
@@ -75,6 +82,10 @@ def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
             from edge.snapshot import snapshot
 
             print(snapshot(settings, arguments.image, arguments.out, arguments.after))
+        case "report":
+            from edge.report import report
+
+            print(report(settings, arguments.day, arguments.days, arguments.out))
         case "forget":
             from edge.outputs.mqtt_forget import forget
 

@@ -12,15 +12,18 @@ from typing import Final
 from edge.cameras.capture import Capture
 from edge.cameras.choose import can_come_back, open_camera
 from edge.config import Settings
+from edge.labels import UNCERTAIN
 from edge.meter import Meter
 from edge.outputs import Output, PictureTaker, Viewer
 from edge.outputs.console import Console
 from edge.outputs.controls import Controls, Switches, memory_file
 from edge.outputs.display import Window, unavailable
+from edge.outputs.history import History
 from edge.outputs.home_assistant import announcement
+from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
 from edge.outputs.mqtt import MqttOutput
 from edge.outputs.pictures import privacy_card
-from edge.outputs.web import WebViewer
+from edge.outputs.web import Document, WebViewer
 from edge.pipeline import Pipeline, open_pipeline
 from edge.reading import Frame, Reading
 from edge.runtime import choose
@@ -180,6 +183,7 @@ def run(settings: Settings) -> int:
     subscribe = []
     controls = Controls(memory_file(settings.mqtt.device_id), settings.mqtt.snapshots)
     takers = []
+    publisher = history = None
     if settings.mqtt.host:
         mqtt = settings.mqtt
         subscribe = [f"mosquitto_sub -h {mqtt.host} -p {mqtt.port} -t '{mqtt.base_topic}/{mqtt.device_id}/#' -v"]
@@ -190,8 +194,19 @@ def run(settings: Settings) -> int:
         log.info("MQTT: subscribe with  %s", *subscribe)
     else:
         log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
+    if settings.record.enabled:
+        history = History(settings.record, pipeline.card.name, pipeline.card.sha256)
+        outputs.append(history)
+        kept = f"{settings.record.days} days and {settings.record.max_mb} MB at most"
+        log.info("record: emotions and times, no images, in %s; %s", history.path, kept)
     if settings.web.enabled:
-        web = WebViewer(settings.web, settings.mqtt.device_id, subscribe)
+        metrics = _metrics(pipeline.card.primary.labels, publisher, history)
+        outputs.append(metrics)
+        documents = {
+            "/metrics": Document(CONTENT_TYPE, metrics.text),
+            "/today.json": Document("application/json", history.today if history else lambda: "null"),
+        }
+        web = WebViewer(settings.web, settings.mqtt.device_id, subscribe, documents, recorded=history is not None)
         outputs.append(web)
         viewers.append(web)
         log.info("live page: %s", web.url)
@@ -209,6 +224,14 @@ def run(settings: Settings) -> int:
     finally:
         daemon.close()
     return 1 if daemon.failed else 0
+
+
+def _metrics(labels: Sequence[str], mqtt: MqttOutput | None, record: History | None) -> Metrics:
+    return Metrics(
+        [*labels, UNCERTAIN],
+        (lambda: MqttFigures(mqtt.connection == "connected", mqtt.dropped)) if mqtt else None,
+        (lambda: RecordFigures(record.rows, record.bytes, record.dropped, bool(record.paused))) if record else None,
+    )
 
 
 def _window(settings: Settings) -> Window | None:

@@ -9,7 +9,7 @@ import pytest
 from edge import __version__
 from edge.config import WebSettings
 from edge.labels import LABEL_SETS, UNCERTAIN
-from edge.outputs.metrics import CONTENT_TYPE, Metrics, RecordFigures
+from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
 from edge.outputs.web import Document, WebViewer
 from edge.reading import Box
 from tests.daemon import free_port
@@ -51,7 +51,9 @@ def parsed(text: str) -> tuple[Samples, dict[str, str]]:
 @pytest.fixture
 def metrics() -> Metrics:
     """After ten frames in which two people were seen, at the last."""
-    made = Metrics([*LABEL_SETS["fer7"], UNCERTAIN], lambda: True, lambda: RecordFigures(12, 4096, 3, False))
+    made = Metrics(
+        [*LABEL_SETS["fer7"], UNCERTAIN], lambda: MqttFigures(True, 7), lambda: RecordFigures(12, 4096, 3, False)
+    )
     for _ in range(9):
         made.put(reading())
     made.put(reading([face(1, "happy"), face(2, "sad", box=Box(0, 0, 20, 20))]))
@@ -80,6 +82,7 @@ def test_every_figure_is_there(metrics: Metrics) -> None:
         "valence": 0.85,
         "arousal": 0.45,
         "mqtt_connected": 1,
+        "mqtt_dropped_events_total": 7,
         "record_rows": 12,
         "record_bytes": 4096,
         "record_paused": 0,

@@ -28,6 +28,14 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class MqttFigures:
+    """How MQTT does. connected: to a broker, now; dropped: events lost."""
+
+    connected: bool
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordFigures:
     """How the record does. rows, bytes: what it holds; dropped: rows lost; paused: whether it cannot be written."""
 
@@ -43,15 +51,15 @@ class Metrics:
     def __init__(
         self,
         labels: Sequence[str],
-        mqtt_connected: Callable[[], bool] | None = None,
+        mqtt: Callable[[], MqttFigures] | None = None,
         record: Callable[[], RecordFigures] | None = None,
     ) -> None:
         """labels: emotions there are, each with a sample from the start on.
 
-        mqtt_connected: whether there is a broker now, record: how the record does; None: none is configured.
+        mqtt, record: asked for their figures; None: there is none.
         """
         self._labels = tuple(labels)
-        self._mqtt_connected = mqtt_connected
+        self._mqtt = mqtt
         self._record = record
         self._lock = threading.Lock()
         self._stats: Stats | None = None
@@ -102,8 +110,10 @@ class Metrics:
         yield _gauge("build_info", "What runs, in its labels.", 1, build)
         yield from self._timings(stats)
         yield from self._scene()
-        if self._mqtt_connected:
-            yield _gauge("mqtt_connected", "Whether there is a connection to the broker.", self._mqtt_connected())
+        if self._mqtt:
+            mqtt = self._mqtt()
+            yield _gauge("mqtt_connected", "Whether there is a connection to the broker.", mqtt.connected)
+            yield _counter("mqtt_dropped_events_total", "Events lost because too many waited.", mqtt.dropped)
         if self._record:
             record = self._record()
             yield _gauge("record_rows", "Rows in the record.", record.rows)

@@ -72,6 +72,11 @@ class MqttOutput:
         """`connected`, or why not."""
         return self._problem or "connected"
 
+    @property
+    def dropped(self) -> int:
+        """Events lost because too many waited for a connection."""
+        return self._outbox.dropped
+
     def put(self, reading: Reading) -> None:
         """One Reading: sent as events, state and faces, as far as something changed and the rate allows."""
         if self._outbox.put(reading):

@@ -43,10 +43,13 @@ class Outbox:
 
     Open while there is a connection. Shut, it keeps events, and neither faces nor a picture; the announcement and the
     newest switches, state and stats are sent first thing when it opens again.
+
+    dropped: events lost because too many waited.
     """
 
     def __init__(self, settings: MqttSettings, announcement: Outgoing | None = None) -> None:
         """announcement: what tells Home Assistant of this device."""
+        self.dropped = 0
         self._topic = device_topic(settings)
         self._heartbeat = settings.heartbeat
         self._faces_period = 1 / settings.faces_rate
@@ -131,7 +134,7 @@ class Outbox:
             self._open = False
             self._faces = self._picture = None
             back = [outgoing for outgoing in unsure if outgoing.kept]
-            self._events = deque([*back, *self._events], maxlen=EVENTS_KEPT)
+            self._keep([*back, *self._events])
 
     def next(self) -> Outgoing | None:
         """The next message: events in their order, then what only its newest counts of. None when nothing is due."""
@@ -208,7 +211,13 @@ class Outbox:
         return reading.leader and reading.leader.emotion, len(reading.faces), reading.analysed, kind
 
     def _note_events(self, reading: Reading) -> None:
-        self._events.extend(
+        new = [
             replace(self._outgoing("event", encode(message), qos=1, retain=False), kept=True)
             for message in event_messages(self._reading, reading)
-        )
+        ]
+        if new:
+            self._keep([*self._events, *new])
+
+    def _keep(self, events: list[Outgoing]) -> None:
+        self.dropped += max(0, len(events) - EVENTS_KEPT)
+        self._events = deque(events, maxlen=EVENTS_KEPT)
