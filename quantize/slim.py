@@ -21,7 +21,7 @@ SLIM_EPOCHS, SLIM_LEARNING_RATE = 2, 3e-4
 def pruned(twin: Any, sparsity: float, data: Dataset, config: TrainingConfig, lesson: Lesson) -> Any:
     """The network with a part of the weights of each layer at zero, the smallest ones (Zhu and Gupta, "To prune, or not
     to prune", 2017), the rest taught to make up for it. sparsity: 0 to 1, that part."""
-    schedule = tfmot.sparsity.keras.ConstantSparsity(sparsity, begin_step=0, frequency=20)
+    schedule = tfmot.sparsity.keras.ConstantSparsity(sparsity, begin_step=0, frequency=1)
     student = tfmot.sparsity.keras.prune_low_magnitude(_copy(twin), schedule)
     update = tfmot.sparsity.keras.UpdatePruningStep()
     update.set_model(student)
