@@ -129,7 +129,9 @@ def mistakes_part(found: Findings) -> Part:
         f"The faces of {split} that {chief} was surest of and wrong about. Look at them before trusting a figure: some "
         "are mistakes of the label. The pictures are in the HTML report alone."
     )
-    return Part("The worst mistakes", (Words(words), *(_worst(sheet, found.part) for sheet in found.sheets[-1])))
+    faces = [_worst(sheet, found.part) for sheet in found.sheets[-1]]
+    shown = tuple(of for of in faces if of.images)
+    return Part("The worst mistakes", (Words(words if shown else f"On {split} {chief} made none."), *shown))
 
 
 def _worst(sheet: Sheet, part: Dataset) -> Faces:

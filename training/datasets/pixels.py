@@ -69,7 +69,7 @@ def _from_files(data: Dataset, files: tuple[Path, ...], shape: tuple[int, ...]) 
     for fault in filter(None, faults):
         _log.warning("%s", fault)
     good = np.array([not fault for fault in faults], np.bool_)
-    if not good.any():
+    if files and not good.any():
         raise EmotionEdgeError(f"{data.name}: none of {len(files)} images can be read, the first: {faults[0]}")
     if good.all():
         return replace(data, images=out, boxes=None)
