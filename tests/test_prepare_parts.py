@@ -17,10 +17,10 @@ from training.datasets.dataset import Dataset, one_hot
 from training.datasets.fer2013 import read_fer2013
 from training.datasets.pixels import in_memory
 from training.datasets.prepared import read_prepared
+from training.datasets.splits import split_anew
 from training.duplicates import copies, exact_groups, near_pairs
 from training.outliers import modified_z, outliers
 from training.prepare import PrepareSettings, parse_split, prepare
-from training.splitting import split_anew
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from training import label_errors
 from training.datasets.dataset import Dataset
+from training.datasets.splits import TRAINING, split_anew
 from training.duplicates import LIKENESS_DESPITE_LABELS, conflicts, copies, exact_groups, near_pairs
 from training.manifest import (
     CONFLICTING_LABELS,
@@ -19,7 +20,6 @@ from training.manifest import (
 )
 from training.outliers import outliers
 from training.scan import Scan
-from training.splitting import TRAINING, split_anew
 
 Indexes = npt.NDArray[np.int64]
 

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from edge.errors import EmotionEdgeError
 from training.datasets.dataset import SPLITS
 
 SHARE: Final = 0.1
@@ -24,7 +25,7 @@ _WORDS: Final = {
     "testing": "PrivateTest",
     "privatetest": "PrivateTest",
 }
-_TRAINING, _PUBLIC, _PRIVATE = range(len(SPLITS))
+TRAINING, _PUBLIC, _PRIVATE = range(len(SPLITS))
 _log = logging.getLogger(__name__)
 
 Integers = npt.NDArray[np.int64]
@@ -46,35 +47,61 @@ def complete(split: Integers, classes: Integers, people: Integers | None, seed: 
     """
     split = split.copy()
     for held_out in (_PRIVATE, _PUBLIC):
-        training = np.flatnonzero(split == _TRAINING)
+        training = np.flatnonzero(split == TRAINING)
         if len(training) and not (split == held_out).any():
-            known = people is not None and bool((people[training] >= 0).any())
-            if known and people is not None and len(np.unique(people[training])) > 1:
-                cut = _by_person(classes[training], people[training], seed)
-            else:
-                if known:
-                    _log.warning("one person only: %s holds the same face as Training", SPLITS[held_out])
-                cut = _by_class(classes[training], seed)
-            split[training[cut]] = held_out
+            split[training[_part(classes[training], _of(people, training), SHARE, seed)]] = held_out
     return split
 
 
-def _by_class(classes: Integers, seed: int) -> Integers:
+def split_anew(classes: Integers, people: Integers | None, shares: tuple[float, ...], seed: int) -> Integers:
+    """A split for each of n faces, int64 [n], as an index into SPLITS, whatever they had before.
+
+    classes, people: as of `complete`. shares: of the splits, in the order of SPLITS, in any unit; where people are
+    known they hold as nearly as whole people allow. Raises EmotionEdgeError where there are too few faces or people.
+    """
+    split, total = np.full(len(classes), TRAINING, np.int64), sum(shares)
+    for held_out in (_PRIVATE, _PUBLIC):
+        if shares[held_out]:
+            left = np.flatnonzero(split == TRAINING)
+            cut = _part(classes[left], _of(people, left), shares[held_out] / total, seed)
+            alone = people is not None and len(np.unique(people[left])) == 1 and people[left][0] >= 0
+            if alone or not len(cut):
+                raise EmotionEdgeError(f"splits: too few faces or people for {SPLITS[held_out]}")
+            split[left[cut]] = held_out
+            total -= shares[held_out]
+    return split
+
+
+def _of(people: Integers | None, index: Integers) -> Integers | None:
+    return None if people is None else people[index]
+
+
+def _part(classes: Integers, people: Integers | None, share: float, seed: int) -> Integers:
+    """Indexes of a share of the faces, by person where more than one is known."""
+    known = people is not None and bool((people >= 0).any())
+    if known and people is not None and len(np.unique(people)) > 1:
+        return _by_person(classes, people, share, seed)
+    if known:
+        _log.warning("one person only: every split holds the same face")
+    return _by_class(classes, share, seed)
+
+
+def _by_class(classes: Integers, share: float, seed: int) -> Integers:
     generator = np.random.default_rng(seed)
     cuts = []
     for label in np.unique(classes):
         members = generator.permutation(np.flatnonzero(classes == label))
-        cuts.append(members[: max(1, round(SHARE * len(members))) if len(members) > 2 else 0])
+        cuts.append(members[: max(1, round(share * len(members))) if len(members) > 2 else 0])
     return np.concatenate(cuts)
 
 
-def _by_person(classes: Integers, people: Integers, seed: int) -> Integers:
+def _by_person(classes: Integers, people: Integers, share: float, seed: int) -> Integers:
     from sklearn.model_selection import StratifiedGroupKFold
 
     # Who nobody knows is a person each.
     groups = np.where(people >= 0, people, people.max() + 1 + np.arange(len(people)))
     largest = np.unique(classes, return_counts=True)[1].max()
-    folds = min(round(1 / SHARE), len(np.unique(groups)), int(largest))
+    folds = min(round(1 / share), len(np.unique(groups)), int(largest))
     if folds < 2:
         return np.empty(0, np.int64)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
