@@ -78,8 +78,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(log: Path, flags: Mapping[str, object], command: str = "run") -> Iterator[subprocess.Popen[bytes]]:
-    """The daemon with these flags (`camera.source`: ...), its output in `log`; ended by SIGTERM where it still runs."""
+def running(
+    log: Path, flags: Mapping[str, object], command: str = "run", **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The daemon with these flags (`camera.source`: ...), its output in `log`; ended by SIGTERM where it still runs.
+
+    variables: of its environment.
+    """
     given = {"display.mode": "off", "web.port": free_port(), "mqtt.device_id": DEVICE, **flags}
     words = [f"--{name}={value}" for name, value in given.items()]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EMOTION_EDGE_")}
@@ -88,7 +93,7 @@ def running(log: Path, flags: Mapping[str, object], command: str = "run") -> Ite
             [sys.executable, "-m", "edge.cli", command, *words],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment | {"PYTHONUNBUFFERED": "1"},
+            env=environment | {"PYTHONUNBUFFERED": "1"} | variables,
         )
         try:
             yield process

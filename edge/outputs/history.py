@@ -29,7 +29,7 @@ BATCH_S: Final = 10.0
 ROWS_KEPT: Final = 20_000
 """Rows that wait for a disk that is full, the oldest dropped first: hours of a face or two."""
 
-_RETRY_S: Final = 30.0
+RETRY_S: Final = 30.0
 _TIDY_S: Final = 3600.0
 _TODAY_S: Final = 10.0
 _CLOSE_S: Final = 0.9
@@ -45,14 +45,24 @@ class History:
     rows, bytes: what the file holds.
     """
 
-    def __init__(self, settings: RecordSettings, model: str, model_sha256: str, every: float = BATCH_S) -> None:
-        """every: seconds between two batches."""
+    def __init__(
+        self,
+        settings: RecordSettings,
+        model: str,
+        model_sha256: str,
+        every: float = BATCH_S,
+        retry: float = RETRY_S,
+    ) -> None:
+        """every: seconds between two batches. retry: between two tries while the record is paused.
+
+        Raises EmotionEdgeError for a file name that is no database's.
+        """
         self.path = path_to_write(settings)
         self.paused = ""
         self.dropped = self.rows = self.bytes = 0
         self._about = (__version__, model, model_sha256)
         self._days, self._limit = settings.days, settings.max_mb * 1_000_000
-        self._every = every
+        self._every, self._retry = every, retry
         self._stretches = Stretches()
         self._waiting: deque[Row] = deque(maxlen=ROWS_KEPT)
         self._lock = threading.Lock()
@@ -124,7 +134,7 @@ class History:
                 return
             if closed:
                 break
-            closed = self._closing.wait(_RETRY_S if self.paused else self._every)
+            closed = self._closing.wait(self._retry if self.paused else self._every)
         if self._store:
             self._store.close()
 

@@ -1,0 +1,79 @@
+"""A process that keeps a record and says what it has written: to be killed, or to run out of disk.
+
+python -m tests.record_writer FILE batches          a line `rows` after each batch, until it is killed
+python -m tests.record_writer FILE limited BYTES    until no file may grow over BYTES, then without that limit
+python -m tests.record_writer FILE beside FILLER    until the disk is full, then without the file FILLER
+"""
+
+import logging
+import resource
+import sys
+import time
+from pathlib import Path
+
+from edge.config import RecordSettings
+from edge.outputs.history import History
+from edge.reading import Reading
+from edge.record.stretches import Stretches
+from tests.daemon import wait_until
+from tests.samples import face, frame, reading
+
+BATCH = 40
+
+
+class Scene:
+    """A face that changes its emotion with every Reading, ten a second: a row each."""
+
+    def __init__(self, history: History) -> None:
+        self.rows = 0
+        self._history = history
+        self._counted = Stretches()
+        self._now = time.time() - 86400
+        self._began = self._now
+        self._steps = 0
+        self._frame = frame()
+
+    def play(self, steps: int) -> None:
+        """So many more Readings."""
+        for _ in range(steps):
+            self._steps += 1
+            passed = self._steps * 0.1
+            emotion = "happy" if self._steps % 2 else "sad"
+            seen: Reading = reading([face(1, emotion)], self._frame)
+            seen = Reading(self._steps, passed, self._began + passed, seen.width, seen.height, seen.faces, seen.stages)
+            self.rows += len(self._counted.add(seen))
+            self._history.put(seen)
+
+    def ended(self) -> int:
+        """All rows, those that end with the record too."""
+        return self.rows + len(self._counted.end())
+
+
+def main(path: Path, mode: str, value: str = "") -> None:
+    logging.basicConfig(level="INFO", format="%(message)s")
+    if mode == "limited":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(value), resource.RLIM_INFINITY))
+    history = History(RecordSettings(file=path), "emotion-small", "0" * 64, every=0.005, retry=0.05)
+    scene = Scene(history)
+    wait_until(lambda: history.bytes > 0, "the file is there")
+    before = history.rows
+    while mode == "batches":
+        scene.play(BATCH)
+        wait_until(lambda: history.rows - before == scene.rows, "the batch is written")
+        print(history.rows, flush=True)
+    while not history.paused:
+        scene.play(BATCH)
+        time.sleep(0.005)
+    print("paused", flush=True)
+    scene.play(BATCH)
+    if mode == "limited":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    else:
+        Path(value).unlink()
+    wait_until(lambda: not history.paused and history.rows == scene.rows, "everything is written")
+    history.close()
+    print(scene.ended(), history.dropped, flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
