@@ -88,11 +88,15 @@ def _part(classes: Integers, people: Integers | None, share: float, seed: int) -
 
 def _by_class(classes: Integers, share: float, seed: int) -> Integers:
     generator = np.random.default_rng(seed)
-    cuts = []
-    for label in np.unique(classes):
-        members = generator.permutation(np.flatnonzero(classes == label))
-        cuts.append(members[: max(1, round(share * len(members))) if len(members) > 2 else 0])
-    return np.concatenate(cuts)
+    labels, sizes = np.unique(classes, return_counts=True)
+    wanted = share * sizes
+    counts = np.maximum(np.floor(wanted), 1)
+    # What rounding down leaves goes to the classes that lost most by it.
+    left = max(0, round(share * len(classes)) - int(counts.sum()))
+    counts[np.argsort(counts - wanted, kind="stable")[:left]] += 1
+    counts[sizes < 3] = 0
+    members = [generator.permutation(np.flatnonzero(classes == label)) for label in labels]
+    return np.concatenate([of[: int(count)] for of, count in zip(members, counts, strict=True)])
 
 
 def _by_person(classes: Integers, people: Integers, share: float, seed: int) -> Integers:
