@@ -89,12 +89,11 @@ def _part(classes: Integers, people: Integers | None, share: float, seed: int) -
 def _by_class(classes: Integers, share: float, seed: int) -> Integers:
     generator = np.random.default_rng(seed)
     labels, sizes = np.unique(classes, return_counts=True)
-    wanted = share * sizes
-    counts = np.maximum(np.floor(wanted), 1)
+    wanted = np.where(sizes < 3, 0, share * sizes)
+    counts = np.maximum(np.floor(wanted), sizes >= 3)
     # What rounding down leaves goes to the classes that lost most by it.
-    left = max(0, round(share * len(classes)) - int(counts.sum()))
+    left = max(0, round(wanted.sum()) - int(counts.sum()))
     counts[np.argsort(counts - wanted, kind="stable")[:left]] += 1
-    counts[sizes < 3] = 0
     members = [generator.permutation(np.flatnonzero(classes == label)) for label in labels]
     return np.concatenate([of[: int(count)] for of, count in zip(members, counts, strict=True)])
 
