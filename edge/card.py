@@ -56,7 +56,7 @@ class CropSpec(_Part):
 
     The square's side is `scale * sqrt(box width * box height)`; its centre is the box's, moved by `shift` (x, y) sides.
     Past the frame's edge the edge pixels are repeated. The defaults make a YuNet box into FER-2013's own framing;
-    `python -m training.framing` measures them.
+    `python -m training.scenes.framing` measures them.
     """
 
     how: str = (

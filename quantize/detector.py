@@ -33,7 +33,7 @@ from edge.faces.yunet import LANDMARK_SCALE, LOGIT_FLOOR, STRIDES, letterbox
 from edge.reading import Image
 from edge.runtime import Network, choose
 from quantize.onnx_graph import Array, Graph, convolve, is_depthwise, read_graph, run
-from training.compose import read_faces, scenes
+from training.scenes.compose import read_faces, scenes
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from quantize.interpreters import run_everywhere, run_in
 from quantize.source import Source
 from training.datasets.dataset import Dataset
 from training.evaluate import AFFECT, Figures, figures, predict, temperatures
-from training.jitter import moved, moves
+from training.judging.jitter import moved, moves
 from training.scores import concordance, rmse
 
 VALIDATION = "PublicTest"

@@ -13,8 +13,8 @@ from tests.fer2013_files import write_files
 from tests.test_datasets_layouts import counts, said, write_image
 from training.datasets import read_dataset
 from training.datasets.dataset import SPLITS, Dataset, Labels, one_hot
+from training.datasets.manifest import Verdict, write_facts, write_manifest
 from training.datasets.pixels import in_memory
-from training.manifest import Verdict, write_facts, write_manifest
 
 AFFECTNET = (
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal\n"

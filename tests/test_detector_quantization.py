@@ -25,7 +25,7 @@ from quantize.detector import (
     network,
 )
 from quantize.onnx_graph import Graph, read_graph, run
-from training.compose import read_faces
+from training.scenes.compose import read_faces
 
 onnx = pytest.importorskip("onnx", reason="the training extra is not installed")
 pytest.importorskip("tensorflow", reason="the training extra is not installed")

@@ -18,7 +18,7 @@ from edge.runtime import choose, installed
 from quantize.detector import fetch_from_wheel
 from tests.conftest import ROOT
 from tests.samples import frontal
-from training.compose import Scene, read_faces, scenes
+from training.scenes.compose import Scene, read_faces, scenes
 
 KINDS = ("yunet/ai-edge-litert", "yunet/tflite-runtime", "opencv-yunet", "haar", "res10")
 RES10 = ROOT / ".cache" / "res10" / "res10_300x300_ssd_iter_140000.caffemodel"

@@ -34,7 +34,7 @@ from tests.conftest import ROOT
 from tests.daemon import Heard, Listener, free_port, running, wait_until
 from tests.mjpeg import MjpegServer
 from tests.samples import frontal
-from training.compose import Scene, read_faces, scenes
+from training.scenes.compose import Scene, read_faces, scenes
 
 SCENES = 60
 FRAMES_A_SCENE = 4

@@ -15,11 +15,11 @@ from edge.errors import EmotionEdgeError
 from edge.reading import Image
 from tests.browser import is_dark, look_at, overflow, start_browser
 from tests.fer2013_files import write_files
-from training.agreement import agreement, entropy, vote_agreement
 from training.datasets.dataset import Dataset, Labels, one_hot
 from training.datasets.fer2013 import read_fer2013
 from training.explore import explore
-from training.survey import duplicates, survey
+from training.exploring.agreement import agreement, entropy, vote_agreement
+from training.exploring.survey import duplicates, survey
 
 PORTRAIT = Path(__file__).resolve().parent.parent / "training" / "portraits" / "grace_hopper.jpg"
 NAMES = ("negative", "happy", "surprise", "neutral")

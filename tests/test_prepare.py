@@ -17,7 +17,7 @@ from edge.faces.detector import open_detector
 from edge.reading import Image
 from edge.runtime import choose
 from training.datasets.dataset import Dataset, Labels, one_hot
-from training.manifest import COLUMNS, REASONS
+from training.datasets.manifest import COLUMNS, REASONS
 from training.prepare import PrepareSettings, prepare
 
 NAMES = ("happy", "neutral", "sad")

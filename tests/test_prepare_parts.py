@@ -13,13 +13,13 @@ from edge.errors import EmotionEdgeError
 from edge.labels import LABEL_SETS
 from edge.reading import Image
 from tests.fer2013_files import pattern, write_files
+from training.cleaning.duplicates import copies, exact_groups, near_pairs
+from training.cleaning.outliers import modified_z, outliers
 from training.datasets.dataset import Dataset, one_hot
 from training.datasets.fer2013 import read_fer2013
 from training.datasets.pixels import in_memory
 from training.datasets.prepared import read_prepared
 from training.datasets.splits import split_anew
-from training.duplicates import copies, exact_groups, near_pairs
-from training.outliers import modified_z, outliers
 from training.prepare import PrepareSettings, parse_split, prepare
 
 

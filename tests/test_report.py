@@ -16,8 +16,8 @@ from training.datasets.dataset import SPLITS, Dataset, one_hot
 
 keras = pytest.importorskip("keras", reason="the training extra is not installed")
 
-from training.findings import Findings, find  # noqa: E402
-from training.judge import COMMITTEE, Sheet  # noqa: E402
+from training.judging.findings import Findings, find  # noqa: E402
+from training.judging.judge import COMMITTEE, Sheet  # noqa: E402
 from training.report import evaluate, report  # noqa: E402
 
 FER7 = LABEL_SETS["fer7"]

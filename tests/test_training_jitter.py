@@ -5,8 +5,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.jitter import STILL, moved, moves
-from training.slices import effective_side, measures, sharpness, slice_of, slices
+from training.judging.jitter import STILL, moved, moves
+from training.judging.slices import effective_side, measures, sharpness, slice_of, slices
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.committee import vote
+from training.judging.committee import vote
 from training.scores import (
     accuracy,
     bootstrap,

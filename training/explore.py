@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from edge.errors import EmotionEdgeError
-from training.contents import (
+from training.datasets.dataset import SPLITS, Dataset
+from training.exploring.contents import (
     affect_section,
     agreement_section,
     class_counts,
@@ -20,9 +21,8 @@ from training.contents import (
     shared_people,
     short_names,
 )
-from training.datasets.dataset import SPLITS, Dataset
+from training.exploring.survey import Duplicates, Survey, duplicates, survey
 from training.pages.page import FACES_SHOWN, Notice, Section, paragraph, render_page, tiles, together
-from training.survey import Duplicates, Survey, duplicates, survey
 
 FEW: Final = 100
 """Training faces below which a class is said to have little to learn from."""

@@ -1,7 +1,7 @@
 """`emotion-train prepare`: from a data set as it came to one that can be trained on, with a word for every image.
 
-Nothing is deleted: the source stays as it is, and the manifest (`training.manifest`) says of each image whether it was
-kept, and why not.
+Nothing is deleted: the source stays as it is, and the manifest (`training.datasets.manifest`) says of each image
+whether it was kept, and why not.
 """
 
 import logging
@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
+from training.cleaning.face_crops import are_crops, crop, image_at, named_face, open_cutter, whole
+from training.cleaning.label_errors import LabelIssue
+from training.cleaning.scan import Scan, progress, scan
+from training.cleaning.verdict import decide
 from training.datasets.dataset import SPLITS, Dataset
-from training.face_crops import are_crops, crop, image_at, named_face, open_cutter, whole
-from training.label_errors import LabelIssue
-from training.manifest import (
+from training.datasets.manifest import (
     IMAGES_FOLDER,
     NO_FACE,
     REASONS,
@@ -30,8 +32,6 @@ from training.manifest import (
     write_facts,
     write_manifest,
 )
-from training.scan import Scan, progress, scan
-from training.verdict import decide
 
 ISSUES_FILE: Final = "label_issues.txt"
 Kind = Literal["crop", "full"]

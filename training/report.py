@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from training.datasets.dataset import Dataset
-from training.findings import find
-from training.report_blocks import to_html, to_markdown
-from training.report_sections import lead_of, notices_of, parts_of, title_of
+from training.judging.findings import find
+from training.reporting.blocks import to_html, to_markdown
+from training.reporting.sections import lead_of, notices_of, parts_of, title_of
 
 HTML_FILE: Final = "report.html"
 MARKDOWN_FILE: Final = "report.md"
@@ -18,7 +18,7 @@ def report(
 ) -> tuple[Path, Path]:
     """Judge the networks of folders, the first of which leads, and write report.html and report.md into `out`.
 
-    final, label_sets and errors: as of `training.findings.find`. The HTML has pictures of faces in it, so `out` gets a
+    final, label_sets and errors: as of `judging.findings.find`. The HTML has pictures of faces in it, so `out` gets a
     .gitignore that keeps it out of a repository.
     """
     found = find(folders, data, final, label_sets)
@@ -32,6 +32,6 @@ def report(
 
 
 def evaluate(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets: Sequence[str] = ()) -> str:
-    """The same report as text, for the terminal; arguments and errors as of `training.findings.find`."""
+    """The same report as text, for the terminal; arguments and errors as of `training.judging.findings.find`."""
     found = find(folders, data, final, label_sets)
     return to_markdown(title_of(found), lead_of(found), parts_of(found), notices_of(found))

@@ -7,8 +7,8 @@ import numpy as np
 
 from edge.errors import EmotionEdgeError
 from training.datasets.dataset import SPLITS, Dataset, Labels, one_hot
+from training.datasets.manifest import FACTS_FILE, MANIFEST_FILE, label_column, probability_columns
 from training.datasets.tables import header_of, rows
-from training.manifest import FACTS_FILE, MANIFEST_FILE, label_column, probability_columns
 
 _COLUMNS = ("file", "row", "split", "person", "valence", "arousal")
 

@@ -14,6 +14,7 @@ from training.datasets.dataset import Dataset
 from training.datasets.fer2013 import FACES_FILE, read_fer2013
 from training.datasets.folder import read_folder, split_folders
 from training.datasets.jaffe import jaffe_files, read_jaffe
+from training.datasets.manifest import MANIFEST_FILE
 from training.datasets.names import emotion_of
 from training.datasets.npy import npy_pairs, read_npy
 from training.datasets.path_csv import is_path_csv, read_path_csv
@@ -22,7 +23,6 @@ from training.datasets.raf_db import list_file, read_raf_db
 from training.datasets.relabel import relabel
 from training.datasets.splits import split_of
 from training.datasets.tables import header_of
-from training.manifest import MANIFEST_FILE
 
 
 def _is_fer2013(path: Path) -> bool:

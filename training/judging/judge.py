@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
 from edge.labels import CIRCUMPLEX, UNCERTAIN, circumplex_of, labels_of, map_matrix
-from training.committee import vote
 from training.config import AFFECT
 from training.datasets.dataset import Dataset
 from training.datasets.pixels import in_memory
 from training.datasets.relabel import relabel
 from training.evaluate import Figures, Said, figures_of, protocol
-from training.jitter import moved, moves
-from training.members import Member
+from training.judging.committee import vote
+from training.judging.jitter import moved, moves
+from training.judging.members import Member
 from training.scores import (
     Floats,
     Interval,
@@ -209,7 +209,7 @@ def pixels_for(members: Sequence[Member], part: Dataset) -> tuple[Dataset, Pixel
 
 
 def run_all(members: Sequence[Member], pixels: Pixels, boxes: Floats | None = None) -> dict[str, Mapping[str, Logits]]:
-    """What each member gives for n faces, each moved to its box [n, 4] of `training.jitter.moves` where given."""
+    """What each member gives for n faces, each moved to its box [n, 4] of `judging.jitter.moves` where given."""
     if boxes is not None:
         pixels = {shape: moved(images, boxes) for shape, images in pixels.items()}
     return {member.name: member.run(pixels[member.shape]) for member in members}

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.labels import CIRCUMPLEX
-from training.agreement import agreement, entropy, vote_agreement
 from training.datasets.dataset import SPLITS, Dataset, Labels
-from training.manifest import names_of
+from training.datasets.manifest import names_of
+from training.exploring.agreement import agreement, entropy, vote_agreement
+from training.exploring.survey import SIDE, Duplicates, Survey, image_of
 from training.pages.figures import figure_svg
 from training.pages.page import Cell, Section, bullets, columns, heading, paragraph, table_html, tiles, together
 from training.pages.plots import affect_plot, bars, confusion_plot, histogram
 from training.pages.sheets import Picture, image_sheet, mosaic
-from training.survey import SIDE, Duplicates, Survey, image_of
 
 SAMPLES: Final = 32
 EXTREMES: Final = 16

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.datasets.dataset import Dataset
-from training.judge import (
+from training.judging.judge import (
     FINAL,
     VALIDATION,
     Affect,
@@ -19,8 +19,8 @@ from training.judge import (
     run_all,
     sheet,
 )
-from training.members import Member, open_members
-from training.slices import Measure, measures, original_sides
+from training.judging.members import Member, open_members
+from training.judging.slices import Measure, measures, original_sides
 
 _log = logging.getLogger(__name__)
 

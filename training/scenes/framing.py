@@ -1,4 +1,4 @@
-"""How a YuNet box relates to FER-2013's own framing: `python -m training.framing --data DIR` prints the best CropSpec.
+"""How a YuNet box relates to FER-2013's own framing: `python -m training.scenes.framing --data DIR` says.
 
 Training faces are pasted into frames with their whole 48x48 square, so the square that a crop should give back is
 known.
@@ -17,7 +17,7 @@ from edge.errors import EmotionEdgeError
 from edge.faces.detector import open_detector
 from edge.reading import Box, Detection
 from edge.runtime import choose
-from training.compose import read_faces, scenes
+from training.scenes.compose import read_faces, scenes
 
 SIDES: Final = (64, 200)
 SCENES: Final = 1000
@@ -77,7 +77,9 @@ def fit(centre: Floats, length: Floats, squares: Floats) -> tuple[float, Floats,
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.framing", description="Measure the face crop's defaults.")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.scenes.framing", description="Measure the face crop's defaults."
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder with fer2013.csv")
     data = parser.parse_args().data
     try:

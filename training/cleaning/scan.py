@@ -14,9 +14,9 @@ from rich.progress import track
 
 from edge.errors import EmotionEdgeError
 from edge.reading import Box, Image
+from training.cleaning.face_crops import FaceCutter, crop, image_at, named_face, whole
 from training.datasets.dataset import Dataset
-from training.face_crops import FaceCutter, crop, image_at, named_face, whole
-from training.manifest import BLANK, NO_FACE, UNREADABLE
+from training.datasets.manifest import BLANK, NO_FACE, UNREADABLE
 
 SIDE: Final = 48
 """Side in pixels of the thumbnails that images are compared by."""

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from rich.progress import track
 
 from edge.errors import EmotionEdgeError
+from training.cleaning.duplicates import exact_groups
 from training.datasets.dataset import Dataset
 from training.datasets.pixels import read_image
-from training.duplicates import exact_groups
+from training.judging.slices import sharpness
 from training.pages.sheets import Picture, square
-from training.slices import sharpness
 
 SIDE: Final = 48
 """Pixels of the longer side to which an image is shrunk before it is measured, so that sizes compare: FER-2013's, and
@@ -37,7 +37,7 @@ class Survey:
 
     sizes: int64 [n, 2], height and width in pixels. brightness: float64 [n], mean grey value, 0 to 255. contrast:
     float64 [n], standard deviation of the grey values; 0 is a blank image. sharpness: float64 [n], as
-    `training.slices.sharpness` has it. digests: of the pixels, alike for images alike to the pixel. readable: bool [n].
+    `judging.slices.sharpness` has it. digests: of the pixels, alike for images alike to the pixel. readable: bool [n].
     means: for each label set and class with any readable face, the mean face: uint8 [side, side], or with 3 channels
     where the data set is files or in colour.
     """

@@ -1,15 +1,16 @@
-"""What is kept of a data set and what is left out, decided on what `training.scan` found."""
+"""What is kept of a data set and what is left out, decided on what `training.cleaning.scan` found."""
 
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from training import label_errors
+from training.cleaning import label_errors
+from training.cleaning.duplicates import LIKENESS_DESPITE_LABELS, conflicts, copies, exact_groups, near_pairs
+from training.cleaning.outliers import outliers
+from training.cleaning.scan import Scan
 from training.datasets.dataset import Dataset
-from training.datasets.splits import TRAINING, split_anew
-from training.duplicates import LIKENESS_DESPITE_LABELS, conflicts, copies, exact_groups, near_pairs
-from training.manifest import (
+from training.datasets.manifest import (
     CONFLICTING_LABELS,
     EXACT_DUPLICATE,
     LABEL_ISSUE,
@@ -18,8 +19,7 @@ from training.manifest import (
     Verdict,
     main_labels,
 )
-from training.outliers import outliers
-from training.scan import Scan
+from training.datasets.splits import TRAINING, split_anew
 
 Indexes = npt.NDArray[np.int64]
 
@@ -38,9 +38,9 @@ def decide(
 
     Of copies the one in PrivateTest stays, else the one in PublicTest, else the first; the labels are those of the data
     set's first label set. Copies with conflicting labels are all left out. near: whether near duplicates are left out.
-    split: shares of new splits; None keeps the data set's. judge: as of `training.label_errors.find`. drop_issues:
+    split: shares of new splits; None keeps the data set's. judge: as of `cleaning.label_errors.find`. drop_issues:
     whether likely wrong labels are left out, of Training alone: no opinion may choose what a figure is made on. Raises
-    EmotionEdgeError as `split_anew` and `training.label_errors.find` do.
+    EmotionEdgeError as `split_anew` and `training.cleaning.label_errors.find` do.
     """
     judging = _Judging(data, found)
     judging.exact()

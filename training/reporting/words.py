@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from training.evaluate import Figures
-from training.judge import COMMITTEE
-from training.members import Member
+from training.judging.judge import COMMITTEE
+from training.judging.members import Member
 from training.scores import Interval
 
 

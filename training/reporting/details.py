@@ -7,16 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from training.datasets.dataset import Dataset
+from training.datasets.manifest import names_of
 from training.datasets.pixels import in_memory
-from training.findings import Findings
 from training.history import CHOSEN_BY
-from training.judge import VALIDATION, Sheet
-from training.manifest import names_of
-from training.members import Member
+from training.judging.findings import Findings
+from training.judging.judge import VALIDATION, Sheet
+from training.judging.members import Member
+from training.judging.slices import Measure, slice_of, slices
 from training.pages.plots import lines
-from training.report_blocks import Beside, Block, Faces, Heading, Part, Plot, Table, Words
-from training.report_plots import slices_plot
-from training.slices import Measure, slice_of, slices
+from training.reporting.blocks import Beside, Block, Faces, Heading, Part, Plot, Table, Words
+from training.reporting.plots import slices_plot
 
 PUBLIC: Final = "public_"
 """What a column of a run's history starts with that holds a figure on the validation split."""

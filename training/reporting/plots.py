@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from training.judging.slices import Slice
 from training.pages.figures import SERIES, in_style, new_axes
-from training.slices import Slice
 
 
 @in_style()

@@ -4,15 +4,15 @@ from typing import Final
 
 import numpy as np
 
-from training.findings import Findings
-from training.jitter import ROTATE, SCALE, SHIFT
-from training.judge import COMMITTEE, FINAL, JITTERS, VALIDATION, Sheet, unsaid
-from training.members import Member
+from training.judging.findings import Findings
+from training.judging.jitter import ROTATE, SCALE, SHIFT
+from training.judging.judge import COMMITTEE, FINAL, JITTERS, VALIDATION, Sheet, unsaid
+from training.judging.members import Member
 from training.pages.page import Notice
 from training.pages.plots import confusion_plot, reliability_plot
-from training.report_blocks import Beside, Block, Heading, Part, Plot, Points, Table, Tiles, Words
-from training.report_details import curves_part, mistakes_part, slices_part
-from training.report_words import derived, ends, figure_with_ends, out_of, points, titled
+from training.reporting.blocks import Beside, Block, Heading, Part, Plot, Points, Table, Tiles, Words
+from training.reporting.details import curves_part, mistakes_part, slices_part
+from training.reporting.words import derived, ends, figure_with_ends, out_of, points, titled
 from training.scores import DRAWS, Interval, bootstrap_rows, f1, precision, recall, reliability
 
 AXES: Final = ("valence", "arousal")

@@ -64,7 +64,7 @@ def said_by(judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Pr
     EmotionEdgeError where the folder holds no network, or none of its heads can say every class.
     """
     # Loads Keras and its backend.
-    from training.members import open_members
+    from training.judging.members import open_members
 
     (member,) = open_members([judge], data)
     label_set, labels = next(iter(data.labels.items()))

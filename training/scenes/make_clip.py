@@ -1,4 +1,4 @@
-"""Make the bundled clip: `python -m training.make_clip [FILE]`.
+"""Make the bundled clip: `python -m training.scenes.make_clip [FILE]`.
 
 Two portraits in the public domain are cut out and moved before a wall and behind a counter, in changing light; their
 expressions change by bending the picture around mouth and cheeks. Needs scikit-image, which carries one of the

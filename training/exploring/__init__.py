@@ -1,0 +1,1 @@
+"""What is in a data set: the parts of `training.explore`."""

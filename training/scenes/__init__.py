@@ -1,0 +1,1 @@
+"""Frames composed of known faces, to measure detectors and the crop on, and the bundled clip."""
