@@ -6,6 +6,7 @@ python -m tests.record_writer FILE beside FILLER    until the disk is full, then
 """
 
 import logging
+import os
 import resource
 import sys
 import time
@@ -51,16 +52,17 @@ class Scene:
 
 def main(path: Path, mode: str, value: str = "") -> None:
     logging.basicConfig(level="INFO", format="%(message)s")
+    if mode == "batches":
+        for _ in sys.stdin:
+            child = os.fork()
+            if not child:
+                write_batches(path)
+            os.waitpid(child, 0)
+            print("ended", flush=True)
+        return
     if mode == "limited":
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(value), resource.RLIM_INFINITY))
-    history = History(RecordSettings(file=path), "emotion-small", "0" * 64, every=0.005, retry=0.05)
-    scene = Scene(history)
-    wait_until(lambda: history.bytes > 0, "the file is there")
-    before = history.rows
-    while mode == "batches":
-        scene.play(BATCH)
-        wait_until(lambda: history.rows - before == scene.rows, "the batch is written")
-        print(history.rows, flush=True)
+    history, scene = begun(path)
     while not history.paused:
         scene.play(BATCH)
         time.sleep(0.005)
@@ -73,6 +75,23 @@ def main(path: Path, mode: str, value: str = "") -> None:
     wait_until(lambda: not history.paused and history.rows == scene.rows, "everything is written")
     history.close()
     print(scene.ended(), history.dropped, flush=True)
+
+
+def begun(path: Path) -> tuple[History, Scene]:
+    """A record whose file is open, and what is to be written to it."""
+    history = History(RecordSettings(file=path), "emotion-small", "0" * 64, every=0.005, retry=0.05)
+    wait_until(lambda: history.bytes > 0, "the file is there")
+    return history, Scene(history)
+
+
+def write_batches(path: Path) -> None:
+    """Batch after batch, each told when it is written."""
+    history, scene = begun(path)
+    before = history.rows
+    while True:
+        scene.play(BATCH)
+        wait_until(lambda: history.rows - before == scene.rows, "the batch is written")
+        print(os.getpid(), history.rows, flush=True)
 
 
 if __name__ == "__main__":

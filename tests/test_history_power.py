@@ -1,6 +1,8 @@
 """The record through power cuts and full disks: processes that are killed, and disks that end."""
 
+import os
 import random
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +23,7 @@ def started(path: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.record_writer", str(path), *words],
         cwd=ROOT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -38,19 +41,20 @@ def found(path: Path) -> int:
 def test_a_record_that_is_killed_while_it_writes_is_whole_and_lacks_the_last_batch_at_most(tmp_path: Path) -> None:
     path = tmp_path / "record.sqlite3"
     chance = random.Random(20)
+    process = started(path, "batches")
+    assert process.stdin
+    assert process.stdout
     for _ in range(KILLS):
-        process = started(path, "batches")
-        assert process.stdout
+        print("go", file=process.stdin, flush=True)
         written = 0
-        for _ in range(chance.randint(1, 12)):
-            line = process.stdout.readline()
-            assert line, process.communicate()[1]
-            written = int(line)
+        for _ in range(chance.randint(1, 8)):
+            child, written = map(int, process.stdout.readline().split())
         time.sleep(chance.uniform(0, 0.02))  # anywhere in the next batches
-        process.kill()
-        rest = process.communicate()[0].split()
-        written = int(rest[-1]) if rest else written
+        os.kill(child, signal.SIGKILL)
+        while (line := process.stdout.readline()) != "ended\n":
+            written = int(line.split()[1])
         assert written <= found(path) <= written + 2 * BATCH
+    process.communicate()
     assert list(tmp_path.glob("*damaged*")) == []
 
 
