@@ -19,6 +19,8 @@ pytest.importorskip("tensorflow", reason="the training extra is not installed")
 
 from training.backend import Workers, workers
 
+pytestmark = pytest.mark.timeout(900)
+
 STILL = dict.fromkeys(
     ("shift", "scale", "rotate", "contrast", "brightness", "gamma", "side_light", "blur", "noise", "erase"), 0.0
 )
@@ -43,7 +45,7 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def test_two_workers_killed_and_started_again_end_like_one_with_the_whole_batch(tmp_path: Path) -> None:
+def test_two_workers_of_which_one_was_killed_end_like_one_with_the_whole_batch(tmp_path: Path) -> None:
     alone, chief, other = (prepare(tmp_path / name) for name in ("alone", "chief", "other"))
     with ExitStack() as processes:
 
@@ -54,11 +56,12 @@ def test_two_workers_killed_and_started_again_end_like_one_with_the_whole_batch(
             ]
 
         single = processes.enter_context(start(alone, [], 0))
-        killed = pair()
-        assert killed[0].stdout is not None
-        assert any(line.startswith("epoch 1/3") for line in killed[0].stdout)
-        for process in killed:
-            process.kill()
+        first, killed = pair()
+        assert first.stdout is not None
+        assert any(line.startswith("epoch 1/3") for line in first.stdout)
+        killed.kill()
+        assert "a worker has stopped or cannot be reached" in first.stdout.read()
+        assert first.wait() == 2
         again = pair()
         said = [process.communicate()[0] for process in (single, *again)]
         assert [process.returncode for process in (single, *again)] == [0, 0, 0], said

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +16,8 @@ from edge.errors import EmotionEdgeError
 
 CLUSTER = "TF_CONFIG"
 """The environment variable that tells TensorFlow of the other workers."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,27 @@ class Workers:
                 layer.synchronized = True
 
         def local(batch: Any) -> Any:
+            reset_metrics()
             context = tf.distribute.get_replica_context()
             return {k: context.all_reduce(tf.distribute.ReduceOp.MEAN, v) for k, v in model.train_step(batch).items()}
 
-        # Keras's own ends in an axis to reduce over that losses, being scalars, do not have.
+        # Keras's own function ends in an axis to reduce over that losses, being scalars, do not have; and its reset of
+        # the metrics before each step would be one exchange between the workers for each of them.
         step = tf.function(lambda batch: self.strategy.run(local, args=(batch,)), reduce_retracing=True)
-        model.train_function = lambda batches: step(next(batches))
+        reset_metrics, model.reset_metrics = model.reset_metrics, lambda: None
+        lost = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
+
+        def together(batches: Iterator[Any]) -> Any:
+            try:
+                return step(next(batches))
+            except lost as error:
+                _log.debug("%s", error)
+                raise EmotionEdgeError(
+                    "a worker has stopped or cannot be reached; start all of them again: the run carries on after its "
+                    "last whole epoch"
+                ) from None
+
+        model.train_function = together
 
     def agree(self, value: int) -> int:
         """The chief's value, on every worker."""

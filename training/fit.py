@@ -3,7 +3,8 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from edge.errors import EmotionEdgeError
 from training.augment import Augment
 from training.average import WeightAverage, load_state, save_state
-from training.backend import jit_compile, reseed, set_up, workers
+from training.backend import Workers, jit_compile, reseed, set_up, workers
 from training.batches import Batches
 from training.config import AFFECT, TrainingConfig, read_config, write_config
 from training.datasets.dataset import Dataset, clean_training
@@ -23,7 +24,7 @@ from training.distill import read_soft_labels
 from training.evaluate import NETWORK_FILE
 from training.history import CHOSEN_BY, best, board, stale, write_history
 from training.networks import build_network
-from training.objectives import head_sizes, losses, targets
+from training.objectives import Arrays, head_sizes, losses, targets
 from training.progress import counted, say_epoch
 from training.scores import accuracy
 
@@ -56,27 +57,11 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     share = team.share(size)
     batches = Batches(images, targets(config, training, said), size, config.seed, config.mixup)
 
-    set_up("float32", config.seed)
-    averaged = build_network(config.network, keras, config.input.shape, heads, config.options)
-    set_up(config.precision, config.seed)
-    with team.scope():
-        network = build_network(config.network, keras, config.input.shape, heads, config.options)
-        model = trainable(network, Augment(**config.augment, seed=config.seed))
-        optimizer = optimizer_for(
-            model, config.learning_rate, config.warmup_epochs, config.weight_decay, batches.steps * config.epochs,
-            batches.steps,
-        )  # fmt: skip
-        model.compile(optimizer, loss=losses(config), loss_weights=dict(config.heads), jit_compile=jit_compile())
-        team.join(model)
-    averaged.set_weights(network.get_weights())
-    keras.config.set_dtype_policy("float32")
-
-    average = WeightAverage(network, averaged, config.average_momentum)
-    groups = {"network": network.weights, "averaged": averaged.weights, "optimizer": optimizer.variables}
-    done = load_state(run / STATE_FILE, groups) if team.chief and (run / STATE_FILE).exists() else 0
+    parts = build(config, heads, batches.steps, team)
+    done = load_state(run / STATE_FILE, parts.variables) if team.chief and (run / STATE_FILE).exists() else 0
     done = team.agree(done)
     if done:
-        team.spread(groups)
+        team.spread(parts.variables)
         _log.info("%s: carrying on after epoch %d", run, done)
     console, writer = Console(quiet=not team.chief), board(run) if team.chief else None
     for epoch in range(done, config.epochs):
@@ -84,32 +69,73 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
             _log.info("%s: no better epoch in the last %d; stopped", run, config.patience)
             break
         begun = time.monotonic()
-        reseed(model, config.seed, epoch, team.index)
-        sums: Counter[str] = Counter()
+        reseed(parts.model, config.seed, epoch, team.index)
         title = f"epoch {epoch + 1}/{config.epochs}"
         passing = counted(batches.epoch(epoch, share), batches.steps, title, console)
-        for step, (pixels, wanted) in enumerate(passing, 1):
-            sums.update(model.train_on_batch(pixels, wanted, return_dict=True))
-            average.update(epoch * batches.steps + step)
-        figures = {name: value / batches.steps for name, value in sums.items()}
+        figures = learn(parts, passing, epoch * batches.steps)
         if not np.isfinite(figures["loss"]):
             raise EmotionEdgeError(f"{run}: the loss of epoch {epoch + 1} is no number; lower `learning_rate`")
         if writer is None:
             continue
-        figures |= validate(averaged, validation, list(heads))
+        figures |= validate(parts.averaged, validation, list(heads))
         figures["seconds"] = time.monotonic() - begun
         if figures[CHOSEN_BY] > best(run, epoch):
             partial = run / f"partial-{NETWORK_FILE}"
-            averaged.save(partial)
+            parts.averaged.save(partial)
             partial.replace(run / NETWORK_FILE)
         write_history(run, epoch, figures)
         for name, value in figures.items():
             writer.add_scalar(name, value, epoch + 1)
-        save_state(run / STATE_FILE, groups, epoch + 1)
+        save_state(run / STATE_FILE, parts.variables, epoch + 1)
         say_epoch(console, epoch + 1, config.epochs, figures)
     if writer is not None:
         writer.close()
     return run / NETWORK_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is trained. model: the network behind augmentation. averaged: in float32, with the averaged weights."""
+
+    network: Any
+    averaged: Any
+    model: Any
+    average: WeightAverage
+
+    @property
+    def variables(self) -> dict[str, list[Any]]:
+        """All that a run needs to carry on."""
+        optimizer = self.model.optimizer.variables
+        return {"network": self.network.weights, "averaged": self.averaged.weights, "optimizer": optimizer}
+
+
+def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, team: Workers) -> Parts:
+    """The network of the settings, with random weights, ready to learn."""
+    set_up("float32", config.seed)
+    averaged = build_network(config.network, keras, config.input.shape, heads, config.options)
+    set_up(config.precision, config.seed)
+    with team.scope():
+        network = build_network(config.network, keras, config.input.shape, heads, config.options)
+        model = trainable(network, Augment(**config.augment, seed=config.seed))
+        optimizer = optimizer_for(
+            model, config.learning_rate, config.warmup_epochs, config.weight_decay, epoch_steps * config.epochs,
+            epoch_steps,
+        )  # fmt: skip
+        model.compile(optimizer, loss=losses(config), loss_weights=dict(config.heads), jit_compile=jit_compile())
+        team.join(model)
+    averaged.set_weights(network.get_weights())
+    keras.config.set_dtype_policy("float32")
+    return Parts(network, averaged, model, WeightAverage(network, averaged, config.average_momentum))
+
+
+def learn(parts: Parts, batches: Iterable[tuple[Any, Arrays]], before: int) -> dict[str, float]:
+    """One step for each batch; gives the mean of each loss. before: the steps that were made already."""
+    sums: Counter[str] = Counter()
+    step = 0
+    for step, (pixels, wanted) in enumerate(batches, 1):
+        sums.update(parts.model.train_on_batch(pixels, wanted, return_dict=True))
+        parts.average.update(before + step)
+    return {name: value / step for name, value in sums.items()}
 
 
 def trainable(network: Any, augment: Any) -> Any:

@@ -1,13 +1,11 @@
 """What each epoch of a run came to: history.csv, and the same for TensorBoard."""
 
 import csv
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
+from tensorboard.summary import Writer
 
 HISTORY_FILE = "history.csv"
 BOARD_FOLDER = "tensorboard"
@@ -47,12 +45,6 @@ def stale(run: Path, epochs: int, patience: int | None) -> bool:
     return patience is not None and bool(figures) and epochs - 1 - int(np.argmax(figures)) >= patience
 
 
-def board(run: Path) -> Any:
-    """A writer of TensorBoard's files. It would load all of TensorFlow to write them, where that is installed; with
-    another backend its own substitute does, which it takes where it finds a module of this name.
-    """
-    if "tensorflow" not in sys.modules:
-        sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
-    from tensorboard.summary import Writer
-
+def board(run: Path) -> Writer:
+    """A writer of TensorBoard's files."""
     return Writer(str(run / BOARD_FOLDER))
