@@ -13,11 +13,15 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from edge.cli import main
+from edge.config import WebSettings
 from edge.outputs.overlay import COLOURS
+from edge.outputs.web import WebViewer
 from edge.record.plots import duration, percent
 from edge.record.store import Store
 from edge.record.stretches import Row, Seen, Start, Watched
 from tests.browser import is_dark, look_at, overflow, start_browser
+from tests.daemon import free_port
+from tests.live import eventually
 
 DAY = "2026-11-20"
 
@@ -254,6 +258,19 @@ def test_a_day_of_which_nothing_is_known_says_so(browser: webdriver.Chrome, tmp_
     look_at(browser, made(tmp_path, "page.html", "--day", "2026-11-19").as_uri())
     assert "Nobody was in view" in browser.find_element(By.TAG_NAME, "main").text
     assert errors(browser) == []
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_the_live_page_says_whether_emotions_are_recorded(browser: webdriver.Chrome, recorded: bool) -> None:
+    viewer = WebViewer(WebSettings(port=free_port()), "kitchen-pi", recorded=recorded)
+    try:
+        look_at(browser, viewer.url)
+        eventually(lambda: browser.find_element(By.ID, "device").text == "kitchen-pi", "the page is told of the daemon")
+        notice = browser.find_element(By.CSS_SELECTOR, ".notice").text
+        assert ("Emotions and their times are recorded" in notice) is recorded
+        assert "No image leaves this board, and none is stored." in notice
+    finally:
+        viewer.close()
 
 
 def test_page_needs_nothing_else_and_takes_no_name_for_markup(tmp_path: Path) -> None:
