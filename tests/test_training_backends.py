@@ -15,7 +15,11 @@ import yaml
 
 from tests.fer2013_files import TINY, write_files
 
-keras = pytest.importorskip("keras", reason="the training extra is not installed")
+pytest.importorskip("keras", reason="the training extra is not installed")
+
+import keras
+
+from training import throughput
 
 pytestmark = pytest.mark.timeout(900)
 EPOCHS = 4
@@ -105,3 +109,13 @@ def test_the_fast_batch_normalization_is_keras_own(ran: Ran) -> None:
         count = 16 * 5 * 7
         kept = 0.9 + (found["keras/variance"] - 0.9) * count / (count - 1)
         np.testing.assert_allclose(found["ours/variance"], kept, rtol=1e-5)
+
+
+def test_the_speed_of_a_backend_is_a_line_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (128, 48, 48, 1), np.uint8)
+    cells = throughput.row("float32", images).strip("| ").split(" | ")
+    assert cells[:2] == [keras.backend.backend(), "float32"]
+    assert len(cells) == throughput.HEADER.splitlines()[0].count("|") - 1
+    assert min(float(cell) for cell in cells[2:]) > 0
+    assert throughput.main(["--images", "100"]) == 2
+    assert "--images 100: must be at least 128" in capsys.readouterr().err
