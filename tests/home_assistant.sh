@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the environment that tests/test_home_assistant_real.py needs: a real Home Assistant in .cache/home-assistant, with
-# what its MQTT integration and its own start need, and nothing else. Takes some minutes and 600 MB.
+# what its MQTT integration, its own start and its page need, and nothing else.
 #
 #   tests/home_assistant.sh [PYTHON]     PYTHON: a Python 3.13, unless `python3.13` is one
 set -eu
@@ -25,7 +25,8 @@ import homeassistant
 
 root = Path(homeassistant.__file__).parent
 defaults = re.search(r"DEFAULT_INTEGRATIONS = \{(.*?)\n\}", (root / "bootstrap.py").read_text(), re.DOTALL)
-wanted = ["mqtt", "binary_sensor", "button", "event", "image", "lovelace", "sensor", "switch"]
+wanted = ["mqtt", "binary_sensor", "button", "event", "image", "sensor", "switch"]
+wanted += ["ai_task", "assist_pipeline", "camera", "conversation", "history", "logbook", "lovelace", "tts"]  # for its page
 wanted += re.findall(r'"(\w+)"', defaults.group(1))
 seen, needed = set(), set()
 while wanted:
