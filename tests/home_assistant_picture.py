@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from selenium.webdriver.support.ui import WebDriverWait
+
 from edge.media import CLIP
 from tests.broker import Mosquitto
 from tests.browser import look_at, start_browser
