@@ -166,9 +166,12 @@ def _fit(options: argparse.Namespace) -> None:
     data = read_dataset(
         path, source.format, label_set=source.label_set, mapping=source.mapping, votes=source.votes, seed=config.seed
     )
+    from training.backend import workers
     from training.fit import fit
 
-    print(f"wrote {fit(config, data, RUNS / config.name)}")
+    path = fit(config, data, RUNS / config.name)
+    if workers().chief:
+        print(f"wrote {path}")
 
 
 def _distill(options: argparse.Namespace) -> None:
