@@ -52,14 +52,24 @@ def read_image(path: Path, channels: int) -> Image:
     return np.asarray(image, np.uint8)
 
 
+def image_of(data: Dataset, row: int, channels: int = 3) -> Image:
+    """One face of a data set, uint8 [h, w] or [h, w, 3] BGR: as it is in the array, or from its file with `channels`,
+    cut out where the data set has a box for it. Raises EmotionEdgeError for a file that cannot be read, and for a box
+    outside its image.
+    """
+    if not isinstance(data.images, tuple):
+        return np.asarray(data.images[row], np.uint8)
+    image = read_image(data.images[row], channels)
+    return image if data.boxes is None else _cut(image, data.boxes[row], data.images[row])
+
+
 def _from_files(data: Dataset, files: tuple[Path, ...], shape: tuple[int, ...]) -> Dataset:
     out = np.empty((len(files), *shape), np.uint8)
 
     def fill(row: int) -> str:
         """What is wrong with a file, or ""."""
         try:
-            image = read_image(files[row], 1 if len(shape) == 2 else 3)
-            out[row] = _fitted(image if data.boxes is None else _cut(image, data.boxes[row], files[row]), shape)
+            out[row] = _fitted(image_of(data, row, 1 if len(shape) == 2 else 3), shape)
         except EmotionEdgeError as error:
             return str(error)
         return ""

@@ -12,7 +12,7 @@ from edge.labels import CIRCUMPLEX
 from training.datasets.dataset import SPLITS, Dataset, Labels
 from training.datasets.manifest import names_of
 from training.exploring.agreement import agreement, entropy, vote_agreement
-from training.exploring.survey import SIDE, Duplicates, Survey, image_of
+from training.exploring.survey import SIDE, Duplicates, Survey, picture_of
 from training.pages.figures import figure_svg
 from training.pages.page import Cell, Section, bullets, columns, heading, paragraph, table_html, tiles, together
 from training.pages.plots import affect_plot, bars, confusion_plot, histogram
@@ -258,7 +258,7 @@ def _mosaic(data: Dataset, rows: Sequence[int] | Index, alt: str, title: str, re
 
 def _pictures(data: Dataset, rows: Iterable[int]) -> list[Picture]:
     """Faces that are known to be readable."""
-    found = (image_of(data, int(row)) for row in rows)
+    found = (picture_of(data, int(row)) for row in rows)
     return [image for image in found if image is not None]
 
 

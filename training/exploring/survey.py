@@ -15,8 +15,8 @@ from rich.progress import track
 
 from edge.errors import EmotionEdgeError
 from training.cleaning.duplicates import exact_groups
+from training.datasets import pixels
 from training.datasets.dataset import Dataset
-from training.datasets.pixels import read_image
 from training.judging.slices import sharpness
 from training.pages.sheets import Picture, square
 
@@ -107,21 +107,14 @@ def survey(data: Dataset) -> Survey:
     )
 
 
-def image_of(data: Dataset, row: int) -> Picture | None:
+def picture_of(data: Dataset, row: int) -> Picture | None:
     """One face of a data set, grey [h, w] or BGR [h, w, 3], cut out where there is a box for it; None where its file
     cannot be read or the box is outside the image."""
-    if not isinstance(data.images, tuple):
-        return np.asarray(data.images[row], np.uint8)
     try:
-        image = read_image(data.images[row], 3)
+        return pixels.image_of(data, row)
     except EmotionEdgeError as error:
         _log.warning("%s", error)
         return None
-    if data.boxes is None or not data.boxes[row].any():
-        return image
-    x, y, width, height = data.boxes[row].tolist()
-    part = image[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]
-    return part if part.size else None
 
 
 def duplicates(data: Dataset, found: Survey) -> Duplicates:
@@ -140,7 +133,7 @@ def _measured(data: Dataset) -> Iterator[_Measured | None]:
     """In the order of the data set; None for a file that is no image."""
     if isinstance(data.images, tuple):
         with ThreadPoolExecutor() as pool:
-            found = pool.map(lambda row: _measure(image_of(data, row), MEAN_SIDE), range(len(data)))
+            found = pool.map(lambda row: _measure(picture_of(data, row), MEAN_SIDE), range(len(data)))
             yield from track(found, f"reading {data.name}", len(data), transient=True)
     else:
         side = min(MEAN_SIDE, max(data.images.shape[1:3]))
