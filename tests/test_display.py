@@ -169,8 +169,7 @@ def test_window_shows_the_newest_annotated_frame(display: str) -> None:
 
 
 def test_picture_that_stopped_is_said_to_be_old(display: str) -> None:
-    with window_on(display, FROZEN):
-        eventually(partial(shows, display, expected(0)), "the picture on the screen")
+    with drawn_window_on(display, FROZEN):
 
         def says_so() -> bool:
             shot = screenshot(display)

@@ -162,7 +162,7 @@ every operation is one it runs by Coral's published rules (`emotion-quantize edg
 
 ## After the same budget
 
-{minutes:g} minutes of processor time each on {data.name} at {height}x{width}x{channels}, from a random start, with the
+{minutes:g} min of processor time each on {data.name} at {height}x{width}x{channels}, from a random start, with the
 defaults of each network; heads {", ".join(config.heads)}; batches of {config.batch_size} in the same order, the same
 augmentation, AdamW with a peak learning rate of {config.learning_rate:g}. After so little a small network leads because
 it has seen more images: this says what to begin with on a processor, not what is best in the end.
