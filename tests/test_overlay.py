@@ -1,5 +1,6 @@
 """The annotated picture: what is drawn, where, and that it can be read."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import cv2
@@ -65,6 +66,16 @@ def test_notice_is_on_every_picture_and_can_be_read(width: int, height: int, val
     assert columns[-1] <= width - 2
     ground = luminance(strip[1:2, :1]).item()
     assert (luminance(strip).max() + 0.05) / (ground + 0.05) >= 7
+
+
+def test_a_picture_that_nobody_looks_at_does_not_say_that_it_is_read() -> None:
+    shown = frame(image=plain(640, 480, 0))
+    running, off = (
+        (annotate(shown.image, replace(reading([], shown), analysed=analysed)) >= 200).all(axis=2)
+        for analysed in (True, False)
+    )
+    # The same strip, with a shorter text in it: that recognition is off.
+    assert 0 < np.ptp(np.flatnonzero(off.any(axis=0))) < 0.7 * np.ptp(np.flatnonzero(running.any(axis=0)))
 
 
 def label_ink(box: Box) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from edge.labels import UNCERTAIN
 from edge.reading import Box, Face, Image, Reading
 
 NOTICE: Final = "Emotion recognition is running; no image is stored"
+NOTICE_OFF: Final = "Emotion recognition is off"
 
 COLOURS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -63,7 +64,7 @@ def annotate(image: Image, reading: Reading, message: str = "") -> Image:
         box = Box(box.x * across, box.y * down, box.width * across, box.height * down)
         _draw_box(drawn, face, box, size)
         _draw_label(drawn, image, face, box, size)
-    _lay(drawn, _notice(width, size), 0, height)
+    _lay(drawn, _notice(NOTICE if reading.analysed else NOTICE_OFF, width, size), 0, height)
     if message:
         _lay(drawn, _banner(message, width, size), 0, 0)
     return drawn
@@ -144,10 +145,10 @@ def _banner(message: str, width: int, size: int) -> Image:
 
 
 @lru_cache(maxsize=8)
-def _notice(width: int, size: int) -> Image:
+def _notice(text: str, width: int, size: int) -> Image:
     """The notice in somewhat smaller letters, in two lines where the picture is narrow."""
     small = max(7, round(size * 0.8))
-    return _strip(_wrapped(NOTICE, width, small), width, small)
+    return _strip(_wrapped(text, width, small), width, small)
 
 
 def _outline(box: Box, radius: float) -> npt.NDArray[np.int32]:
@@ -191,7 +192,8 @@ def _draw_label(image: Image, under: Image, face: Face, box: Box, size: int) -> 
     bar_at = pad + round(size * 1.5)
     plate_height = bar_at + bar + (round(size * 0.5) + detail if bottom else 0) + pad
     plate_width = inner + 2 * pad
-    x, y = _place(box, plate_width, plate_height, width, height - _notice(width, size).shape[0], _stroke(size) + 2)
+    above_notice = height - _notice(NOTICE, width, size).shape[0]
+    x, y = _place(box, plate_width, plate_height, width, above_notice, _stroke(size) + 2)
 
     _darken(image, under, x, y, plate_width, plate_height)
     left, right = x + pad, x + pad + inner
