@@ -15,8 +15,9 @@ from quantize.convert import INPUT_NAME, SCALE, ZERO_POINT
 from quantize.metadata import embed
 from quantize.table import markdown
 from quantize.verify import Measured, Row
+from training.config import AFFECT
 from training.datasets.dataset import Dataset
-from training.evaluate import AFFECT, Figures, protocol
+from training.evaluate import Figures, protocol
 
 LICENCES: Mapping[str, str] = {
     "FER-2013": "Apache-2.0 (the weights). Trained on FER-2013, whose images carry no licence that was found and are "

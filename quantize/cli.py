@@ -10,7 +10,7 @@ from pathlib import Path
 from edge.card import MODEL_FILE, EmotionCard, read_card
 from edge.errors import EmotionEdgeError
 from quantize.calibration import SAMPLES, Calibration, calibration_set, pinned_calibration_set, read_rows
-from training.config import TrainingConfig, read_config
+from training.config import CONFIG_FILE, TrainingConfig, read_config
 from training.datasets import read_dataset
 from training.datasets.dataset import Dataset, clean_training
 from training.distill import read_soft_labels
@@ -83,7 +83,7 @@ def _read_data(path: Path, input_shape: tuple[int, int, int]) -> Dataset:
 
 
 def _make(options: argparse.Namespace) -> None:
-    config = read_config(options.run / "config.yaml")
+    config = read_config(options.run / CONFIG_FILE)
     # TensorFlow takes seconds to load: what can be said before is said before.
     from quantize.card import write_cards
     from quantize.convert import to_float, write_file

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from training.config import read_config
+from training.config import CONFIG_FILE, read_config
 from training.evaluate import load_network
 from training.networks import build_network
 
@@ -35,9 +35,9 @@ def read_source(run: Path) -> Source:
 
 def _in_float32(run: Path, network: Any, input_shape: tuple[int, int, int], heads: Mapping[str, int]) -> Any:
     """The same weights in a network that was not built for half precision. Its weights are float32 all along."""
-    config = read_config(run / "config.yaml")
+    config = read_config(run / CONFIG_FILE)
     sizes = {head: heads[head] for head in config.heads}
     keras.config.set_dtype_policy("float32")
-    rebuilt = build_network(config.network, keras, input_shape, sizes, config.options)
+    rebuilt = build_network(config.network, keras, input_shape, sizes, config.options, load=False)
     rebuilt.set_weights(network.get_weights())
     return rebuilt

@@ -14,10 +14,9 @@ from rich.console import Console
 from edge.errors import EmotionEdgeError
 from quantize.calibration import as_input
 from training.augment import Augment
-from training.config import TrainingConfig
+from training.config import AFFECT, TrainingConfig
 from training.datasets.dataset import Dataset, clean_training
-from training.evaluate import AFFECT
-from training.progress import progress_bar
+from training.progress import counted
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 
@@ -89,17 +88,14 @@ def teach(
     images = training[..., None] if training.ndim == 3 else training
     for epoch in range(lesson.epochs):
         order, total = generator.permutation(count), 0.0
-        with progress_bar(console) as bar:
-            task = bar.add_task(f"{lesson.title} epoch {epoch + 1}/{lesson.epochs}", total=steps)
-            for index in np.array_split(order[: steps * size], steps):
-                before_step()
-                moved = keras.ops.convert_to_numpy(augment(images[index], training=True))
-                total += float(step(moved, {head: values[index] for head, values in lesson.taught.items()}))
-                bar.advance(task)
+        title = f"{lesson.title} epoch {epoch + 1}/{lesson.epochs}"
+        for index in counted(np.split(order[: steps * size], steps), steps, title, console):
+            before_step()
+            moved = keras.ops.convert_to_numpy(augment(images[index], training=True))
+            total += float(step(moved, {head: values[index] for head, values in lesson.taught.items()}))
         reached = agreement(outputs_of(student, validation), float_says)
         console.print(
-            f"{lesson.title} epoch {epoch + 1}/{lesson.epochs}  loss {total / steps:.4f}  "
-            f"same label as float {reached:.2%}",
+            f"{title}  loss {total / steps:.4f}  same label as float {reached:.2%}",
             highlight=False,
         )
         if not np.isfinite(total):

@@ -23,7 +23,7 @@ def twin_of(source: Source, config: TrainingConfig) -> Any:
     """
     heads = {head: source.heads[head] for head in config.heads if head in source.heads}
     return carry_weights(
-        source.network, build_network(config.network, tf_keras, source.input_shape, heads, config.options)
+        source.network, build_network(config.network, tf_keras, source.input_shape, heads, config.options, load=False)
     )
 
 

@@ -18,8 +18,9 @@ from quantize.arm import CPUS, missing
 from quantize.instructions import instructions
 from quantize.interpreters import run_everywhere, run_in
 from quantize.source import Source
+from training.config import AFFECT
 from training.datasets.dataset import Dataset
-from training.evaluate import AFFECT, Figures, figures, predict, temperatures
+from training.evaluate import Figures, figures, predict, temperatures
 from training.judging.jitter import moved, moves
 from training.scores import concordance, rmse
 

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.errors import EmotionEdgeError
 
+CONFIG_FILE = "config.yaml"
+"""In the folder of a run: its settings."""
+
 AFFECT = "affect"
 """The head of valence and arousal; every other head is named after its label set."""
 

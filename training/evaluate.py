@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
-from training.config import AFFECT as AFFECT
+from training.config import AFFECT
 from training.datasets.dataset import Dataset, Labels
 from training.datasets.pixels import in_memory
 from training.scores import (

@@ -17,18 +17,17 @@ from training.augment import Augment
 from training.average import WeightAverage, load_state, save_state
 from training.backend import Workers, jit_compile, reseed, set_up, workers
 from training.batches import Batches
-from training.config import AFFECT, TrainingConfig, read_config, write_config
+from training.config import AFFECT, CONFIG_FILE, TrainingConfig, read_config, write_config
 from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
 from training.distill import read_soft_labels
-from training.evaluate import NETWORK_FILE
+from training.evaluate import NETWORK_FILE, predict
 from training.history import CHOSEN_BY, best, board, stale, write_history
 from training.networks import build_network
 from training.objectives import Arrays, head_sizes, losses, targets
 from training.progress import counted, say_epoch
 from training.scores import accuracy
 
-CONFIG_FILE = "config.yaml"
 STATE_FILE = "state.npz"
 
 _log = logging.getLogger(__name__)
@@ -112,7 +111,8 @@ class Parts:
 def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, team: Workers) -> Parts:
     """The network of the settings, with random weights, ready to learn."""
     set_up("float32", config.seed)
-    averaged = build_network(config.network, keras, config.input.shape, heads, config.options)
+    # Its weights come from the other one below: pretrained ones are read once.
+    averaged = build_network(config.network, keras, config.input.shape, heads, config.options, load=False)
     set_up(config.precision, config.seed)
     with team.scope():
         network = build_network(config.network, keras, config.input.shape, heads, config.options)
@@ -146,13 +146,10 @@ def trainable(network: Any, augment: Any) -> Any:
 
 def validate(network: Any, validation: Dataset, heads: Sequence[str]) -> dict[str, float]:
     """`public_<head>`: accuracy of each emotion head; `public`: their mean (0 where no head is an emotion)."""
-    images = validation.pixels.reshape(len(validation), *network.input_shape[1:])
-    outputs = network.predict(images / np.float32(255), batch_size=256, verbose=0)
-    found = {}
-    for head in heads:
-        if head != AFFECT:
-            judged = validation.labels[head].judged
-            found[f"public_{head}"] = accuracy(np.asarray(outputs[head])[judged >= 0], judged[judged >= 0])
+    outputs = predict(network, validation.pixels)
+    found = {
+        f"public_{head}": accuracy(outputs[head], validation.labels[head].judged) for head in heads if head != AFFECT
+    }
     return {**found, CHOSEN_BY: float(np.mean(list(found.values()))) if found else 0.0}
 
 

@@ -39,10 +39,10 @@ def best(run: Path, epochs: int) -> float:
     return max((float(row[CHOSEN_BY]) for row in read_history(run, epochs)), default=-1.0)
 
 
-def stale(run: Path, epochs: int, patience: int | None) -> bool:
+def stale(run: Path, epochs: int, patience: int) -> bool:
     """Whether the best of the first epochs is at least `patience` epochs ago."""
     figures = [float(row[CHOSEN_BY]) for row in read_history(run, epochs)]
-    return patience is not None and bool(figures) and epochs - 1 - int(np.argmax(figures)) >= patience
+    return bool(figures) and epochs - 1 - int(np.argmax(figures)) >= patience
 
 
 def board(run: Path) -> Writer:

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from edge.state import state_folder
+
 _log = logging.getLogger(__name__)
 
 SWITCHES: Final = ("detection", "privacy")
@@ -109,15 +111,8 @@ class Controls:
 
 
 def memory_file(device_id: str) -> Path:
-    """Where the switches of a device are kept: where systemd says (StateDirectory=), else in the user's own state.
-
-    The environment's names are those of systemd.exec(5) and of the XDG Base Directory Specification.
-    """
-    if given := os.environ.get("STATE_DIRECTORY"):
-        folder = Path(given.split(":")[0])
-    else:
-        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "emotion-edge"
-    return folder / f"controls-{device_id}.json"
+    """Where the switches of a device are kept."""
+    return state_folder() / f"controls-{device_id}.json"
 
 
 def _recalled(memory: Path) -> Switches:

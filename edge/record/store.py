@@ -3,7 +3,6 @@
 Times are milliseconds since the epoch, UTC. docs/record.md describes the tables for those who read them.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Final
 from edge.config import RecordSettings
 from edge.errors import EmotionEdgeError
 from edge.record.stretches import Row, Seen, Watched
+from edge.state import state_folder
 
 NAME: Final = "record.sqlite3"
 _SUFFIXES: Final = (".sqlite3", ".db")
@@ -237,9 +237,7 @@ def path_to_write(settings: RecordSettings) -> Path:
         if settings.file.suffix not in _SUFFIXES:
             raise EmotionEdgeError(f"record.file {settings.file}: its name must end in {' or '.join(_SUFFIXES)}")
         return settings.file
-    if folder := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:  # systemd.exec(5), StateDirectory=
-        return Path(folder) / NAME
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "emotion-edge" / NAME
+    return state_folder() / NAME
 
 
 def path_to_read(settings: RecordSettings) -> Path:

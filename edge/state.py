@@ -1,0 +1,14 @@
+"""Where the daemon keeps what outlasts a restart."""
+
+import os
+from pathlib import Path
+
+
+def state_folder() -> Path:
+    """The folder that systemd says (StateDirectory=), else the user's own.
+
+    The environment's names are those of systemd.exec(5) and of the XDG Base Directory Specification.
+    """
+    if given := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
+        return Path(given)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "emotion-edge"
