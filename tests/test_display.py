@@ -45,10 +45,12 @@ def child(*words: str) -> None:
             if FROZEN in words:
                 return
 
-    threading.Thread(target=feed, daemon=True).start()
+    feeder = threading.Thread(target=feed)
+    feeder.start()
     window.run_until(stop)
     print("went on" if not stop.is_set() else "stopped", flush=True)
     stop.wait()
+    feeder.join()  # a thread inside OpenCV while the interpreter ends aborts the process
     window.close()
     print("ended", flush=True)
 
