@@ -28,7 +28,7 @@ from edge.errors import EmotionEdgeError
 from edge.media import CLIP
 from edge.meter import percentiles
 from edge.outputs.overlay import annotate
-from edge.outputs.web import JPEG_QUALITY
+from edge.outputs.pictures import JPEG_QUALITY
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
 from edge.runtime import Runtime, choose

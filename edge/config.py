@@ -10,11 +10,12 @@ import re
 import socket
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edge.errors import EmotionEdgeError
@@ -66,6 +67,8 @@ class CameraSettings(_Section):
 class DetectorSettings(_Section):
     kind: Literal["yunet", "opencv-yunet", "haar", "res10"] = "yunet"
     """Face detector: yunet (int8, default), or one of OpenCV's: opencv-yunet, haar, res10."""
+    size: Annotated[Literal["160", "320", "640"], Text] = "320"
+    """Width in pixels that yunet and opencv-yunet shrink a picture to: 160 is fast, 640 finds small faces."""
     file: Path | None = None
     """The model file of an OpenCV detector, or the model folder of another yunet; empty: the one that comes with it."""
     score: Fraction = 0.5
@@ -88,6 +91,21 @@ class RuntimeSettings(_Section):
     """auto, ai-edge-litert or tflite-runtime."""
     threads: Annotated[int, Field(ge=1, le=16)] = 1
     """Threads of each network."""
+
+
+class PaceSettings(_Section):
+    max_fps: Annotated[float, Field(ge=0, le=240)] = 0.0
+    """Frames analysed a second at most; 0: as many as the camera gives and the board manages."""
+    cores: Annotated[int, Field(ge=0, le=256)] = 0
+    """Processor cores to use; 0: all."""
+    idle_after: Seconds = 30.0
+    """After this many seconds with nobody in view the board idles, and wakes when somebody comes; 0: never."""
+    idle_fps: Annotated[float, Field(ge=0.5, le=60)] = 5.0
+    """Frames analysed a second while idle; with fewer than 5, waking takes longer than half a second."""
+    dark: Annotated[float, Field(ge=0, le=255)] = 12.0
+    """A picture with a mean brightness below this (0 to 255) and nobody in it is night: idle at once; 0: never."""
+    hot: Annotated[float, Field(ge=0, le=150)] = 80.0
+    """From this many degrees Celsius on, and while the firmware throttles, fewer frames are analysed; 0: never."""
 
 
 class MqttSettings(_Section):
@@ -132,10 +150,40 @@ class MqttSettings(_Section):
 class WebSettings(_Section):
     enabled: bool = True
     """Serve the live page."""
-    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
-    """Address to listen on: the loopback only."""
+    host: Annotated[str, Field(pattern=r"^[^\s/]+$")] = "127.0.0.1"
+    """Address to listen on: 127.0.0.1 is this board alone; 0.0.0.0 is the network, and needs a password."""
     port: Port = 8080
     """Port of the live page."""
+    password: SecretStr = SecretStr("")
+    """Password of the page, with any user name; better in EMOTION_EDGE_WEB_PASSWORD or in password_file."""
+    password_file: Path | None = None
+    """A file whose first line is the password."""
+    cert_file: Path | None = None
+    """Certificate of the page, PEM: it is then served over HTTPS."""
+    key_file: Path | None = None
+    """Key of the certificate, PEM; empty: it is in the same file."""
+    names: str = ""
+    """Other names that the page is reached by, separated by commas; localhost and the host name are known."""
+    images: bool = True
+    """Show pictures on the page; false: emotions and figures only."""
+
+    @property
+    def on_network(self) -> bool:
+        """Whether others than this machine can reach the page."""
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host != "localhost"
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> Self:
+        if self.on_network and not self.password.get_secret_value() and not self.password_file:
+            # Not a ValueError: what pydantic makes of one shows the section's values.
+            raise EmotionEdgeError(
+                f"web.host {self.host}: the page would be open to everybody on the network: set web.password_file (or "
+                "web.password), or leave web.host at 127.0.0.1 and come with  ssh -L 8080:127.0.0.1:8080 <this board>"
+            )
+        return self
 
 
 class RecordSettings(_Section):
@@ -177,6 +225,7 @@ class Settings(BaseSettings):
     detector: DetectorSettings = DetectorSettings()
     emotion: EmotionSettings = EmotionSettings()
     runtime: RuntimeSettings = RuntimeSettings()
+    pace: PaceSettings = PaceSettings()
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
     web: WebSettings = WebSettings()
     record: RecordSettings = RecordSettings()
@@ -295,4 +344,4 @@ def _explain(problem: Mapping[str, Any], arguments: Namespace, path: Path | None
 def dump(settings: Settings) -> str:
     """The settings as YAML; passwords as stars, those in a camera's address too."""
     text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
-    return re.sub(r"(://[^:@/\s]*:)[^@/\s]*@", r"\1***@", text)
+    return re.sub(r"(://[^:@/\s]*:)[^/\s]*@", r"\1***@", text)

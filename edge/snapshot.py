@@ -13,10 +13,16 @@ from edge.errors import EmotionEdgeError
 from edge.outputs.messages import faces_message
 from edge.outputs.overlay import annotate
 from edge.pipeline import open_pipeline
-from edge.runtime import choose
+from edge.reading import Frame, Reading
+from edge.runtime import Runtime, choose
 
 PATIENCE = 10.0
 """Seconds to wait for a camera's first picture."""
+
+
+def read_once(settings: Settings, runtime: Runtime, frame: Frame) -> Reading:
+    """What is seen in one picture, by networks of its own: it has nothing to do with what is analysed meanwhile."""
+    return open_pipeline(settings, runtime, confirm=1).analyse(frame)
 
 
 def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0.0) -> str:

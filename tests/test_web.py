@@ -13,7 +13,8 @@ import pytest
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
 from edge.outputs.overlay import annotate
-from edge.outputs.web import FRESH_SECONDS, PORTS_TRIED, WebViewer
+from edge.outputs.web import PORTS_TRIED, WebViewer
+from edge.outputs.web_live import FRESH_SECONDS
 from edge.reading import Box, Frame, Image
 from tests.daemon import free_port
 from tests.live import PATIENCE, eventually, feeding, get, port_of, show
