@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from edge.config import EmotionSettings, Settings
-from edge.emotion.classifier import Classifier
+from edge.emotion.classifier import Classifier, open_classifier
 from edge.emotion.smoother import Smoother, Steady
 from edge.faces.detector import Detector, open_detector
 from edge.faces.tracker import CONFIRM, Followed, Tracker
-from edge.models import model_dir
 from edge.reading import Box, Detection, Face, Frame, Reading
 from edge.runtime import Runtime
 
@@ -40,9 +39,7 @@ class Pipeline:
             scores = self._classifier(frame.image, [face.detection.box for face in seen])
         with _timed(stages, "smooth"):
             for row, face in enumerate(seen):
-                self._smoother.update(
-                    face.track, scores.probabilities[row], scores.valence_arousal[row], frame.captured_at
-                )
+                self._smoother.update(face.track, scores, row, frame.captured_at)
             steady = self._smoother.of(face.track for face in followed)
             faces = tuple(_face(face, steady[face.track], self._classifier.labels) for face in followed)
         height, width = frame.image.shape[:2]
@@ -53,7 +50,7 @@ def open_pipeline(settings: Settings, runtime: Runtime, confirm: int = CONFIRM) 
     """A pipeline as the settings ask for. Raises EmotionEdgeError when a model is missing or not whole."""
     threads = settings.runtime.threads
     detector = open_detector(settings.detector, runtime, threads)
-    classifier = Classifier(model_dir(settings.emotion.model), runtime, threads)
+    classifier = open_classifier(settings.emotion, runtime, threads)
     return Pipeline(detector, classifier, settings.emotion, confirm)
 
 
@@ -67,6 +64,7 @@ def _face(followed: Followed, steady: Steady, labels: tuple[str, ...]) -> Face:
         scores=dict(zip(labels, steady.probabilities.tolist(), strict=True)),
         valence=valence,
         arousal=arousal,
+        votes=steady.votes,
     )
 
 

@@ -1,7 +1,8 @@
 """The frozen values that flow from the camera to the outputs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +71,8 @@ class Face:
 
     track: id that lives as long as the face is in view. detection: where it is in this frame.
     emotion: a label of the model's primary label set, or `uncertain`. confidence: smoothed probability of the best
-    label, 0 to 1. scores: smoothed probability of each label, sums to 1. valence, arousal: -1 to 1.
+    label, 0 to 1. scores: smoothed probability of each label, sums to 1. valence, arousal: -1 to 1. votes: what each
+    member of a committee last said, its label by its name; empty where one model decides.
     """
 
     track: int
@@ -80,6 +82,7 @@ class Face:
     scores: Mapping[str, float]
     valence: float
     arousal: float
+    votes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

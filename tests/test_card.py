@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from edge.card import CARD_FILE, MODEL_FILE, Card, EmotionCard, InputSpec, read_card, write_card
 from edge.config import Settings
-from edge.emotion.classifier import Classifier
+from edge.emotion.local import LocalClassifier
 from edge.errors import EmotionEdgeError
 from edge.models import installed_models, model_dir
 from edge.runtime import choose
@@ -93,7 +93,7 @@ def test_a_card_of_another_model_is_refused(model: Path) -> None:
     content["outputs"][0]["name"] = "valence"
     (model / CARD_FILE).write_text(json.dumps(content))
     with pytest.raises(EmotionEdgeError, match="its card names valence, which the file has not"):
-        Classifier(model, choose())
+        LocalClassifier(model, choose())
 
 
 def test_an_unknown_model_is_named_with_those_here() -> None:

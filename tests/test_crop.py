@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge.card import CropSpec, InputSpec
-from edge.faces.crop import crop_square, cut, face_batch
+from edge.faces.crop import crop_square, cut, face_crops, input_tensor
 from edge.reading import Box
 
 SPEC = InputSpec(
@@ -40,13 +40,13 @@ def test_int8_input_is_the_pixel_with_its_top_bit_flipped() -> None:
 
 
 def test_no_face_is_an_empty_batch() -> None:
-    assert face_batch(np.zeros((480, 640, 3), np.uint8), [], CropSpec(), SPEC).shape == (0, 48, 48, 1)
+    assert face_crops(np.zeros((480, 640, 3), np.uint8), [], CropSpec(), SPEC).shape == (0, 48, 48, 1)
 
 
 def test_the_faces_of_a_frame_are_one_batch() -> None:
     image = np.zeros((480, 640, 3), np.uint8)
     image[:, 320:] = 255
-    batch = face_batch(image, [Box(50, 50, 80, 80), Box(450, 50, 80, 80)], CropSpec(), SPEC)
+    batch = input_tensor(face_crops(image, [Box(50, 50, 80, 80), Box(450, 50, 80, 80)], CropSpec(), SPEC), SPEC)
     assert batch.shape == (2, 48, 48, 1)
     assert batch.dtype == np.int8
     assert (batch[0] == -128).all()

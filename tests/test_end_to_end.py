@@ -21,7 +21,7 @@ from jsonschema import Draft202012Validator
 
 from edge.cameras.images import read_image
 from edge.config import DetectorSettings, Settings
-from edge.emotion.classifier import Classifier
+from edge.emotion.local import LocalClassifier
 from edge.faces.crop import cut
 from edge.faces.detector import open_detector
 from edge.labels import UNCERTAIN
@@ -62,13 +62,12 @@ def composed(fer2013_dir: Path, onnx: Path) -> list[Scene]:
 @pytest.fixture(scope="session")
 def on_known_boxes(composed: list[Scene]) -> list[list[str]]:
     """The emotion of each face as the classifier itself sees it when told where the face is."""
-    classifier = Classifier(model_dir(Settings().emotion.model), choose())
+    classifier = LocalClassifier(model_dir(Settings().emotion.model), choose())
     card = classifier.card
-    table = card.input.lookup()
     found = []
     for scene in composed:
         crops = [cut(scene.image, box, card.input.width, card.input.height, card.crop.colour) for box in scene.boxes]
-        best = classifier.run(table[np.stack(crops)]).probabilities.argmax(axis=1)
+        best = classifier.classify(np.stack(crops)).probabilities.argmax(axis=1)
         found.append([classifier.labels[label] for label in best])
     return found
 

@@ -4,20 +4,23 @@ import numpy as np
 import pytest
 
 from edge.config import EmotionSettings
-from edge.emotion.smoother import Floats, Smoother, Steady
+from edge.emotion.scores import Scores
+from edge.emotion.smoother import Smoother, Steady
 from edge.labels import UNCERTAIN
 
 LABELS = ("happy", "sad", "neutral")
 
 
-def scores(happy: float, sad: float) -> Floats:
-    return np.array([happy, sad, 1 - happy - sad], np.float32)
+def scores(happy: float, sad: float) -> Scores:
+    """Of one face."""
+    probabilities = np.array([[happy, sad, 1 - happy - sad]], np.float32)
+    return Scores(probabilities, np.zeros((1, 2), np.float32), [{"one": "happy", "two": "sad"}])
 
 
-def run(smoother: Smoother, frames: list[Floats], fps: float) -> list[Steady]:
+def run(smoother: Smoother, frames: list[Scores], fps: float) -> list[Steady]:
     states = []
     for number, frame in enumerate(frames):
-        smoother.update(1, frame, np.zeros(2, np.float32), number / fps)
+        smoother.update(1, frame, 0, number / fps)
         states.append(smoother.of([1])[1])
     return states
 
@@ -56,7 +59,7 @@ def test_low_confidence_is_uncertain_with_hysteresis() -> None:
 
 def test_a_track_that_left_is_forgotten() -> None:
     smoother = Smoother(LABELS, EmotionSettings(smoothing=10))
-    smoother.update(1, scores(1, 0), np.zeros(2, np.float32), 0.0)
+    smoother.update(1, scores(1, 0), 0, 0.0)
     assert smoother.of([]) == {}
-    smoother.update(1, scores(0, 1), np.zeros(2, np.float32), 0.1)
+    smoother.update(1, scores(0, 1), 0, 0.1)
     assert smoother.of([1])[1].emotion == "sad"

@@ -1,26 +1,28 @@
 """Steady scores: smoothing over time, and a label that does not flicker."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from edge.config import EmotionSettings
+from edge.emotion.scores import Floats, Scores
 from edge.labels import UNCERTAIN
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """A track's smoothed state. probabilities: float32 [labels]; valence_arousal: float32 [2]; emotion: the label."""
+    """A track's smoothed state. probabilities: float32 [labels]; valence_arousal: float32 [2]; emotion: the label.
+
+    votes: of a committee, as they were cast last.
+    """
 
     at: float
     probabilities: Floats
     valence_arousal: Floats
     emotion: str
+    votes: Mapping[str, str]
 
 
 class Smoother:
@@ -31,12 +33,13 @@ class Smoother:
         self._settings = settings
         self._tracks: dict[int, Steady] = {}
 
-    def update(self, track: int, probabilities: Floats, valence_arousal: Floats, now: float) -> None:
-        """Fold one frame's scores of a track in. now: seconds, monotonic.
+    def update(self, track: int, scores: Scores, row: int, now: float) -> None:
+        """Fold one frame's scores of a track in: a row of what the classifier said. now: seconds, monotonic.
 
         Exponential smoothing on a time constant: the weight of the new scores is 1 - exp(-dt / smoothing), so that the
         result does not depend on the frame rate.
         """
+        probabilities, valence_arousal = scores.probabilities[row], scores.valence_arousal[row]
         before = self._tracks.get(track)
         if before is not None:
             constant = self._settings.smoothing
@@ -44,7 +47,7 @@ class Smoother:
             probabilities = before.probabilities + np.float32(weight) * (probabilities - before.probabilities)
             valence_arousal = before.valence_arousal + np.float32(weight) * (valence_arousal - before.valence_arousal)
         emotion = self._label(probabilities, before.emotion if before else None)
-        self._tracks[track] = Steady(now, probabilities, valence_arousal, emotion)
+        self._tracks[track] = Steady(now, probabilities, valence_arousal, emotion, scores.votes[row])
 
     def of(self, tracks: Iterable[int]) -> dict[int, Steady]:
         """The smoothed state of these tracks, by id; every other track is forgotten."""

@@ -12,6 +12,9 @@ import numpy.typing as npt
 from edge.card import CropSpec, InputSpec
 from edge.reading import Box, Image
 
+Pixels = npt.NDArray[np.uint8]
+"""Faces cut out of a frame: uint8 [n, height, width, channels], 0 to 255."""
+
 
 def crop_square(box: Box, spec: CropSpec) -> Box:
     """The square that is cut for a detection's box; it may reach past the frame's edge."""
@@ -54,9 +57,14 @@ def _table(spec: InputSpec) -> npt.NDArray[Any]:
     return spec.lookup()
 
 
-def face_batch(image: Image, boxes: Sequence[Box], crop: CropSpec, spec: InputSpec) -> npt.NDArray[np.generic]:
-    """The network's input tensor [len(boxes), height, width, channels], in its own dtype, from one frame."""
+def face_crops(image: Image, boxes: Sequence[Box], crop: CropSpec, spec: InputSpec) -> Pixels:
+    """The faces of one frame, cut out: uint8 [len(boxes), height, width, channels]."""
     pixels = np.empty((len(boxes), spec.height, spec.width, spec.channels), np.uint8)
     for row, box in enumerate(boxes):
         pixels[row] = cut(image, crop_square(box, crop), spec.width, spec.height, crop.colour)
-    return np.asarray(_table(spec)[pixels])
+    return pixels
+
+
+def input_tensor(crops: Pixels, spec: InputSpec) -> npt.NDArray[np.generic]:
+    """The network's input, of the same shape in its own dtype, from pixels uint8 [n, height, width, channels]."""
+    return np.asarray(_table(spec)[crops])

@@ -107,6 +107,7 @@ def _face(face: Face) -> Message:
         "arousal": _number(face.arousal, 3),
     }
 
+        "votes": dict(face.votes),
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:
     return {name: _number(value, 2) for name, value in values.items()}

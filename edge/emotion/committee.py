@@ -1,0 +1,186 @@
+"""Several models that vote: a committee.
+
+A released committee is a folder with `committee.json`, which names its members, the leader first, and pins the file of
+each by its hash:
+
+    {"name": "committee", "version": "1.0.0",
+     "members": [{"model": "emotion-large", "sha256": "..."}, {"model": "emotion-small", "sha256": "..."}]}
+
+Any models with the same labels make one without a file: `emotion-large+emotion-small+emotion-nano`.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.card import EmotionCard, OutputSpec
+from edge.emotion.local import LocalClassifier
+from edge.emotion.scores import Floats, Scores, no_scores
+from edge.errors import EmotionEdgeError
+from edge.faces.crop import Pixels, face_crops
+from edge.models import MODEL_FOLDERS, model_dir
+from edge.reading import Box, Image
+from edge.runtime import Runtime
+
+COMMITTEE_FILE: Final = "committee.json"
+JOINT: Final = "+"
+"""Between the names of a committee's members."""
+
+
+class Member(BaseModel):
+    """model: as the setting emotion.model takes it. sha256: of its model file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class CommitteeFile(BaseModel):
+    """The content of `committee.json`; unknown keys are ignored, as in a model's card."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    version: str
+    members: tuple[Member, ...] = Field(min_length=2)
+
+
+class Committee:
+    """Models that vote on each face, the first of them the leader; a `Classifier`.
+
+    The most votes win. Where labels have equally many, the leader decides: of them, the one it finds most probable.
+    What is published is the mean over those who voted for the winner, so that the winner is the most probable label.
+    """
+
+    server: str | None = None
+
+    def __init__(self, members: Sequence[LocalClassifier], name: str = "", version: str = "") -> None:
+        """name, version: the committee's own; empty: those of its members with + between them.
+
+        Raises EmotionEdgeError when the members are not of one kind: other labels, other crops, or twice one name.
+        """
+        self._members = tuple(members)
+        self._names = [member.card.name for member in members]
+        leader = self._members[0]
+        name = name or JOINT.join(self._names)
+        for member in self._members[1:]:
+            _check_alike(name, leader.card, member.card)
+        if len(set(self._names)) < len(self._names):
+            raise EmotionEdgeError(f"committee {name}: two members have one name ({', '.join(self._names)})")
+        self.labels = leader.labels
+        self.card = leader.card.model_copy(
+            update={
+                "name": name,
+                "version": version or JOINT.join(member.card.version for member in members),
+                "sha256": hashlib.sha256("\n".join(member.card.sha256 for member in members).encode()).hexdigest(),
+                "outputs": voted_outputs(leader.card.primary),
+                "metrics": (),
+            }
+        )
+
+    def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:
+        return self.classify(face_crops(image, boxes, self.card.crop, self.card.input))
+
+    def classify(self, crops: Pixels) -> Scores:
+        if not len(crops):
+            return no_scores(self.labels)
+        said = [member.classify(crops) for member in self._members]
+        probabilities = np.stack([scores.probabilities for scores in said])
+        supporters = vote(probabilities)
+        votes = probabilities.argmax(axis=2).T
+        return Scores(
+            _mean_of(supporters, probabilities),
+            _mean_of(supporters, np.stack([scores.valence_arousal for scores in said])),
+            [{name: self.labels[label] for name, label in zip(self._names, face, strict=True)} for face in votes],
+        )
+
+
+def vote(probabilities: Floats) -> Floats:
+    """Who voted for each face's winner, float32 [members, n] of 1 and 0, from probabilities [members, n, labels].
+
+    The leader is the first member; it decides between labels with equally many votes.
+    """
+    votes = probabilities.argmax(axis=2)
+    counts = np.eye(probabilities.shape[2])[votes].sum(axis=0)
+    tied = counts == counts.max(axis=1, keepdims=True)
+    winners = np.where(tied, probabilities[0], -1).argmax(axis=1)
+    return np.asarray(votes == winners, np.float32)
+
+
+def open_local(name: str, runtime: Runtime, threads: int = 1) -> LocalClassifier | Committee:
+    """The model or committee of a name, a folder, or several of either with + between them.
+
+    Raises EmotionEdgeError when it is missing or not whole, and when a pinned member is another file than it was.
+    """
+    if file := committee_file(name):
+        return _released(file, runtime, threads)
+    if JOINT in name and not Path(name).expanduser().is_dir():
+        parts = [part.strip() for part in name.split(JOINT)]
+        return Committee([LocalClassifier(model_dir(part), runtime, threads) for part in parts])
+    return LocalClassifier(model_dir(name), runtime, threads)
+
+
+def committee_file(name: str) -> Path | None:
+    """The file of a released committee, or of one in a folder; None where the name is no committee's."""
+    folders = [*(folder / name for folder in MODEL_FOLDERS), Path(name).expanduser()]
+    return next((folder / COMMITTEE_FILE for folder in folders if (folder / COMMITTEE_FILE).is_file()), None)
+
+
+def voted_outputs(primary: OutputSpec) -> tuple[OutputSpec, OutputSpec]:
+    """The outputs of what has been decided already: probabilities of the labels, and valence and arousal."""
+    return (
+        primary.model_copy(update={"activation": "softmax", "temperature": 1.0}),
+        OutputSpec(name="valence_arousal", kind="valence_arousal", activation="linear"),
+    )
+
+
+def _released(file: Path, runtime: Runtime, threads: int) -> Committee:
+    try:
+        content = CommitteeFile.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValidationError, ValueError) as error:
+        raise EmotionEdgeError(f"committee {file}: {error}") from error
+    members = []
+    for wanted in content.members:
+        member = LocalClassifier(model_dir(wanted.model), runtime, threads)
+        if member.card.sha256 != wanted.sha256:
+            together = JOINT.join(member.model for member in content.members)
+            raise EmotionEdgeError(
+                f"committee {file}: was made of another {wanted.model} ({wanted.sha256[:12]}...) than the one here "
+                f"({member.card.sha256[:12]}...): install the committee again, or let those that are here vote with "
+                f"emotion.model: {together}"
+            )
+        members.append(member)
+    return Committee(members, content.name, content.version)
+
+
+def _check_alike(name: str, leader: EmotionCard, member: EmotionCard) -> None:
+    for what, of_leader, of_member in (
+        ("labels", leader.primary.labels, member.primary.labels),
+        ("faces", _face(leader), _face(member)),
+    ):
+        if of_leader != of_member:
+            raise EmotionEdgeError(
+                f"committee {name}: its members must have the same {what}, and {leader.name} has {_text(of_leader)}, "
+                f"{member.name} has {_text(of_member)}"
+            )
+
+
+def _face(card: EmotionCard) -> tuple[str, ...]:
+    """What a face must be cut like, so that one crop serves every member."""
+    crop, spec = card.crop, card.input
+    return f"{spec.width}x{spec.height}", crop.colour, f"scale {crop.scale}", f"shift {crop.shift[0]}, {crop.shift[1]}"
+
+
+def _text(words: Sequence[str]) -> str:
+    return ", ".join(words)
+
+
+def _mean_of(supporters: Floats, values: Floats) -> Floats:
+    """The mean over the supporters [members, n] of values [members, n, k], as [n, k]."""
+    return np.asarray(np.einsum("mn,mnk->nk", supporters, values) / supporters.sum(axis=0)[:, None], np.float32)
