@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edge.errors import EmotionEdgeError
@@ -31,6 +40,16 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Pixels = Annotated[int, Field(ge=16, le=8192)]
 
 
+def _inside(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    x, y, width, height = region
+    if width <= 0 or height <= 0 or x + width > 1 + 1e-9 or y + height > 1 + 1e-9:
+        raise ValueError("a region is [x, y, width, height], fractions of the picture that lie inside it")
+    return region
+
+
+Region = Annotated[tuple[Fraction, Fraction, Fraction, Fraction], AfterValidator(_inside)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -43,6 +62,14 @@ def _as_text(value: object) -> object:
 
 
 Text = BeforeValidator(_as_text)
+
+
+def reaches_network(host: str) -> bool:
+    """Whether others than this machine can reach what listens on this address."""
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
 
 
 def _or_host_name(device_id: str) -> str:
@@ -73,17 +100,35 @@ class DetectorSettings(_Section):
     """The model file of an OpenCV detector, or the model folder of another yunet; empty: the one that comes with it."""
     score: Fraction = 0.5
     """Faces with a lower detection score are ignored."""
+    every: Annotated[int, Field(ge=1, le=30)] | Literal["auto"] = "auto"
+    """Look for faces in every n-th frame, 1 to 30, and follow them in between; auto: as the time allows."""
+    region: Region | None = None
+    """Where to look: [x, y, width, height] as fractions of the picture, as in [0.25, 0, 0.5, 1]; null: everywhere."""
+    min_face: Annotated[int, Field(ge=0, le=8192)] = 0
+    """Faces narrower than this are ignored, in pixels; 0: none is."""
+    max_faces: Annotated[int, Field(ge=1, le=64)] = 16
+    """With more faces than this, the largest are kept."""
 
 
 class EmotionSettings(_Section):
     model: str = "emotion-small"
-    """A released model's name, or the path of a folder with model.tflite and card.json."""
+    """A model's name, or the folder of one; `committee`, or several with + between them, vote, and the first leads."""
     uncertain_below: Fraction = 0.4
     """With a smoothed confidence below this, the emotion is published as uncertain."""
     smoothing: Seconds = 0.5
     """Time constant of the smoothing of each face's scores, in seconds; 0: none."""
     hysteresis: Fraction = 0.08
     """A new emotion must lead the current one by this much before it takes over."""
+    rate: Annotated[float, Field(ge=0, le=240)] = 10.0
+    """Times a second at most that each face's emotion is looked at; 0: in every frame."""
+    server: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+/v1/models/[^\s/?#:]+(/versions/\d+)?)?$")] = ""
+    """A server that classifies in place of this board: http://host:8501/v1/models/emotion-small; empty: none."""
+    server_timeout: Annotated[float, Field(gt=0, le=10)] = 0.5
+    """Seconds to wait for its answer; without one, the model above is used, and the server asked again later."""
+    server_token: SecretStr = SecretStr("")
+    """Token of the server; better in EMOTION_EDGE_EMOTION_SERVER_TOKEN or in server_token_file."""
+    server_token_file: Path | None = None
+    """A file whose first line is the token."""
 
 
 class RuntimeSettings(_Section):
@@ -170,10 +215,7 @@ class WebSettings(_Section):
     @property
     def on_network(self) -> bool:
         """Whether others than this machine can reach the page."""
-        try:
-            return not ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host != "localhost"
+        return reaches_network(self.host)
 
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:
@@ -182,6 +224,26 @@ class WebSettings(_Section):
             raise EmotionEdgeError(
                 f"web.host {self.host}: the page would be open to everybody on the network: set web.password_file (or "
                 "web.password), or leave web.host at 127.0.0.1 and come with  ssh -L 8080:127.0.0.1:8080 <this board>"
+            )
+        return self
+
+
+class ServeSettings(_Section):
+    host: Annotated[str, Field(pattern=r"^[^\s/]+$")] = "127.0.0.1"
+    """Where `emotion-edge serve` listens: 127.0.0.1 is this board alone; 0.0.0.0 is the network, and needs a token."""
+    port: Port = 8501
+    """Port of it."""
+    token: SecretStr = SecretStr("")
+    """Token that whoever asks must send; better in EMOTION_EDGE_SERVE_TOKEN or in token_file."""
+    token_file: Path | None = None
+    """A file whose first line is the token."""
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> Self:
+        if reaches_network(self.host) and not self.token.get_secret_value() and not self.token_file:
+            raise EmotionEdgeError(
+                f"serve.host {self.host}: anybody on the network could send pictures to this board: set "
+                "serve.token_file (or serve.token), or leave serve.host at 127.0.0.1"
             )
         return self
 
@@ -228,6 +290,7 @@ class Settings(BaseSettings):
     pace: PaceSettings = PaceSettings()
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
     web: WebSettings = WebSettings()
+    serve: ServeSettings = ServeSettings()
     record: RecordSettings = RecordSettings()
     display: DisplaySettings = DisplaySettings()
     log: LogSettings = LogSettings()
@@ -337,7 +400,7 @@ def _explain(problem: Mapping[str, Any], arguments: Namespace, path: Path | None
         where = f"environment {_variable(name)}"
     else:
         where = f"settings file {path}: {name}"
-    shown = "" if "password" in name else f", found {problem['input']!r}"
+    shown = "" if "password" in name or "token" in name else f", found {problem['input']!r}"
     return f"{where}: {problem['msg']}{shown}"
 
 
