@@ -1,16 +1,20 @@
-"""From a frame to a Reading: detect, track, crop, classify, smooth."""
+"""From a frame to a Reading: detect or follow, track, crop, classify, smooth."""
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
-from edge.config import EmotionSettings, Settings
+from edge.cameras.images import are_pictures
+from edge.config import Settings
 from edge.emotion.classifier import Classifier, open_classifier
 from edge.emotion.smoother import Smoother, Steady
+from edge.faces.cadence import Cadence, SceneCut
 from edge.faces.detector import Detector, open_detector
+from edge.faces.follow import Follower
+from edge.faces.search import Search
 from edge.faces.tracker import CONFIRM, Followed, Tracker
-from edge.reading import Box, Detection, Face, Frame, Reading
+from edge.reading import Box, Face, Frame, Reading
 from edge.runtime import Runtime
 
 
@@ -18,40 +22,100 @@ class Pipeline:
     """Looks at frames one after another and remembers the faces it follows. Belongs to one thread."""
 
     def __init__(
-        self, detector: Detector, classifier: Classifier, settings: EmotionSettings, confirm: int = CONFIRM
+        self,
+        detector: Detector,
+        classifier: Classifier,
+        settings: Settings,
+        confirm: int = CONFIRM,
+        still: bool = False,
     ) -> None:
-        """confirm: frames in which a face must be seen before it counts; 1 for single pictures."""
+        """confirm: times a face must be found before it counts; 1 for single pictures.
+
+        still: every frame is a picture of its own: faces are looked for and classified in each.
+        """
         self.card = classifier.card
-        self._detector = detector
+        self._search = Search(detector, settings.detector)
         self._classifier = classifier
+        self._cadence = Cadence(1 if still else settings.detector.every)
+        self._cut = SceneCut()
+        self._follower = Follower()
         self._tracker = Tracker(confirm)
-        self._smoother = Smoother(classifier.labels, settings)
+        self._smoother = Smoother(classifier.labels, settings.emotion)
+        self._interval = 0.0 if still or not settings.emotion.rate else 1 / settings.emotion.rate
+        self._classified: dict[int, float] = {}
+        self._seen: list[Followed] = []
+        self._anchored = 0
 
     def analyse(self, frame: Frame) -> Reading:
-        """What is seen in the frame."""
+        """What is seen in the frame. Its `stages` are those that it took."""
         stages: dict[str, float] = {}
-        with _timed(stages, "detect"):
-            detections = _detect(self._detector, frame)
-        with _timed(stages, "track"):
-            followed = self._tracker.update(detections, frame.captured_at)
-        with _timed(stages, "classify"):
-            seen = [face for face in followed if face.seen]
-            scores = self._classifier(frame.image, [face.detection.box for face in seen])
+        followed = self._faces(frame, stages)
+        self._seen = [face for face in followed if face.seen]
+        due = self._due(self._seen, frame.captured_at)
+        if due:
+            with _timed(stages, "classify"):
+                scores = self._classifier(frame.image, [face.detection.box for face in due])
         with _timed(stages, "smooth"):
-            for row, face in enumerate(seen):
+            for row, face in enumerate(due):
                 self._smoother.update(face.track, scores, row, frame.captured_at)
-            steady = self._smoother.of(face.track for face in followed)
+            steady = self._smoother.of(self._tracker.remembered)
             faces = tuple(_face(face, steady[face.track], self._classifier.labels) for face in followed)
         height, width = frame.image.shape[:2]
         return Reading(frame.sequence, frame.captured_at, frame.wall_time, width, height, faces, stages)
 
+    def _faces(self, frame: Frame, stages: dict[str, float]) -> list[Followed]:
+        """The faces in view: followed from the last frame, or looked for where it is time or need be."""
+        now = frame.captured_at
+        with _timed(stages, "follow"):
+            area = self._search.area(frame.image)
+            at_border = any(_reaches_out(face.detection.box, area) for face in self._seen)
+            due = self._cadence.due(now, bool(self._seen), at_border)
+            cut = self._cut(frame.image)
+            if not (due or cut or self._tracker.unsure or len(self._seen) > self._anchored):
+                moved = self._follower.step(frame.image)
+                followed = self._tracker.follow(moved, now)
+                if len(moved) == self._anchored:
+                    return followed
+        with _timed(stages, "detect"):
+            detections = self._search(frame, (face.detection.box for face in self._seen))
+        self._cadence.looked(now, stages["detect"] / 1000)
+        with _timed(stages, "track"):
+            followed = self._tracker.update(detections, now)
+        with _timed(stages, "follow"):
+            known = {face.track: face.detection for face in followed if face.seen} if self._cadence.every > 1 else {}
+            self._anchored = self._follower.anchor(frame.image, known)
+        return followed
+
+    def _due(self, seen: Sequence[Followed], now: float) -> list[Followed]:
+        """The faces to classify in this frame: as soon as one is due, all that are nearly so, to go in one batch."""
+        if self._interval:
+            waited = [now - self._classified.get(face.track, -math.inf) for face in seen]
+            if max(waited, default=0.0) < self._interval - self._cadence.period / 2:
+                return []
+            seen = [face for face, seconds in zip(seen, waited, strict=True) if seconds >= self._interval / 2]
+        remembered = {track: self._classified.get(track, -math.inf) for track in self._tracker.remembered}
+        self._classified = remembered | {face.track: now for face in seen}
+        return list(seen)
+
+
+def _reaches_out(box: Box, area: Box) -> bool:
+    return (
+        box.x < area.x
+        or box.y < area.y
+        or box.x + box.width > area.x + area.width
+        or box.y + box.height > area.y + area.height
+    )
+
 
 def open_pipeline(settings: Settings, runtime: Runtime, confirm: int = CONFIRM) -> Pipeline:
-    """A pipeline as the settings ask for. Raises EmotionEdgeError when a model is missing or not whole."""
+    """A pipeline as the settings ask for. Raises EmotionEdgeError when a model is missing or not whole.
+
+    confirm: times a face must be found before it counts; 1: every frame is a picture of its own.
+    """
     threads = settings.runtime.threads
     detector = open_detector(settings.detector, runtime, threads)
     classifier = open_classifier(settings.emotion, runtime, threads)
-    return Pipeline(detector, classifier, settings.emotion, confirm)
+    return Pipeline(detector, classifier, settings, confirm, confirm == 1 or are_pictures(settings.camera.source))
 
 
 def _face(followed: Followed, steady: Steady, labels: tuple[str, ...]) -> Face:
@@ -68,23 +132,8 @@ def _face(followed: Followed, steady: Steady, labels: tuple[str, ...]) -> Face:
     )
 
 
-def _detect(detector: Detector, frame: Frame) -> list[Detection]:
-    """Faces in pixels of `frame.image`, found in the camera's small picture where it gave one."""
-    if frame.analysis is None:
-        return detector.detect(frame.image)
-    ratio = frame.image.shape[1] / frame.analysis.shape[1]
-    return [
-        replace(
-            found,
-            box=Box(found.box.x * ratio, found.box.y * ratio, found.box.width * ratio, found.box.height * ratio),
-            landmarks=None if found.landmarks is None else found.landmarks * ratio,
-        )
-        for found in detector.detect(frame.analysis)
-    ]
-
-
 @contextmanager
 def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
     began = time.perf_counter()
     yield
-    stages[name] = (time.perf_counter() - began) * 1000
+    stages[name] = stages.get(name, 0.0) + (time.perf_counter() - began) * 1000

@@ -85,5 +85,11 @@ class ImageFiles:
         return None
 
 
+def are_pictures(source: str) -> bool:
+    """Whether what `camera.source` names is an image or a folder of images."""
+    path = Path(source).expanduser()
+    return path.suffix.lower() in SUFFIXES if path.is_file() else path.is_dir()
+
+
 def _pictures(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -1,0 +1,83 @@
+"""Which of two lots belong together: the pairs of the largest total gain."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+Gains = Mapping[tuple[int, int], float]
+"""What it is worth to pair a left with a right one, above 0; a pair that cannot be is not in it."""
+
+
+def best_pairs(gains: Gains) -> list[tuple[int, int]]:
+    """The pairs of the largest total gain, each left and each right one in one pair at most.
+
+    Exact (the Hungarian method, with shortest augmenting paths), on each group of those that compete for one another
+    alone: faces that stand apart cost nothing, so that the time grows as the pairs do.
+    """
+    pairs: list[tuple[int, int]] = []
+    for group in _groups(gains):
+        if len(group) == 1:
+            pairs += group
+            continue
+        left, right = sorted({i for i, _ in group}), sorted({j for _, j in group})
+        turned = len(left) > len(right)
+        rows, columns = (right, left) if turned else (left, right)
+        cost = [[-gains.get((c, r) if turned else (r, c), 0.0) for c in columns] for r in rows]
+        found = ((rows[i], columns[j]) for i, j in enumerate(_cheapest(cost)))
+        pairs += [pair for i, j in found if (pair := (j, i) if turned else (i, j)) in gains]
+    return sorted(pairs)
+
+
+def _groups(gains: Gains) -> Iterator[list[tuple[int, int]]]:
+    """The pairs, those that share a left or a right one with each other together."""
+    waiting = list(gains)
+    while waiting:
+        group, left, right = [], {waiting[0][0]}, {waiting[0][1]}
+        while joined := [pair for pair in waiting if pair[0] in left or pair[1] in right]:
+            waiting = [pair for pair in waiting if pair[0] not in left and pair[1] not in right]
+            group += joined
+            left |= {i for i, _ in joined}
+            right |= {j for _, j in joined}
+        yield group
+
+
+def _cheapest(cost: list[list[float]]) -> list[int]:
+    """For each row the column that is its own, at the least total cost; there are at least as many columns as rows.
+
+    Row by row along the cheapest augmenting path, with potentials (Jonker and Volgenant, 1987).
+    """
+    rows, columns = len(cost), len(cost[0])
+    row_potential, column_potential = [0.0] * rows, [0.0] * (columns + 1)
+    owner = [-1] * (columns + 1)  # row of each column; the last column is where a path begins
+    for row in range(rows):
+        owner[columns] = row
+        at = columns
+        least = [math.inf] * columns
+        came_from = [columns] * columns
+        done = [False] * (columns + 1)
+        while owner[at] >= 0:
+            done[at] = True
+            here, step, following = owner[at], math.inf, at
+            for column in range(columns):
+                if done[column]:
+                    continue
+                reduced = cost[here][column] - row_potential[here] - column_potential[column]
+                if reduced < least[column]:
+                    least[column], came_from[column] = reduced, at
+                if least[column] < step:
+                    step, following = least[column], column
+            for column in range(columns + 1):
+                if done[column]:
+                    row_potential[owner[column]] += step
+                    column_potential[column] -= step
+                elif column < columns:
+                    least[column] -= step
+            at = following
+        while at != columns:
+            owner[at] = owner[came_from[at]]
+            at = came_from[at]
+        owner[columns] = -1
+    taken = [-1] * rows
+    for column in range(columns):
+        if owner[column] >= 0:
+            taken[owner[column]] = column
+    return taken

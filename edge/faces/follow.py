@@ -1,0 +1,184 @@
+"""Following faces from one frame to the next without a detector, by sparse optical flow.
+
+Each face has a small grey picture of its own, cut about it at a fixed number of pixels a face, so that a step costs the
+same for a large face, a small one, and a large frame. Points on a grid over the face go from the last such picture to
+this one and back (Lucas and Kanade in pyramids, Bouguet 2001); those that do not come back to where they began are left
+out (Kalal, Mikolajczyk and Matas, "Forward-Backward Error", 2010), and the others say how the face moved, turned and
+grew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.reading import Box, Detection, Image
+
+FACE: Final = 32
+"""Pixels of a face's side in its small picture."""
+
+ROOM: Final = 2.0
+"""Side of the small picture, in faces."""
+
+_GRID: Final = np.stack(np.meshgrid(*[np.linspace(-0.3, 0.3, 5)] * 2), -1).reshape(-1, 2).astype(np.float32)
+"""Where the points are about a box's centre, in its width and height: inside the face, whose rim is background."""
+
+_ASTRAY: Final = 1.0
+"""Pixels of the small picture by which a point may miss its beginning on the way back."""
+
+_LEAST: Final = 10
+"""Points that must be left; with fewer the face is lost."""
+
+_GROWTH: Final = 1.25
+"""What grows or shrinks more than this from one frame to the next is no face."""
+
+_DRIFT: Final = 0.25
+"""By how much of its size a face may leave the middle of its small picture before a new one is cut."""
+
+_WINDOW: Final = (9, 9)
+_LEVELS: Final = 2
+_UNTIL: Final = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03)
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class _Patch:
+    """A face's small picture. left, top: its corner in the frame; scale: its pixels a frame's pixel, x and y."""
+
+    pixels: Image
+    corner: Floats
+    scale: Floats
+    bounds: tuple[int, int, int, int]
+    face: Detection
+    cut_for: Box
+
+
+class Follower:
+    """Remembers what faces looked like in the last frame. Belongs to one thread."""
+
+    def __init__(self) -> None:
+        self._patches: dict[int, _Patch] = {}
+
+    def anchor(self, image: Image, faces: Mapping[int, Detection]) -> int:
+        """Follow these faces from here on, and no others. image: BGR or grey; faces: where they are in it, by id.
+
+        Returns how many can be followed: all that are not mostly outside.
+        """
+        patches = {track: _cut(image, face) for track, face in faces.items()}
+        self._patches = {track: patch for track, patch in patches.items() if patch is not None}
+        return len(self._patches)
+
+    def step(self, image: Image) -> dict[int, Detection]:
+        """Where the faces are in the next frame, by id; those that are lost are left out, and followed no more.
+
+        A detection keeps its score; its box keeps its aspect, and its landmarks turn with the face.
+        """
+        kept: dict[int, _Patch] = {}
+        for track, patch in self._patches.items():
+            following = _step(image, patch)
+            if following is not None:
+                kept[track] = following
+        self._patches = kept
+        return {track: patch.face for track, patch in kept.items()}
+
+
+def _cut(image: Image, face: Detection) -> _Patch | None:
+    """The small picture about a face; None where too little of it is inside the frame."""
+    box = face.box
+    height, width = image.shape[:2]
+    half = ROOM * max(box.width, box.height) / 2
+    x, y = box.x + box.width / 2, box.y + box.height / 2
+    left, right = max(0, int(x - half)), min(width, int(x + half) + 1)
+    top, bottom = max(0, int(y - half)), min(height, int(y + half) + 1)
+    scale = ROOM * FACE / max(2 * half, 1.0)
+    if min(right - left, bottom - top) * scale < FACE / 2:
+        return None
+    bounds = (left, top, right, bottom)
+    pixels = _pixels(image, bounds, (round((right - left) * scale), round((bottom - top) * scale)))
+    exact = (pixels.shape[1] / (right - left), pixels.shape[0] / (bottom - top))
+    return _Patch(pixels, np.array((left, top), np.float32), np.array(exact, np.float32), bounds, face, box)
+
+
+def _pixels(image: Image, bounds: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
+    """A part of the frame in grey, resized to a width and height."""
+    left, top, right, bottom = bounds
+    step = max(1, (right - left) // (2 * size[0]))
+    part: npt.NDArray[Any] = image[top:bottom:step, left:right:step]
+    # Green is most of what grey is, and needs no conversion; every n-th pixel of it is as good and n * n times less.
+    grey = np.ascontiguousarray(part[..., 1] if part.ndim == 3 else part)
+    twice = cv2.resize(grey, (2 * size[0], 2 * size[1]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(twice, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _step(image: Image, patch: _Patch) -> _Patch | None:
+    pixels = _pixels(image, patch.bounds, (patch.pixels.shape[1], patch.pixels.shape[0]))
+    box = patch.face.box
+    middle = np.array((box.x + box.width / 2, box.y + box.height / 2), np.float32)
+    begun = ((middle + _GRID * (box.width, box.height) - patch.corner) * patch.scale).astype(np.float32)
+    there, gone = _flow(patch.pixels, pixels, begun)
+    back, gone_back = _flow(pixels, patch.pixels, there)
+    missed = np.abs(back - begun).max(axis=1)
+    missed[gone | gone_back] = np.inf
+    good = missed <= min(_ASTRAY, max(float(np.median(missed)), 0.1))
+    if np.count_nonzero(good) < _LEAST:
+        return None
+    motion = _similarity(begun[good] / patch.scale, there[good] / patch.scale)
+    if motion is None:
+        return None
+    turn, shift = motion
+    size = abs(turn)
+    origin = complex(*patch.corner.tolist())
+
+    def moved(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return turn * (points - origin) + shift + origin
+
+    centre = complex(moved(np.array(complex(*middle.tolist()))))
+    width, height = box.width * size, box.height * size
+    new = Box(centre.real - width / 2, centre.imag - height / 2, width, height)
+    marks = patch.face.landmarks
+    if marks is not None:
+        places = moved(marks[:, 0] + 1j * marks[:, 1])
+        marks = np.stack([places.real, places.imag], -1).astype(np.float32)
+    face = Detection(new, patch.face.score, marks)
+    if _drifted(patch.cut_for, new):
+        return _cut(image, face)
+    return _Patch(pixels, patch.corner, patch.scale, patch.bounds, face, patch.cut_for)
+
+
+def _flow(before: Image, after: Image, points: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Where the points [n, 2] went, and which of them [n] cannot be told."""
+    there, found, _ = cv2.calcOpticalFlowPyrLK(
+        before, after, points, np.empty_like(points), winSize=_WINDOW, maxLevel=_LEVELS, criteria=_UNTIL
+    )
+    return np.asarray(there, np.float32), np.asarray(found)[:, 0] == 0
+
+
+def _similarity(before: Floats, after: Floats) -> tuple[complex, complex] | None:
+    """(a, b) of the motion z -> a z + b that fits best, points as complex numbers; None where it is no face's.
+
+    Least squares, a second time without the points that are more than twice as far off as is usual.
+    """
+    old, new = before[:, 0] + 1j * before[:, 1], after[:, 0] + 1j * after[:, 1]
+    turn, shift = _fit(old, new)
+    off = np.abs(new - turn * old - shift)
+    close = off <= 2 * np.median(off)
+    turn, shift = _fit(old[close], new[close])
+    return (turn, shift) if 1 / _GROWTH < abs(turn) < _GROWTH else None
+
+
+def _fit(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> tuple[complex, complex]:
+    middle, aim = old.mean(), new.mean()
+    arms = old - middle
+    turn = complex(np.vdot(arms, new - aim) / max(np.vdot(arms, arms).real, 1e-9))
+    return turn, complex(aim - turn * middle)
+
+
+def _drifted(cut_for: Box, now: Box) -> bool:
+    size = max(cut_for.width, cut_for.height)
+    x = now.x + now.width / 2 - cut_for.x - cut_for.width / 2
+    y = now.y + now.height / 2 - cut_for.y - cut_for.height / 2
+    return max(abs(x), abs(y)) > _DRIFT * size or not 1 / _GROWTH < now.width / cut_for.width < _GROWTH
