@@ -87,6 +87,17 @@ class OutputSpec(_Part):
     temperature: float = 1.0
 
 
+class SelfTest(_Part):
+    """What the model said of the drawn faces of `edge/selftest.py` when it was made.
+
+    drawing: version of the drawing. expected: a row of values a face. tolerance: by which a value may be off.
+    """
+
+    drawing: int
+    expected: tuple[tuple[float, ...], ...]
+    tolerance: float
+
+
 class Card(_Part):
     """What every model file has: its name, its hash and its input. A detector's card is just this."""
 
@@ -96,6 +107,7 @@ class Card(_Part):
     input: InputSpec
     licence: str
     command: str
+    self_test: SelfTest | None = None
 
 
 class EmotionCard(Card):
@@ -151,6 +163,18 @@ def read_card(kind: type[CardT], folder: Path) -> CardT:
             "(the file is damaged or was changed: install the model again)"
         )
     return card
+
+
+def read_any_card(folder: Path) -> Card:
+    """The card of a model of either kind: an EmotionCard where it has outputs, else the Card of a face detector.
+
+    Raises EmotionEdgeError as `read_card`.
+    """
+    try:
+        has_outputs = "outputs" in json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):  # what is wrong, read_card says
+        has_outputs = False
+    return read_card(EmotionCard if has_outputs else Card, folder)
 
 
 def write_card(card: Card, folder: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge.card import CARD_FILE, MODEL_FILE, CropSpec, EmotionCard, InputSpec, OutputSpec, sha256_of, write_card
 from edge.labels import LABEL_SETS
+from edge.selftest import add_self_test
 from quantize.calibration import Calibration
 from quantize.card_text import CARD_TEXT, DATA_TEXT
 from quantize.convert import INPUT_NAME, SCALE, ZERO_POINT
@@ -72,11 +73,12 @@ def write_cards(
         calibration=calibration_facts(calibration) if isinstance(calibration, Calibration) else calibration,
         verification=_verification(measured),
     )
-    inside = _without(card.model_dump(mode="json", exclude={"sha256", "verification"}), BULKY)
+    inside = _without(card.model_dump(mode="json", exclude={"sha256", "verification", "self_test"}), BULKY)
     labels = {output.name: output.labels for output in card.outputs if output.labels}
     model.write_bytes(embed(model.read_bytes(), inside, labels, str(model)))
     card = card.model_copy(update={"sha256": sha256_of(model)})
     write_card(card, folder)
+    card = card.model_copy(update={"self_test": add_self_test(folder)})
     (folder / "CARD.md").write_text(_card_text(card, measured, data), encoding="utf-8")
     return card
 

