@@ -1,5 +1,6 @@
 """What the board itself says: temperature and throttling."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -28,3 +29,16 @@ def throttled(firmware: Path = FIRMWARE) -> bool | None:
         return bool(int(firmware.read_text(), 16) & 0b1111)
     except (OSError, ValueError):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """temperature: degrees Celsius, throttled: the clock is held down; None where it is not known."""
+
+    temperature: float | None
+    throttled: bool | None
+
+
+def health(thermal: Path = THERMAL, firmware: Path = FIRMWARE) -> Health:
+    """What the board says now."""
+    return Health(temperature(thermal), throttled(firmware))

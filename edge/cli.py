@@ -72,7 +72,7 @@ def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
         case "run":
             from edge import service
 
-            return service.run(settings)
+            return service.run(settings, lambda: config.load(arguments))
         case "demo":
             from edge import demo, service
 

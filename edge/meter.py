@@ -41,19 +41,24 @@ class Meter:
         self._latencies.append((now - reading.captured_at) * 1000)
         self._stages.append(reading.stages)
 
-    def stats(self, captured: int, dropped: int, camera: str) -> Stats:
-        """Where things stand. captured, dropped, camera: as the capture says."""
+    def stats(self, captured: int, dropped: int, camera: str, pace: str, rate_limit: float | None) -> Stats:
+        """Where things stand. captured, dropped, camera: as the capture says; pace, rate_limit: as the pacer does."""
         recent = [at for at in self._left if time.monotonic() - at < 5]
         fps = (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
-        names = self._stages[-1] if self._stages else {}
+        spent: dict[str, list[float]] = {}
+        for stages in self._stages:
+            for name, milliseconds in stages.items():
+                spent.setdefault(name, []).append(milliseconds)
         return Stats(
             fps=fps,
             captured=captured,
             dropped=dropped,
-            stages={name: float(np.median([stages[name] for stages in self._stages])) for name in names},
+            stages={name: float(np.median(times)) for name, times in spent.items()},
             latency_ms=percentiles(list(self._latencies)),
             temperature=board.temperature(),
             throttled=board.throttled(),
+            pace=pace,
+            rate_limit=rate_limit,
             camera=camera,
             model=self._card.name,
             model_sha256=self._card.sha256,

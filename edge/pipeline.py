@@ -41,10 +41,24 @@ class Pipeline:
         self._follower = Follower()
         self._tracker = Tracker(confirm)
         self._smoother = Smoother(classifier.labels, settings.emotion)
+        self._still = still
         self._interval = 0.0 if still or not settings.emotion.rate else 1 / settings.emotion.rate
         self._classified: dict[int, float] = {}
         self._seen: list[Followed] = []
         self._anchored = 0
+
+    @property
+    def unsure(self) -> bool:
+        """Whether a face was found that does not count yet: the next frame will tell."""
+        return self._tracker.unsure
+
+    def change(self, settings: Settings, detector: Detector) -> None:
+        """Go on by other settings and with another detector; the classifier, tracks and their scores stay."""
+        self._search = Search(detector, settings.detector)
+        self._smoother.settings = settings.emotion
+        if not self._still:
+            self._cadence = Cadence(settings.detector.every)
+            self._interval = 1 / settings.emotion.rate if settings.emotion.rate else 0.0
 
     def analyse(self, frame: Frame) -> Reading:
         """What is seen in the frame. Its `stages` are those that it took."""

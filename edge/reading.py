@@ -110,6 +110,10 @@ class Reading:
         return max(self.faces, key=lambda face: face.detection.box.area, default=None)
 
 
+PACES: Final = ("full", "limited", "hot", "idle", "night")
+"""What `Stats.pace` may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stats:
     """How the daemon is doing, for the topic `stats`, the page and the benchmark.
@@ -118,6 +122,8 @@ class Stats:
     stages: median milliseconds a stage. latency_ms: p50, p95 and p99 from capture to the Reading, by those names.
     temperature: degrees Celsius of the hottest thermal zone, None where there is none. throttled: the Pi's firmware
     has lowered the clock, None where it cannot be asked. camera: `online`, or why there is no picture.
+    pace: `full`, or why fewer frames are analysed: `limited` by the settings, `hot`, `idle`, `night`. rate_limit: how
+    many a second at most, None: as many as there are.
     """
 
     fps: float
@@ -127,6 +133,8 @@ class Stats:
     latency_ms: Mapping[str, float]
     temperature: float | None
     throttled: bool | None
+    pace: str
+    rate_limit: float | None
     camera: str
     model: str
     model_sha256: str

@@ -1,178 +1,51 @@
-"""The daemon: everything put together from the settings, run until told to stop."""
+"""The daemon put together from the settings, run until told to stop."""
 
 import logging
-import math
 import signal
+import sys
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Final
 
 from edge.cameras.capture import Capture
 from edge.cameras.choose import can_come_back, open_camera
 from edge.config import Settings
+from edge.cores import use_cores
+from edge.daemon import PRIVACY, Daemon, Parts
+from edge.faces.detector import open_detector
 from edge.labels import UNCERTAIN
 from edge.meter import Meter
-from edge.outputs import Output, PictureTaker, Viewer
+from edge.notify import Notifier
+from edge.outputs import Output, Viewer
 from edge.outputs.console import Console
-from edge.outputs.controls import Controls, Switches, memory_file
+from edge.outputs.controls import Controls, memory_file
 from edge.outputs.display import Window, unavailable
 from edge.outputs.history import History
 from edge.outputs.home_assistant import announcement
 from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
 from edge.outputs.mqtt import MqttOutput
-from edge.outputs.pictures import privacy_card
-from edge.outputs.web import Document, WebViewer
-from edge.pipeline import Pipeline, open_pipeline
-from edge.reading import Frame, Reading
+from edge.outputs.web import WebViewer
+from edge.outputs.web_documents import Document, settings_document
+from edge.pace import Pacer
+from edge.pipeline import open_pipeline
+from edge.reload import Reloader
 from edge.runtime import choose
+from edge.snapshot import read_once
 
 log = logging.getLogger(__name__)
 
-PRIVACY: Final = "off: privacy is on"
-"""The camera's status meanwhile."""
 
-_CARD_SECONDS: Final = 1.0
-"""Between two showings of the card that stands for the camera: viewers take a picture that stays away for a fault."""
-
-
-class Daemon:
-    """The analysis loop in a thread of its own, between one capture and any number of outputs and viewers."""
-
-    def __init__(
-        self,
-        capture: Capture,
-        pipeline: Pipeline,
-        meter: Meter,
-        outputs: Sequence[Output],
-        viewers: Sequence[Viewer],
-        stats_every: float,
-        stop: threading.Event,
-        controls: Controls | None = None,
-        takers: Sequence[PictureTaker] = (),
-    ) -> None:
-        """stats_every: seconds between two reports. stop: ends the loop, and is set when it ends by itself.
-
-        controls: what people switch meanwhile. takers: who gets the pictures that are asked for.
-        """
-        self.failed = False
-        self._stop = stop
-        self._capture = capture
-        self._pipeline = pipeline
-        self._meter = meter
-        self._outputs = outputs
-        self._viewers = viewers
-        self._stats_every = stats_every
-        self._controls = controls or Controls()
-        self._takers = takers
-        self._switches = Switches()
-        self._size = (640, 480)
-        self._card_due = -math.inf
-        self._analysing = True
-        self._thread = threading.Thread(target=self._guard, name="analysis")
-
-    def start(self) -> None:
-        """Begin to analyse."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the loop, then the capture, then let every output say goodbye."""
-        self._stop.set()
-        self._thread.join()
-        self._capture.close()
-        parts: list[Output | Viewer] = [*self._outputs, *self._viewers]
-        for part in dict.fromkeys(parts):  # the page is both
-            part.close()
-
-    def _guard(self) -> None:
-        try:
-            self._loop()
-        except Exception:  # what the loop cannot mend, a restart may: end with an error, for the service manager to see
-            log.exception("the analysis stopped")
-            self.failed = True
-        finally:
-            self._stop.set()
-
-    def _loop(self) -> None:
-        reported, camera = -self._stats_every, ""
-        self._obey()
-        self._controls.applied(self._switches)
-        while not self._stop.is_set():
-            self._obey()
-            frame = self._capture.newest(timeout=0.2)
-            now = time.monotonic()
-            if frame is not None:
-                self._see(frame)
-            elif self._switches.privacy and now >= self._card_due:
-                self._card_due = now + _CARD_SECONDS
-                self._pass_on(*_card(*self._size))
-            if now - reported >= self._stats_every or self._capture.status != camera:
-                reported, camera = now, self._capture.status
-                stats = self._meter.stats(self._capture.captured, self._capture.dropped, camera)
-                for output in self._outputs:
-                    output.report(stats)
-            if frame is None and self._capture.ended:
-                log.info("the source has ended")
-                return
-
-    def _obey(self) -> None:
-        """Do what people want by now, between two frames; then say that it is so."""
-        wanted, before = self._controls.wanted, self._switches
-        if self._capture.status != "online" and self._controls.take_snapshot():
-            log.warning("snapshot: none is taken, the camera is not online (%s)", self._capture.status)
-        if wanted == before:
-            return
-        self._switches = wanted
-        if wanted.privacy and not before.privacy:
-            self._capture.pause(PRIVACY)
-            self._pass_on(*_card(*self._size))  # now, in place of the last picture that viewers have
-        elif before.privacy and not wanted.privacy:
-            self._capture.resume()
-        self._controls.applied(wanted)
-
-    def _see(self, frame: Frame) -> None:
-        height, width = frame.image.shape[:2]
-        self._size = width, height
-        if self._switches.detection:
-            reading = self._pipeline.analyse(frame)
-            self._pass_on(frame, reading)
-            self._meter.add(reading)
-        else:
-            reading = _not_analysed(frame)
-            self._pass_on(frame, reading)
-        if self._controls.take_snapshot():
-            for taker in self._takers:
-                taker.picture(frame, reading)
-
-    def _pass_on(self, frame: Frame, reading: Reading) -> None:
-        """To viewers everything; to outputs what was analysed, and once that nobody looks any more."""
-        if reading.analysed or self._analysing:
-            for output in self._outputs:
-                output.put(reading)
-        self._analysing = reading.analysed
-        for viewer in self._viewers:
-            viewer.show(frame, reading)
-
-
-def _not_analysed(frame: Frame) -> Reading:
-    height, width = frame.image.shape[:2]
-    return Reading(frame.sequence, frame.captured_at, frame.wall_time, width, height, (), {}, analysed=False)
-
-
-def _card(width: int, height: int) -> tuple[Frame, Reading]:
-    """What viewers get in place of the camera's picture."""
-    frame = Frame(privacy_card(width, height), time.monotonic(), time.time(), 0)
-    return frame, _not_analysed(frame)
-
-
-def run(settings: Settings) -> int:
+def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int:
     """Run the daemon until SIGINT, SIGTERM or the end of a source that ends; the exit status.
 
+    reread: how the settings are read again on SIGHUP; None: they are not.
     Raises EmotionEdgeError for what no waiting can mend: a missing model or video, no interpreter, an unreadable file.
     """
     stop = threading.Event()
     _on_signals(stop)
+    notifier = Notifier()
+    if settings.pace.cores:
+        use_cores(settings.pace.cores)
     runtime = choose(settings.runtime.interpreter)
     pipeline = open_pipeline(settings, runtime)
     camera = None if can_come_back(settings.camera.source) else open_camera(settings.camera)
@@ -205,8 +78,17 @@ def run(settings: Settings) -> int:
         documents = {
             "/metrics": Document(CONTENT_TYPE, metrics.text),
             "/today.json": Document("application/json", history.today if history else lambda: "null"),
+            "/settings.json": settings_document(settings),
         }
-        web = WebViewer(settings.web, settings.mqtt.device_id, subscribe, documents, recorded=history is not None)
+        web = WebViewer(
+            settings.web,
+            settings.mqtt.device_id,
+            subscribe,
+            documents,
+            recorded=history is not None,
+            read=lambda frame: read_once(settings, runtime, frame),
+            health=_health(publisher, history),
+        )
         outputs.append(web)
         viewers.append(web)
         log.info("live page: %s", web.url)
@@ -214,14 +96,25 @@ def run(settings: Settings) -> int:
     if window:
         viewers.append(window)
     capture = Capture(settings.camera, camera, PRIVACY if controls.wanted.privacy else "")
-    meter = Meter(pipeline.card, runtime)
-    daemon = Daemon(capture, pipeline, meter, outputs, viewers, settings.mqtt.stats_every, stop, controls, takers)
+    pacer, meter = Pacer(settings.pace), Meter(pipeline.card, runtime)
+    parts = Parts(capture, pipeline, meter, outputs, viewers, takers, controls, pacer, notifier)
+    daemon = Daemon(parts, settings.mqtt.stats_every, stop)
+
+    def change(new: Settings) -> None:
+        daemon.change(new, open_detector(new.detector, runtime, new.runtime.threads))
+
+    listeners = [change, _apply, *([publisher.change] if publisher else [])]
+    reloader = Reloader(settings, reread, listeners, notifier) if reread else None
+    if reloader and not sys.stdin.isatty():  # a terminal that closes ends what runs in it
+        signal.signal(signal.SIGHUP, lambda *_: reloader.ask())
     daemon.start()
     try:
         if window:
             window.run_until(stop)
         stop.wait()
     finally:
+        if reloader:
+            reloader.close()
         daemon.close()
     return 1 if daemon.failed else 0
 
@@ -234,6 +127,16 @@ def _metrics(labels: Sequence[str], mqtt: MqttOutput | None, record: History | N
     )
 
 
+def _health(mqtt: MqttOutput | None, record: History | None) -> dict[str, Callable[[], str]]:
+    """How the parts that wait on the outside world do, in words."""
+    parts: dict[str, Callable[[], str]] = {}
+    if mqtt:
+        parts["MQTT"] = lambda: mqtt.connection
+    if record:
+        parts["Record"] = lambda: f"paused: {record.paused}" if record.paused else "written"
+    return parts
+
+
 def _window(settings: Settings) -> Window | None:
     if settings.display.mode == "off":
         return None
@@ -242,6 +145,11 @@ def _window(settings: Settings) -> Window | None:
         log.log(level, "window: none, %s", reason)
         return None
     return Window(settings.display.fullscreen)
+
+
+def _apply(settings: Settings) -> None:
+    logging.getLogger().setLevel(settings.log.level.upper())
+    use_cores(settings.pace.cores)
 
 
 def _on_signals(stop: threading.Event) -> None:

@@ -1,8 +1,11 @@
 """The thread that reads a camera, keeps the newest frame only, and opens the camera again when it is lost."""
 
 import logging
+import math
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
@@ -19,6 +22,15 @@ _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 10.0
 _LET_GO_S: Final = 2.0
 
+OPENING: Final = "opening the camera"
+"""The status before the first picture, or word that there is none."""
+
+OPEN_PATIENCE_S: Final = 180.0
+"""Looking for a network camera's name may take a minute by itself, and `auto` tries several devices."""
+
+READ_PATIENCE_S: Final = 20.0
+"""Every camera gives up by itself sooner: V4L2 after 10 s, streams and libcamera after 5."""
+
 
 class Capture:
     """Frames of a camera as they come: whoever is slow gets the newest, and the others are dropped and counted.
@@ -27,10 +39,17 @@ class Capture:
     be used from any thread.
     """
 
-    def __init__(self, settings: CameraSettings, camera: Camera | None = None, paused: str = "") -> None:
+    def __init__(
+        self,
+        settings: CameraSettings,
+        camera: Camera | None = None,
+        paused: str = "",
+        patience: float = READ_PATIENCE_S,
+    ) -> None:
         """Start reading. camera: the one to begin with, already open; else it is opened in the thread.
 
-        paused: why it begins with a pause, which `resume` ends; empty: it does not.
+        paused: why it begins with a pause, which `resume` ends; empty: it does not. patience: seconds that the camera
+        may take for a picture, besides two of its periods, before it counts as hanging.
 
         A camera that cannot be opened is no error here: `status` says why there is no picture, and it is tried again
         after 0.5 s, then after twice as long each time, up to 10 s.
@@ -38,6 +57,9 @@ class Capture:
         self._settings = settings
         self._changed = threading.Condition()
         self._camera = camera
+        self._lossless = camera is not None and camera.lossless
+        self._patience = patience + 2 / settings.fps
+        self._hangs_at = math.inf
         self._frame: Frame | None = None
         self._waiting = 0
         self._captured = 0
@@ -45,7 +67,7 @@ class Capture:
         self._last_time = 0.0
         self._finished = False
         self._closed = False
-        self._status = paused or "opening the camera"
+        self._status = paused or OPENING
         self._logged_lost = False
         self._retry_delay = 0.0
         self._pauses = 0
@@ -64,6 +86,16 @@ class Capture:
     def retry_delay(self) -> float:
         """Seconds from the last try to open the camera that failed to the next."""
         return self._retry_delay
+
+    @property
+    def hanging(self) -> bool:
+        """The camera's driver has not come back for longer than any may; no camera at all is not that."""
+        return time.monotonic() > self._hangs_at or not (self._thread.is_alive() or self._finished)
+
+    @property
+    def lossless(self) -> bool:
+        """The source waits for its reader, and every frame of it counts."""
+        return self._lossless
 
     @property
     def captured(self) -> int:
@@ -111,7 +143,7 @@ class Capture:
     def resume(self) -> None:
         """Open the camera again."""
         with self._changed:
-            self._paused, self._status = False, "opening the camera"
+            self._paused, self._status = False, OPENING
             self._logged_lost = False
             self._changed.notify_all()
 
@@ -140,7 +172,7 @@ class Capture:
             online_since = 0.0
             try:
                 camera = self._open()
-                for picture in iter(camera.read, None):
+                while (picture := self._read(camera)) is not None:
                     if not online_since:
                         online_since = time.monotonic()
                         self._found(camera, picture)
@@ -178,17 +210,31 @@ class Capture:
 
     def _open(self) -> Camera:
         """The camera to read, known to `close` and `pause` from here on."""
-        camera = self._camera or open_camera(self._settings)
+        with self._waiting_for_camera(OPEN_PATIENCE_S):
+            camera = self._camera or open_camera(self._settings)
         with self._changed:
-            self._camera = camera
+            self._camera, self._lossless = camera, camera.lossless
             if self._closed or self._paused:
                 camera.close()
         return camera
 
+    def _read(self, camera: Camera) -> Picture | None:
+        with self._waiting_for_camera(self._patience):
+            return camera.read()
+
+    @contextmanager
+    def _waiting_for_camera(self, patience: float) -> Iterator[None]:
+        self._hangs_at = time.monotonic() + patience
+        try:
+            yield
+        finally:
+            self._hangs_at = math.inf
+
     def _let_go(self) -> None:
         camera = self._camera
         if camera is not None:
-            camera.close()
+            with self._waiting_for_camera(self._patience):
+                camera.close()
         with self._changed:
             self._camera = None
             self._changed.notify_all()

@@ -26,11 +26,11 @@ class Steady:
 
 
 class Smoother:
-    """Keeps the smoothed state of each track."""
+    """Keeps the smoothed state of each track. settings: may be changed between two frames."""
 
     def __init__(self, labels: tuple[str, ...], settings: EmotionSettings) -> None:
         self._labels = labels
-        self._settings = settings
+        self.settings = settings
         self._tracks: dict[int, Steady] = {}
 
     def update(self, track: int, scores: Scores, row: int, now: float) -> None:
@@ -42,7 +42,7 @@ class Smoother:
         probabilities, valence_arousal = scores.probabilities[row], scores.valence_arousal[row]
         before = self._tracks.get(track)
         if before is not None:
-            constant = self._settings.smoothing
+            constant = self.settings.smoothing
             weight = 1 - math.exp(-max(now - before.at, 0.0) / constant) if constant else 1.0
             probabilities = before.probabilities + np.float32(weight) * (probabilities - before.probabilities)
             valence_arousal = before.valence_arousal + np.float32(weight) * (valence_arousal - before.valence_arousal)
@@ -57,12 +57,12 @@ class Smoother:
     def _label(self, probabilities: Floats, current: str | None) -> str:
         """The label, with hysteresis: the current one stays until another leads it by the margin."""
         best = int(probabilities.argmax())
-        margin = self._settings.hysteresis
+        margin = self.settings.hysteresis
         if current in self._labels:
             held = self._labels.index(current)
             if probabilities[best] - probabilities[held] < margin:
                 best = held
-        threshold = self._settings.uncertain_below
+        threshold = self.settings.uncertain_below
         if current == UNCERTAIN:
             threshold += margin / 2
         elif current is not None:

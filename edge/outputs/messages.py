@@ -86,6 +86,8 @@ def stats_message(stats: Stats, now: float) -> Message:
         "latency_ms": _rounded(stats.latency_ms),
         "temperature": _temperature(stats.temperature),
         "throttled": stats.throttled,
+        "pace": stats.pace,
+        "rate_limit": None if stats.rate_limit is None else _number(stats.rate_limit, 2),
         "camera": stats.camera,
         "model": stats.model,
         "model_sha256": stats.model_sha256,
@@ -105,9 +107,9 @@ def _face(face: Face) -> Message:
         "scores": {label: _number(score, 4) for label, score in face.scores.items()},
         "valence": _number(face.valence, 3),
         "arousal": _number(face.arousal, 3),
+        "votes": dict(face.votes),
     }
 
-        "votes": dict(face.votes),
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:
     return {name: _number(value, 2) for name, value in values.items()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from edge import __version__
-from edge.reading import Reading, Stats
+from edge.reading import PACES, Reading, Stats
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -107,6 +107,9 @@ class Metrics:
             yield _gauge("camera_up", "Whether the camera gives pictures.", stats.camera == "online")
             yield _gauge("temperature_celsius", "The hottest thermal zone of the board.", stats.temperature)
             yield _gauge("throttled", "Whether the firmware holds the clock down.", stats.throttled)
+            yield _gauge("rate_limit", "Frames analysed a second at most, where there is a limit.", stats.rate_limit)
+            paces = [("", {"pace": pace}, float(pace == stats.pace)) for pace in PACES]
+            yield Metric("pace", "gauge", "Why fewer frames are analysed, or full: one of them is 1.", paces)
         yield _gauge("build_info", "What runs, in its labels.", 1, build)
         yield from self._timings(stats)
         yield from self._scene()

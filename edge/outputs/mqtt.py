@@ -11,7 +11,7 @@ from typing import Final
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from edge.config import MqttSettings
+from edge.config import MqttSettings, Settings
 from edge.outputs.controls import Controls, Switches
 from edge.outputs.home_assistant import birth_topic
 from edge.outputs.mqtt_access import ANSWER_S, VERSIONS, access_of
@@ -86,6 +86,11 @@ class MqttOutput:
         """Stats, and with them whether the camera is there."""
         if self._outbox.report(stats):
             self._wake()
+
+    def change(self, settings: Settings) -> None:
+        """Go on by the rates of other settings; any thread."""
+        self._outbox.change(settings.mqtt)
+        self._wake()
 
     def picture(self, frame: Frame, reading: Reading) -> None:
         """Send this picture on the topic `snapshot`; without a connection it is forgotten."""

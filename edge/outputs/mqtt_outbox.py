@@ -71,6 +71,14 @@ class Outbox:
         self._stats: Outgoing | None = None
         self._stats_waiting = False
 
+    def change(self, settings: MqttSettings) -> None:
+        """Go on by the rates of these settings."""
+        with self._lock:
+            self._heartbeat = settings.heartbeat
+            self._faces_period = 1 / settings.faces_rate
+            self._faces_due = -math.inf
+            self._state_due = min(self._state_due, time.monotonic() + settings.heartbeat)
+
     def put(self, reading: Reading) -> bool:
         """Note a Reading: events where something changed, the state, and its faces if the rate allows.
 

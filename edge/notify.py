@@ -1,0 +1,84 @@
+"""Word to the service manager: that we are ready, how we do, and that we are alive.
+
+The protocol of sd_notify(3) and sd_watchdog_enabled(3): one datagram a message, to the socket that $NOTIFY_SOCKET
+names; where it names none, nothing is sent.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Final
+
+_log = logging.getLogger(__name__)
+
+_FEEDS: Final = 4
+"""Signs of life in each watchdog period; systemd asks for two, and a slow frame may cost one."""
+
+_PATIENCE_S: Final = 1.0
+
+
+class Notifier:
+    """The way to the service manager. Every method may be called from any thread; none raises.
+
+    watchdog: seconds within which the manager wants a sign of life, None where it wants none.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        """environment: where NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are looked up."""
+        address = environment.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address  # @: of the abstract name space
+        self._socket: socket.socket | None = None
+        if address:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            self._socket.settimeout(_PATIENCE_S)
+        self.watchdog = _period(environment)
+        self._fed = -float("inf")
+        self._failed = False
+
+    def ready(self) -> None:
+        """The start, or a reload, is done."""
+        self._send("READY=1")
+
+    def status(self, text: str) -> None:
+        """One line for people: `systemctl status` shows it."""
+        self._send(f"STATUS={' '.join(text.split())}")
+
+    def reloading(self) -> None:
+        """The settings are read again; `ready` says when that is over."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    def stopping(self) -> None:
+        """We are about to end."""
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """A sign of life; call it whenever something was got done, it is sent as often as the watchdog wants it."""
+        if self.watchdog is None:
+            return
+        now = time.monotonic()
+        if now - self._fed >= self.watchdog / _FEEDS:
+            self._fed = now
+            self._send("WATCHDOG=1")
+
+    def _send(self, message: str) -> None:
+        if self._socket is None:
+            return
+        try:
+            self._socket.sendto(message.encode(errors="replace"), self._address)
+            self._failed = False
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                _log.warning("service manager: %s cannot be told: %s", self._address.replace("\0", "@"), error)
+
+
+def _period(environment: Mapping[str, str]) -> float | None:
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):  # meant for a parent of ours
+        return None
+    try:
+        microseconds = int(environment.get("WATCHDOG_USEC", "0"))
+    except ValueError:
+        return None
+    return microseconds / 1e6 if microseconds > 0 else None
