@@ -1,0 +1,52 @@
+"""The command line on the workstation: emotion-deploy package."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge import __version__
+from edge.errors import EmotionEdgeError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="emotion-deploy", description="From this checkout to boards.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_package(commands)
+    return parser
+
+
+def _add_package(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "build the Debian package: daemon, models and all Python packages, to be installed without network"
+    command = commands.add_parser("package", help=text, description=text, allow_abbrev=False)
+    command.add_argument("suite", nargs="*", metavar="SUITE", help="bookworm, trixie (default: both)")
+    command.add_argument("--arch", default="arm64", metavar="ARCH", help="arm64 (default), or amd64 for a PC")
+    command.add_argument("--out", type=Path, default=Path("build"), metavar="FOLDER", help="where to (default: build)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program. Status 0: well; 1: a board or a step failed; 2: wrong settings or input."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return _run(arguments)
+    except EmotionEdgeError as error:
+        print(f"emotion-deploy: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # A command imports what it needs when it runs.
+    match arguments.command:
+        case "package":
+            from deploy import package
+
+            for suite in arguments.suite or package.SUITES:
+                print(package.build(suite, arguments.out, arguments.arch))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

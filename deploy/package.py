@@ -1,0 +1,206 @@
+"""The Debian package: one file that brings the daemon, its models and all its Python packages onto a board.
+
+The virtual environment is laid out here, wheel by wheel against the hashes of requirements/board.txt, and not by pip
+on the board: so dpkg itself unpacks, replaces and removes it, an interrupted or full board is mended by
+`dpkg --configure -a`, and the wheels do not take their room a second time. It needs dpkg-deb, and uv, which brings
+wheels of another processor and another Python than this machine's.
+"""
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.package_tree import lay_out
+from edge import __version__
+from edge.errors import EmotionEdgeError
+
+log = logging.getLogger(__name__)
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+"""The checkout."""
+
+NAME: Final = "emotion-edge"
+
+PLATFORMS: Final[Mapping[str, str]] = {"arm64": "aarch64-manylinux_2_34", "amd64": "x86_64-manylinux_2_34"}
+"""What uv calls the architectures of Debian. Both suites have a newer C library than 2.34."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A release of Debian and of Raspberry Pi OS. python: the system's. glib: what its package is called there."""
+
+    name: str
+    release: int
+    python: str
+    glib: str
+    systemd: int
+
+    @property
+    def next_python(self) -> str:
+        major, minor = self.python.split(".")
+        return f"{major}.{int(minor) + 1}"
+
+
+SUITES: Final[Mapping[str, Suite]] = {
+    suite.name: suite
+    for suite in (
+        Suite("bookworm", 12, "3.11", "libglib2.0-0", systemd=252),
+        Suite("trixie", 13, "3.13", "libglib2.0-0t64", systemd=257),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a package is made from. version: Debian's upstream part. epoch: Unix time that all its files get."""
+
+    version: str
+    epoch: int
+
+
+def origin() -> Origin:
+    """This checkout's: the version alone at its tag, else with the commit's time and name, so that newer is higher.
+
+    SOURCE_DATE_EPOCH goes over the commit's time, as reproducible-builds.org has it. Raises EmotionEdgeError where
+    neither is known.
+    """
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    committed = _git("log", "-1", "--format=%ct %h %cd", "--date=format-local:%Y%m%d%H%M%S").split()
+    if not committed and not given.isdecimal():
+        raise EmotionEdgeError(
+            f"package: {ROOT} is no git checkout, so the time of the sources is not known (set SOURCE_DATE_EPOCH)"
+        )
+    version = __version__
+    if committed and f"v{version}" not in _git("tag", "--points-at", "HEAD").split():
+        version += f"~{committed[2]}.g{committed[1]}"
+    if _git("status", "--porcelain", "--", "edge", "models", "systemd", "deploy", "requirements"):
+        version += "+changed"
+    return Origin(version, int(given) if given.isdecimal() else int(committed[0]))
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(
+        ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "TZ": "UTC"}
+    )
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def build(suite: str, out: Path, arch: str = "arm64", version: str = "") -> Path:
+    """Build the package of a suite into the folder `out`; the file's path, emotion-edge_VERSION_ARCH.deb.
+
+    The same commit gives the same bytes. version: in place of the checkout's own. Raises EmotionEdgeError for an
+    unknown suite or architecture, when dpkg-deb or uv is missing, and when a wheel cannot be had or has another hash.
+    """
+    if suite not in SUITES:
+        raise EmotionEdgeError(f"package: {suite} is not known (there are: {', '.join(SUITES)})")
+    if arch not in PLATFORMS:
+        raise EmotionEdgeError(f"package: architecture {arch} is not known (there are: {', '.join(PLATFORMS)})")
+    source = origin()
+    full = f"{version or source.version}+deb{SUITES[suite].release}"
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{NAME}-") as folder:
+        tree = Path(folder) / "tree"
+        stage(tree, suite, arch, full, source.epoch)
+        return pack(tree, out / f"{NAME}_{full}_{arch}.deb", source.epoch)
+
+
+def stage(tree: Path, suite: str, arch: str, version: str, epoch: int) -> None:
+    """Lay out what the package holds below `tree`, with DEBIAN/ for dpkg-deb; every file's time is `epoch`."""
+    chosen = SUITES[suite]
+    site = tree / "opt" / NAME / "lib" / f"python{chosen.python}" / "site-packages"
+    log.info("packages for Python %s on %s ...", chosen.python, arch)
+    _wheels(site, chosen.python, arch)
+    lay_out(ROOT, tree, chosen.python, version, epoch)
+    if chosen.systemd < 254:  # the first that knows a growing delay
+        shutil.rmtree(tree / "usr" / "lib" / "systemd" / "system" / f"{NAME}@.service.d")
+        shutil.rmtree(tree / "usr" / "lib" / "systemd" / "system" / f"{NAME}.service.d")
+    _control(tree, chosen, arch, version)
+    for path in [tree, *tree.rglob("*")]:
+        os.utime(path, (epoch, epoch), follow_symlinks=False)
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or _is_program(tree, path) else 0o644)
+
+
+def _is_program(tree: Path, path: Path) -> bool:
+    folder = path.parent.relative_to(tree)
+    return folder == Path("opt", NAME, "bin") or (folder == Path("DEBIAN") and path.read_bytes()[:2] == b"#!")
+
+
+def _wheels(site: Path, python: str, arch: str) -> None:
+    """Unpack the wheels of the lock, checked against their hashes, for another machine than this one."""
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if uv is None:
+        raise EmotionEdgeError("package: uv is not here (`pip install uv`, or `make training`)")
+    lock = ROOT / "requirements" / "board.txt"
+    words = [uv, "pip", "install", "--no-config", "--quiet", "--no-progress", "--link-mode", "copy"]
+    words += ["--target", str(site), "--python-platform", PLATFORMS[arch], "--python-version", python]
+    words += ["--only-binary", ":all:", "--require-hashes", "-r", str(lock)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EmotionEdgeError(f"package: the wheels of {lock} cannot be had:\n{done.stderr.strip()}")
+
+
+def _control(tree: Path, suite: Suite, arch: str, version: str) -> None:
+    debian = tree / "DEBIAN"
+    debian.mkdir()
+    for script in ("postinst", "prerm", "postrm"):
+        text = (ROOT / "deploy" / "debian" / script).read_text()
+        (debian / script).write_text(text.replace("@PYTHON@", suite.python))
+    files = sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_relative_to(debian))
+    (debian / "conffiles").write_text("".join(f"/{path.relative_to(tree)}\n" for path in files if "etc" in path.parts))
+    size = sum(-(-path.stat().st_size // 1024) for path in files if not path.is_symlink())
+    template = (ROOT / "deploy" / "debian" / "control").read_text()
+    values = {
+        "version": version,
+        "arch": arch,
+        "size": str(size),
+        "python": suite.python,
+        "next_python": suite.next_python,
+        "glib": suite.glib,
+        "maintainer": _maintainer(),
+    }
+    (debian / "control").write_text(re.sub(r"@(\w+)@", lambda found: values[found[1]], template))
+    sums = subprocess.run(
+        ["md5sum", "--", *(str(path.relative_to(tree)) for path in files if not path.is_symlink())],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (debian / "md5sums").write_text(sums.stdout)
+
+
+def _maintainer() -> str:
+    """As Debian's tools have it: DEBFULLNAME and DEBEMAIL."""
+    name = os.environ.get("DEBFULLNAME", "Emotion Edge")
+    return f"{name} <{os.environ.get('DEBEMAIL', 'packages@emotion-edge.invalid')}>"
+
+
+def pack(tree: Path, package: Path, epoch: int, compression: str = "xz") -> Path:
+    """Make the package of a staged tree. compression: of dpkg-deb; `none` is quick. Raises EmotionEdgeError."""
+    if shutil.which("dpkg-deb") is None:
+        raise EmotionEdgeError("package: dpkg-deb is not here (Debian, Fedora and Homebrew have it in `dpkg`)")
+    log.info("%s ...", package)
+    # Threads are fixed because the blocks of a compressor that runs on several depend on their number.
+    words = [
+        "dpkg-deb",
+        f"-Z{compression}",
+        "--threads-max=2",
+        "--root-owner-group",
+        "--build",
+        str(tree),
+        str(package),
+    ]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch)}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise EmotionEdgeError(f"package: {' '.join(words)}: {done.stderr.strip()}")
+    return package
