@@ -1,4 +1,4 @@
-"""The command line on the workstation: emotion-deploy package."""
+"""The command line on the workstation: emotion-deploy package | image."""
 
 import argparse
 import logging
@@ -15,6 +15,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_package(commands)
+    _add_image(commands)
     return parser
 
 
@@ -24,6 +25,23 @@ def _add_package(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.add_argument("suite", nargs="*", metavar="SUITE", help="bookworm, trixie (default: both)")
     command.add_argument("--arch", default="arm64", metavar="ARCH", help="arm64 (default), or amd64 for a PC")
     command.add_argument("--out", type=Path, default=Path("build"), metavar="FOLDER", help="where to (default: build)")
+
+
+def _add_image(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "make a card: an official image, the package, and what the board is to become"
+    command = commands.add_parser("image", help=text, description=text, allow_abbrev=False)
+    command.add_argument("--config", type=Path, required=True, metavar="FILE", help="site.yaml, see docs/install.md")
+    command.add_argument("--base", type=Path, metavar="IMAGE", help="Raspberry Pi OS trixie or newer, .img or .img.xz")
+    command.add_argument("-o", "--out", type=Path, metavar="IMAGE", help="the card as a file")
+    command.add_argument(
+        "--device", type=Path, metavar="DISK", help="write a card, after it was shown and you said yes"
+    )
+    command.add_argument(
+        "--boot", type=Path, metavar="FOLDER", help="or: a flashed card's boot partition, mounted here"
+    )
+    command.add_argument(
+        "--package", type=Path, action="append", metavar="FILE", help=".deb (default: built from this checkout)"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +63,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
             for suite in arguments.suite or package.SUITES:
                 print(package.build(suite, arguments.out, arguments.arch))
+        case "image":
+            from deploy import image
+
+            image.make(
+                arguments.config, arguments.base, arguments.out, arguments.device, arguments.boot, arguments.package
+            )
     return 0
 
 

@@ -1,0 +1,294 @@
+"""The emulated board's base image: Debian trixie arm64 in the shape of Raspberry Pi OS Lite, made once and kept.
+
+MBR with a FAT32 boot partition (`bootfs`, cloud-init's files on it) and an ext4 root. The kernel stands beside the
+image and not in it, as qemu is handed it: an initramfs made under emulation takes longer than everything else together.
+"""
+
+import lzma
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from edge.errors import EmotionEdgeError
+
+CACHE: Final = Path(__file__).resolve().parents[2] / ".cache" / "emulated"
+BASE: Final = CACHE / "base.img.xz"
+KERNEL: Final = CACHE / "vmlinuz"
+INITRD: Final = CACHE / "initrd"
+
+SUITE: Final = "trixie"
+BOOT_MB: Final = 512
+ROOT_MB: Final = 3072
+START_MB: Final = 8
+DISK_ID: Final = "e0ed9e00"
+
+PACKAGES: Final = (
+    "systemd-sysv udev dbus kmod sudo cloud-init netplan.io network-manager openssh-server systemd-timesyncd iproute2 "
+    "mosquitto python3 python3-venv libgl1 libglib2.0-0t64 libsm6 libxext6 ca-certificates curl less e2fsprogs "
+    "dosfstools fdisk rfkill v4l-utils procps openssl"
+)
+"""What the official image has of what matters here, and a broker, which it has not."""
+
+_MODULES: Final = ("virtio_pci", "virtio_mmio", "virtio_blk", "ext4", "crc32c_generic")
+"""Kernel modules that mount the root."""
+
+_TOOLS: Final = {
+    "mmdebstrap": "mmdebstrap",
+    "sfdisk": "fdisk",
+    "mkfs.vfat": "dosfstools",
+    "mcopy": "mtools",
+    "mke2fs": "e2fsprogs",
+    "cpio": "cpio",
+    "depmod": "kmod",
+    "qemu-aarch64-static": "qemu-user-static",
+}
+
+_CLOUD: Final = """\
+datasource_list: [NoCloud, None]
+datasource: {NoCloud: {seedfrom: "file:///boot/firmware"}}
+ssh_deletekeys: false
+ssh_genkeytypes: []
+"""
+"""As in the official image; there another service makes the host keys."""
+
+_HOST_KEYS: Final = """\
+[Unit]
+Description=Host keys of this machine
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+Before=ssh.service
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -A
+[Install]
+WantedBy=multi-user.target
+"""
+
+_INIT: Final = """\
+#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /root
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs dev /dev
+while read -r module; do /bin/busybox insmod "/modules/$module"; done < /modules/order
+while [ ! -b /dev/vda2 ]; do /bin/busybox sleep 0.1; done
+/bin/busybox mount -o ro /dev/vda2 /root
+/bin/busybox mount --move /dev /root/dev
+/bin/busybox umount /proc /sys
+exec /bin/busybox switch_root /root /sbin/init
+"""
+
+
+def build() -> Path:
+    """Make the image and the kernel's files where they are not there yet; the image's path.
+
+    Takes 10 to 25 minutes. Raises EmotionEdgeError for what is missing on this machine.
+    """
+    if all(path.is_file() for path in (BASE, KERNEL, INITRD)):
+        return BASE
+    _check_machine()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    root, kernel, disk = CACHE / "root", CACHE / "kernel", CACHE / "base.img"
+    started = time.monotonic()
+
+    def said(step: str) -> None:
+        print(f"{time.monotonic() - started:6.0f} s  {step}", flush=True)
+
+    said(f"Debian {SUITE} for arm64")
+    _bootstrap(root)
+    said("kernel")
+    release = _kernel(root, kernel)
+    _initrd(root, kernel, release)
+    said("settings")
+    _settle(root)
+    said("disk")
+    _disk(root, disk)
+    said("packing")
+    _run("xz", "-1", "-T0", "--force", "--keep", str(disk))
+    shutil.rmtree(kernel)
+    _remove_tree(root)
+    disk.unlink()
+    said(f"{BASE}: {BASE.stat().st_size / 1e6:.0f} MB")
+    return BASE
+
+
+def _run(*command: str, cwd: Path | None = None, data: bytes | None = None) -> bytes:
+    result = subprocess.run(command, cwd=cwd, input=data, capture_output=True, check=False)
+    if result.returncode:
+        tail = result.stderr.decode(errors="replace").strip()[-2000:]
+        raise EmotionEdgeError(f"{command[0]}: status {result.returncode}: {tail}")
+    return result.stdout
+
+
+def _check_machine() -> None:
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    missing = sorted({package for tool, package in _TOOLS.items() if not shutil.which(tool, path=path)})
+    if missing:
+        raise EmotionEdgeError(f"the emulated board needs packages: sudo apt-get install {' '.join(missing)}")
+    if os.geteuid() != 0:
+        raise EmotionEdgeError("the emulated board's base is made as root: its files belong to root")
+    os.environ["PATH"] = path
+    binfmt = Path("/proc/sys/fs/binfmt_misc")
+    if not (binfmt / "register").exists():
+        subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(binfmt)], check=False)
+    if not (binfmt / "qemu-aarch64").exists():
+        subprocess.run(["update-binfmts", "--enable", "qemu-aarch64"], check=False, stderr=subprocess.DEVNULL)
+    if not (binfmt / "qemu-aarch64").exists():
+        raise EmotionEdgeError(
+            "programs for arm64 cannot be run here: is qemu-user-static with binfmt-support installed?"
+        )
+
+
+def _bootstrap(root: Path) -> None:
+    _remove_tree(root)
+    # Manuals are most of the files, and nobody reads them here.
+    slim = [f"--dpkgopt=path-exclude=/usr/share/{what}/*" for what in ("man", "locale", "doc", "info")]
+    _run(
+        *("mmdebstrap", "--mode=root", "--variant=minbase", "--architectures=arm64", "--components=main", *slim),
+        *("--aptopt=APT::Install-Recommends false", f"--include={','.join(PACKAGES.split())}", SUITE, str(root)),
+    )
+
+
+def _remove_tree(root: Path) -> None:
+    """Not through what an interrupted run left mounted in it."""
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in sorted((point for point in mounted if point.startswith(f"{root}/")), reverse=True):
+        _run("umount", point)
+    if root.exists():
+        shutil.rmtree(root)
+
+
+def _kernel(root: Path, kernel: Path) -> str:
+    """Unpack Debian's kernel: KERNEL, and its modules in the root; the kernel's release."""
+    if kernel.exists():
+        shutil.rmtree(kernel)
+    kernel.mkdir()
+    apt = ("chroot", str(root), "apt-get", "-q", "-o", "APT::Sandbox::User=root")
+    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
+    _run(*apt, "update")
+    depends = _run("chroot", str(root), "apt-cache", "depends", "linux-image-arm64").decode()
+    name = next(line.split()[-1] for line in depends.splitlines() if "Depends: linux-image-" in line)
+    fetched = root / "var/cache/apt/archives"
+    _run("chroot", str(root), "sh", "-c", f"cd /var/cache/apt/archives && apt-get download {name} busybox-static")
+    for package in fetched.glob("*.deb"):
+        _run("dpkg-deb", "-x", str(package), str(kernel))
+        package.unlink()
+    release = next((kernel / "usr/lib/modules").iterdir()).name if (kernel / "usr/lib/modules").is_dir() else ""
+    modules = kernel / "usr/lib/modules" / release if release else next((kernel / "lib/modules").iterdir())
+    shutil.copytree(modules, root / "usr/lib/modules" / modules.name, symlinks=True)
+    _run("depmod", "-b", str(root), modules.name)
+    shutil.copyfile(kernel / "boot" / f"vmlinuz-{modules.name}", KERNEL)
+    return modules.name
+
+
+def _initrd(root: Path, kernel: Path, release: str) -> None:
+    """A first root file system of busybox and the modules that mount the real one."""
+    tree = kernel / "initrd"
+    (tree / "bin").mkdir(parents=True)
+    (tree / "modules").mkdir()
+    shutil.copy(
+        next(path for path in kernel.rglob("busybox") if path.is_file() and os.access(path, os.X_OK)), tree / "bin"
+    )
+    (tree / "init").write_text(_INIT)
+    (tree / "init").chmod(0o755)
+    modules = root / "usr/lib/modules" / release
+    needed = _in_order(modules, _MODULES)
+    for module in needed:
+        raw = (modules / module).read_bytes()
+        (tree / "modules" / Path(module).name.removesuffix(".xz")).write_bytes(
+            lzma.decompress(raw) if module.endswith(".xz") else raw
+        )
+    (tree / "modules/order").write_text("".join(Path(module).name.removesuffix(".xz") + "\n" for module in needed))
+    names = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))
+    INITRD.write_bytes(_run("cpio", "--quiet", "-o", "-H", "newc", cwd=tree, data=names.encode()))
+
+
+def _in_order(modules: Path, names: Sequence[str]) -> list[str]:
+    """The files of these modules and of all they depend on, each after what it needs; built-in ones are left out."""
+    depends = {}
+    for line in (modules / "modules.dep").read_text().splitlines():
+        file, _, needs = line.partition(":")
+        depends[file] = needs.split()
+    by_name = {Path(file).name.split(".")[0].replace("-", "_"): file for file in depends}
+    ordered: list[str] = []
+    for name in names:
+        if name in by_name:
+            ordered += [need for need in [*reversed(depends[by_name[name]]), by_name[name]] if need not in ordered]
+    return ordered
+
+
+def _settle(root: Path) -> None:
+    def write(name: str, text: str, mode: int = 0o644) -> None:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+
+    (root / "boot/firmware").mkdir(parents=True, exist_ok=True)
+    write(
+        "etc/fstab",
+        f"PARTUUID={DISK_ID}-01 /boot/firmware vfat defaults 0 2\nPARTUUID={DISK_ID}-02 / ext4 defaults,noatime 0 1\n",
+    )
+    write("etc/hostname", "raspberrypi\n")
+    write("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 raspberrypi\n")
+    write("etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg", _CLOUD)
+    write("usr/lib/netplan/00-network-manager-all.yaml", "network: {version: 2, renderer: NetworkManager}\n", 0o600)
+    write("etc/systemd/system/host-keys.service", _HOST_KEYS)
+    write("etc/modules-load.d/camera.conf", "vivid\n")
+    write("etc/modprobe.d/camera.conf", "options vivid n_devs=1 node_types=0x1\n")
+    # For the messages to be heard from outside; the official image has no broker at all.
+    write("etc/mosquitto/conf.d/listener.conf", "listener 1883\nallow_anonymous true\n")
+    for key in (root / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    units = root / "etc/systemd/system/multi-user.target.wants"
+    units.mkdir(parents=True, exist_ok=True)
+    (units / "host-keys.service").symlink_to("/etc/systemd/system/host-keys.service")
+    # Not on a board that is offline on purpose.
+    for timer in ("apt-daily.timer", "apt-daily-upgrade.timer", "man-db.timer"):
+        (root / "etc/systemd/system" / timer).symlink_to("/dev/null")
+    write("etc/machine-id", "uninitialized\n")
+    shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
+    write("etc/resolv.conf", "")
+
+
+def _disk(root: Path, disk: Path) -> None:
+    end = START_MB + BOOT_MB + ROOT_MB
+    boot, ext4 = CACHE / "boot.fat", CACHE / "root.ext4"
+    for path, megabytes in ((disk, end), (boot, BOOT_MB), (ext4, ROOT_MB)):
+        path.unlink(missing_ok=True)
+        with path.open("wb") as file:
+            file.truncate(megabytes << 20)
+    table = (
+        f"label: dos\nlabel-id: 0x{DISK_ID}\nunit: sectors\n"
+        f"start={START_MB * 2048}, size={BOOT_MB * 2048}, type=c\n"
+        f"start={(START_MB + BOOT_MB) * 2048}, size={ROOT_MB * 2048}, type=83\n"
+    )
+    _run("sfdisk", "--quiet", str(disk), data=table.encode())
+    _run("mkfs.vfat", "-F", "32", "-n", "bootfs", str(boot))
+    files = {
+        "config.txt": "arm_64bit=1\n",
+        "cmdline.txt": f"console=tty1 root=PARTUUID={DISK_ID}-02 rootfstype=ext4 fsck.repair=yes rootwait\n",
+        "meta-data": "dsmode: local\ninstance_id: rpios-image\n",
+        "user-data": "#cloud-config\n",
+        "network-config": "network:\n  version: 2\n  ethernets:\n    eth0:\n      dhcp4: true\n      optional: true\n",
+    }
+    for name, text in files.items():
+        _run("mcopy", "-i", str(boot), "-", f"::{name}", data=text.encode())
+    _run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", "-d", str(root), str(ext4))
+    for part, at in ((boot, START_MB), (ext4, START_MB + BOOT_MB)):
+        _run("dd", f"if={part}", f"of={disk}", "bs=1M", f"seek={at}", "conv=notrunc,sparse", "status=none")
+        part.unlink()
+
+
+if __name__ == "__main__":
+    os.umask(stat.S_IWGRP | stat.S_IWOTH)
+    try:
+        build()
+    except EmotionEdgeError as error:
+        sys.exit(f"board: {error}")

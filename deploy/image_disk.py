@@ -1,0 +1,205 @@
+"""An official image as a file: its partition table checked, files laid into its boot partition, its root looked into.
+
+No root and no loop device: the FAT is written by mtools and the ext4 is read by debugfs, both at an offset in the file.
+"""
+
+import array
+import os
+import re
+import shutil
+import struct
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from edge.errors import EmotionEdgeError
+
+SECTOR: Final = 512
+_FAT32: Final = (0x0B, 0x0C)
+_LINUX: Final = 0x83
+_NEEDED: Final = ("config.txt", "cmdline.txt")
+_CLOUD: Final = "user-data"
+
+_EXT4_AT: Final = 1024 + 0x38
+_EXT4_MAGIC: Final = b"\x53\xef"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """start, size: bytes."""
+
+    start: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things are in an image. boot: FAT32. root: ext4."""
+
+    boot: Partition
+    root: Partition
+
+    @property
+    def end(self) -> int:
+        return max(self.boot.start + self.boot.size, self.root.start + self.root.size)
+
+
+@dataclass(frozen=True)
+class System:
+    """What an image holds. suite: as Debian calls it. arch: as dpkg calls it. cloud_init: whether that sets it up."""
+
+    suite: str
+    arch: str
+    cloud_init: bool
+
+
+def parse_layout(head: bytes, name: str) -> Layout:
+    """The layout by the first sector of an image (MBR) and what follows. head: its first MiB or more, bytes.
+
+    Raises EmotionEdgeError where it is not that of Raspberry Pi OS: an MBR with a FAT32 partition, then a Linux one.
+    """
+
+    def unknown(why: str) -> EmotionEdgeError:
+        return EmotionEdgeError(f"{name}: is no image of Raspberry Pi OS as known here: {why}")
+
+    if len(head) < SECTOR or head[510:512] != b"\x55\xaa":
+        raise unknown("it has no partition table")
+    entries = [struct.unpack_from("<4xB3xII", head, 446 + 16 * number) for number in range(4)]
+    kinds = [kind for kind, _, _ in entries if kind]
+    if 0xEE in kinds:
+        raise unknown("its partition table is GPT, not MBR")
+    if len(kinds) != 2 or entries[0][0] not in _FAT32 or entries[1][0] != _LINUX:
+        found = ", ".join(f"{kind:02x}" for kind in kinds) or "none"
+        raise unknown(f"it should have two partitions, of types 0c and 83 (found: {found})")
+    boot, root = (Partition(start * SECTOR, size * SECTOR) for _, start, size in entries[:2])
+    if not boot.start or not boot.size or not root.size or boot.start + boot.size > root.start:
+        raise unknown("its partitions overlap or are empty")
+    return Layout(boot, root)
+
+
+def check_image(image: Path, name: str) -> tuple[Layout, System]:
+    """The layout of an unpacked image and what is in it. Raises EmotionEdgeError where it is not as known."""
+    with image.open("rb") as file:
+        layout = parse_layout(file.read(1 << 20), name)
+        if os.fstat(file.fileno()).st_size < layout.end:
+            raise EmotionEdgeError(f"{name}: is shorter than its partitions (was the download cut off?)")
+        file.seek(layout.boot.start)
+        fat = file.read(SECTOR)
+        if fat[510:512] != b"\x55\xaa" or fat[82:87] != b"FAT32":
+            raise EmotionEdgeError(f"{name}: its first partition holds no FAT32")
+        file.seek(layout.root.start + _EXT4_AT)
+        if file.read(2) != _EXT4_MAGIC:
+            raise EmotionEdgeError(f"{name}: its second partition holds no ext4")
+    names = _listed(image, layout)
+    if missing := [wanted for wanted in _NEEDED if wanted not in names]:
+        raise EmotionEdgeError(f"{name}: its boot partition has no {' and no '.join(missing)}: not a Raspberry Pi's")
+    release = _in_root(image, layout, "/usr/lib/os-release")
+    found = re.search(r'^VERSION_CODENAME="?(\w+)', release, re.MULTILINE)
+    if not found:
+        raise EmotionEdgeError(f"{name}: its root partition does not say which Debian it is (/usr/lib/os-release)")
+    return layout, System(found[1], _architecture(image, layout), _CLOUD in names)
+
+
+def _architecture(image: Path, layout: Layout) -> str:
+    listing = _debugfs(image, layout, "ls -p /usr/lib")
+    loaders = {"ld-linux-aarch64.so.1": "arm64", "ld-linux-armhf.so.3": "armhf"}
+    return next((arch for loader, arch in loaders.items() if f"/{loader}/" in listing), "unknown")
+
+
+def _in_root(image: Path, layout: Layout, path: str) -> str:
+    """A text file of the root partition; empty where it is not there."""
+    return _debugfs(image, layout, f"cat {path}")
+
+
+def _debugfs(image: Path, layout: Layout, request: str) -> str:
+    return _tool("e2fsprogs", "debugfs", "-R", request, f"{image}?offset={layout.root.start}")
+
+
+def _listed(image: Path, layout: Layout) -> set[str]:
+    listing = _tool("mtools", "mdir", "-b", "-i", _fat(image, layout), "::")
+    return {line.removeprefix("::/") for line in listing.splitlines()}
+
+
+def _fat(image: Path, layout: Layout) -> str:
+    return f"{image}@@{layout.boot.start}"
+
+
+def free_bytes(image: Path, layout: Layout) -> int:
+    """Room on the boot partition, bytes: the clusters that its first allocation table says are free.
+
+    Fields and their offsets are those of Microsoft's FAT32 File System Specification, version 1.03.
+    """
+    with image.open("rb") as file:
+        file.seek(layout.boot.start)
+        sector = file.read(SECTOR)
+        size, per_cluster, reserved, copies = struct.unpack_from("<HBHB", sector, 11)
+        total, table = struct.unpack_from("<II", sector, 32)
+        clusters = (total - reserved - copies * table) // per_cluster
+        file.seek(layout.boot.start + reserved * size)
+        entries = array.array("I", file.read((clusters + 2) * 4))
+    free = sum(1 for entry in entries[2:] if entry & 0x0FFFFFFF == 0)
+    return free * int(per_cluster) * int(size)
+
+
+def write_files(image: Path, layout: Layout, texts: Mapping[str, bytes], packages: Mapping[str, Path]) -> None:
+    """Put files onto the boot partition, in place of those with the same name. Keys are paths with `/`.
+
+    Raises EmotionEdgeError when there is not enough room, before anything is written.
+    """
+    check_room(sum(map(len, texts.values())), packages, free_bytes(image, layout))
+    fat = _fat(image, layout)
+    for folder in sorted(_folders([*texts, *packages])):
+        # With -D s a folder that is there is left as it is; mtools then has status 1.
+        subprocess.run(["mmd", "-D", "s", "-i", fat, f"::{folder}"], capture_output=True, check=False)
+    for name, text in texts.items():
+        _tool("mtools", "mcopy", "-o", "-i", fat, "-", f"::{name}", data=text)
+    for name, path in packages.items():
+        _tool("mtools", "mcopy", "-o", "-i", fat, str(path), f"::{name}")
+
+
+def write_mounted(boot: Path, texts: Mapping[str, bytes], packages: Mapping[str, Path]) -> None:
+    """Put the same files onto a boot partition that is mounted at `boot`, and wait until they are on the card.
+
+    Raises EmotionEdgeError when it is no boot partition of a Raspberry Pi OS with cloud-init, or too full.
+    """
+    if missing := [name for name in (*_NEEDED, _CLOUD) if not (boot / name).is_file()]:
+        raise EmotionEdgeError(
+            f"{boot}: has no {', no '.join(missing)}: it is not the boot partition of Raspberry Pi OS trixie or newer"
+        )
+    check_room(sum(map(len, texts.values())), packages, shutil.disk_usage(boot).free)
+    try:
+        for name, path in packages.items():
+            (boot / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, boot / name)
+        for name, text in texts.items():
+            (boot / name).parent.mkdir(parents=True, exist_ok=True)
+            (boot / name).write_bytes(text)
+    except OSError as error:
+        raise EmotionEdgeError(f"{boot}: cannot be written: {error}") from error
+    os.sync()
+
+
+def check_room(texts: int, packages: Mapping[str, Path], free: int) -> None:
+    """Raise EmotionEdgeError where files of so many bytes do not fit. free: bytes."""
+    wanted = texts + sum(path.stat().st_size for path in packages.values()) + (1 << 20)
+    if wanted > free:
+        raise EmotionEdgeError(
+            f"the boot partition has too little room: {wanted / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB free"
+        )
+
+
+def _folders(names: list[str]) -> set[str]:
+    return {str(parent) for name in names for parent in Path(name).parents if str(parent) != "."}
+
+
+def _tool(package: str, *words: str, data: bytes | None = None) -> str:
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # where e2fsprogs is, and a user's PATH is not
+    if not shutil.which(words[0], path=path):
+        raise EmotionEdgeError(f"{words[0]} is not here: sudo apt-get install {package}")
+    environment = {**os.environ, "PATH": path, "MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(words, input=data, capture_output=True, check=False, env=environment)
+    if done.returncode:
+        raise EmotionEdgeError(f"{words[0]}: status {done.returncode}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout.decode(errors="replace")
