@@ -1,4 +1,4 @@
-"""The command line: emotion-edge run | demo | snapshot | report | forget | check-config | doctor | bench."""
+"""The command line: emotion-edge run | demo | snapshot | report | serve | forget | check-config | doctor | bench."""
 
 import argparse
 import difflib
@@ -21,6 +21,7 @@ def _parser() -> argparse.ArgumentParser:
         "snapshot": "analyse one picture: JSON to the screen, the annotated picture to a file",
         "report": "write what the record says of a day or more: a page, or CSV or JSON",
         "forget": "delete what the broker keeps of this device; Home Assistant then removes it",
+        "serve": "answer over HTTP: emotions of faces that other boards send, or of pictures",
         "check-config": "check the settings and print them as they are used",
         "doctor": "say what is there, what is not, and what to do",
         "bench": "measure frame rate, latency, time a stage, processor share and memory on the clip",
@@ -91,6 +92,10 @@ def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
 
             if forget(settings.mqtt):
                 print("it is said to be online: a daemon that runs will announce itself again, so stop it first")
+        case "serve":
+            from edge.serve import server
+
+            return server.run(settings)
         case "check-config":
             print(config.dump(settings), end="")
         case "doctor":

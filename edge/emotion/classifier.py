@@ -6,6 +6,7 @@ from typing import Protocol
 from edge.card import EmotionCard
 from edge.config import EmotionSettings
 from edge.emotion.committee import open_local
+from edge.emotion.remote import RemoteClassifier
 from edge.emotion.scores import Scores
 from edge.faces.crop import Pixels
 from edge.reading import Box, Image
@@ -42,6 +43,8 @@ class Classifier(Protocol):
 def open_classifier(settings: EmotionSettings, runtime: Runtime, threads: int) -> Classifier:
     """The classifier that the settings name, ready to run.
 
-    Raises EmotionEdgeError when a model is missing or not whole.
+    With a server it waits for its first answer, no longer than the time-out; the model then stands in for the server.
+    Raises EmotionEdgeError when a model is missing or not whole, or the server's token cannot be read.
     """
-    return open_local(settings.model, runtime, threads)
+    local = open_local(settings.model, runtime, threads)
+    return RemoteClassifier(settings, local) if settings.server else local

@@ -56,6 +56,7 @@ class Committee:
 
     The most votes win. Where labels have equally many, the leader decides: of them, the one it finds most probable.
     What is published is the mean over those who voted for the winner, so that the winner is the most probable label.
+    members: their names, in the order of the votes.
     """
 
     server: str | None = None
@@ -65,14 +66,14 @@ class Committee:
 
         Raises EmotionEdgeError when the members are not of one kind: other labels, other crops, or twice one name.
         """
-        self._members = tuple(members)
-        self._names = [member.card.name for member in members]
-        leader = self._members[0]
-        name = name or JOINT.join(self._names)
-        for member in self._members[1:]:
+        self._voters = tuple(members)
+        self.members = tuple(member.card.name for member in members)
+        leader = self._voters[0]
+        name = name or JOINT.join(self.members)
+        for member in self._voters[1:]:
             _check_alike(name, leader.card, member.card)
-        if len(set(self._names)) < len(self._names):
-            raise EmotionEdgeError(f"committee {name}: two members have one name ({', '.join(self._names)})")
+        if len(set(self.members)) < len(self.members):
+            raise EmotionEdgeError(f"committee {name}: two members have one name ({', '.join(self.members)})")
         self.labels = leader.labels
         self.card = leader.card.model_copy(
             update={
@@ -90,14 +91,14 @@ class Committee:
     def classify(self, crops: Pixels) -> Scores:
         if not len(crops):
             return no_scores(self.labels)
-        said = [member.classify(crops) for member in self._members]
+        said = [member.classify(crops) for member in self._voters]
         probabilities = np.stack([scores.probabilities for scores in said])
         supporters = vote(probabilities)
         votes = probabilities.argmax(axis=2).T
         return Scores(
             _mean_of(supporters, probabilities),
             _mean_of(supporters, np.stack([scores.valence_arousal for scores in said])),
-            [{name: self.labels[label] for name, label in zip(self._names, face, strict=True)} for face in votes],
+            [{name: self.labels[label] for name, label in zip(self.members, face, strict=True)} for face in votes],
         )
 
 
@@ -128,8 +129,17 @@ def open_local(name: str, runtime: Runtime, threads: int = 1) -> LocalClassifier
 
 def committee_file(name: str) -> Path | None:
     """The file of a released committee, or of one in a folder; None where the name is no committee's."""
-    folders = [*(folder / name for folder in MODEL_FOLDERS), Path(name).expanduser()]
-    return next((folder / COMMITTEE_FILE for folder in folders if (folder / COMMITTEE_FILE).is_file()), None)
+    file = installed_committees().get(name, Path(name).expanduser()) / COMMITTEE_FILE
+    return file if file.is_file() else None
+
+
+def installed_committees() -> dict[str, Path]:
+    """The folders of the committees that are here, by name; of two with one name the first found."""
+    found: dict[str, Path] = {}
+    for folder in MODEL_FOLDERS:
+        for file in sorted(folder.glob(f"*/{COMMITTEE_FILE}")):
+            found.setdefault(file.parent.name, file.parent)
+    return found
 
 
 def voted_outputs(primary: OutputSpec) -> tuple[OutputSpec, OutputSpec]:

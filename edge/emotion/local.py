@@ -15,6 +15,7 @@ class LocalClassifier:
     """One model, loaded; a `Classifier`."""
 
     server: str | None = None
+    members: tuple[str, ...] = ()
 
     def __init__(self, folder: Path, runtime: Runtime, threads: int = 1) -> None:
         """Raises EmotionEdgeError when the folder holds no whole model, or card and file do not fit each other."""

@@ -63,17 +63,17 @@ class Pictures:
         return json.dumps({"reading": faces_message(reading), "picture": f"data:image/jpeg;base64,{picture}"})
 
 
-def decoded(data: bytes) -> Image:
+def decoded(data: bytes, pixels_max: int = PIXELS_MAX) -> Image:
     """A JPEG, PNG or WebP file as BGR uint8 [H, W, 3], upright, its longer side at most 1920 pixels.
 
-    Raises EmotionEdgeError for anything else, and for a picture with more than PIXELS_MAX.
+    Raises EmotionEdgeError for anything else, and for a picture with more than pixels_max.
     """
     size = _size(data)
     if size is None:
         raise EmotionEdgeError("this is no picture that can be read: JPEG, PNG and WebP can")
-    if size[0] * size[1] > PIXELS_MAX:
+    if size[0] * size[1] > pixels_max:
         raise EmotionEdgeError(
-            f"the picture has {size[0]} x {size[1]} pixels, over {PIXELS_MAX // 1_000_000} million: make it smaller"
+            f"the picture has {size[0]} x {size[1]} pixels, over {pixels_max // 1_000_000} million: make it smaller"
         )
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

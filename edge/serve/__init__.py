@@ -1,0 +1,1 @@
+"""A prediction server over HTTP: faces or pictures in, emotions out."""

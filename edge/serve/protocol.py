@@ -1,0 +1,163 @@
+"""TensorFlow Serving's REST protocol, the server's side: from a request to faces, from scores to an answer.
+
+https://www.tensorflow.org/tfx/serving/api_rest; of it the row format of `predict`, the status and the metadata. An
+answer holds probabilities, which are calibrated already, where a bare network's would hold logits.
+"""
+
+import base64
+import binascii
+import json
+from typing import Any, Final
+
+import numpy as np
+
+from edge.card import EmotionCard, InputSpec
+from edge.emotion.committee import Committee, voted_outputs
+from edge.emotion.local import LocalClassifier
+from edge.emotion.scores import Scores
+from edge.emotion.serving import OWN_METADATA, SIGNATURE, VOTES, OwnMetadata
+from edge.errors import EmotionEdgeError
+from edge.faces.crop import Pixels, cut
+from edge.outputs.web_picture import decoded
+from edge.reading import Box
+
+FACES_MAX: Final = 64
+"""In one request."""
+REQUEST_BYTES: Final = 4 << 20
+CROP_PIXELS: Final = 1_000_000
+"""Of a face that comes as a picture file."""
+
+
+class RefusedError(Exception):
+    """A request that is not answered. status: of HTTP; the text says what is wrong with it."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def crops_in(body: bytes, card: EmotionCard) -> Pixels:
+    """The faces of a request, uint8 [n, height, width, channels] as the card says. Raises RefusedError."""
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"the request is no JSON: {str(error)[:100]}") from error
+    if not isinstance(request, dict) or not isinstance(request.get("instances"), list):
+        raise RefusedError(400, 'the request must be an object with a list "instances" (the row format)')
+    if "inputs" in request:
+        raise RefusedError(400, '"inputs" (the column format) is not understood, and not beside "instances"')
+    if request.get("signature_name", SIGNATURE) not in ("", SIGNATURE):
+        raise RefusedError(400, f'the only signature is "{SIGNATURE}"')
+    instances = request["instances"]
+    if not instances:
+        raise RefusedError(400, '"instances" is empty')
+    if len(instances) > FACES_MAX:
+        raise RefusedError(413, f"{len(instances)} instances; at most {FACES_MAX} in one request")
+    spec = card.input
+    crops = np.empty((len(instances), spec.height, spec.width, spec.channels), np.uint8)
+    for row, instance in enumerate(instances):
+        if isinstance(instance, dict) and set(instance) == {spec.name}:
+            instance = instance[spec.name]
+        try:
+            crops[row] = _from_file(instance["b64"], card) if _is_binary(instance) else _from_list(instance, spec)
+        except (EmotionEdgeError, ValueError) as error:
+            raise RefusedError(400, f"instance {row}: {error}") from error
+    return crops
+
+
+def answer_of(scores: Scores, model: LocalClassifier | Committee) -> dict[str, Any]:
+    """What is answered to `predict`."""
+    primary, affect = voted_outputs(model.card.primary)
+    predictions = []
+    for row, probabilities in enumerate(scores.probabilities):
+        prediction: dict[str, Any] = {
+            primary.name: _rounded(probabilities),
+            affect.name: _rounded(scores.valence_arousal[row]),
+        }
+        if model.members:
+            prediction[VOTES] = [scores.votes[row][member] for member in model.members]
+        predictions.append(prediction)
+    return {"predictions": predictions}
+
+
+def version_of(card: EmotionCard) -> str:
+    """TensorFlow Serving's versions are whole numbers: the first of the model's own."""
+    digits = card.version.split(".")[0]
+    return digits if digits.isdecimal() else "1"
+
+
+def status_of(card: EmotionCard) -> dict[str, Any]:
+    """What is answered to a question for the status."""
+    told = {"error_code": "OK", "error_message": ""}
+    return {"model_version_status": [{"version": version_of(card), "state": "AVAILABLE", "status": told}]}
+
+
+def metadata_of(name: str, model: LocalClassifier | Committee) -> dict[str, Any]:
+    """What is answered to a question for the metadata. name: as it is served."""
+    card, outputs = model.card, voted_outputs(model.card.primary)
+    spec = card.input
+    signature = {
+        "inputs": {spec.name: _tensor(spec.name, "DT_UINT8", spec.height, spec.width, spec.channels)},
+        "outputs": {
+            outputs[0].name: _tensor(outputs[0].name, "DT_FLOAT", len(card.primary.labels)),
+            outputs[1].name: _tensor(outputs[1].name, "DT_FLOAT", 2),
+        }
+        | ({VOTES: _tensor(VOTES, "DT_STRING", len(model.members))} if model.members else {}),
+        "method_name": "tensorflow/serving/predict",
+    }
+    own = OwnMetadata(
+        name=card.name,
+        version=card.version,
+        sha256=card.sha256,
+        members=model.members,
+        crop=card.crop,
+        outputs=outputs,
+    )
+    return {
+        "model_spec": {"name": name, "signature_name": "", "version": version_of(card)},
+        "metadata": {
+            "signature_def": {"signature_def": {SIGNATURE: signature}},
+            OWN_METADATA: own.model_dump(mode="json"),
+        },
+    }
+
+
+def _is_binary(instance: Any) -> bool:
+    return isinstance(instance, dict) and set(instance) == {"b64"}
+
+
+def _from_list(instance: Any, spec: InputSpec) -> Pixels:
+    """One face of nested lists of pixels; ValueError where it is none."""
+    wanted = f"{spec.height} rows of {spec.width} pixels of {spec.channels} whole number(s) from 0 to 255"
+    try:
+        values = np.array(instance)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"must be {wanted}; its rows are of different lengths") from error
+    if values.shape != (spec.height, spec.width, spec.channels):
+        found = "x".join(map(str, values.shape)) or type(instance).__name__
+        raise ValueError(f"must be {wanted}; found {found}")
+    if values.dtype.kind not in "iuf" or not ((values >= 0) & (values <= 255) & (values == np.floor(values))).all():
+        raise ValueError(f"must be {wanted}; found other values")
+    return values.astype(np.uint8)
+
+
+def _from_file(text: Any, card: EmotionCard) -> Pixels:
+    """One face of a picture file in base64, of any size; ValueError or EmotionEdgeError where it is none."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise ValueError(f"b64 is no base64: {error}") from error
+    image = decoded(data, CROP_PIXELS)
+    height, width = image.shape[:2]
+    if height != width:
+        raise ValueError(f"a face that is cut out is square; found {width} x {height} pixels")
+    return cut(image, Box(0, 0, width, height), card.input.width, card.input.height, card.crop.colour)
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(value), 5) for value in values]
+
+
+def _tensor(name: str, dtype: str, *sizes: int) -> dict[str, Any]:
+    dims = [{"size": str(size), "name": ""} for size in (-1, *sizes)]
+    return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": f"{name}:0"}

@@ -1,0 +1,272 @@
+"""`emotion-edge serve`: the models that are here over HTTP, for other boards and for whoever has a picture.
+
+Nothing that comes in is kept.
+"""
+
+import asyncio
+import hmac
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import responses
+from typing import Any, Final
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler, stream_request_body
+
+from edge.card import EmotionCard, read_any_card
+from edge.config import Settings, reaches_network
+from edge.emotion.committee import Committee, installed_committees, open_local
+from edge.emotion.local import LocalClassifier
+from edge.errors import EmotionEdgeError
+from edge.faces.detector import Detector, open_detector
+from edge.models import installed_models
+from edge.outputs.messages import faces_message
+from edge.outputs.web_picture import BYTES_MAX, decoded
+from edge.pipeline import Pipeline
+from edge.reading import Frame
+from edge.runtime import Runtime, choose
+from edge.secret import secret_of
+from edge.serve.protocol import REQUEST_BYTES, RefusedError, answer_of, crops_in, metadata_of, status_of, version_of
+
+_log = logging.getLogger(__name__)
+
+Model = LocalClassifier | Committee
+
+WAITING_MAX: Final = 64
+"""Requests that wait for a network; one more is told to come again."""
+_READ_OFF: Final = 64 << 20
+"""A body is read off up to here though it is refused: who is still sending does not see an answer."""
+_BODY_SECONDS: Final = 20.0
+_IDLE_SECONDS: Final = 600.0
+
+
+class Predictions:
+    """The networks behind the server, run one request at a time in a thread of their own.
+
+    models: by the names they are served under.
+    """
+
+    def __init__(self, settings: Settings, models: Mapping[str, Model], chosen: str, detector: Detector) -> None:
+        """chosen: the model for whole pictures."""
+        self.models = models
+        self._settings = settings
+        self._chosen = models[chosen]
+        self._detector = detector
+        self._pool = ThreadPoolExecutor(1, "networks")
+        self._waiting = 0
+
+    async def faces(self, model: Model, body: bytes) -> dict[str, Any]:
+        """The answer to `predict`. Raises RefusedError."""
+        return await self._run(lambda: answer_of(model.classify(crops_in(body, model.card)), model))
+
+    async def picture(self, body: bytes) -> dict[str, Any]:
+        """What is seen in a picture file, as on the topic `faces`. Raises RefusedError."""
+        return await self._run(lambda: self._picture(body))
+
+    def close(self) -> None:
+        """Begin no more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, job: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        if self._waiting >= WAITING_MAX:
+            raise RefusedError(503, "too many requests at once: try again in a second")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, job)
+        finally:
+            self._waiting -= 1
+
+    def _picture(self, body: bytes) -> dict[str, Any]:
+        try:
+            image = decoded(body)
+        except EmotionEdgeError as error:
+            raise RefusedError(400, str(error)) from error
+        pipeline = Pipeline(self._detector, self._chosen, self._settings, confirm=1, still=True)
+        return faces_message(pipeline.analyse(Frame(image, time.monotonic(), time.time(), 0)))
+
+
+@dataclass(frozen=True)
+class _Shared:
+    predictions: Predictions
+    token: str
+
+
+@stream_request_body
+class _Handler(RequestHandler):
+    """What every answer has in common: the token, bodies of a bounded size, errors as `{"error": ...}`."""
+
+    body_max = 0
+
+    def initialize(self, shared: _Shared) -> None:
+        self.shared = shared
+        self.body = bytearray()
+        self._received = 0
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    def prepare(self) -> None:
+        given = self.request.headers.get("Authorization", "")
+        wanted = f"Bearer {self.shared.token}"
+        self._admitted = not self.shared.token or hmac.compare_digest(given.encode(), wanted.encode())
+
+    def data_received(self, chunk: bytes) -> None:
+        self._received += len(chunk)
+        if self._admitted and self._received <= self.body_max:
+            self.body += chunk
+
+    def admit(self) -> None:
+        """Raises RefusedError for who has not the token: not in `prepare`, when a body may still be on its way."""
+        if not self._admitted:
+            raise RefusedError(401, "a token is wanted: Authorization: Bearer <token>")
+
+    def whole_body(self) -> bytes:
+        """What was sent. Raises RefusedError when it is more than this request may have."""
+        if self._received > self.body_max:
+            self.body.clear()
+            raise RefusedError(413, f"{self._received} bytes; at most {self.body_max} are taken")
+        return bytes(self.body)
+
+    def model(self, name: str, version: str | None) -> Model:
+        """The model of a path. Raises RefusedError."""
+        found = self.shared.predictions.models.get(name)
+        if found is None:
+            raise RefusedError(404, f"no model {name!r} (here: {', '.join(self.shared.predictions.models)})")
+        if version not in (None, here := version_of(found.card)):
+            raise RefusedError(404, f"no version {version} of {name} (here: {here})")
+        return found
+
+    def log_exception(self, kind: Any, error: Any, trace: Any) -> None:
+        if not isinstance(error, RefusedError):
+            super().log_exception(kind, error, trace)
+
+    def write_error(self, status_code: int, **more: Any) -> None:
+        error = more.get("exc_info", (None, None))[1]
+        if isinstance(error, RefusedError):
+            status_code = error.status
+            self.set_status(status_code)
+        if status_code == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
+        if status_code == 503:
+            self.set_header("Retry-After", "1")
+        text = str(error) if isinstance(error, RefusedError) else responses.get(status_code, "error")
+        self.finish({"error": text})
+
+
+class _NotFound(_Handler):
+    def get(self) -> None:
+        self.admit()
+        raise RefusedError(404, "not here; see /v1/models/<name>, its /metadata and :predict, and /predict")
+
+    post = get
+
+
+class _Status(_Handler):
+    def get(self, name: str, version: str | None = None) -> None:
+        self.admit()
+        self.write(status_of(self.model(name, version).card))
+
+
+class _Metadata(_Handler):
+    def get(self, name: str, version: str | None = None) -> None:
+        self.admit()
+        self.write(metadata_of(name, self.model(name, version)))
+
+
+class _Predict(_Handler):
+    body_max = REQUEST_BYTES
+
+    async def post(self, name: str, version: str | None = None) -> None:
+        self.admit()
+        model = self.model(name, version)
+        self.write(await self.shared.predictions.faces(model, self.whole_body()))
+
+
+class _Picture(_Handler):
+    body_max = BYTES_MAX
+
+    async def post(self) -> None:
+        self.admit()
+        self.write(await self.shared.predictions.picture(self.whole_body()))
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGINT or SIGTERM; the exit status.
+
+    Raises EmotionEdgeError when the port is taken, the chosen model is missing, or the token cannot be read.
+    """
+    serve = settings.serve
+    token = secret_of("serve.token", serve.token, serve.token_file)
+    runtime = choose(settings.runtime.interpreter)
+    detector = open_detector(settings.detector, runtime, settings.runtime.threads)
+    models, chosen = _models(settings, runtime)
+    try:
+        sockets = bind_sockets(serve.port, serve.host)
+    except OSError as error:
+        raise EmotionEdgeError(
+            f"serve: cannot listen on {serve.host}, port {serve.port}: {error.strerror} (set serve.host, serve.port)"
+        ) from error
+    if reaches_network(serve.host):
+        _log.warning("serve: without encryption: who listens on the network can see the token and the faces")
+    host = f"[{serve.host}]" if ":" in serve.host else serve.host
+    for name in models:
+        _log.info("serve: http://%s:%d/v1/models/%s", host, serve.port, name)
+    _log.info("serve: http://%s:%d/predict reads pictures with %s", host, serve.port, chosen)
+    predictions = Predictions(settings, models, chosen, detector)
+    server = HTTPServer(
+        _application(_Shared(predictions, token)),
+        max_body_size=_READ_OFF,
+        body_timeout=_BODY_SECONDS,
+        idle_connection_timeout=_IDLE_SECONDS,
+    )
+    asyncio.run(_serve(server, sockets))
+    predictions.close()
+    return 0
+
+
+async def _serve(server: HTTPServer, sockets: list[Any]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server.add_sockets(sockets)
+    await stop.wait()
+    server.stop()
+    await server.close_all_connections()
+
+
+def _models(settings: Settings, runtime: Runtime) -> tuple[dict[str, Model], str]:
+    """The chosen model and every other that is here, by name; and the chosen one's name."""
+    threads = settings.runtime.threads
+    first = open_local(settings.emotion.model, runtime, threads)
+    models: dict[str, Model] = {first.card.name: first}
+    committees = installed_committees()
+    for name, folder in (installed_models() | committees).items():
+        try:
+            if name not in models and (name in committees or isinstance(read_any_card(folder), EmotionCard)):
+                models[name] = open_local(name, runtime, threads)
+        except EmotionEdgeError as error:
+            _log.warning("serve: left out: %s", error)
+    return models, first.card.name
+
+
+def _application(shared: _Shared) -> Application:
+    own = {"shared": shared}
+    model = r"/v1/models/([^/:]+)(?:/versions/([^/:]+))?"
+    return Application(
+        [
+            (model, _Status, own),
+            (rf"{model}/metadata", _Metadata, own),
+            (rf"{model}:predict", _Predict, own),
+            (r"/predict", _Picture, own),
+        ],
+        default_handler_class=_NotFound,
+        default_handler_args=own,
+        log_function=lambda handler: _log.debug("%d %s", handler.get_status(), handler.request.uri),
+    )
