@@ -17,13 +17,24 @@ from tornado.web import Application
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
 from edge.outputs.overlay import COLOURS
+from edge.outputs.pictures import jpeg
 from edge.outputs.web_access import access_of
-from edge.outputs.web_documents import PAGE, Document, Health, Latest, NoImages, NotFound, OneDocument, PageFile
+from edge.outputs.web_documents import (
+    PAGE,
+    SETTINGS,
+    Document,
+    Health,
+    Latest,
+    NoImages,
+    NotFound,
+    OneDocument,
+    PageFile,
+)
 from edge.outputs.web_endless import Endless
 from edge.outputs.web_events import Events, Feed
 from edge.outputs.web_live import Live
 from edge.outputs.web_picture import PictureIn, Pictures, Read
-from edge.outputs.web_stream import LatestPicture, Stream, Streams
+from edge.outputs.web_stream import Draw, LatestPicture, Stream, Streams
 from edge.reading import Frame, Reading, Stats
 
 _log = logging.getLogger(__name__)
@@ -50,6 +61,7 @@ class WebViewer:
         recorded: bool = False,
         read: Read | None = None,
         health: Mapping[str, Callable[[], str]] = MappingProxyType({}),
+        draw: Draw = jpeg,
     ) -> None:
         """Listen on the port of the settings or the next free one.
 
@@ -57,6 +69,7 @@ class WebViewer:
         documents: what else is served, by path. recorded: whether emotions are kept, which the page then says.
         read: reads a picture that is given to the page, in a thread of the page's; None: the page takes none.
         health: how other parts of the daemon do, by name, in words; called in the page's thread, so it must not wait.
+        draw: makes every picture that the page shows, in threads of the page's.
         Raises EmotionEdgeError when no port is free, and when the password or a certificate cannot be read.
         """
         about = {
@@ -67,11 +80,12 @@ class WebViewer:
             "images": settings.images,
             "open": settings.on_network,
             "reads": read is not None,
+            "settings": SETTINGS in documents,
         }
         self._live = Live()
-        self._streams = Streams(self._live)
+        self._streams = Streams(self._live, draw)
         self._feed = Feed(self._live, self._streams, about, health)
-        self._pictures = Pictures(read) if read else None
+        self._pictures = Pictures(read, draw) if read else None
         self._documents = documents
         self._images = settings.images
         self._access = access_of(settings)
@@ -151,7 +165,7 @@ class WebViewer:
         return Application(
             [
                 (r"/()", PageFile, {**files, "default_filename": "index.html"}),
-                (r"/((?:style\.css|[a-z]+\.js|icon\.svg))", PageFile, files),
+                (r"/((?:(?:style|live)\.css|[a-z]+\.js|icon\.svg))", PageFile, files),
                 *(images if self._images else [(path, NoImages, own) for path, *_ in images]),
                 *([(r"/read", PictureIn, {**own, "pictures": self._pictures})] if self._pictures else []),
                 (r"/events", Events, {**endless, "feed": self._feed}),

@@ -16,6 +16,8 @@ from edge.outputs.web_access import Access, Handler
 from edge.outputs.web_live import Live
 
 PAGE: Final = Path(__file__).parent / "page"
+SETTINGS: Final = "/settings.json"
+"""Where the page looks for `settings_document`."""
 
 
 @dataclass(frozen=True, slots=True)

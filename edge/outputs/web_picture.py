@@ -18,7 +18,7 @@ from edge.cameras.camera import as_bgr
 from edge.errors import EmotionEdgeError
 from edge.outputs.messages import faces_message
 from edge.outputs.web_access import Access, Handler
-from edge.outputs.web_stream import annotated, behind_the_analysis, narrowed
+from edge.outputs.web_stream import Draw, behind_the_analysis, narrowed
 from edge.reading import Frame, Image, Reading
 
 _log = logging.getLogger(__name__)
@@ -38,10 +38,11 @@ Read = Callable[[Frame], Reading]
 class Pictures:
     """Reads pictures one at a time in a thread that gives way to the analysis. Nothing is kept."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Read, draw: Draw) -> None:
         """read: called in that thread alone. Raises whatever it raises, EmotionEdgeError with words for people."""
         self.waiting = 0
         self._read = read
+        self._draw = draw
         self._pool = ThreadPoolExecutor(1, "web-pictures", initializer=behind_the_analysis)
 
     async def answer(self, data: bytes) -> str:
@@ -59,7 +60,7 @@ class Pictures:
         image = decoded(data)
         frame = Frame(image, time.monotonic(), time.time(), 1)
         reading = self._read(frame)
-        picture = b64encode(annotated(frame, reading, image.shape[1])).decode()
+        picture = b64encode(self._draw(frame, reading)).decode()
         return json.dumps({"reading": faces_message(reading), "picture": f"data:image/jpeg;base64,{picture}"})
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from tornado.web import HTTPError
 
-from edge.outputs.pictures import jpeg
 from edge.outputs.web_access import Access, Handler
 from edge.outputs.web_endless import Endless
 from edge.outputs.web_live import Live
@@ -29,6 +28,9 @@ RATE: Final = 15.0
 """Pictures a second at most: enough to follow a face, and half the work of 30."""
 
 _NICENESS: Final = 10
+
+Draw = Callable[[Frame, Reading], bytes]
+"""Makes the JPEG of a frame, with what was seen drawn on it."""
 
 
 @dataclass(eq=False)
@@ -51,9 +53,10 @@ class Streams:
     Belongs to the server's thread, except `arrived`. encoded: pictures encoded since start.
     """
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, draw: Draw) -> None:
         self.encoded = 0
         self._live = live
+        self._draw = draw
         self._looks: set[Look] = set()
         self._arrived = asyncio.Event()
         self._made: dict[int, tuple[tuple[Frame, Reading], bytes]] = {}
@@ -125,7 +128,7 @@ class Streams:
         if made and made[0] is newest:
             return made[1]
         self.encoded += 1
-        return await asyncio.get_running_loop().run_in_executor(self._pool, annotated, *newest, width)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, drawn, self._draw, *newest, width)
 
 
 def behind_the_analysis() -> None:
@@ -133,9 +136,9 @@ def behind_the_analysis() -> None:
     os.nice(_NICENESS)
 
 
-def annotated(frame: Frame, reading: Reading, width: int) -> bytes:
-    """A JPEG of the frame with what was seen drawn on it, as wide as that, never wider than it is."""
-    return jpeg(replace(frame, image=narrowed(frame.image, width)), reading)
+def drawn(draw: Draw, frame: Frame, reading: Reading, width: int) -> bytes:
+    """The frame as a JPEG of that width, never wider than it is: made smaller first, so that text stays legible."""
+    return draw(replace(frame, image=narrowed(frame.image, width)), reading)
 
 
 def narrowed(image: Image, width: int) -> Image:

@@ -1,31 +1,38 @@
-"use strict";
+// The connection to the daemon: its events, and the stream of pictures.
+
+import { showHealth, showSettings, showToday } from "./board.js";
+import { byId, hue, percent, say, setColours } from "./basics.js";
+import { faceList } from "./faces.js";
+import { addMoment, beginMinute } from "./minute.js";
+import { takePictures } from "./picture.js";
 
 const RETRY_MS = 2000;
-const byId = (id) => document.getElementById(id);
-const percent = (share) => `${Math.round(share * 100)}%`;
+const TODAY_MS = 30000;
+const RESIZE_MS = 400;
 
 // The daemon tells a page by this name whether the page's own stream is still open.
 const page = Math.random().toString(36).slice(2);
-const cards = new Map();
-let colours = {};
+const showFaces = faceList(byId("faces"));
+let about = null;
 let events = null;
 let stream = 0;
+let streamWidth = 0;
 let missing = 0;
+let paused = false;
 let retry = 0;
+let resized = 0;
 
-/** Write text only where it changes, so that screen readers hear changes alone. */
-function say(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function hue(emotion) {
-  return colours[emotion] || colours.uncertain;
+/** Pixels across of the picture on this screen. */
+function wantedWidth() {
+  return Math.ceil(byId("screen").clientWidth * Math.min(window.devicePixelRatio, 2));
 }
 
 function openStream() {
   missing = 0;
+  if (paused || !about || !about.images) return;
   stream += 1;
-  byId("stream").src = `/stream.mjpg?page=${page}&n=${stream}`;
+  streamWidth = wantedWidth();
+  byId("stream").src = `/stream.mjpg?width=${streamWidth}&page=${page}&n=${stream}`;
 }
 
 function closeStream() {
@@ -34,62 +41,14 @@ function closeStream() {
 
 function showProblem(text) {
   const bad = text !== "";
-  byId("gap").hidden = !bad;
-  if (bad) say(byId("gap"), text);
+  byId("gap").hidden = !bad && !paused;
+  if (bad || paused) say(byId("gap"), bad ? text : "Paused. The emotions go on.");
   document.body.classList.toggle("faded", bad);
 }
 
 function showState(state, text) {
   byId("status").dataset.state = state;
   say(byId("status-text"), text);
-}
-
-function newCard(labels) {
-  const card = byId("face").content.firstElementChild.cloneNode(true);
-  const rows = new Map();
-  for (const label of labels) {
-    const row = byId("score").content.firstElementChild.cloneNode(true);
-    row.querySelector(".name").textContent = label;
-    row.style.setProperty("--hue", hue(label));
-    card.querySelector(".scores").append(row);
-    rows.set(label, row);
-  }
-  return { card, rows };
-}
-
-function fillCard({ card, rows }, face) {
-  say(card.querySelector("h3"), `Face ${face.id}`);
-  say(card.querySelector(".said"), `${face.emotion} ${percent(face.confidence)}`);
-  const best = Math.max(...Object.values(face.scores));
-  for (const [label, share] of Object.entries(face.scores)) {
-    const row = rows.get(label);
-    row.style.setProperty("--share", share.toFixed(3));
-    row.classList.toggle("best", share === best);
-    say(row.querySelector(".share"), percent(share));
-  }
-  card.style.setProperty("--hue", hue(face.emotion));
-  for (const axis of ["valence", "arousal"]) {
-    const row = card.querySelector(`[data-axis="${axis}"]`);
-    row.title = `${axis} ${face[axis].toFixed(2)}, from -1 to 1`;
-    row.style.setProperty("--place", face[axis].toFixed(3));
-  }
-}
-
-function showFaces(faces) {
-  const seen = new Set(faces.map((face) => face.id));
-  for (const [id, { card }] of cards) {
-    if (!seen.has(id)) {
-      card.remove();
-      cards.delete(id);
-    }
-  }
-  for (const face of faces) {
-    if (!cards.has(face.id)) {
-      cards.set(face.id, newCard(Object.keys(face.scores)));
-      byId("faces").append(cards.get(face.id).card);
-    }
-    fillCard(cards.get(face.id), face);
-  }
 }
 
 function showScene({ leader, reading }) {
@@ -99,8 +58,9 @@ function showScene({ leader, reading }) {
   const more = others > 0 ? `, and ${others} more in view` : "";
   say(byId("sure"), face ? `${percent(face.confidence)} sure, face ${face.id}${more}` : "Step in front of the camera");
   byId("now").style.setProperty("--hue", face ? hue(face.emotion) : "var(--line)");
-  byId("screen").style.aspectRatio = `${reading.width} / ${reading.height}`;
+  byId("screen").style.setProperty("--aspect", (reading.width / reading.height).toFixed(4));
   showFaces(reading.faces);
+  addMoment(face);
 }
 
 function showStatus(status) {
@@ -113,23 +73,27 @@ function showStatus(status) {
     showProblem(`${words}. It comes back by itself.`);
   }
   if (status.stats) showStats(status.stats);
+  showHealth(status);
   missing = status.streaming ? 0 : missing + 1;
   if (missing > 2) openStream();
 }
 
 function showStats(stats) {
   const held = stats.throttled ? ", slowed down" : "";
-  say(byId("fps"), `${stats.fps.toFixed(1)} frames a second`);
+  say(byId("fps"), `${stats.fps.toFixed(1)} fps`);
   say(byId("latency"), "p50" in stats.latency_ms ? `${Math.round(stats.latency_ms.p50)} ms` : "–");
   say(byId("temperature"), stats.temperature === null ? "no sensor" : `${Math.round(stats.temperature)} °C${held}`);
-  say(byId("model"), `${stats.model}, ${stats.interpreter}`);
 }
 
-function showAbout(about) {
-  colours = about.colours;
+function showAbout(told) {
+  about = told;
+  setColours(about.colours);
   say(byId("device"), about.device);
   document.title = about.device ? `${about.device} – Emotion Edge` : "Emotion Edge";
   byId("recorded").hidden = !about.recorded;
+  if (about.open) say(byId("kept"), "Pictures go to this page alone, and none is stored.");
+  byId("stage").hidden = !about.images;
+  document.body.classList.toggle("blind", !about.images);
   byId("listen").hidden = about.topics.length === 0;
   byId("topics").replaceChildren(
     ...about.topics.map((topic) => {
@@ -139,6 +103,12 @@ function showAbout(about) {
       return item;
     }),
   );
+  if (about.reads) takePictures();
+  showToday(about.recorded);
+  if (!about.settings) return;
+  showSettings().then((sends) => {
+    if (sends) say(byId("kept"), "Pictures leave this board where somebody asks for one over MQTT; none is stored.");
+  });
 }
 
 function disconnect() {
@@ -155,6 +125,7 @@ function connect() {
     showAbout(JSON.parse(event.data));
     openStream();
   });
+  events.addEventListener("minute", (event) => beginMinute(JSON.parse(event.data)));
   events.addEventListener("scene", (event) => showScene(JSON.parse(event.data)));
   events.addEventListener("status", (event) => showStatus(JSON.parse(event.data)));
   events.onerror = () => {
@@ -164,6 +135,27 @@ function connect() {
     retry = setTimeout(connect, RETRY_MS);
   };
 }
+
+byId("pause").addEventListener("click", () => {
+  paused = !paused;
+  byId("pause").setAttribute("aria-pressed", String(paused));
+  say(byId("pause"), paused ? "Go on" : "Pause");
+  if (paused) closeStream();
+  else openStream();
+  byId("gap").hidden = !paused;
+  if (paused) say(byId("gap"), "Paused. The emotions go on.");
+});
+
+// Another size of the screen may want another size of the picture: a larger one soon, a smaller one if by much.
+new ResizeObserver(() => {
+  clearTimeout(resized);
+  resized = setTimeout(() => {
+    const wanted = wantedWidth();
+    if (events && streamWidth && (wanted > streamWidth * 1.1 || wanted < streamWidth / 1.5)) openStream();
+  }, RESIZE_MS);
+}).observe(byId("screen"));
+
+setInterval(() => events && about && about.recorded && showToday(true), TODAY_MS);
 
 // A browser opens only six connections to one address: a page that nobody sees lets go of its two.
 document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
