@@ -101,8 +101,8 @@ class Pacer:
         idle_after = self._settings.idle_after
         asleep = bool(idle_after) and not (someone or maybe) and (self._dark or at - self._active >= idle_after)
         if asleep != self._idle:
-            self._idle, self._due = asleep, at
-            self._was_awake = False
+            self._idle, self._was_awake = asleep, False
+            self._due = at + 1 / self._settings.idle_fps if asleep else at
             _log.debug("pace: %s", self.state)
         self._frames += 1
         if at - self._looked >= LOOK_S:

@@ -125,13 +125,13 @@ def test_a_missing_camera_and_privacy_are_no_faults(tmp_path: Path) -> None:
         manager.wait(lambda said: said == "READY=1", "word that it is ready")
         said = manager.wait(lambda said: said.startswith("STATUS=camera: no picture"), "the camera's absence")
         assert "/dev/video97: not there" in said
-        manager.signs(5)
+        manager.signs(3)
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / f"controls-{DEVICE}.json").write_text('{"detection": true, "privacy": true}')
     with Manager(address) as manager, managed(tmp_path, manager, {"camera.source": CLIP}):
         manager.wait(lambda said: said == "READY=1", "word that it is ready")
         manager.wait(lambda said: said == "STATUS=camera: off: privacy is on", "status")
-        manager.signs(5)
+        manager.signs(3)
 
 
 class Halting:
@@ -247,9 +247,11 @@ def test_settings_are_read_again_on_sighup(tmp_path: Path, manager: Manager) -> 
             wait_until(lambda: expected in log.read_text(), expected)
 
         reload(
-            "emotion: {smoothing: 0.9}\ndetector: {score: 0.6}\nweb: {enabled: false}\nlog: {level: debug}\n",
-            "settings: applied: detector.score, emotion.smoothing, log.level",
+            "emotion: {smoothing: 0.9}\ndetector: {score: 0.6}\nweb: {enabled: false}\npace: {cores: 1}\n",
+            "settings: applied: detector.score, emotion.smoothing, pace.cores",
         )
+        tasks = [int(task.name) for task in Path(f"/proc/{daemon.pid}/task").iterdir()]
+        assert {len(os.sched_getaffinity(task)) for task in tasks} == {1}
         assert "settings: web.enabled: changed, but needs a restart" in log.read_text()
         reload("emotion: {smoothing: much}\nmqtt: {port: 0}\n", "settings: nothing is changed: ")
         (line,) = [line for line in log.read_text().splitlines() if "nothing is changed" in line]
