@@ -23,11 +23,15 @@ def _parser() -> argparse.ArgumentParser:
         "forget": "delete what the broker keeps of this device; Home Assistant then removes it",
         "serve": "answer over HTTP: emotions of faces that other boards send, or of pictures",
         "check-config": "check the settings and print them as they are used",
+        "model": "list the models that are here, install another, go back to the one before",
         "doctor": "say what is there, what is not, and what to do",
         "bench": "measure frame rate, latency, time a stage, processor share and memory on the clip",
     }
     for name, text in helps.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        if name == "model":
+            model_command.add_actions(command)
+            continue
         config.add_flags(command)
         if name == "snapshot":
             command.add_argument("--image", type=Path, metavar="FILE", help="a picture; without it, the camera's next")
@@ -72,17 +76,22 @@ def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
     match arguments.command:
         case "run":
             from edge import service
+            from edge.leave import leave
 
-            return service.run(settings, lambda: config.load(arguments))
+            return leave(service.run(settings, lambda: config.load(arguments)))
         case "demo":
             from edge import demo, service
+            from edge.leave import leave
 
             with demo.demo_settings(settings) as filled:
-                return service.run(filled)
+                status = service.run(filled)
+            return leave(status)
         case "snapshot":
+            from edge.leave import leave
             from edge.snapshot import snapshot
 
             print(snapshot(settings, arguments.image, arguments.out, arguments.after))
+            return leave(0)
         case "report":
             from edge.report import report
 
@@ -102,6 +111,10 @@ def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
             from edge import doctor
 
             return doctor.report(settings)
+        case "model":
+            from edge import model_command
+
+            model_command.run(arguments, settings)
         case "bench":
             from edge import bench
 

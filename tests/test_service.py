@@ -27,6 +27,7 @@ from edge.pipeline import Pipeline, open_pipeline
 from edge.reading import Detection, Image
 from edge.runtime import choose
 from tests.daemon import DEVICE, running, wait_until
+from tests.mjpeg import MjpegServer
 from tests.samples import picture
 
 
@@ -132,6 +133,15 @@ def test_a_missing_camera_and_privacy_are_no_faults(tmp_path: Path) -> None:
         manager.wait(lambda said: said == "READY=1", "word that it is ready")
         manager.wait(lambda said: said == "STATUS=camera: off: privacy is on", "status")
         manager.signs(3)
+
+
+def test_a_camera_that_hangs_at_the_end_is_left_behind(tmp_path: Path, manager: Manager) -> None:
+    with MjpegServer([picture()]) as camera, managed(tmp_path, manager, {"camera.source": camera.url}) as daemon:
+        manager.wait(lambda said: said == "READY=1", "word that it is ready")
+        camera.freeze()
+        daemon.terminate()
+        assert daemon.wait(timeout=4) == 0
+        assert "ended without waiting for what hangs: capture" in (tmp_path / "log").read_text()
 
 
 class Halting:
