@@ -105,6 +105,11 @@ class WebViewer:
         """Pictures encoded since start."""
         return self._streams.encoded
 
+    @property
+    def reading(self) -> int:
+        """Pictures that were given to the page and wait or are read now."""
+        return self._pictures.waiting if self._pictures else 0
+
     def show(self, frame: Frame, reading: Reading) -> None:
         """Remember the newest frame; any thread."""
         self._live.show(frame, reading)
