@@ -29,6 +29,7 @@ from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSetti
 
 from edge.errors import EmotionEdgeError
 from edge.runtime import RuntimeChoice
+from edge.words import Language
 
 ENV_PREFIX: Final = "EMOTION_EDGE_"
 CONFIG_VARIABLE: Final = ENV_PREFIX + "CONFIG"
@@ -260,10 +261,14 @@ class RecordSettings(_Section):
 
 
 class DisplaySettings(_Section):
-    mode: Annotated[Literal["auto", "window", "off"], Text] = "auto"
-    """auto: a window where there is a display; window: a window, or an error in the log; off."""
+    mode: Annotated[Literal["auto", "window", "drm", "off"], Text] = "auto"
+    """window: on a desktop; drm: the whole screen, without a desktop; auto: what there is; off."""
     fullscreen: bool = False
-    """Fill the display."""
+    """Let the window fill the display."""
+    language: Language = "en"
+    """Language of the texts on the screen and in pictures: en, de, fr, es, it, nl, pl, pt, uk or ru."""
+    blur: bool = False
+    """Make faces unrecognisable in every picture that is shown or sent; they are then looked for in every frame."""
 
 
 class LogSettings(_Section):

@@ -10,15 +10,18 @@ from typing import Final
 
 from edge.cameras.capture import OPENING, Capture
 from edge.config import Settings
+from edge.emotion.classifier import Classifier
 from edge.faces.detector import Detector
 from edge.meter import Meter
 from edge.notify import Notifier
 from edge.outputs import Output, PictureTaker, Viewer
 from edge.outputs.controls import Controls, Switches
 from edge.outputs.pictures import privacy_card
+from edge.outputs.veil import Veil
 from edge.pace import Pacer
 from edge.pipeline import Pipeline
 from edge.reading import Frame, Reading, Stats
+from edge.words import Language
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,11 @@ _OPENS_S: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the daemon is made of. takers: who gets the pictures that are asked for."""
+    """What the daemon is made of. takers: who gets the pictures that are asked for.
+
+    veil: hides the faces of every picture that viewers and takers get; None: they are shown. language: of the card that
+    stands for the camera.
+    """
 
     capture: Capture
     pipeline: Pipeline
@@ -45,6 +52,8 @@ class Parts:
     controls: Controls
     pacer: Pacer
     notifier: Notifier
+    veil: Veil | None = None
+    language: Language = "en"
 
 
 class Daemon:
@@ -67,8 +76,12 @@ class Daemon:
         self._takers = parts.takers
         self._controls = parts.controls
         self._pacer = parts.pacer
+        self._veil = parts.veil
+        self._language = parts.language
         self._notifier = parts.notifier
         self._stats_every = stats_every
+        self._next: Classifier | None = None
+        self._taken: Classifier | None = None
         self._change: tuple[Settings, Detector] | None = None
         self._changed: tuple[Settings, Detector] | None = None
         self._switches = Switches()
@@ -88,6 +101,10 @@ class Daemon:
     def change(self, settings: Settings, detector: Detector) -> None:
         """Go on by other settings from the next frame on, as far as these can change meanwhile; any thread."""
         self._change = settings, detector
+
+    def swap(self, classifier: Classifier) -> None:
+        """Go on with another classifier, of the same labels, from the next frame on; any thread."""
+        self._next = classifier
 
     def close(self) -> None:
         """End the loop, then the capture, then let every output say goodbye."""
@@ -122,7 +139,7 @@ class Daemon:
                 self._see(frame)
             elif self._switches.privacy and now >= self._card_due:
                 self._card_due = now + _CARD_SECONDS
-                self._pass_on(*_card(*self._size))
+                self._pass_on(*self._card())
             state = self._capture.status, self._pacer.state
             if now - reported >= self._stats_every or state != told:
                 reported, told = now, state
@@ -133,6 +150,10 @@ class Daemon:
                 return
 
     def _retune(self) -> None:
+        if (classifier := self._next) and classifier is not self._taken:
+            self._taken = classifier
+            self._pipeline.swap_classifier(classifier)
+            self._meter.card = classifier.card
         change = self._change
         if change and change is not self._changed:
             self._changed = change
@@ -171,7 +192,7 @@ class Daemon:
         self._switches = wanted
         if wanted.privacy and not before.privacy:
             self._capture.pause(PRIVACY)
-            self._pass_on(*_card(*self._size))  # now, in place of the last picture that viewers have
+            self._pass_on(*self._card())  # now, in place of the last picture that viewers have
         elif before.privacy and not wanted.privacy:
             self._capture.resume()
         self._controls.applied(wanted)
@@ -184,15 +205,26 @@ class Daemon:
         self._size = width, height
         if self._switches.detection:
             reading = self._pipeline.analyse(frame)
-            self._pass_on(frame, reading)
+            shown = self._shown(frame, reading)
+            self._pass_on(shown, reading)
             self._meter.add(reading)
         else:
             reading = _not_analysed(frame)
-            self._pass_on(frame, reading)
+            shown = self._shown(frame, reading)
+            self._pass_on(shown, reading)
         self._pacer.saw(frame, bool(reading.faces) or not reading.analysed, self._pipeline.unsure)
         if self._controls.take_snapshot():
             for taker in self._takers:
-                taker.picture(frame, reading)
+                taker.picture(shown, reading)
+
+    def _shown(self, frame: Frame, reading: Reading) -> Frame:
+        """The frame as others than the pipeline may have it."""
+        return self._veil(frame, reading) if self._veil else frame
+
+    def _card(self) -> tuple[Frame, Reading]:
+        """What viewers get in place of the camera's picture."""
+        frame = Frame(privacy_card(*self._size, self._language), time.monotonic(), time.time(), 0)
+        return frame, _not_analysed(frame)
 
     def _pass_on(self, frame: Frame, reading: Reading) -> None:
         """To viewers everything; to outputs what was analysed, and once that nobody looks any more."""
@@ -207,12 +239,6 @@ class Daemon:
 def _not_analysed(frame: Frame) -> Reading:
     height, width = frame.image.shape[:2]
     return Reading(frame.sequence, frame.captured_at, frame.wall_time, width, height, (), {}, analysed=False)
-
-
-def _card(width: int, height: int) -> tuple[Frame, Reading]:
-    """What viewers get in place of the camera's picture."""
-    frame = Frame(privacy_card(width, height), time.monotonic(), time.time(), 0)
-    return frame, _not_analysed(frame)
 
 
 def _said(stats: Stats) -> str:

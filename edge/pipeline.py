@@ -36,7 +36,8 @@ class Pipeline:
         self.card = classifier.card
         self._search = Search(detector, settings.detector)
         self._classifier = classifier
-        self._cadence = Cadence(1 if still else settings.detector.every)
+        self._every = 1 if still or settings.display.blur else None  # a face not looked for would not be hidden
+        self._cadence = Cadence(self._every or settings.detector.every)
         self._cut = SceneCut()
         self._follower = Follower()
         self._tracker = Tracker(confirm)
@@ -50,15 +51,20 @@ class Pipeline:
     @property
     def unsure(self) -> bool:
         """Whether a face was found that does not count yet: the next frame will tell."""
-        return self._tracker.unsure
+        return bool(self._tracker.unsure)
 
     def change(self, settings: Settings, detector: Detector) -> None:
         """Go on by other settings and with another detector; the classifier, tracks and their scores stay."""
         self._search = Search(detector, settings.detector)
         self._smoother.settings = settings.emotion
         if not self._still:
-            self._cadence = Cadence(settings.detector.every)
+            self._cadence = Cadence(self._every or settings.detector.every)
             self._interval = 1 / settings.emotion.rate if settings.emotion.rate else 0.0
+
+    def swap_classifier(self, classifier: Classifier) -> None:
+        """Go on with another classifier, of the same labels; tracks and their scores stay."""
+        self._classifier = classifier
+        self.card = classifier.card
 
     def analyse(self, frame: Frame) -> Reading:
         """What is seen in the frame. Its `stages` are those that it took."""
@@ -75,7 +81,8 @@ class Pipeline:
             steady = self._smoother.of(self._tracker.remembered)
             faces = tuple(_face(face, steady[face.track], self._classifier.labels) for face in followed)
         height, width = frame.image.shape[:2]
-        return Reading(frame.sequence, frame.captured_at, frame.wall_time, width, height, faces, stages)
+        others = (*self._tracker.unsure, *self._search.ignored)
+        return Reading(frame.sequence, frame.captured_at, frame.wall_time, width, height, faces, stages, others=others)
 
     def _faces(self, frame: Frame, stages: dict[str, float]) -> list[Followed]:
         """The faces in view: followed from the last frame, or looked for where it is time or need be."""

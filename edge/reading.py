@@ -93,6 +93,7 @@ class Reading:
     stages: milliseconds spent in each stage of the pipeline, by its name.
     analysed: whether faces were looked for at all; False while detection is switched off, and of the card that stands
     for the camera while privacy is on.
+    others: where faces were found that do not count: too small, too many, or seen for the first time.
     """
 
     sequence: int
@@ -103,6 +104,7 @@ class Reading:
     faces: tuple[Face, ...]
     stages: Mapping[str, float]
     analysed: bool = True
+    others: tuple[Box, ...] = ()
 
     @property
     def leader(self) -> Face | None:

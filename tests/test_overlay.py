@@ -9,8 +9,10 @@ import numpy.typing as npt
 import pytest
 
 from edge.labels import LABEL_SETS, UNCERTAIN
-from edge.outputs.overlay import COLOURS, annotate, bgr
-from edge.reading import Box, Image
+from edge.outputs.lettering import Coverage, lettering
+from edge.outputs.overlay import COLOURS, SLOT, Context, Moment, annotate, bgr
+from edge.reading import Box, Detection, Image
+from edge.words import LANGUAGES, Language, words_of
 from tests.samples import face, frame, picture, reading
 
 SIZES = [(160, 120), (320, 240), (640, 480), (480, 640), (1280, 720), (1920, 1080)]
@@ -83,7 +85,7 @@ def label_ink(box: Box) -> tuple[int, int]:
     shown = frame(image=plain(640, 480, 0))
     drawn = annotate(shown.image, reading([face(emotion="neutral", confidence=1.0, box=box)], shown))
     drawn = np.where((annotate(shown.image, reading([], shown)) > 0), 0, drawn).astype(np.uint8)
-    bars = cv2.morphologyEx(exactly(drawn, bgr("neutral")).astype(np.uint8), cv2.MORPH_OPEN, np.ones((4, 40), np.uint8))
+    bars = cv2.morphologyEx(exactly(drawn, bgr("neutral")).astype(np.uint8), cv2.MORPH_OPEN, np.ones((6, 40), np.uint8))
     return int((drawn == 255).all(axis=2).sum()), int(bars.sum())
 
 
@@ -142,11 +144,101 @@ def test_message_is_put_across_the_top() -> None:
 
 def test_largest_face_is_on_top() -> None:
     shown = frame(image=plain(640, 480, 0))
-    large, small = face(1, "happy", box=Box(200, 200, 200, 200)), face(2, "sad", box=Box(205, 205, 60, 60))
-    alone = annotate(shown.image, reading([large], shown))
+    large, small = face(1, "happy", box=Box(200, 200, 200, 180)), face(2, "sad", box=Box(205, 205, 60, 60))
+    apart = annotate(
+        shown.image, reading([large, replace(small, detection=Detection(Box(550, 350, 60, 60), 1))], shown)
+    )
     both = annotate(shown.image, reading([large, small], shown))
-    plate = np.s_[145:190, 200:300]
-    assert np.array_equal(alone[plate], both[plate])
+    plate = np.s_[145:190, 205:380]
+    assert (apart[plate] == 255).any()
+    assert np.array_equal(apart[plate], both[plate])
+
+
+def moments(now: float, **emotions: float) -> tuple[Moment, ...]:
+    """A minute that ends now, shared out among the emotions, each as sure as that."""
+    count = int(60 / SLOT)
+    names = [list(emotions)[index * len(emotions) // count] for index in range(count)]
+    last = int(now // SLOT)
+    return tuple(Moment(last - count + 1 + at, name, emotions[name], 0.5, 0.5) for at, name in enumerate(names))
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES[1:])
+def test_last_minute_is_drawn_oldest_first_and_as_high_as_it_was_sure(width: int, height: int) -> None:
+    shown = frame(image=plain(width, height, 0))
+    past = moments(100, sad=0.5, happy=1.0)
+    drawn = annotate(shown.image, reading([], shown, captured_at=100.2), context=Context(words_of(), past))
+    # The circumplex draws its trail in the same colours, thinly: only what is solid is the timeline.
+    sad, happy = (
+        cv2.morphologyEx(exactly(drawn, bgr(emotion)).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 20), np.uint8))
+        for emotion in ("sad", "happy")
+    )
+    columns = {name: np.flatnonzero(it.any(axis=0)) for name, it in (("sad", sad), ("happy", happy))}
+    assert columns["sad"][-1] + 1 == columns["happy"][0]
+    assert len(columns["sad"]) == pytest.approx(len(columns["happy"]), abs=1)
+    assert len(columns["sad"]) > width * 0.3
+    assert happy.any(axis=1).sum() == pytest.approx(2 * sad.any(axis=1).sum(), abs=1)
+
+
+def test_what_is_longer_ago_than_a_minute_is_drawn_no_more() -> None:
+    shown = frame(image=plain(640, 480, 0))
+    context = Context(words_of(), moments(100, sad=1.0))
+    later = [annotate(shown.image, reading([], shown, captured_at=at), context=context) for at in (130.0, 161.0)]
+    half, none = (int(exactly(drawn, bgr("sad")).sum()) for drawn in later)
+    now = int(exactly(annotate(shown.image, reading([], shown, captured_at=100.0), context=context), bgr("sad")).sum())
+    assert half == pytest.approx(now / 2, rel=0.05)
+    assert none == 0
+
+
+@pytest.mark.parametrize(("valence", "arousal"), [(0.8, 0.3), (-0.7, 0.5), (0.0, -0.9)])
+def test_dot_is_where_valence_and_arousal_are(valence: float, arousal: float) -> None:
+    def centre(valence: float, arousal: float) -> npt.NDArray[np.float64]:
+        shown = frame(image=plain(640, 480, 0))
+        seen = face(emotion="fear", box=Box(20, 120, 80, 80), valence=valence, arousal=arousal)
+        drawn = annotate(shown.image, reading([seen], shown), context=Context(words_of(), ()))
+        corner = exactly(drawn, bgr("fear"))[340:, 500:]
+        return np.asarray(np.argwhere(corner).mean(axis=0))
+
+    right, up = centre(1, 0) - centre(0, 0), centre(0, 1) - centre(0, 0)
+    assert right[1] > 20
+    assert right == pytest.approx([0, -up[0]], abs=0.7)
+    assert centre(valence, arousal) - centre(0, 0) == pytest.approx(valence * right + arousal * up, abs=1)
+
+
+def test_nothing_is_said_of_a_minute_nobody_looked_in() -> None:
+    shown = frame(image=picture())
+    off = replace(reading([], shown), analysed=False)
+    context = Context(words_of(), moments(off.captured_at, sad=1.0), 25.0)
+    assert np.array_equal(annotate(shown.image, off, context=context), annotate(shown.image, off))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("width", "height"), [(320, 240), (640, 480), (480, 640), (1280, 720)])
+def test_texts_of_every_language_have_room(language: Language, width: int, height: int) -> None:
+    shown = frame(image=plain(width, height, 0))
+    faces = [face(1, emotion, box=Box(width * 0.4, height * 0.4, width / 5, height / 4)) for emotion in ("surprise",)]
+    context = Context(words_of(language), (), 30.0)
+    drawn = annotate(shown.image, reading(faces, shown), words_of(language)["stale"].format(seconds=3599), context)
+    written = (drawn >= 250).all(axis=2)
+    assert not written[:, [0, -1]].any()
+    assert not written[[0, -1]].any()
+    assert drawn[height // 2 : height * 2 // 3, 0].max() == 0  # the strips leave most of the picture free
+
+
+def test_words_are_those_of_the_language() -> None:
+    shown = frame(image=plain(640, 480, 0))
+    german, english = (
+        annotate(shown.image, reading([face()], shown), context=Context(words_of(language)))
+        for language in ("de", "en")
+    )
+    word = lettering("Freude", 30, "bold")
+    assert holds(german, word)
+    assert not holds(english, word)
+
+
+def holds(drawn: Image, ink: Coverage) -> bool:
+    """Whether these letters are in the picture, in white."""
+    found = cv2.matchTemplate(drawn.min(axis=2), ink, cv2.TM_CCOEFF_NORMED)
+    return float(found.max()) > 0.95
 
 
 def test_label_that_has_no_colour_looks_uncertain() -> None:

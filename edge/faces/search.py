@@ -18,9 +18,13 @@ _SAME: Final = 0.3
 
 
 class Search:
-    """A detector, held to the region, the least size and the number of faces that the settings ask for."""
+    """A detector, held to the region, the least size and the number of faces that the settings ask for.
+
+    ignored: what it found in the last frame besides, pixels of `frame.image`.
+    """
 
     def __init__(self, detector: Detector, settings: DetectorSettings) -> None:
+        self.ignored: tuple[Box, ...] = ()
         self._detector = detector
         self._settings = settings
 
@@ -41,10 +45,14 @@ class Search:
         found = self._detector.detect(image[top:bottom, left:right])
         if left or top or ratio != 1:
             found = [_placed(face, left, top, ratio) for face in found]
+        counted = self._counted(found, list(held))
+        self.ignored = tuple(face.box for face in found if not any(face is other for other in counted))
+        return counted
+
+    def _counted(self, found: list[Detection], known: list[Box]) -> list[Detection]:
         found = [face for face in found if face.box.width >= self._settings.min_face]
         if len(found) <= self._settings.max_faces:
             return found
-        known = list(held)
 
         def size(face: Detection) -> float:
             return face.box.area * (_HELD if any(face.box.iou(box) >= _SAME for box in known) else 1)

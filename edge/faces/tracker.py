@@ -78,9 +78,9 @@ class Tracker:
         self._last_id = 0
 
     @property
-    def unsure(self) -> bool:
-        """Whether a face was found that does not count yet."""
-        return not all(track.id for track in self._tracks)
+    def unsure(self) -> tuple[Box, ...]:
+        """Where faces were found that do not count yet."""
+        return tuple(track.detection.box for track in self._tracks if not track.id)
 
     @property
     def remembered(self) -> list[int]:

@@ -6,23 +6,25 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge.outputs.overlay import annotate
+from edge.outputs.lettering import lettering
+from edge.outputs.overlay import PLAIN, Context, annotate
+from edge.outputs.sheets import Sheet, ink, lay
 from edge.reading import Frame, Image, Reading
+from edge.words import Language, words_of
 
 JPEG_QUALITY: Final = 80
 _GROUND: Final = (40, 34, 30)
 _INK: Final = (235, 235, 235)
-_LINES: Final = ("Privacy is on", "The camera is off")
 
 
-def jpeg(frame: Frame, reading: Reading) -> bytes:
+def jpeg(frame: Frame, reading: Reading, context: Context = PLAIN) -> bytes:
     """The frame with what was seen in it drawn on, as a JPEG."""
-    picture = annotate(frame.image, reading)
+    picture = annotate(frame.image, reading, context=context)
     return cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1].tobytes()
 
 
 @lru_cache(maxsize=1)
-def privacy_card(width: int, height: int) -> Image:
+def privacy_card(width: int, height: int, language: Language = "en") -> Image:
     """What is shown in place of the camera's picture while privacy is on: BGR uint8 [height, width, 3].
 
     A camera crossed out, and two lines. Not to be written to.
@@ -41,10 +43,12 @@ def privacy_card(width: int, height: int) -> Image:
     )
     cv2.line(card, at(-2.4, 1.8), at(2.4, -1.8), _GROUND, 4 * thick, cv2.LINE_AA)
     cv2.line(card, at(-2.4, 1.8), at(2.4, -1.8), _INK, thick, cv2.LINE_AA)
-    for number, line in enumerate(_LINES):
-        scale = unit / 40 * (1.0 if number == 0 else 0.7)
-        weight = max(1, round(2 * scale))
-        (across, _), _ = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, weight)
-        place = round(middle - across / 2), round(height * 0.70 + number * 1.3 * unit)
-        cv2.putText(card, line, place, cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, weight, cv2.LINE_AA)
+    words = words_of(language)
+    sheet = Sheet(np.full_like(card, 255), np.zeros_like(card))
+    for line, share, place in ((words["privacy"], 0.8, 0.66), (words["camera_off"], 0.55, 0.79)):
+        capital = max(5, round(unit * share))
+        longest = lettering(line, capital, "bold").shape[1]
+        text = lettering(line, max(5, int(capital * min(1.0, 0.92 * width / longest))), "bold")
+        ink(sheet, text, round(middle - text.shape[1] / 2), round(height * place), _INK)
+    lay(card, sheet, 0, 0)
     return card
