@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in helps.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         if name == "model":
-            model_command.add_actions(command)
+            _add_model_actions(command)
             continue
         config.add_flags(command)
         if name == "snapshot":
@@ -48,6 +48,25 @@ def _parser() -> argparse.ArgumentParser:
         if name == "bench":
             command.add_argument("--seconds", type=float, default=30.0, help="how long to measure (default: 30)")
     return parser
+
+
+def _add_model_actions(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    helps = {
+        "list": "the models that are here; those with a star run",
+        "install": "run another model, once its hash, its card and its self-test are seen to be right",
+        "rollback": "run the model that ran before the last install; a second one takes the first back",
+    }
+    for name, text in helps.items():
+        action = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
+        config.add_flags(action)
+        if name == "install":
+            action.add_argument(
+                "model", metavar="MODEL", help="a model's folder, a .zip or .tar of one, or a name here"
+            )
+        if name == "rollback":
+            kinds = ("emotion", "detector")
+            action.add_argument("kind", choices=kinds, nargs="?", default=kinds[0], help="which of the two (emotion)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

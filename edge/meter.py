@@ -24,10 +24,10 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 class Meter:
-    """Gathers Readings as they leave the pipeline. Belongs to one thread."""
+    """Gathers Readings as they leave the pipeline. card: of the model that runs. Belongs to one thread."""
 
     def __init__(self, card: Card, runtime: Runtime) -> None:
-        self._card = card
+        self.card = card
         self._runtime = runtime
         self._started = time.monotonic()
         self._left: deque[float] = deque(maxlen=WINDOW)
@@ -60,8 +60,8 @@ class Meter:
             pace=pace,
             rate_limit=rate_limit,
             camera=camera,
-            model=self._card.name,
-            model_sha256=self._card.sha256,
+            model=self.card.name,
+            model_sha256=self.card.sha256,
             interpreter=str(self._runtime),
             uptime=time.monotonic() - self._started,
         )

@@ -31,6 +31,8 @@ from edge.pipeline import open_pipeline
 from edge.reload import Reloader
 from edge.runtime import choose
 from edge.snapshot import read_once
+from edge.store import stamp
+from edge.swap import ModelWatch
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
     if settings.pace.cores:
         use_cores(settings.pace.cores)
     runtime = choose(settings.runtime.interpreter)
+    installed = stamp()
     pipeline = open_pipeline(settings, runtime)
     camera = None if can_come_back(settings.camera.source) else open_camera(settings.camera)
     outputs: list[Output] = [Console()]
@@ -108,11 +111,13 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
     if reloader and not sys.stdin.isatty():  # a terminal that closes ends what runs in it
         signal.signal(signal.SIGHUP, lambda *_: reloader.ask())
     daemon.start()
+    watch = ModelWatch(settings, runtime, pipeline.card, installed, daemon.swap)
     try:
         if window:
             window.run_until(stop)
         stop.wait()
     finally:
+        watch.close()
         if reloader:
             reloader.close()
         daemon.close()

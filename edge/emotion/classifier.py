@@ -11,6 +11,7 @@ from edge.emotion.scores import Scores
 from edge.faces.crop import Pixels
 from edge.reading import Box, Image
 from edge.runtime import Runtime
+from edge.store import current
 
 
 class Classifier(Protocol):
@@ -46,5 +47,5 @@ def open_classifier(settings: EmotionSettings, runtime: Runtime, threads: int) -
     With a server it waits for its first answer, no longer than the time-out; the model then stands in for the server.
     Raises EmotionEdgeError when a model is missing or not whole, or the server's token cannot be read.
     """
-    local = open_local(settings.model, runtime, threads)
+    local = open_local(current(settings.model), runtime, threads)
     return RemoteClassifier(settings, local) if settings.server else local

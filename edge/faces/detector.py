@@ -8,6 +8,7 @@ from edge.faces.yunet import SIZES, YuNet
 from edge.models import model_dir
 from edge.reading import Detection, Image
 from edge.runtime import Runtime
+from edge.store import current
 
 
 class Detector(Protocol):
@@ -29,7 +30,8 @@ def open_detector(settings: DetectorSettings, runtime: Runtime, threads: int) ->
     """
     match settings.kind:
         case "yunet":
-            return YuNet(model_dir(str(settings.file or f"yunet-{settings.size}")), settings.score, runtime, threads)
+            name = str(settings.file) if settings.file else current(f"yunet-{settings.size}")
+            return YuNet(model_dir(name), settings.score, runtime, threads)
         case "opencv-yunet":
             return YuNetOpenCV(settings.file, SIZES[int(settings.size)], settings.score)
         case "haar":
