@@ -76,7 +76,7 @@ class Told:
     """A server that gives set answers by `METHOD path`: status and body, bytes as they are and all else as JSON.
 
     heard: what it was asked, the bodies as JSON. connections: how many there were. held: while it is set, no answer.
-    hang_up: end the connection after each answer, though the client thinks that it stays.
+    hang_up: end the connection after each prediction, though the client thinks that it stays.
     """
 
     said: dict[str, tuple[int, Any]]
@@ -115,7 +115,7 @@ def told(said: Mapping[str, tuple[int, Any]], hang_up: bool = False) -> Iterator
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
-            self.close_connection = server.hang_up
+            self.close_connection = server.hang_up and self.command == "POST"
 
         do_GET = do_POST = answer  # noqa: N815
 
