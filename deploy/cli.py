@@ -1,4 +1,4 @@
-"""The command line on the workstation: emotion-deploy package | image."""
+"""The command line on the workstation: emotion-deploy package | image | push | status | logs | model."""
 
 import argparse
 import logging
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from deploy import push_boards
 from edge import __version__
 from edge.errors import EmotionEdgeError
 
@@ -16,6 +17,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_package(commands)
     _add_image(commands)
+    push_boards.add_commands(commands)
     return parser
 
 
@@ -69,6 +71,8 @@ def _run(arguments: argparse.Namespace) -> int:
             image.make(
                 arguments.config, arguments.base, arguments.out, arguments.device, arguments.boot, arguments.package
             )
+        case "push" | "status" | "logs" | "model":
+            return 0 if push_boards.run(arguments) else 1
     return 0
 
 

@@ -80,7 +80,7 @@ def make_package(folder: Path, arch: str = "arm64", python: str = "3.13", paddin
         f"Depends: python3 (>= {python}~), libc6\nDescription: for a test\n"
     )
     (tree / "padding").write_bytes(os.urandom(padding))
-    package = tree.with_suffix(".deb")
+    package = tree.with_name(f"{tree.name}.deb")
     tool("dpkg-deb", "-Znone", "--root-owner-group", "-b", str(tree), str(package))
     return package
 

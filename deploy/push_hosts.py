@@ -1,0 +1,84 @@
+"""Which boards: named on the command line, or in an inventory file."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import EmotionEdgeError
+
+INVENTORY: Final = Path("hosts.yaml")
+
+
+@dataclass(frozen=True)
+class Host:
+    """A board. name: what it is called here. address: [user@]host, as ssh has it. port: 0 leaves it to ssh."""
+
+    name: str
+    address: str
+    port: int = 0
+    config: Path | None = None
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    host: Annotated[str, Field(pattern=r"^[^\s-][^\s]*$")]
+    """[user@]host, or a name from ~/.ssh/config."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port of its SSH server; empty: as ssh has it."""
+    config: Path | None = None
+    """Settings of its daemon that each push brings along; empty: it keeps its own."""
+
+
+def read_inventory(path: Path) -> list[Host]:
+    """The boards of an inventory file, in its order: `boards: {kitchen: {host: pi@kitchen.lan}}`.
+
+    `config` is looked for beside the file. Raises EmotionEdgeError for what cannot be read or is not known.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise EmotionEdgeError(f"inventory {path}: cannot be read: {error}") from error
+    if not isinstance(tree, dict) or list(tree) != ["boards"] or not isinstance(tree["boards"], dict):
+        raise EmotionEdgeError(f"inventory {path}: must hold `boards:`, and below it `name: {{host: pi@address}}`")
+    return [_host(str(name), entry, path) for name, entry in tree["boards"].items()]
+
+
+def _host(name: str, entry: Any, path: Path) -> Host:
+    try:
+        board = _Entry.model_validate({"host": entry} if isinstance(entry, str) else entry)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, (name, *problem["loc"])))
+        if problem["type"] == "extra_forbidden":
+            nearest = difflib.get_close_matches(str(problem["loc"][-1]), _Entry.model_fields, n=1, cutoff=0)
+            raise EmotionEdgeError(f"inventory {path}: {key} is not known (did you mean {nearest[0]}?)") from None
+        raise EmotionEdgeError(f"inventory {path}: {key}: {problem['msg']}") from None
+    return Host(name, board.host, board.port, path.parent / board.config if board.config else None)
+
+
+def choose_hosts(words: list[str], inventory: Path | None) -> list[Host]:
+    """The boards that are meant: names of the inventory, or addresses; without words all of the inventory.
+
+    Raises EmotionEdgeError when no board is meant, or a word is neither.
+    """
+    file = inventory or INVENTORY
+    known = {host.name: host for host in read_inventory(file)} if inventory or file.is_file() else {}
+    if not words:
+        if not known:
+            raise EmotionEdgeError(f"which board? Name it (pi@kitchen.lan), or list yours in {INVENTORY}")
+        return list(known.values())
+    chosen = []
+    for word in words:
+        if word not in known and word.startswith("-"):
+            raise EmotionEdgeError(f"{word} is no host")
+        if word not in known and inventory:
+            nearest = difflib.get_close_matches(word, known, n=1, cutoff=0)
+            meant = f" (did you mean {nearest[0]}?)" if nearest else ""
+            raise EmotionEdgeError(f"inventory {inventory}: {word} is not in it{meant}")
+        chosen.append(known.get(word) or Host(word, word))
+    return chosen
