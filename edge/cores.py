@@ -1,10 +1,13 @@
 """The processor cores we run on."""
 
+import logging
 import os
 from functools import lru_cache
 from pathlib import Path
 
 import cv2
+
+_log = logging.getLogger(__name__)
 
 
 def use_cores(count: int) -> None:
@@ -17,8 +20,11 @@ def use_cores(count: int) -> None:
     for task in Path("/proc/self/task").iterdir():
         try:
             os.sched_setaffinity(int(task.name), cores)
-        except OSError:  # a thread that has just ended
+        except ProcessLookupError:  # a thread that has just ended
             continue
+        except OSError as error:
+            _log.warning("pace.cores: the system does not let us choose cores: %s", error.strerror)
+            return
     cv2.setNumThreads(len(cores))
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -133,7 +133,8 @@ class Streams:
 
 def behind_the_analysis() -> None:
     """Let this thread give way where processor time is short (on Linux, a thread has a niceness of its own)."""
-    os.nice(_NICENESS)
+    with suppress(OSError):  # the service manager may not allow it
+        os.nice(_NICENESS)
 
 
 def drawn(draw: Draw, frame: Frame, reading: Reading, width: int) -> bytes:
