@@ -91,6 +91,7 @@ def running(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "edge.cli", command, *words],
+            stdin=subprocess.DEVNULL,  # with a terminal there, SIGHUP would be the terminal's end
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment | {"PYTHONUNBUFFERED": "1"} | variables,
