@@ -38,7 +38,7 @@ class Cadence:
         self._cost = 0.0
         self._frame_at = -math.inf
         self._found_at = -math.inf
-        self._since = 0
+        self._since = self._fixed  # the first frame is due
 
     @property
     def every(self) -> int:

@@ -29,11 +29,11 @@ _GRID: Final = np.stack(np.meshgrid(*[np.linspace(-0.3, 0.3, 5)] * 2), -1).resha
 _ASTRAY: Final = 1.0
 """Pixels of the small picture by which a point may miss its beginning on the way back."""
 
-_LEAST: Final = 10
-"""Points that must be left; with fewer the face is lost."""
+_LEAST: Final = 16
+"""Points that must come back; with fewer something covers the face, or it turned away, and it is lost."""
 
-_GROWTH: Final = 1.25
-"""What grows or shrinks more than this from one frame to the next is no face."""
+_GROWTH: Final = 1.3
+"""A face that grew or shrank more than this since it was detected is lost: it may be half covered."""
 
 _DRIFT: Final = 0.25
 """By how much of its size a face may leave the middle of its small picture before a new one is cut."""
@@ -47,7 +47,11 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(slots=True)
 class _Patch:
-    """A face's small picture. left, top: its corner in the frame; scale: its pixels a frame's pixel, x and y."""
+    """A face's small picture.
+
+    corner: its upper left in the frame; scale: its pixels a frame's pixel; both x and y. bounds: left, top, right and
+    bottom in the frame. face: where it is now; cut_for: where it was when this was cut; found: when it was detected.
+    """
 
     pixels: Image
     corner: Floats
@@ -55,6 +59,7 @@ class _Patch:
     bounds: tuple[int, int, int, int]
     face: Detection
     cut_for: Box
+    found: Box
 
 
 class Follower:
@@ -68,7 +73,7 @@ class Follower:
 
         Returns how many can be followed: all that are not mostly outside.
         """
-        patches = {track: _cut(image, face) for track, face in faces.items()}
+        patches = {track: _cut(image, face, face.box) for track, face in faces.items()}
         self._patches = {track: patch for track, patch in patches.items() if patch is not None}
         return len(self._patches)
 
@@ -86,7 +91,7 @@ class Follower:
         return {track: patch.face for track, patch in kept.items()}
 
 
-def _cut(image: Image, face: Detection) -> _Patch | None:
+def _cut(image: Image, face: Detection, found: Box) -> _Patch | None:
     """The small picture about a face; None where too little of it is inside the frame."""
     box = face.box
     height, width = image.shape[:2]
@@ -100,7 +105,7 @@ def _cut(image: Image, face: Detection) -> _Patch | None:
     bounds = (left, top, right, bottom)
     pixels = _pixels(image, bounds, (round((right - left) * scale), round((bottom - top) * scale)))
     exact = (pixels.shape[1] / (right - left), pixels.shape[0] / (bottom - top))
-    return _Patch(pixels, np.array((left, top), np.float32), np.array(exact, np.float32), bounds, face, box)
+    return _Patch(pixels, np.array((left, top), np.float32), np.array(exact, np.float32), bounds, face, box, found)
 
 
 def _pixels(image: Image, bounds: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
@@ -123,13 +128,10 @@ def _step(image: Image, patch: _Patch) -> _Patch | None:
     back, gone_back = _flow(pixels, patch.pixels, there)
     missed = np.abs(back - begun).max(axis=1)
     missed[gone | gone_back] = np.inf
-    good = missed <= min(_ASTRAY, max(float(np.median(missed)), 0.1))
-    if np.count_nonzero(good) < _LEAST:
+    if np.count_nonzero(missed <= _ASTRAY) < _LEAST:
         return None
-    motion = _similarity(begun[good] / patch.scale, there[good] / patch.scale)
-    if motion is None:
-        return None
-    turn, shift = motion
+    good = missed <= max(float(np.median(missed)), 0.1)
+    turn, shift = _similarity(begun[good] / patch.scale, there[good] / patch.scale)
     size = abs(turn)
     origin = complex(*patch.corner.tolist())
 
@@ -144,9 +146,11 @@ def _step(image: Image, patch: _Patch) -> _Patch | None:
         places = moved(marks[:, 0] + 1j * marks[:, 1])
         marks = np.stack([places.real, places.imag], -1).astype(np.float32)
     face = Detection(new, patch.face.score, marks)
+    if not 1 / _GROWTH < new.width / patch.found.width < _GROWTH:
+        return None
     if _drifted(patch.cut_for, new):
-        return _cut(image, face)
-    return _Patch(pixels, patch.corner, patch.scale, patch.bounds, face, patch.cut_for)
+        return _cut(image, face, patch.found)
+    return _Patch(pixels, patch.corner, patch.scale, patch.bounds, face, patch.cut_for, patch.found)
 
 
 def _flow(before: Image, after: Image, points: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -157,8 +161,8 @@ def _flow(before: Image, after: Image, points: Floats) -> tuple[Floats, npt.NDAr
     return np.asarray(there, np.float32), np.asarray(found)[:, 0] == 0
 
 
-def _similarity(before: Floats, after: Floats) -> tuple[complex, complex] | None:
-    """(a, b) of the motion z -> a z + b that fits best, points as complex numbers; None where it is no face's.
+def _similarity(before: Floats, after: Floats) -> tuple[complex, complex]:
+    """(a, b) of the motion z -> a z + b that fits best, points as complex numbers.
 
     Least squares, a second time without the points that are more than twice as far off as is usual.
     """
@@ -167,7 +171,7 @@ def _similarity(before: Floats, after: Floats) -> tuple[complex, complex] | None
     off = np.abs(new - turn * old - shift)
     close = off <= 2 * np.median(off)
     turn, shift = _fit(old[close], new[close])
-    return (turn, shift) if 1 / _GROWTH < abs(turn) < _GROWTH else None
+    return turn, shift
 
 
 def _fit(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> tuple[complex, complex]:
@@ -181,4 +185,4 @@ def _drifted(cut_for: Box, now: Box) -> bool:
     size = max(cut_for.width, cut_for.height)
     x = now.x + now.width / 2 - cut_for.x - cut_for.width / 2
     y = now.y + now.height / 2 - cut_for.y - cut_for.height / 2
-    return max(abs(x), abs(y)) > _DRIFT * size or not 1 / _GROWTH < now.width / cut_for.width < _GROWTH
+    return max(abs(x), abs(y)) > _DRIFT * size

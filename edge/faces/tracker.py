@@ -23,11 +23,17 @@ CONFIRM: Final = 2
 LINGER: Final = 0.5
 """Seconds that a face which is not found any more stays in view with its last box."""
 
-MEMORY: Final = 1.5
+MEMORY: Final = 2.0
 """Seconds after which a face that was not found is forgotten: until then it comes back with its id."""
 
 _STEADY: Final = 0.2
 """Time constant of the speed's smoothing, seconds."""
+
+_STEADY_SIZE: Final = 0.5
+"""Time constant of the size's, seconds."""
+
+_MEETING: Final = 0.05
+"""Intersection over union from which two faces meet."""
 
 _LOST_SHARE: Final = 0.5
 """What a pair is worth more for a face seen just now than for one about to be forgotten."""
@@ -50,10 +56,15 @@ class _Track:
     id: int = 0  # 0 until it counts, so that the ids people see have no holes
     speed: tuple[float, float] = (0.0, 0.0)  # pixels a second
     steps: int = 0
+    area: float = 0.0  # as a mean: what covers a face makes it seem smaller before it is lost
 
-    def move(self, detection: Detection, now: float) -> None:
-        """It is there now; its speed follows."""
-        if (passed := now - self.seen_at) > 0:
+    def __post_init__(self) -> None:
+        self.area = self.detection.box.area
+
+    def move(self, detection: Detection, now: float, alone: bool) -> None:
+        """It is there now; its speed follows while it is alone: of two faces that meet, one may be taken for both."""
+        if (passed := now - self.seen_at) > 0 and alone:
+            self.area += (1 - math.exp(-passed / _STEADY_SIZE)) * (detection.box.area - self.area)
             (x, y), (before_x, before_y) = _centre(detection.box), _centre(self.detection.box)
             self.steps += 1
             weight = max(1 - math.exp(-passed / _STEADY), 1 / self.steps)
@@ -100,8 +111,9 @@ class Tracker:
                 if (gain := _gain(track, detection.box, now)) > 0
             }
         )
+        alone = self._alone()
         for t, d in pairs:
-            self._tracks[t].move(detections[d], now)
+            self._tracks[t].move(detections[d], now, alone[t])
             self._tracks[t].hits += 1
         found = {t for t, _ in pairs}
         old = {d for _, d in pairs}
@@ -119,10 +131,15 @@ class Tracker:
 
     def follow(self, moved: Mapping[int, Detection], now: float) -> list[Followed]:
         """The faces in view where none were looked for. moved: where each face that could be followed is now, by id."""
-        for track in self._tracks:
+        for track, alone in zip(self._tracks, self._alone(), strict=True):
             if track.id in moved:
-                track.move(moved[track.id], now)
+                track.move(moved[track.id], now, alone)
         return self._in_view(now, moved)
+
+    def _alone(self) -> list[bool]:
+        """Of each face, whether it keeps clear of the others."""
+        boxes = [track.detection.box for track in self._tracks]
+        return [not any(box.iou(other) > _MEETING for other in boxes if other is not box) for box in boxes]
 
     def _in_view(self, now: float, seen: Mapping[int, Detection] | set[int]) -> list[Followed]:
         return [
@@ -140,7 +157,7 @@ def _gain(track: _Track, new: Box, now: float) -> float:
     """What it is worth to take a box for a track's face; 0: it cannot be."""
     old, gap = track.detection.box, now - track.seen_at
     ahead_x, ahead_y = track.speed[0] * gap, track.speed[1] * gap
-    size = (old.area * new.area) ** 0.25 or 1.0
+    size = (track.area * new.area) ** 0.25 or 1.0
     away_x, away_y = (old.x - new.x + (old.width - new.width) / 2), (old.y - new.y + (old.height - new.height) / 2)
     # Where it should be counts most; where it was last counts too, for a face that stopped.
     distance = min(math.hypot(away_x + ahead_x, away_y + ahead_y), math.hypot(away_x, away_y) + 0.1 * size) / size
@@ -149,7 +166,7 @@ def _gain(track: _Track, new: Box, now: float) -> float:
     if distance > farthest:
         return 0.0
     iou = Box(old.x + ahead_x, old.y + ahead_y, old.width, old.height).iou(new)
-    ratio = old.area / max(new.area, 1e-6)
+    ratio = track.area / max(new.area, 1e-6)
     if iou < MINIMUM_IOU and not (distance < reach and 0.5 < ratio < 2):
         return 0.0
     alike = min(ratio, 1 / max(ratio, 1e-6))
