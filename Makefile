@@ -1,5 +1,6 @@
 # make run    sets up and runs the main job: camera (or the bundled clip) to MQTT and a live page
 # make test   sets up and runs lint, types and tests
+# make board  proves flash, push and rollback on an emulated Arm board; takes hours, ARGS="upgrade broken" some steps
 PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
@@ -7,9 +8,9 @@ DEV := .venv-dev/bin
 ARGS ?=
 PICTURE_AT ?= 5
 
-.PHONY: run test bench board training lock resolve picture clean
+.PHONY: run test bench edge board training lock resolve picture clean
 
-run: board
+run: edge
 	@$(BIN)/emotion-edge demo $(ARGS)
 
 test: training
@@ -19,12 +20,16 @@ test: training
 	$(DEV)/mypy
 	$(DEV)/pytest $(ARGS)
 
-bench: board
+bench: edge
 	@$(BIN)/emotion-edge bench $(ARGS)
 
 # The board's packages only; no TensorFlow.
-board:
+edge:
 	@deploy/setup.sh .venv requirements/board.txt
+
+# A whole emulated machine, flashed and pushed to; its image and the log are in .cache/emulated.
+board: training
+	@$(DEV)/python -m deploy.emulated.proof $(ARGS)
 
 # Everything: training, quantization, tests.
 training:
@@ -37,7 +42,7 @@ lock: training
 	$(COMPILE) --extra training --extra dev -c requirements/board.txt pyproject.toml -o requirements/dev.txt
 
 # The picture of the annotated stream in the README.
-picture: board
+picture: edge
 	$(BIN)/emotion-edge snapshot --camera.source edge/media/clip.mp4 --after $(PICTURE_AT) --out docs/stream.jpg
 
 # Shows what the lock installs on each kind of board and workstation, and how large that is.

@@ -13,6 +13,11 @@ need xauth xauth "tests of the window"
 need xdotool xdotool "tests of the window's keys"
 need openbox openbox "tests of the full screen"
 need import imagemagick "tests of the window's pixels"
+need mcopy mtools "tests of card images"
+need mkfs.vfat dosfstools "tests of card images"
+need sfdisk fdisk "tests of card images"
+need debugfs e2fsprogs "tests of card images"
+need sshd openssh-server "tests of pushing over SSH"
 [ -z "$missing" ] && exit 0
 "$(dirname "$0")/apt.sh" $missing && exit 0
 printf 'These packages are missing and may not be installed here, so that their tests are skipped:\n'"$left_out"

@@ -47,6 +47,8 @@ _TOOLS: Final = {
     "cpio": "cpio",
     "depmod": "kmod",
     "qemu-aarch64-static": "qemu-user-static",
+    "update-binfmts": "binfmt-support",
+    "qemu-system-aarch64": "qemu-system-arm",
 }
 
 _CLOUD: Final = """\
@@ -126,13 +128,17 @@ def _run(*command: str, cwd: Path | None = None, data: bytes | None = None) -> b
 
 
 def _check_machine() -> None:
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = sorted({package for tool, package in _TOOLS.items() if not shutil.which(tool, path=path)})
-    if missing:
-        raise EmotionEdgeError(f"the emulated board needs packages: sudo apt-get install {' '.join(missing)}")
+    os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+    def missing() -> list[str]:
+        return sorted({package for tool, package in _TOOLS.items() if not shutil.which(tool)})
+
+    if missing():
+        subprocess.run([str(Path(__file__).parents[1] / "apt.sh"), *missing()], check=False)
+    if missing():
+        raise EmotionEdgeError(f"the emulated board needs packages: sudo apt-get install {' '.join(missing())}")
     if os.geteuid() != 0:
         raise EmotionEdgeError("the emulated board's base is made as root: its files belong to root")
-    os.environ["PATH"] = path
     binfmt = Path("/proc/sys/fs/binfmt_misc")
     if not (binfmt / "register").exists():
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(binfmt)], check=False)
@@ -242,6 +248,9 @@ def _settle(root: Path) -> None:
     write("etc/systemd/system/host-keys.service", _HOST_KEYS)
     write("etc/modules-load.d/camera.conf", "vivid\n")
     write("etc/modprobe.d/camera.conf", "options vivid n_devs=1 node_types=0x1\n")
+    # Some fifty times slower than a board, and its time-outs as much longer.
+    slow = "[Service]\nTimeoutStartSec=1800\nWatchdogSec=240\n"
+    write("etc/systemd/system/emotion-edge.service.d/emulated.conf", slow)
     # For the messages to be heard from outside; the official image has no broker at all.
     write("etc/mosquitto/conf.d/listener.conf", "listener 1883\nallow_anonymous true\n")
     for key in (root / "etc/ssh").glob("ssh_host_*"):

@@ -1,0 +1,174 @@
+"""The emulated board as a machine: switched on, off, and unplugged; its screen, its shell, its broker."""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from deploy.emulated.base import INITRD, KERNEL
+from deploy.push_hosts import Host
+from deploy.push_ssh import Connection
+from edge.errors import EmotionEdgeError
+
+USER: Final = "pi"
+
+_COMMAND: Final = (
+    "qemu-system-aarch64 -M virt -cpu cortex-a72 -smp 2 -accel tcg,thread=multi -m 1024 -display none "
+    "-device virtio-gpu-pci -device virtio-net-pci,netdev=net -device virtio-rng-pci"
+)
+_APPEND: Final = "root=/dev/vda2 console=ttyAMA0 net.ifnames=0 loglevel=4 systemd.show_status=1"
+
+
+class Machine:
+    """One board with a card in it.
+
+    card: the disk, written to. folder: for its console's log, keys and pictures. Nothing in it reaches the outside:
+    only its SSH and its broker are forwarded to free ports of the loopback.
+    """
+
+    def __init__(self, card: Path, folder: Path) -> None:
+        self._card, self._folder = card, folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._monitor = folder / "monitor"
+        self.ssh_port, self.mqtt_port = _free_port(), _free_port()
+        self.key = folder / "id"
+        if not self.key.exists():
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
+
+    @property
+    def host(self) -> Host:
+        return Host("board", f"{USER}@127.0.0.1", self.ssh_port)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Of ssh: a key and host keys that are this machine's alone."""
+        return (
+            f"UserKnownHostsFile={self._folder / 'known'}",
+            "StrictHostKeyChecking=accept-new",
+            f"IdentityFile={self.key}",
+            "IdentitiesOnly=yes",
+            "IdentityAgent=none",
+        )
+
+    def start(self) -> None:
+        """Switch it on."""
+        (self._folder / "known").unlink(missing_ok=True)
+        self._monitor.unlink(missing_ok=True)
+        ports = f"hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22,hostfwd=tcp:127.0.0.1:{self.mqtt_port}-:1883"
+        words = [*_COMMAND.split(), "-kernel", str(KERNEL), "-initrd", str(INITRD), "-append", _APPEND]
+        words += ["-drive", f"file={self._card},if=none,id=card,format=raw", "-device", "virtio-blk-pci,drive=card"]
+        words += ["-netdev", f"user,id=net,restrict=on,{ports}", "-qmp", f"unix:{self._monitor},server=on,wait=off"]
+        words += ["-serial", f"file:{self._folder / time.strftime('console-%H%M%S.log')}"]
+        self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def unplug(self) -> None:
+        """Cut its power: what it had not written is lost."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def picture(self, out: Path) -> None:
+        """Save what is on its screen, PNG."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self._monitor))
+            lines = client.makefile("r")
+            lines.readline()
+            for command in (
+                {"execute": "qmp_capabilities"},
+                {"execute": "screendump", "arguments": {"filename": str(out), "format": "png"}},
+            ):
+                client.sendall(json.dumps(command).encode() + b"\n")
+                answer = json.loads(lines.readline())
+                if "error" in answer:
+                    raise EmotionEdgeError(f"monitor: {answer['error']['desc']}")
+
+    def shell(self, command: str) -> str:
+        """What a command prints, run as root."""
+        with Connection(self.host, self.options) as connection:
+            return connection.run("sudo -n sh -s", command).strip()
+
+    def reached(self) -> bool:
+        """Whether it lets us in and can be root."""
+        try:
+            return self.shell("id -u") == "0"
+        except EmotionEdgeError:
+            if self._process and self._process.poll() is not None:
+                raise EmotionEdgeError(f"the emulator ended with status {self._process.returncode}") from None
+            return False
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A message of the board's broker. topic: without base and device."""
+
+    topic: str
+    payload: Any
+    at: float
+
+
+class Ear:
+    """A subscriber on this machine to the broker on that one; comes back by itself."""
+
+    def __init__(self, port: int) -> None:
+        self.heard: list[Heard] = []
+        self._changed = threading.Condition()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_message = self._on_message
+        self._client.on_connect = lambda client, *_: client.subscribe("emotion/+/#")
+        self._client.reconnect_delay_set(1, 2)
+        self._client.connect_async("127.0.0.1", port)
+        self._client.loop_start()
+
+    def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        text = message.payload.decode()
+        payload = json.loads(text) if text.startswith("{") else text
+        with self._changed:
+            self.heard.append(Heard(message.topic.split("/", 2)[2], payload, time.monotonic()))
+            self._changed.notify_all()
+
+    def wait(self, topic: str, matches: Callable[[Any], bool], seconds: float, since: float = 0) -> Heard:
+        """The first message after `since` (monotonic) on a topic that matches. Raises EmotionEdgeError without one."""
+
+        def found() -> Heard | None:
+            return next((h for h in self.heard if h.topic == topic and h.at >= since and matches(h.payload)), None)
+
+        with self._changed:
+            heard = self._changed.wait_for(found, seconds)
+        if heard is None:
+            raise EmotionEdgeError(f"nothing fitting on {topic} within {seconds:.0f} s")
+        return heard
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> float:
+    """Wait for something that nothing announces; how long it took, s. Raises EmotionEdgeError when it does not come."""
+    started = time.monotonic()
+    while not condition():
+        if time.monotonic() - started > seconds:
+            raise EmotionEdgeError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(3)
+    return time.monotonic() - started
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """A second card like the first, holes kept."""
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", os.fspath(source), os.fspath(target)], check=True)
