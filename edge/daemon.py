@@ -127,7 +127,8 @@ class Daemon:
             self._stop.set()
 
     def _loop(self) -> None:
-        reported, told = -self._stats_every, ("", "")
+        reported = -self._stats_every
+        told: tuple[str, str, str | None] = ("", "", None)
         self._obey()
         self._controls.applied(self._switches)
         while not self._stop.is_set():
@@ -140,7 +141,7 @@ class Daemon:
             elif self._switches.privacy and now >= self._card_due:
                 self._card_due = now + _CARD_SECONDS
                 self._pass_on(*self._card())
-            state = self._capture.status, self._pacer.state
+            state = self._capture.status, self._pacer.state, self._pipeline.server
             if now - reported >= self._stats_every or state != told:
                 reported, told = now, state
                 self._report(*state)
@@ -162,8 +163,9 @@ class Daemon:
             self._pacer.change(settings.pace)
             self._pipeline.change(settings, detector)
 
-    def _report(self, camera: str, pace: str) -> None:
-        stats = self._meter.stats(self._capture.captured, self._capture.dropped, camera, pace, self._pacer.limit)
+    def _report(self, camera: str, pace: str, server: str | None) -> None:
+        captured, dropped = self._capture.captured, self._capture.dropped
+        stats = self._meter.stats(captured, dropped, camera, pace, self._pacer.limit, server)
         for output in self._outputs:
             output.report(stats)
         self._notifier.status(_said(stats))
@@ -205,9 +207,9 @@ class Daemon:
         self._size = width, height
         if self._switches.detection:
             reading = self._pipeline.analyse(frame)
+            self._meter.add(reading)
             shown = self._shown(frame, reading)
             self._pass_on(shown, reading)
-            self._meter.add(reading)
         else:
             reading = _not_analysed(frame)
             shown = self._shown(frame, reading)

@@ -43,6 +43,7 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
     reread: how the settings are read again on SIGHUP; None: they are not.
     Raises EmotionEdgeError for what no waiting can mend: a missing model or video, no interpreter, an unreadable file.
     """
+    running = settings
     stop = threading.Event()
     _on_signals(stop)
     notifier = Notifier()
@@ -81,7 +82,7 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
         documents = {
             "/metrics": Document(CONTENT_TYPE, metrics.text),
             "/today.json": Document("application/json", history.today if history else lambda: "null"),
-            "/settings.json": settings_document(settings),
+            "/settings.json": Document("application/json", lambda: settings_document(running).make()),
         }
         web = WebViewer(
             settings.web,
@@ -104,7 +105,9 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
     daemon = Daemon(parts, settings.mqtt.stats_every, stop)
 
     def change(new: Settings) -> None:
+        nonlocal running
         daemon.change(new, open_detector(new.detector, runtime, new.runtime.threads))
+        running = new
 
     listeners = [change, _apply, *([publisher.change] if publisher else [])]
     reloader = Reloader(settings, reread, listeners, notifier) if reread else None
