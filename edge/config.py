@@ -33,6 +33,8 @@ from edge.words import Language
 
 ENV_PREFIX: Final = "EMOTION_EDGE_"
 CONFIG_VARIABLE: Final = ENV_PREFIX + "CONFIG"
+INSTANCE_VARIABLE: Final = ENV_PREFIX + "INSTANCE"
+"""Set by emotion-edge@NAME.service to NAME: a device id that is not set then ends with it."""
 SYSTEM_CONFIG: Final = Path("/etc/emotion-edge/config.yaml")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -74,7 +76,8 @@ def reaches_network(host: str) -> bool:
 
 
 def _or_host_name(device_id: str) -> str:
-    return device_id or re.sub(r"[^a-zA-Z0-9_-]", "-", socket.gethostname()) or "emotion-edge"
+    named = filter(None, (socket.gethostname() or "emotion-edge", os.environ.get(INSTANCE_VARIABLE)))
+    return device_id or re.sub(r"[^a-zA-Z0-9_-]", "-", "-".join(named))
 
 
 class CameraSettings(_Section):
@@ -340,7 +343,11 @@ def load(arguments: Namespace) -> Settings:
     path = _config_path(arguments.config)
     from_file = _read(path) if path else {}
     _refuse_unknown(
-        [name for name in os.environ if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE],
+        [
+            name
+            for name in os.environ
+            if name.startswith(ENV_PREFIX) and name not in (CONFIG_VARIABLE, INSTANCE_VARIABLE)
+        ],
         [_variable(name) for name in setting_names()],
         "environment",
     )
