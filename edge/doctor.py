@@ -4,6 +4,7 @@ import logging
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,8 @@ import numpy as np
 from edge import board
 from edge.cameras.choose import find_cameras, open_camera
 from edge.config import Settings
+from edge.emotion.classifier import open_classifier
+from edge.emotion.remote import ONLINE
 from edge.errors import EmotionEdgeError
 from edge.outputs.display import unavailable
 from edge.pipeline import open_pipeline
@@ -40,6 +43,8 @@ def report(settings: Settings) -> int:
         "display": _display,
         "temperature": _temperature,
     }
+    if settings.emotion.server:
+        checks["server"] = _server
     findings = []
     for name, check in checks.items():
         try:
@@ -66,6 +71,19 @@ def _models(settings: Settings) -> Finding:
     card = pipeline.card
     labels = ", ".join(card.primary.labels)
     return Finding("ok", f"{card.name} {card.version} ({labels}) with detector {settings.detector.kind}")
+
+
+def _server(settings: Settings) -> Finding:
+    emotion, runtime = settings.emotion, choose(settings.runtime.interpreter)
+    classifier = open_classifier(emotion, runtime, settings.runtime.threads)
+    spec = classifier.card.input
+    crops = np.zeros((1, spec.height, spec.width, spec.channels), np.uint8)
+    began = time.perf_counter()
+    classifier.classify(crops)
+    took = (time.perf_counter() - began) * 1000
+    if classifier.server != ONLINE:
+        return Finding("note", f"{emotion.server}: {classifier.server}; {classifier.card.name} here stands in")
+    return Finding("ok", f"{emotion.server} answers, one face in {took:.0f} ms; {classifier.card.name} would stand in")
 
 
 def _camera(settings: Settings) -> Finding:

@@ -41,8 +41,11 @@ class Meter:
         self._latencies.append((now - reading.captured_at) * 1000)
         self._stages.append(reading.stages)
 
-    def stats(self, captured: int, dropped: int, camera: str, pace: str, rate_limit: float | None) -> Stats:
-        """Where things stand. captured, dropped, camera: as the capture says; pace, rate_limit: as the pacer does."""
+    def stats(
+        self, captured: int, dropped: int, camera: str, pace: str, rate_limit: float | None, server: str | None = None
+    ) -> Stats:
+        """Where things stand. captured, dropped, camera: as the capture says; pace, rate_limit: as the pacer does;
+        server: as the classifier does."""
         recent = [at for at in self._left if time.monotonic() - at < 5]
         fps = (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
         spent: dict[str, list[float]] = {}
@@ -64,4 +67,5 @@ class Meter:
             model_sha256=self.card.sha256,
             interpreter=str(self._runtime),
             uptime=time.monotonic() - self._started,
+            server=server,
         )

@@ -49,6 +49,11 @@ class Pipeline:
         self._anchored = 0
 
     @property
+    def server(self) -> str | None:
+        """Of the classifier: `online`, or why the server that should classify does not; None where none is set."""
+        return self._classifier.server
+
+    @property
     def unsure(self) -> bool:
         """Whether a face was found that does not count yet: the next frame will tell."""
         return bool(self._tracker.unsure)

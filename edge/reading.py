@@ -125,7 +125,8 @@ class Stats:
     temperature: degrees Celsius of the hottest thermal zone, None where there is none. throttled: the Pi's firmware
     has lowered the clock, None where it cannot be asked. camera: `online`, or why there is no picture.
     pace: `full`, or why fewer frames are analysed: `limited` by the settings, `hot`, `idle`, `night`. rate_limit: how
-    many a second at most, None: as many as there are.
+    many a second at most, None: as many as there are. server: `online`, or why the server that should classify is not
+    used; None where none is set.
     """
 
     fps: float
@@ -142,3 +143,4 @@ class Stats:
     model_sha256: str
     interpreter: str
     uptime: float
+    server: str | None = None

@@ -11,6 +11,7 @@ from edge import bench, doctor
 from edge.config import Settings
 from tests.broker import Mosquitto
 from tests.daemon import free_port
+from tests.serving import serving
 
 
 def findings(capsys: pytest.CaptureFixture[str], **sections: object) -> dict[str, str]:
@@ -29,6 +30,18 @@ def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "emotion-small" in found["models"]
     assert "64 x 48" in found["camera"]
     assert found["broker"] == f"ok 127.0.0.1:{broker.port} answers"
+
+
+def test_a_server_that_classifies_has_a_line_where_one_is_set(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    settings = {"server": f"http://127.0.0.1:{port}/v1/models/emotion-small", "server_timeout": 10}
+    with serving(tmp_path / "log.txt", port):
+        found = findings(capsys, camera={"source": "/dev/video97"}, emotion=settings)
+        assert found["server"].startswith(f"ok {settings['server']} answers, one face in ")
+    found = findings(capsys, camera={"source": "/dev/video97"}, emotion=settings)
+    assert found["server"] == f"note {settings['server']}: connection refused; emotion-small here stands in"
 
 
 def test_what_is_missing_is_named_and_counts(capsys: pytest.CaptureFixture[str]) -> None:

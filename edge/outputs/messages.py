@@ -93,6 +93,7 @@ def stats_message(stats: Stats, now: float) -> Message:
         "model_sha256": stats.model_sha256,
         "interpreter": stats.interpreter,
         "uptime": _number(stats.uptime, 1),
+        "server": stats.server,
     }
 
 
