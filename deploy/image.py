@@ -13,6 +13,7 @@ from typing import IO, Final, cast
 
 from deploy.image_device import describe, write_card
 from deploy.image_disk import System, check_image, free_bytes, parse_layout, write_files, write_mounted
+from deploy.image_packages import fetch_missing
 from deploy.image_site import Site, card_files, read_site, summary
 from deploy.package import build
 from edge.errors import EmotionEdgeError
@@ -42,8 +43,8 @@ def make(
     site = read_site(config)
     if device:
         describe(device)
-    for package in packages or ():
-        package_fields(package)
+    if packages and not any(package_fields(package).get("Package") == "emotion-edge" for package in packages):
+        raise EmotionEdgeError(f"image: none of {', '.join(path.name for path in packages)} is emotion-edge")
     packages = packages or [build(SUITE, Path("build"))]
     if boot:
         fill_boot(boot, site, packages)
@@ -61,8 +62,9 @@ def make(
 def make_image(base: Path, site: Site, packages: list[Path], out: Path) -> None:
     """Write the card image `out` from an official one, .img or .img.xz.
 
-    packages: that of emotion-edge, and others that the image lacks. Raises EmotionEdgeError, and leaves nothing behind,
-    where the base has another shape, architecture or release than the package, or no room for it.
+    packages: that of emotion-edge, and others if you like; what it needs and the image lacks is fetched. Raises
+    EmotionEdgeError, and leaves nothing behind, where the base has another shape, architecture or release than the
+    package, or no room for it.
     """
     if not base.is_file():
         raise EmotionEdgeError(f"{base}: not there")
@@ -75,7 +77,10 @@ def make_image(base: Path, site: Site, packages: list[Path], out: Path) -> None:
         layout, system = check_image(fresh, base.name)
         _check_fit(system, packages, base.name)
         before = free_bytes(fresh, layout)
-        write_files(fresh, layout, card_files(site), _placed(packages))
+        with tempfile.TemporaryDirectory() as folder:
+            ours = next(path for path in packages if package_fields(path)["Package"] == "emotion-edge")
+            lacking = fetch_missing(fresh, layout, system.arch, ours, Path(folder))
+            write_files(fresh, layout, card_files(site), _placed([*packages, *lacking]))
         used = (before - free_bytes(fresh, layout)) / 1e6
         fresh.replace(out)
     except OSError as error:

@@ -113,6 +113,15 @@ def _in_root(image: Path, layout: Layout, path: str) -> str:
     return _debugfs(image, layout, f"cat {path}")
 
 
+def copy_out(image: Path, layout: Layout, path: str, target: Path) -> None:
+    """Copy a file of the root partition to the file `target`, or a folder into the folder `target`."""
+    if target.is_dir():
+        _debugfs(image, layout, f'rdump "{path}" "{target}"')
+    else:
+        target.touch()
+        _debugfs(image, layout, f'dump "{path}" "{target}"')
+
+
 def _debugfs(image: Path, layout: Layout, request: str) -> str:
     return _tool("e2fsprogs", "debugfs", "-R", request, f"{image}?offset={layout.root.start}")
 

@@ -1,6 +1,7 @@
 """A card for a board: from an image made here in the shape of the official one, read back with other tools."""
 
 import gzip
+import hashlib
 import lzma
 import os
 import shutil
@@ -45,6 +46,10 @@ def make_base(
     (root / "usr/lib").mkdir(parents=True)
     (root / "usr/lib/os-release").write_text(f'ID=debian\nVERSION_CODENAME="{suite}"\n')
     (root / "usr/lib" / loader).touch()
+    (root / "var/lib/dpkg").mkdir(parents=True)
+    (root / "var/lib/dpkg/status").write_text("\n".join(installed(name) for name in ("python3", "libc6")))
+    (root / "etc/apt").mkdir(parents=True)
+    (root / "etc/apt/sources.list").write_text(f"deb [trusted=yes] copy:{folder}/archive ./\n")
     disk, boot, ext4 = folder / "base.img", folder / "boot", folder / "ext4"
     for path, size in ((disk, BOOT_AT + ((BOOT_MB + ROOT_MB) << 20)), (boot, BOOT_MB << 20), (ext4, ROOT_MB << 20)):
         with path.open("wb") as file:
@@ -72,12 +77,24 @@ def make_base(
     return packed
 
 
-def make_package(folder: Path, arch: str = "arm64", python: str = "3.13", padding: int = 0) -> Path:
-    tree = folder / f"tree-{arch}-{python}-{padding}"
+def installed(name: str) -> str:
+    fields = f"Package: {name}\nStatus: install ok installed\nArchitecture: arm64\nVersion: 3.13.5-1\n"
+    return f"{fields}Maintainer: Test <test@example.org>\nDescription: for a test\n"
+
+
+def make_package(
+    folder: Path,
+    arch: str = "arm64",
+    python: str = "3.13",
+    padding: int = 0,
+    name: str = "emotion-edge",
+    depends: str = "libc6",
+) -> Path:
+    tree = folder / f"{name}_1.2.3_{arch}-{python}-{padding}-{len(depends)}"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN/control").write_text(
-        f"Package: emotion-edge\nVersion: 1.2.3\nArchitecture: {arch}\nMaintainer: Test <test@example.org>\n"
-        f"Depends: python3 (>= {python}~), libc6\nDescription: for a test\n"
+        f"Package: {name}\nVersion: 1.2.3\nArchitecture: {arch}\nMaintainer: Test <test@example.org>\n"
+        f"Depends: python3 (>= {python}~), {depends}\nDescription: for a test\n"
     )
     (tree / "padding").write_bytes(os.urandom(padding))
     package = tree.with_name(f"{tree.name}.deb")
@@ -228,6 +245,26 @@ def test_a_base_that_does_not_go_with_the_package_is_refused(base: Path, site: P
     refused(bookworm, site, package, card, "without cloud-init")
     refused(base, site, make_package(tmp_path, python="3.11"), card, "is for bookworm, and base.img.xz is trixie")
     refused(base, site, make_package(tmp_path, padding=(BOOT_MB + 4) << 20), card, "too little room")
+
+
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="apt is not here")
+def test_what_the_image_lacks_is_fetched_from_where_the_image_has_its_packages(site: Path, tmp_path: Path) -> None:
+    base, card = make_base(tmp_path / "base"), tmp_path / "card.img"
+    package = make_package(tmp_path, depends="libc6, libsomething1")
+    refused(base, site, package, card, "the image lacks what it needs")
+    archive = tmp_path / "base/archive"
+    archive.mkdir()
+    library = make_package(archive, name="libsomething1")
+    described = tool("dpkg-deb", "-f", str(library)).decode().strip()
+    content = library.read_bytes()
+    where = f"Filename: ./{library.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
+    (archive / "Packages").write_text(f"{described}\n{where}")
+    make_image(base, read_site(site), [package], card)
+    listing = tool("mdir", "-b", "-i", f"{card}@@{BOOT_AT}", "::emotion-edge/packages").decode()
+    assert sorted(line.rpartition("/")[2] for line in listing.split()) == [
+        package.name,
+        "libsomething1_1.2.3_arm64.deb",
+    ]
 
 
 def test_room_is_what_another_tool_says(base: Path, tmp_path: Path) -> None:
