@@ -46,7 +46,7 @@ class Cadence:
         if self._fixed or not self.period:
             return self._fixed or 1
         wanted = math.ceil(self._cost / (SHARE * self.period))
-        return max(1, min(wanted, MOST, int(LONGEST / self.period)))
+        return max(1, min(wanted, MOST, int(LONGEST / self.period + 0.05)))
 
     def due(self, now: float, followed: int, at_border: bool) -> bool:
         """Whether to look for faces in the frame captured at `now`, seconds; called once for each frame, in order.

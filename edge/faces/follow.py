@@ -8,7 +8,7 @@ grew.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import cv2
@@ -32,6 +32,9 @@ _ASTRAY: Final = 1.0
 _LEAST: Final = 16
 """Points that must come back; with fewer something covers the face, or it turned away, and it is lost."""
 
+_BEST: Final = 13
+"""Points that the motion is taken from: the better half."""
+
 _GROWTH: Final = 1.3
 """A face that grew or shrank more than this since it was detected is lost: it may be half covered."""
 
@@ -45,17 +48,17 @@ _UNTIL: Final = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03)
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Patch:
     """A face's small picture.
 
-    corner: its upper left in the frame; scale: its pixels a frame's pixel; both x and y. bounds: left, top, right and
-    bottom in the frame. face: where it is now; cut_for: where it was when this was cut; found: when it was detected.
+    corner: its upper left in the frame, x + iy; scale: its pixels a frame's pixel. bounds: left, top, right and bottom
+    in the frame. face: where it is now; cut_for: where it was when this was cut; found: when it was detected.
     """
 
     pixels: Image
-    corner: Floats
-    scale: Floats
+    corner: complex
+    scale: float
     bounds: tuple[int, int, int, int]
     face: Detection
     cut_for: Box
@@ -99,13 +102,12 @@ def _cut(image: Image, face: Detection, found: Box) -> _Patch | None:
     x, y = box.x + box.width / 2, box.y + box.height / 2
     left, right = max(0, int(x - half)), min(width, int(x + half) + 1)
     top, bottom = max(0, int(y - half)), min(height, int(y + half) + 1)
-    scale = ROOM * FACE / max(2 * half, 1.0)
-    if min(right - left, bottom - top) * scale < FACE / 2:
+    if half < ROOM or min(right - left, bottom - top) < half / 2:
         return None
+    scale = ROOM * FACE / (2 * half)
     bounds = (left, top, right, bottom)
     pixels = _pixels(image, bounds, (round((right - left) * scale), round((bottom - top) * scale)))
-    exact = (pixels.shape[1] / (right - left), pixels.shape[0] / (bottom - top))
-    return _Patch(pixels, np.array((left, top), np.float32), np.array(exact, np.float32), bounds, face, box, found)
+    return _Patch(pixels, complex(left, top), scale, bounds, face, box, found)
 
 
 def _pixels(image: Image, bounds: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
@@ -121,64 +123,64 @@ def _pixels(image: Image, bounds: tuple[int, int, int, int], size: tuple[int, in
 
 def _step(image: Image, patch: _Patch) -> _Patch | None:
     pixels = _pixels(image, patch.bounds, (patch.pixels.shape[1], patch.pixels.shape[0]))
-    box = patch.face.box
-    middle = np.array((box.x + box.width / 2, box.y + box.height / 2), np.float32)
-    begun = ((middle + _GRID * (box.width, box.height) - patch.corner) * patch.scale).astype(np.float32)
-    there, gone = _flow(patch.pixels, pixels, begun)
-    back, gone_back = _flow(pixels, patch.pixels, there)
-    missed = np.abs(back - begun).max(axis=1)
-    missed[gone | gone_back] = np.inf
-    if np.count_nonzero(missed <= _ASTRAY) < _LEAST:
+    box, scale = patch.face.box, patch.scale
+    centre = complex(box.x + box.width / 2, box.y + box.height / 2)
+    middle = (centre - patch.corner) * scale
+    begun = _GRID * np.array((box.width * scale, box.height * scale), np.float32)
+    begun += np.array((middle.real, middle.imag), np.float32)
+    there, found = _flow(patch.pixels, pixels, begun)
+    back, found_back = _flow(pixels, patch.pixels, there)
+    missed = np.where(found & found_back, np.abs(_complex(back - begun)), np.inf)
+    order = missed.argsort()
+    if missed[order[_LEAST - 1]] > _ASTRAY:
         return None
-    good = missed <= max(float(np.median(missed)), 0.1)
-    turn, shift = _similarity(begun[good] / patch.scale, there[good] / patch.scale)
-    size = abs(turn)
-    origin = complex(*patch.corner.tolist())
-
-    def moved(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return turn * (points - origin) + shift + origin
-
-    centre = complex(moved(np.array(complex(*middle.tolist()))))
-    width, height = box.width * size, box.height * size
-    new = Box(centre.real - width / 2, centre.imag - height / 2, width, height)
+    best = order[:_BEST]
+    turn, shift = _similarity(_complex(begun)[best] - middle, _complex(there)[best] - middle)
+    # Points of the frame move by z -> turn * (z - centre) + to.
+    to = centre + shift / scale
+    width, height = box.width * abs(turn), box.height * abs(turn)
+    if not 1 / _GROWTH < width / patch.found.width < _GROWTH:
+        return None
     marks = patch.face.landmarks
     if marks is not None:
-        places = moved(marks[:, 0] + 1j * marks[:, 1])
-        marks = np.stack([places.real, places.imag], -1).astype(np.float32)
+        places = turn * (_complex(marks) - centre) + to
+        marks = places.astype(np.complex64).view(np.float32).reshape(-1, 2)
+    new = Box(to.real - width / 2, to.imag - height / 2, width, height)
     face = Detection(new, patch.face.score, marks)
-    if not 1 / _GROWTH < new.width / patch.found.width < _GROWTH:
-        return None
     if _drifted(patch.cut_for, new):
         return _cut(image, face, patch.found)
-    return _Patch(pixels, patch.corner, patch.scale, patch.bounds, face, patch.cut_for, patch.found)
+    return replace(patch, pixels=pixels, face=face)
 
 
 def _flow(before: Image, after: Image, points: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Where the points [n, 2] went, and which of them [n] cannot be told."""
+    """Where the points [n, 2] went, and which of them [n] can be told."""
     there, found, _ = cv2.calcOpticalFlowPyrLK(
         before, after, points, np.empty_like(points), winSize=_WINDOW, maxLevel=_LEVELS, criteria=_UNTIL
     )
-    return np.asarray(there, np.float32), np.asarray(found)[:, 0] == 0
+    return np.asarray(there, np.float32), np.asarray(found).reshape(-1).view(np.bool_)
 
 
-def _similarity(before: Floats, after: Floats) -> tuple[complex, complex]:
-    """(a, b) of the motion z -> a z + b that fits best, points as complex numbers.
+def _complex(points: Floats) -> npt.NDArray[np.complex64]:
+    """Points [n, 2] as complex numbers [n]."""
+    return np.ascontiguousarray(points, np.float32).view(np.complex64)[:, 0]
 
-    Least squares, a second time without the points that are more than twice as far off as is usual.
+
+def _similarity(old: npt.NDArray[np.complex64], new: npt.NDArray[np.complex64]) -> tuple[complex, complex]:
+    """(a, b) of the motion z -> a z + b that fits best: how points turned and grew, and where 0 went.
+
+    Least squares, a second time without those that are more than twice as far off as is usual.
     """
-    old, new = before[:, 0] + 1j * before[:, 1], after[:, 0] + 1j * after[:, 1]
     turn, shift = _fit(old, new)
     off = np.abs(new - turn * old - shift)
-    close = off <= 2 * np.median(off)
-    turn, shift = _fit(old[close], new[close])
-    return turn, shift
+    close = off <= 2 * np.sort(off)[len(off) // 2]
+    return _fit(old[close], new[close])
 
 
-def _fit(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> tuple[complex, complex]:
-    middle, aim = old.mean(), new.mean()
+def _fit(old: npt.NDArray[np.complex64], new: npt.NDArray[np.complex64]) -> tuple[complex, complex]:
+    middle = complex(old.sum()) / len(old)
     arms = old - middle
-    turn = complex(np.vdot(arms, new - aim) / max(np.vdot(arms, arms).real, 1e-9))
-    return turn, complex(aim - turn * middle)
+    turn = complex(np.vdot(arms, new)) / max(complex(np.vdot(arms, arms)).real, 1e-9)
+    return turn, complex(new.sum()) / len(new) - turn * middle
 
 
 def _drifted(cut_for: Box, now: Box) -> bool:
