@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edge.outputs.web import WebViewer
-from edge.reading import Box, Face, Frame
+from edge.reading import Box, Face, Frame, Image
 from tests.samples import face, frame, picture, reading
 
 PATIENCE = 20.0
@@ -47,10 +47,13 @@ def show(viewer: WebViewer, shown: Frame, *faces: Face) -> None:
 
 
 @contextmanager
-def feeding(*viewers: WebViewer) -> Iterator[dict[str, str]]:
-    """Frames at about 20 a second with two faces, the larger one showing the emotion in the dictionary given back."""
+def feeding(*viewers: WebViewer, image: Image | None = None) -> Iterator[dict[str, str]]:
+    """Frames at about 20 a second with two faces, the larger one showing the emotion in the dictionary given back.
+
+    image: shown in place of eight that differ.
+    """
     stop, told = threading.Event(), {"emotion": "happy"}
-    pictures = [picture(seed=seed) for seed in range(8)]
+    pictures = [picture(seed=seed) if image is None else image for seed in range(8)]
 
     def feed() -> None:
         sequence = 0
@@ -62,6 +65,8 @@ def feeding(*viewers: WebViewer) -> Iterator[dict[str, str]]:
 
     thread = threading.Thread(target=feed)
     thread.start()
-    yield told
-    stop.set()
-    thread.join()
+    try:
+        yield told
+    finally:
+        stop.set()
+        thread.join()

@@ -108,7 +108,7 @@ def test_too_much_is_refused_before_it_is_sent(reader: WebViewer) -> None:
 
 def test_only_post_and_only_where_pictures_are_taken(reader: WebViewer, viewer: WebViewer) -> None:
     assert get(reader, "/read")[0] == 405
-    assert posted(viewer, b"picture")[0] == 404
+    assert posted(viewer, b"picture")[0] == 405
 
 
 def test_slow_reading_stalls_nothing_and_no_queue_grows() -> None:
