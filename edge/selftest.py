@@ -58,8 +58,7 @@ def answers(folder: Path, runtime: Runtime) -> list[list[float]]:
 
     An emotion model: the probabilities of its primary output. A face detector: x, y, width and height of the best box
     as parts of the picture's, and its score; all zero where it finds none.
-    Raises EmotionEdgeError when the model is not whole or does not load; RuntimeError or ValueError when it does not
-    run.
+    Raises EmotionEdgeError when the model is not whole or does not load, and others when it does not run.
     """
     card = read_any_card(folder)
     if isinstance(card, EmotionCard):
@@ -93,8 +92,10 @@ def check(folder: Path, runtime: Runtime) -> bool:
     test = read_any_card(folder).self_test
     try:
         found = np.array(answers(folder, runtime))
-    except (RuntimeError, ValueError) as error:
-        raise EmotionEdgeError(f"model {folder}: does not run: {error}") from error
+    except EmotionEdgeError:
+        raise
+    except Exception as error:  # whatever a file from anywhere may bring about
+        raise EmotionEdgeError(f"model {folder}: does not run: {type(error).__name__}: {error}") from error
     if not np.isfinite(found).all():
         raise EmotionEdgeError(f"model {folder}: fails its self-test: it answers with something that is no number")
     if test is None or test.drawing != DRAWING:
