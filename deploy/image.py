@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Final, cast
 
 from deploy.image_device import describe, write_card
-from deploy.image_disk import System, check_image, free_bytes, parse_layout, write_files, write_mounted
+from deploy.image_disk import Layout, System, check_image, free_bytes, parse_layout, write_files, write_mounted
 from deploy.image_packages import fetch_missing
 from deploy.image_site import Site, card_files, read_site, summary
 from deploy.package import build
@@ -38,8 +38,8 @@ def make(
 
     packages: None has that of this checkout built. Raises EmotionEdgeError before anything is changed.
     """
-    if (boot is None) == (base is None) or (base and not (out or device)) or (boot and (out or device)):
-        raise EmotionEdgeError("image: give --base with --out or --device, or else --boot alone")
+    if bool(boot) == bool(out or device) or (not boot and not base):
+        raise EmotionEdgeError("image: give --base with --out or --device, or else --boot")
     site = read_site(config)
     if device:
         describe(device)
@@ -47,7 +47,7 @@ def make(
         raise EmotionEdgeError(f"image: none of {', '.join(path.name for path in packages)} is emotion-edge")
     packages = packages or [build(SUITE, Path("build"))]
     if boot:
-        fill_boot(boot, site, packages)
+        fill_boot(boot, site, packages, base)
     elif base and out:
         make_image(base, site, packages, out)
         if device:
@@ -78,8 +78,7 @@ def make_image(base: Path, site: Site, packages: list[Path], out: Path) -> None:
         _check_fit(system, packages, base.name)
         before = free_bytes(fresh, layout)
         with tempfile.TemporaryDirectory() as folder:
-            ours = next(path for path in packages if package_fields(path)["Package"] == "emotion-edge")
-            lacking = fetch_missing(fresh, layout, system.arch, ours, Path(folder))
+            lacking = _lacking(fresh, layout, system, packages, Path(folder))
             write_files(fresh, layout, card_files(site), _placed([*packages, *lacking]))
         used = (before - free_bytes(fresh, layout)) / 1e6
         fresh.replace(out)
@@ -90,10 +89,31 @@ def make_image(base: Path, site: Site, packages: list[Path], out: Path) -> None:
     log.info("%s: %s; %.0f MB on its boot partition", out, summary(site), used)
 
 
-def fill_boot(boot: Path, site: Site, packages: list[Path]) -> None:
-    """Write the same files onto the mounted boot partition of a card that was flashed by other means."""
-    write_mounted(boot, card_files(site), _placed(packages))
+def fill_boot(boot: Path, site: Site, packages: list[Path], base: Path | None = None) -> None:
+    """Write the same files onto the mounted boot partition of a card that was flashed by other means.
+
+    base: the image that it was flashed with; without it, what it lacks is not known.
+    """
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        lacking: list[Path] = []
+        if base:
+            image = Path(folder) / "base.img"
+            log.info("unpacking %s ...", base.name)
+            _unpack(base, image)
+            layout, system = check_image(image, base.name)
+            _check_fit(system, packages, base.name)
+            lacking = _lacking(image, layout, system, packages, Path(folder) / "apt")
+        else:
+            log.warning(
+                "what the card lacks is not known without --base: if it is something, it must be installed there"
+            )
+        write_mounted(boot, card_files(site), _placed([*packages, *lacking]))
     log.info("%s: %s; now eject the card", boot, summary(site))
+
+
+def _lacking(image: Path, layout: Layout, system: System, packages: list[Path], folder: Path) -> list[Path]:
+    ours = next(path for path in packages if package_fields(path)["Package"] == "emotion-edge")
+    return fetch_missing(image, layout, system.arch, ours, folder)
 
 
 def _placed(packages: list[Path]) -> dict[str, Path]:

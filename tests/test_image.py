@@ -278,10 +278,12 @@ def test_room_is_what_another_tool_says(base: Path, tmp_path: Path) -> None:
     assert free_bytes(disk, layout) == int("".join(filter(str.isdigit, last)))
 
 
-def test_a_mounted_card_gets_the_same_files(site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mounted_card_gets_the_same_files(
+    base: Path, site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     boot, package = tmp_path / "bootfs", make_package(tmp_path)
     boot.mkdir()
-    words = ["image", "--boot", str(boot), "--config", str(site), "--package", str(package)]
+    words = ["image", "--boot", str(boot), "--base", str(base), "--config", str(site), "--package", str(package)]
     assert cli.main(words) == 2
     assert "it is not the boot partition" in capsys.readouterr().err
     assert list(boot.iterdir()) == []
