@@ -17,7 +17,7 @@ from edge.config import Settings
 from edge.emotion.classifier import open_classifier
 from edge.emotion.remote import ONLINE
 from edge.errors import EmotionEdgeError
-from edge.outputs.display import unavailable
+from edge.outputs.display import outlook
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
 from edge.runtime import choose, installed
@@ -117,8 +117,8 @@ def _broker(settings: Settings) -> Finding:
 def _display(settings: Settings) -> Finding:
     if settings.display.mode == "off":
         return Finding("note", "switched off (display.mode)")
-    reason = unavailable()
-    return Finding("note", f"no window: {reason}") if reason else Finding("ok", "a window can be shown")
+    there, which = outlook(settings.display)
+    return Finding("ok", which) if there else Finding("note", f"none: {which}")
 
 
 def _temperature(_: Settings) -> Finding:

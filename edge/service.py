@@ -20,11 +20,14 @@ from edge.notify import Notifier
 from edge.outputs import Output, Viewer
 from edge.outputs.console import Console
 from edge.outputs.controls import Controls, memory_file
-from edge.outputs.display import Window, unavailable
+from edge.outputs.display import Display
 from edge.outputs.history import History
 from edge.outputs.home_assistant import announcement
 from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
+from edge.outputs.minute import LastMinute
 from edge.outputs.mqtt import MqttOutput
+from edge.outputs.pictures import jpegs
+from edge.outputs.veil import Veil
 from edge.outputs.web import WebViewer
 from edge.outputs.web_documents import Document, settings_document
 from edge.pace import Pacer
@@ -34,6 +37,7 @@ from edge.runtime import choose
 from edge.snapshot import read_once
 from edge.store import stamp
 from edge.swap import ModelWatch
+from edge.words import words_of
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +75,7 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
         mqtt = settings.mqtt
         subscribe = [f"mosquitto_sub -h {mqtt.host} -p {mqtt.port} -t '{mqtt.base_topic}/{mqtt.device_id}/#' -v"]
         told = announcement(mqtt, pipeline.card.primary.labels)
-        publisher = MqttOutput(mqtt, controls, told)
+        publisher = MqttOutput(mqtt, controls, told, jpegs(settings))
         outputs.append(publisher)
         takers.append(publisher)
         log.info("MQTT: subscribe with  %s", *subscribe)
@@ -98,16 +102,24 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
             recorded=history is not None,
             read=lambda frame: read_once(settings, runtime, frame),
             health=_health(publisher, history),
+            draw=jpegs(settings),
         )
         outputs.append(web)
         viewers.append(web)
         log.info("live page: %s", web.url)
-    window = _window(settings)
-    if window:
-        viewers.append(window)
+    display = None
+    if settings.display.mode != "off":
+        minute = LastMinute(words_of(settings.display.language))
+        display = Display(settings.display, minute.context)
+        outputs.append(minute)
+        viewers.append(display)
+    veil = Veil(settings.detector.region) if settings.display.blur else None
     capture = Capture(settings.camera, camera, PRIVACY if controls.wanted.privacy else "")
     pacer, meter = Pacer(settings.pace), Meter(pipeline.card, runtime)
-    parts = Parts(capture, pipeline, meter, outputs, viewers, takers, controls, pacer, notifier)
+    language = settings.display.language
+    parts = Parts(
+        capture, pipeline, meter, outputs, viewers, takers, controls, pacer, notifier, veil=veil, language=language
+    )
     daemon = Daemon(parts, settings.mqtt.stats_every, stop)
 
     def change(new: Settings) -> None:
@@ -122,8 +134,8 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
     daemon.start()
     watch = ModelWatch(settings, runtime, pipeline.card, installed, daemon.swap)
     try:
-        if window:
-            window.run_until(stop)
+        if display:
+            display.run_until(stop)
         stop.wait()
     finally:
         watch.close()
@@ -149,16 +161,6 @@ def _health(mqtt: MqttOutput | None, record: History | None) -> dict[str, Callab
     if record:
         parts["Record"] = lambda: f"paused: {record.paused}" if record.paused else "written"
     return parts
-
-
-def _window(settings: Settings) -> Window | None:
-    if settings.display.mode == "off":
-        return None
-    if reason := unavailable():
-        level = logging.WARNING if settings.display.mode == "window" else logging.INFO
-        log.log(level, "window: none, %s", reason)
-        return None
-    return Window(settings.display.fullscreen)
 
 
 def _apply(settings: Settings) -> None:

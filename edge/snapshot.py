@@ -11,10 +11,13 @@ from edge.cameras.choose import open_camera
 from edge.config import CameraSettings, Settings
 from edge.errors import EmotionEdgeError
 from edge.outputs.messages import faces_message
-from edge.outputs.overlay import annotate
+from edge.outputs.minute import LastMinute
+from edge.outputs.overlay import Context, annotate
+from edge.outputs.veil import Veil
 from edge.pipeline import open_pipeline
 from edge.reading import Frame, Reading
 from edge.runtime import Runtime, choose
+from edge.words import words_of
 
 PATIENCE = 10.0
 """Seconds to wait for a camera's first picture."""
@@ -32,8 +35,10 @@ def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0
     Raises EmotionEdgeError when there is no picture or `out` cannot be written.
     """
     camera = settings.camera if image is None else CameraSettings(source=str(image), loop=False)
-    pipeline = open_pipeline(settings, choose(settings.runtime.interpreter), confirm=1)
+    pipeline = open_pipeline(settings, choose(settings.runtime.interpreter, settings.runtime.accelerator), confirm=1)
     capture = Capture(camera, open_camera(camera))
+    minute = LastMinute(words_of(settings.display.language))
+    veil = Veil(settings.detector.region) if settings.display.blur else None
     try:
         began = time.monotonic()
         while True:
@@ -41,12 +46,15 @@ def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0
             if frame is None:
                 raise EmotionEdgeError(f"snapshot: no picture from {camera.source}: {capture.status}")
             reading = pipeline.analyse(frame)
+            minute.put(reading)
+            shown = veil(frame, reading) if veil else frame
             if time.monotonic() - began >= after:
                 break
     finally:
         capture.close()
     try:
-        written = cv2.imwrite(str(out), annotate(frame.image, reading))
+        context = minute.context() if after else Context(minute.context().words)
+        written = cv2.imwrite(str(out), annotate(shown.image, reading, context=context))
     except cv2.error as error:
         raise EmotionEdgeError(f"snapshot: cannot write {out}: use a name ending in .jpg or .png") from error
     if not written:

@@ -17,6 +17,7 @@ from edge.outputs.home_assistant import birth_topic
 from edge.outputs.mqtt_access import ANSWER_S, VERSIONS, access_of
 from edge.outputs.mqtt_link import Link, why_unreachable
 from edge.outputs.mqtt_outbox import Outbox, Outgoing
+from edge.outputs.pictures import Draw, jpeg
 from edge.reading import Frame, Reading, Stats
 
 _log = logging.getLogger(__name__)
@@ -39,17 +40,22 @@ class MqttOutput:
     """
 
     def __init__(
-        self, settings: MqttSettings, controls: Controls | None = None, announcement: Outgoing | None = None
+        self,
+        settings: MqttSettings,
+        controls: Controls | None = None,
+        announcement: Outgoing | None = None,
+        draw: Draw = jpeg,
     ) -> None:
         """Begin to connect; a broker that is not there yet is an outage like any other.
 
         controls: what people may switch; None: nothing. announcement: what tells Home Assistant of this device.
+        draw: makes the pictures that are sent.
         Raises EmotionEdgeError when the password or a certificate cannot be read.
         """
         self._access = access_of(settings)
         self._where = f"{settings.host}:{settings.port}"
         self._versions = VERSIONS[settings.version]
-        self._outbox = Outbox(settings, announcement)
+        self._outbox = Outbox(settings, announcement, draw)
         self._controls = controls
         self._commands = {f"{self._access.topic}/{name}/set": name for name in controls.names} if controls else {}
         self._birth = birth_topic(settings) if announcement else None

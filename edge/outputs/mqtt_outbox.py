@@ -12,7 +12,7 @@ from edge.config import MqttSettings
 from edge.outputs.controls import Switches
 from edge.outputs.messages import Message, encode, event_messages, faces_message, state_message, stats_message
 from edge.outputs.mqtt_access import device_topic
-from edge.outputs.pictures import jpeg
+from edge.outputs.pictures import Draw, jpeg
 from edge.reading import Frame, Reading, Stats
 
 EVENTS_KEPT: Final = 200
@@ -47,9 +47,10 @@ class Outbox:
     dropped: events lost because too many waited.
     """
 
-    def __init__(self, settings: MqttSettings, announcement: Outgoing | None = None) -> None:
-        """announcement: what tells Home Assistant of this device."""
+    def __init__(self, settings: MqttSettings, announcement: Outgoing | None = None, draw: Draw = jpeg) -> None:
+        """announcement: what tells Home Assistant of this device. draw: makes the pictures that are sent."""
         self.dropped = 0
+        self._draw = draw
         self._topic = device_topic(settings)
         self._heartbeat = settings.heartbeat
         self._faces_period = 1 / settings.faces_rate
@@ -151,7 +152,8 @@ class Outbox:
             if outgoing or not self._picture:
                 return outgoing
             picture, self._picture = self._picture, None
-        return self._outgoing("snapshot", jpeg(*picture), qos=0, retain=False)  # the analysis need not wait for this
+        # Not while the lock is held: the analysis need not wait for this.
+        return self._outgoing("snapshot", self._draw(*picture), qos=0, retain=False)
 
     def until_due(self) -> float:
         """Seconds until something is to be sent though nothing new comes."""

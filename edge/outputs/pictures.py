@@ -1,16 +1,22 @@
 """Pictures that are made for people: the annotated frame as a JPEG, and the card that stands for the camera."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Final
 
 import cv2
 import numpy as np
 
+from edge.config import Settings
 from edge.outputs.lettering import lettering
 from edge.outputs.overlay import PLAIN, Context, annotate
 from edge.outputs.sheets import Sheet, ink, lay
+from edge.outputs.veil import Veil
 from edge.reading import Frame, Image, Reading
 from edge.words import Language, words_of
+
+Draw = Callable[[Frame, Reading], bytes]
+"""Makes a JPEG of a frame with what was seen in it."""
 
 JPEG_QUALITY: Final = 80
 _GROUND: Final = (40, 34, 30)
@@ -21,6 +27,15 @@ def jpeg(frame: Frame, reading: Reading, context: Context = PLAIN) -> bytes:
     """The frame with what was seen in it drawn on, as a JPEG."""
     picture = annotate(frame.image, reading, context=context)
     return cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1].tobytes()
+
+
+def jpegs(settings: Settings) -> Draw:
+    """What makes the JPEGs that go to others as the settings ask for it: in their language, and without faces."""
+    draw = partial(jpeg, context=Context(words_of(settings.display.language)))
+    if not settings.display.blur:
+        return draw
+    # The frames of the analysis come with their faces hidden; a picture that was given to the page does not.
+    return lambda frame, reading: draw(Veil(settings.detector.region)(frame, reading), reading)
 
 
 @lru_cache(maxsize=1)
