@@ -95,10 +95,13 @@ class Pipeline:
         with _timed(stages, "follow"):
             area = self._search.area(frame.image)
             at_border = any(_reaches_out(face.detection.box, area) for face in self._seen)
-            due = self._cadence.due(now, bool(self._seen), at_border)
+            due = self._cadence.due(now, len(self._seen), at_border)
             cut = self._cut(frame.image)
             if not (due or cut or self._tracker.unsure or len(self._seen) > self._anchored):
+                began = time.perf_counter()
                 moved = self._follower.step(frame.image)
+                if self._anchored:
+                    self._cadence.stepped(self._anchored, time.perf_counter() - began)
                 followed = self._tracker.follow(moved, now)
                 if len(moved) == self._anchored:
                     return followed

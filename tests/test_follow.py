@@ -171,3 +171,14 @@ def test_auto_follows_the_time_there_is() -> None:
         if cadence.due(number / 30, 1, False):
             cadence.looked(number / 30, 0.02)
     assert cadence.every == math.ceil(0.02 * 30 / 0.15)
+
+
+def test_many_faces_are_found_rather_than_followed_where_that_is_cheaper() -> None:
+    cadence = Cadence()
+    due(cadence, 30, 60, 0.02)
+    assert cadence.every > 1
+    cadence.stepped(2, 0.004)
+    cadence.due(2.0, 8, False)
+    assert cadence.every > 1
+    cadence.due(2.03, 12, False)
+    assert cadence.every == 1

@@ -36,6 +36,8 @@ class Cadence:
         self.period = 0.0
         """Seconds from one frame to the next, as a mean; 0 while it is not known."""
         self._cost = 0.0
+        self._cost_a_face = 0.0
+        self._faces = 0
         self._frame_at = -math.inf
         self._found_at = -math.inf
         self._since = self._fixed  # the first frame is due
@@ -45,6 +47,8 @@ class Cadence:
         """Frames from one detection to the next as things stand, without those on need."""
         if self._fixed or not self.period:
             return self._fixed or 1
+        if self._faces * self._cost_a_face > self._cost:
+            return 1  # many faces are found sooner than they are followed
         wanted = math.ceil(self._cost / (SHARE * self.period))
         return max(1, min(wanted, MOST, int(LONGEST / self.period + 0.05)))
 
@@ -57,7 +61,7 @@ class Cadence:
         passed = now - self._frame_at
         if 0 < passed < 1:  # what takes longer was a pause
             self.period += (passed - self.period) * (_STEADY if self.period else 1)
-        self._frame_at = now
+        self._frame_at, self._faces = now, followed
         self._since += 1
         every = math.ceil(self.every / 2) if at_border else self.every
         waited = math.inf if self._found_at > now else now - self._found_at + self.period / 2
@@ -68,6 +72,10 @@ class Cadence:
         """Faces were looked for in the frame captured at `now`, which took this long."""
         self._cost += (seconds - self._cost) * (_STEADY if self._cost else 1)
         self._since, self._found_at = 0, now
+
+    def stepped(self, faces: int, seconds: float) -> None:
+        """This many faces, at least one, were followed into a frame, which took this long."""
+        self._cost_a_face += (seconds / faces - self._cost_a_face) * (_STEADY if self._cost_a_face else 1)
 
 
 class SceneCut:
