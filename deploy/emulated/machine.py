@@ -28,6 +28,10 @@ _COMMAND: Final = (
 _APPEND: Final = "root=/dev/vda2 console=ttyAMA0 net.ifnames=0 loglevel=4 systemd.show_status=1"
 
 
+class EndedError(EmotionEdgeError):
+    """There is no machine any more."""
+
+
 class Machine:
     """One board with a card in it.
 
@@ -103,7 +107,7 @@ class Machine:
             return self.shell("id -u") == "0"
         except EmotionEdgeError:
             if self._process and self._process.poll() is not None:
-                raise EmotionEdgeError(f"the emulator ended with status {self._process.returncode}") from None
+                raise EndedError(f"the emulator ended with status {self._process.returncode}") from None
             return False
 
 
@@ -160,13 +164,22 @@ def _free_port() -> int:
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> float:
-    """Wait for something that nothing announces; how long it took, s. Raises EmotionEdgeError when it does not come."""
-    started = time.monotonic()
-    while not condition():
+    """Wait for something that nothing announces; how long it took, s. Raises EmotionEdgeError when it does not come.
+
+    A board that does not answer for a while is waited for, too.
+    """
+    started, complaint = time.monotonic(), ""
+    while True:
+        try:
+            if condition():
+                return time.monotonic() - started
+        except EndedError:
+            raise
+        except EmotionEdgeError as error:
+            complaint = f" ({error})"
         if time.monotonic() - started > seconds:
-            raise EmotionEdgeError(f"not within {seconds:.0f} s: {what}")
+            raise EmotionEdgeError(f"not within {seconds:.0f} s: {what}{complaint}")
         time.sleep(3)
-    return time.monotonic() - started
 
 
 def copy_sparse(source: Path, target: Path) -> None:
