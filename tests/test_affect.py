@@ -21,35 +21,43 @@ FACES = np.random.default_rng(3).integers(0, 256, (60, 6, 6, 1), np.uint8).repea
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """The released network with its second head cut down to two outputs, linear, which then leave -1 to 1."""
+    """The released network with its second head cut down to two outputs, linear and steep: they leave -1 to 1."""
     folder = member(tmp_path, "affective")
     network = read_model((folder / MODEL_FILE).read_bytes(), "affective")
     graph, (signature,) = network.subgraphs[0], network.signatureDefs
-    head = next(output for output in signature.outputs if output.name == b"ferplus8")
-    head.name = b"affect"
+    size, name = next((len(it.labels), it.name) for it in SMALL_CARD.outputs if it.labels and not it.primary)
+    head = next(output for output in signature.outputs if output.name.decode() == name)
+    head.name = b"own"
+    output = graph.tensors[head.tensorIndex]
+    output.shape = [1, 2]
+    output.quantization.scale = output.quantization.scale * 4
     (last,) = (operator for operator in graph.operators if head.tensorIndex in operator.outputs)
-    graph.tensors[head.tensorIndex].shape = [1, 2]
-    for place in last.inputs[1:]:  # weights [8, features] and biases [8]
+    for place in last.inputs[1:]:  # weights [size, features] and biases [size]
         tensor = graph.tensors[place]
+        ends = [0, -1] if len(tensor.quantization.scale) == size else [0]
         buffer = network.buffers[tensor.buffer]
-        buffer.data = np.array(buffer.data, np.uint8).reshape(8, -1)[[0, 7]].ravel()
+        buffer.data = np.array(buffer.data, np.uint8).reshape(size, -1)[[0, -1]].ravel()
         tensor.shape = [2, *tensor.shape[1:]]
-        if len(tensor.quantization.scale) == 8:
-            tensor.quantization.scale = tensor.quantization.scale[[0, 7]]
-            tensor.quantization.zeroPoint = tensor.quantization.zeroPoint[[0, 7]]
+        tensor.quantization.scale = tensor.quantization.scale[ends] * 4
+        tensor.quantization.zeroPoint = tensor.quantization.zeroPoint[ends]
     (folder / MODEL_FILE).write_bytes(write_model(network))
+    affect = OutputSpec(name="own", kind="valence_arousal", activation="linear")
+    rewrite(folder, [SMALL_CARD.primary, affect])
+    return folder
+
+
+def rewrite(folder: Path, outputs: list[OutputSpec]) -> None:
+    """Let the card fit the file, and name these outputs."""
     card = json.loads((folder / CARD_FILE).read_text())
-    affect = OutputSpec(name="affect", kind="valence_arousal", activation="linear")
-    card["outputs"] = [card["outputs"][0], affect.model_dump(mode="json")]
+    card["outputs"] = [output.model_dump(mode="json") for output in outputs]
     card["sha256"] = sha256_of(folder / MODEL_FILE)
     (folder / CARD_FILE).write_text(json.dumps(card))
-    return folder
 
 
 def test_a_trained_output_is_used_and_clipped(model: Path) -> None:
     card = read_card(EmotionCard, model)
     assert affect_output(card) == card.outputs[1]
-    raw = Network(model / MODEL_FILE, choose())(card.input.lookup()[FACES])["affect"]
+    raw = Network(model / MODEL_FILE, choose())(card.input.lookup()[FACES])["own"]
     assert raw.shape == (60, 2)
     assert raw.max() > 1, "nothing to clip"
     assert raw.min() < -1, "nothing to clip"
@@ -57,9 +65,10 @@ def test_a_trained_output_is_used_and_clipped(model: Path) -> None:
     assert np.array_equal(scores.valence_arousal, np.clip(raw, -1, 1))
 
 
-def test_without_that_output_both_are_derived_on_the_circumplex() -> None:
-    classifier = open_classifier(EmotionSettings(), choose(), 1)
-    assert affect_output(SMALL_CARD) is None
+def test_without_that_output_both_are_derived_on_the_circumplex(tmp_path: Path) -> None:
+    rewrite(without := member(tmp_path, "without"), [SMALL_CARD.primary])
+    classifier = open_classifier(EmotionSettings(model=str(without)), choose(), 1)
+    assert affect_output(classifier.card) is None
     scores = classifier.classify(FACES)
     assert scores.valence_arousal == pytest.approx(scores.probabilities @ circumplex_of(classifier.labels), abs=1e-6)
 

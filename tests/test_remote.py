@@ -24,16 +24,19 @@ FACES = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1), np.uint8)
 ASKED = "GET /v1/models/emotion/metadata"
 PREDICT = "POST /v1/models/emotion:predict"
 
+PRIMARY = SMALL_CARD.primary.name
+LABELS = SMALL_CARD.primary.labels
+COUNT = len(LABELS)
 # As in https://www.tensorflow.org/tfx/serving/api_rest: a Keras model of two outputs, float in and out, version 3.
 TWO_OUTPUTS = metadata(
     {"image": tensor("DT_FLOAT", -1, 48, 48, 1)},
-    {"fer7": tensor("DT_FLOAT", -1, 7), "ferplus8": tensor("DT_FLOAT", -1, 8)},
+    {PRIMARY: tensor("DT_FLOAT", -1, COUNT), "other": tensor("DT_FLOAT", -1, 5)},
 )
-LOGITS = [[0.5, -2.0, 0.25, 3.0, -1.0, 0.0, 1.5], [2.0, -1.5, 0.0, -3.0, 1.0, -0.5, 0.125]]
+LOGITS = [[3.0 if label == best else 0.25 * n - 1 for n, label in enumerate(LABELS)] for best in ("happy", "angry")]
 PREDICTIONS = {
     "predictions": [
-        {"ferplus8": [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5], "fer7": LOGITS[0]},
-        {"ferplus8": [3.5, 3.0, 2.5, 2.0, 1.5, 1.0, 0.5, 0.0], "fer7": LOGITS[1]},
+        {"other": [0.0, 0.5, 1.0, 1.5, 2.0], PRIMARY: LOGITS[0]},
+        {"other": [2.0, 1.5, 1.0, 0.5, 0.0], PRIMARY: LOGITS[1]},
     ]
 }
 EXPECTED = softmax(np.array(LOGITS, np.float32) / SMALL_CARD.primary.temperature)
@@ -79,21 +82,21 @@ def test_a_version_in_the_address_is_asked_for(tensorflow_serving: Told) -> None
 
 
 def test_the_only_output_has_no_name_in_the_answer() -> None:
-    only = metadata({"image": tensor("DT_FLOAT", -1, 48, 48, 1)}, {"fer7": tensor("DT_FLOAT", -1, 7)})
+    only = metadata({"image": tensor("DT_FLOAT", -1, 48, 48, 1)}, {PRIMARY: tensor("DT_FLOAT", -1, COUNT)})
     with told({ASKED: (200, only), PREDICT: (200, {"predictions": LOGITS})}) as server:
         assert opened(server.url()).classify(FACES).probabilities == pytest.approx(EXPECTED, abs=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["DT_UINT8", "DT_INT32"])
 def test_whole_numbers_are_sent_as_pixels(tensorflow_serving: Told, dtype: str) -> None:
-    pixels = metadata({"image": tensor(dtype, -1, 48, 48, 1)}, {"fer7": tensor("DT_FLOAT", -1, 7)} | _other())
+    pixels = metadata({"image": tensor(dtype, -1, 48, 48, 1)}, {PRIMARY: tensor("DT_FLOAT", -1, COUNT)} | _other())
     tensorflow_serving.said[ASKED] = (200, pixels)
     opened(tensorflow_serving.url()).classify(FACES)
     assert np.array_equal(tensorflow_serving.heard[-1][1]["instances"], FACES)
 
 
 def test_binary_values_are_sent_as_base64_of_a_picture_file(tensorflow_serving: Told) -> None:
-    files = metadata({"image_bytes": tensor("DT_STRING", -1)}, {"fer7": tensor("DT_FLOAT", -1, 7)} | _other())
+    files = metadata({"image_bytes": tensor("DT_STRING", -1)}, {PRIMARY: tensor("DT_FLOAT", -1, COUNT)} | _other())
     tensorflow_serving.said[ASKED] = (200, files)
     opened(tensorflow_serving.url()).classify(FACES)
     sent = tensorflow_serving.heard[-1][1]["instances"]
@@ -118,11 +121,11 @@ def test_a_connection_that_the_server_let_go_is_opened_again() -> None:
 
 
 def _other() -> dict[str, Any]:
-    return {"ferplus8": tensor("DT_FLOAT", -1, 8)}
+    return {"other": tensor("DT_FLOAT", -1, 5)}
 
 
 def _named(*values: Any) -> dict[str, Any]:
-    return {"predictions": [{"fer7": value, "ferplus8": []} for value in values]}
+    return {"predictions": [{PRIMARY: value, "other": []} for value in values]}
 
 
 @pytest.mark.parametrize(
@@ -141,11 +144,11 @@ def _named(*values: Any) -> dict[str, Any]:
         (200, b" " * 1_100_000 + b"{}", "an answer of more than 1 MiB"),
         (200, {}, "no `predictions` of 2 face(s)"),
         (200, _named(LOGITS[0]), "no `predictions` of 2 face(s)"),
-        (200, {"predictions": LOGITS}, "no numbers of output 'fer7'"),
-        (200, _named(LOGITS[0], LOGITS[1][:6]), "output 'fer7' is not 7 finite numbers a face"),
-        (200, _named(LOGITS[0], [float("nan")] * 7), "output 'fer7' is not 7 finite numbers a face"),
-        (200, _named(LOGITS[0], [10**400] * 7), "no numbers of output 'fer7'"),
-        (200, _named(LOGITS[0], [None] * 7), "no numbers of output 'fer7'"),
+        (200, {"predictions": LOGITS}, f"no numbers of output '{PRIMARY}'"),
+        (200, _named(LOGITS[0], LOGITS[1][:-1]), f"output '{PRIMARY}' is not {COUNT} finite numbers a face"),
+        (200, _named(LOGITS[0], [float("nan")] * COUNT), f"output '{PRIMARY}' is not {COUNT} finite numbers a face"),
+        (200, _named(LOGITS[0], [10**400] * COUNT), f"no numbers of output '{PRIMARY}'"),
+        (200, _named(LOGITS[0], [None] * COUNT), f"no numbers of output '{PRIMARY}'"),
     ],
 )
 def test_an_answer_of_no_use_is_said_and_the_local_model_stands_in(
@@ -160,7 +163,7 @@ def test_an_answer_of_no_use_is_said_and_the_local_model_stands_in(
     assert classifier.server.isprintable()
 
 
-OUT7 = {"fer7": tensor("DT_FLOAT", -1, 7)}
+OUT = {PRIMARY: tensor("DT_FLOAT", -1, COUNT)}
 IN48 = {"image": tensor("DT_FLOAT", -1, 48, 48, 1)}
 OWN: dict[str, Any] = {
     "name": "emotion-large",
@@ -170,21 +173,24 @@ OWN: dict[str, Any] = {
     "crop": SMALL_CARD.crop.model_dump(mode="json"),
     "outputs": [SMALL_CARD.primary.model_dump(mode="json")],
 }
-BACKWARDS = SMALL_CARD.primary.model_dump(mode="json") | {"labels": list(reversed(SMALL_CARD.primary.labels))}
+BACKWARDS = SMALL_CARD.primary.model_dump(mode="json") | {"labels": list(reversed(LABELS))}
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
         ({"hello": 1}, "metadata that describes no model with one input"),
-        (metadata(IN48 | {"more": tensor("DT_FLOAT", -1)}, OUT7), "metadata that describes no model with one input"),
-        (metadata({"image": tensor("DT_FLOAT", -1, 64, 64, 3)}, OUT7), "it takes faces of 64x64x3, not 48x48x1"),
-        (metadata({"image": tensor("DT_COMPLEX64", -1)}, OUT7), "its input is of type DT_COMPLEX64"),
-        (metadata(IN48, _other()), "it has no output 'fer7' (it has ferplus8)"),
-        (metadata(IN48, {"fer7": tensor("DT_FLOAT", -1, 8)}), "its output 'fer7' has 8 values, not 7"),
-        (metadata(IN48, OUT7, emotion_edge=OWN | {"outputs": [BACKWARDS]}), "its labels are neutral, surprise, sad"),
-        (metadata(IN48, OUT7, emotion_edge=OWN | {"outputs": []}), "metadata that describes no model"),
-        (metadata(IN48, OUT7, emotion_edge=OWN | {"crop": {"scale": 1.6}}), "its faces are cut in another way"),
+        (metadata(IN48 | {"more": tensor("DT_FLOAT", -1)}, OUT), "metadata that describes no model with one input"),
+        (metadata({"image": tensor("DT_FLOAT", -1, 64, 64, 3)}, OUT), "it takes faces of 64x64x3, not 48x48x1"),
+        (metadata({"image": tensor("DT_COMPLEX64", -1)}, OUT), "its input is of type DT_COMPLEX64"),
+        (metadata(IN48, _other()), f"it has no output '{PRIMARY}' (it has other)"),
+        (metadata(IN48, {PRIMARY: tensor("DT_FLOAT", -1, 99)}), f"its output '{PRIMARY}' has 99 values, not {COUNT}"),
+        (
+            metadata(IN48, OUT, emotion_edge=OWN | {"outputs": [BACKWARDS]}),
+            f"its labels are {', '.join(reversed(LABELS))}",
+        ),
+        (metadata(IN48, OUT, emotion_edge=OWN | {"outputs": []}), "metadata that describes no model"),
+        (metadata(IN48, OUT, emotion_edge=OWN | {"crop": {"scale": 1.6}}), "its faces are cut in another way"),
     ],
 )
 def test_another_kind_of_model_is_not_used(tensorflow_serving: Told, answer: Any, said: str) -> None:

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,13 @@ from edge.config import EmotionSettings, Settings
 from edge.emotion.classifier import open_classifier
 from edge.runtime import choose
 from edge.snapshot import snapshot
-from tests.daemon import free_port
-from tests.serving import ask, serving, three
+from tests.conftest import ROOT
+from tests.daemon import free_port, running
+from tests.serving import SMALL_CARD, ask, serving, three
 
 FACES = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1), np.uint8)
 MODEL = "/v1/models/emotion-small"
+PRIMARY, LABELS = SMALL_CARD.primary.name, list(SMALL_CARD.primary.labels)
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +58,15 @@ def test_the_metadata_describe_the_signature_and_the_labels(port: int) -> None:
     assert signature["method_name"] == "tensorflow/serving/predict"
     sizes = [dim["size"] for dim in signature["inputs"]["image"]["tensor_shape"]["dim"]]
     assert (signature["inputs"]["image"]["dtype"], sizes) == ("DT_UINT8", ["-1", "48", "48", "1"])
-    assert set(signature["outputs"]) == {"fer7", "valence_arousal"}
+    assert set(signature["outputs"]) == {PRIMARY, "valence_arousal"}
     own = answer["metadata"]["emotion_edge"]
-    assert (own["name"], own["members"], own["outputs"][0]["labels"][3]) == ("emotion-small", [], "happy")
+    assert (own["name"], own["members"], own["outputs"][0]["labels"]) == ("emotion-small", [], LABELS)
 
 
 def test_pixels_are_predicted_as_here(port: int) -> None:
     here = open_classifier(EmotionSettings(), choose(), 1).classify(FACES)
     answer = predicted(port, FACES.tolist())
-    assert [one["fer7"] for one in answer] == [pytest.approx(row.tolist(), abs=1e-4) for row in here.probabilities]
+    assert [one[PRIMARY] for one in answer] == [pytest.approx(row.tolist(), abs=1e-4) for row in here.probabilities]
     assert answer[0]["valence_arousal"] == pytest.approx(here.valence_arousal[0].tolist(), abs=1e-4)
     assert "votes" not in answer[0]
 
@@ -79,7 +83,7 @@ def test_a_larger_face_in_a_file_is_shrunk(port: int) -> None:
     large = cv2.resize(FACES[0], (192, 192), interpolation=cv2.INTER_NEAREST)
     file = base64.b64encode(cv2.imencode(".png", large)[1].tobytes()).decode()
     (shrunk,) = predicted(port, [{"b64": file}])
-    assert shrunk["fer7"] == pytest.approx(predicted(port, FACES[:1].tolist())[0]["fer7"], abs=0.05)
+    assert shrunk[PRIMARY] == pytest.approx(predicted(port, FACES[:1].tolist())[0][PRIMARY], abs=0.05)
 
 
 def test_a_committee_says_each_members_vote(port: int) -> None:
@@ -88,7 +92,7 @@ def test_a_committee_says_each_members_vote(port: int) -> None:
     assert members == ["large", "small", "nano"]
     for prediction in predicted(port, FACES.tolist(), path):
         assert len(prediction["votes"]) == 3
-        assert sum(prediction["fer7"]) == pytest.approx(1, abs=1e-3)
+        assert sum(prediction[PRIMARY]) == pytest.approx(1, abs=1e-3)
 
 
 def test_as_many_faces_as_are_allowed_go_at_once_and_one_more_does_not(port: int) -> None:
@@ -204,6 +208,42 @@ def test_with_a_token_nobody_gets_in_without_and_sigterm_ends_it(tmp_path: Path)
         assert ask(port, "GET", MODEL, Authorization="Bearer open-sesame")[0] == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
+
+
+def test_systemd_hears_that_it_is_ready_and_alive(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(60)
+        variables = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
+        with running(tmp_path / "log.txt", {"serve.port": free_port()}, "serve", **variables):
+            heard: list[str] = []
+            while not {"READY=1", "WATCHDOG=1"} <= set(heard):
+                heard.append(manager.recv(4096).decode())
+        assert heard[0] == "READY=1"
+        assert "emotion-small" in heard[1]
+
+
+def test_the_commands_of_the_documentation_do_what_it_says(port: int, tmp_path: Path, astronaut: Any) -> None:
+    text = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+    cv2.imwrite(str(tmp_path / "photo.jpg"), astronaut)
+    cv2.imwrite(str(tmp_path / "face.png"), astronaut[60:190, 160:290])
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines() if line.startswith("curl ")]
+    assert len(commands) == 4
+    answers = []
+    for command in commands:
+        here = command.replace(":8501/", f":{port}/")
+        done = subprocess.run(["bash", "-c", here], cwd=tmp_path, capture_output=True, text=True, check=True)
+        answers.append(json.loads(done.stdout))
+    picture, status, metadata, faces = answers
+    assert picture["faces"][0]["emotion"] == "happy"
+    assert status["model_version_status"][0]["state"] == "AVAILABLE"
+    assert metadata["metadata"]["emotion_edge"]["name"] == "emotion-small"
+    (prediction,) = faces["predictions"]
+    (shown,) = json.loads(text.split("```json\n")[1].split("```")[0])["predictions"]
+    assert len(prediction) == len(shown) == 2
+    assert len(prediction["valence_arousal"]) == len(shown["valence_arousal"]) == 2
+    assert sum(prediction[PRIMARY]) == pytest.approx(1, abs=1e-3)
 
 
 def test_nobody_but_this_machine_may_ask_without_a_token(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,7 @@ NO_ANSWER: Final = "no answer in time"
 _TEXT: Final = 200
 _PIXELS: Final = frozenset({"DT_UINT8", "DT_INT16", "DT_UINT16", "DT_INT32", "DT_UINT32", "DT_INT64", "DT_UINT64"})
 _REAL: Final = frozenset({"DT_FLOAT", "DT_DOUBLE", "DT_HALF", "DT_BFLOAT16"})
+_BINARY: Final = "DT_STRING"
 _SUM_ERROR: Final = 0.02
 
 
@@ -59,7 +60,10 @@ class OwnMetadata(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server's model. dtype: of its input; card: what its outputs mean; outputs: their names; members: who votes."""
+    """A server's model.
+
+    dtype: what is sent to its input. card: what its outputs mean. outputs: their names. members: who votes.
+    """
 
     name: str
     dtype: str
@@ -156,7 +160,7 @@ def instances_of(crops: Pixels, served: Served) -> list[Any]:
     if served.dtype in _REAL:
         low, high = served.card.input.value_range
         return list(np.round(low + np.arange(256) / 255.0 * (high - low), 5)[crops].tolist())
-    files = (cv2.imencode(".png", crop)[1].tobytes() for crop in crops)
+    files = (cv2.imencode(".png", crop, (cv2.IMWRITE_PNG_COMPRESSION, 1))[1].tobytes() for crop in crops)
     return [{"b64": base64.b64encode(file).decode("ascii")} for file in files]
 
 
@@ -215,9 +219,9 @@ def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
         raise ServerError(_line(f"metadata that describes no model with one input ({error!r})")) from error
     spec = card.input
-    if dtype not in _PIXELS | _REAL | {"DT_STRING"}:
+    if dtype not in _PIXELS | _REAL | {_BINARY}:
         raise ServerError(_line(f"its input is of type {dtype}"))
-    if dtype != "DT_STRING" and shape and shape[1:] != (spec.height, spec.width, spec.channels):
+    if dtype != _BINARY and shape and shape[1:] != (spec.height, spec.width, spec.channels):
         raise ServerError(f"it takes faces of {_times(shape[1:])}, not {spec.height}x{spec.width}x{spec.channels}")
     if own:
         labels, here = theirs.primary.labels, card.primary.labels
@@ -225,7 +229,7 @@ def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:
             raise ServerError(_line(f"its labels are {', '.join(labels)}; here they are {', '.join(here)}"))
         if own.crop != card.crop:
             raise ServerError("its faces are cut in another way than here")
-        card = theirs
+        card, dtype = theirs, _BINARY  # which it takes as well, and which costs both sides a fraction
     primary = card.primary
     if primary.name not in given:
         raise ServerError(_line(f"it has no output {primary.name!r} (it has {', '.join(sorted(given))})"))

@@ -25,6 +25,7 @@ from edge.emotion.local import LocalClassifier
 from edge.errors import EmotionEdgeError
 from edge.faces.detector import Detector, open_detector
 from edge.models import installed_models
+from edge.notify import Notifier
 from edge.outputs.messages import faces_message
 from edge.outputs.web_picture import BYTES_MAX, decoded
 from edge.pipeline import Pipeline
@@ -32,6 +33,7 @@ from edge.reading import Frame
 from edge.runtime import Runtime, choose
 from edge.secret import secret_of
 from edge.serve.protocol import REQUEST_BYTES, RefusedError, answer_of, crops_in, metadata_of, status_of, version_of
+from edge.store import current
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ _READ_OFF: Final = 64 << 20
 """A body is read off up to here though it is refused: who is still sending does not see an answer."""
 _BODY_SECONDS: Final = 20.0
 _IDLE_SECONDS: Final = 600.0
+_LIFE_SECONDS: Final = 1.0
 
 
 class Predictions:
@@ -67,6 +70,10 @@ class Predictions:
     async def picture(self, body: bytes) -> dict[str, Any]:
         """What is seen in a picture file, as on the topic `faces`. Raises RefusedError."""
         return await self._run(lambda: self._picture(body))
+
+    async def reached(self) -> None:
+        """Until the networks' thread has come this far."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, lambda: None)
 
     def close(self) -> None:
         """Begin no more."""
@@ -204,7 +211,7 @@ def run(settings: Settings) -> int:
     """
     serve = settings.serve
     token = secret_of("serve.token", serve.token, serve.token_file)
-    runtime = choose(settings.runtime.interpreter)
+    runtime = choose(settings.runtime.interpreter, settings.runtime.accelerator)
     detector = open_detector(settings.detector, runtime, settings.runtime.threads)
     models, chosen = _models(settings, runtime)
     try:
@@ -226,25 +233,39 @@ def run(settings: Settings) -> int:
         body_timeout=_BODY_SECONDS,
         idle_connection_timeout=_IDLE_SECONDS,
     )
-    asyncio.run(_serve(server, sockets))
+    asyncio.run(_serve(server, sockets, predictions))
     predictions.close()
     return 0
 
 
-async def _serve(server: HTTPServer, sockets: list[Any]) -> None:
+async def _serve(server: HTTPServer, sockets: list[Any], predictions: Predictions) -> None:
+    notifier = Notifier()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server.add_sockets(sockets)
+    notifier.ready()
+    notifier.status(f"serving {', '.join(predictions.models)}")
+    living = asyncio.create_task(_live(notifier, predictions))
     await stop.wait()
+    notifier.stopping()
+    living.cancel()
     server.stop()
     await server.close_all_connections()
+
+
+async def _live(notifier: Notifier, predictions: Predictions) -> None:
+    """Signs of life for systemd's watchdog, as long as the networks' thread takes work."""
+    while True:
+        await predictions.reached()
+        notifier.alive()
+        await asyncio.sleep(_LIFE_SECONDS)
 
 
 def _models(settings: Settings, runtime: Runtime) -> tuple[dict[str, Model], str]:
     """The chosen model and every other that is here, by name; and the chosen one's name."""
     threads = settings.runtime.threads
-    first = open_local(settings.emotion.model, runtime, threads)
+    first = open_local(current(settings.emotion.model), runtime, threads)
     models: dict[str, Model] = {first.card.name: first}
     committees = installed_committees()
     for name, folder in (installed_models() | committees).items():
