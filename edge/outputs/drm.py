@@ -270,7 +270,7 @@ class DrmScreen:
                 os.read(self._card, _EVENT_BYTES)
 
 
-def test_picture(width: int, height: int) -> Image:
+def colour_bars(width: int, height: int) -> Image:
     """Red, green and blue side by side over grey, with the size in words: BGR uint8 [height, width, 3]."""
     image = np.full((height, width, 3), 96, np.uint8)
     for index, colour in enumerate(((0, 0, 255), (0, 255, 0), (255, 0, 0))):
@@ -294,7 +294,7 @@ def main() -> int:
         return 1
     try:
         print(screen, flush=True)
-        picture = test_picture(*screen.size)
+        picture = colour_bars(*screen.size)
         began, shown = time.monotonic(), 0
         while (passed := time.monotonic() - began) < arguments.seconds:
             screen.present(picture)
