@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from edge.edge_tpu import AcceleratorChoice
 from edge.errors import EmotionEdgeError
 from edge.runtime import RuntimeChoice
 from edge.words import Language
@@ -138,6 +139,8 @@ class EmotionSettings(_Section):
 class RuntimeSettings(_Section):
     interpreter: RuntimeChoice = "auto"
     """auto, ai-edge-litert or tflite-runtime."""
+    accelerator: AcceleratorChoice = "auto"
+    """auto: a Coral Edge TPU where one is found and the models are compiled for it; edgetpu: look no further; cpu."""
     threads: Annotated[int, Field(ge=1, le=16)] = 1
     """Threads of each network."""
 

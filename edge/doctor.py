@@ -7,20 +7,25 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from edge import board
+from edge import board, edge_tpu
 from edge.cameras.choose import find_cameras, open_camera
+from edge.card import EDGE_TPU_FILE
 from edge.config import Settings
 from edge.emotion.classifier import open_classifier
+from edge.emotion.committee import JOINT
 from edge.emotion.remote import ONLINE
 from edge.errors import EmotionEdgeError
+from edge.models import installed_models
 from edge.outputs.display import outlook
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
-from edge.runtime import choose, installed
+from edge.runtime import MODULES, choose, installed
+from edge.store import current
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +42,7 @@ def report(settings: Settings) -> int:
     """Print a line for each part; the exit status: 1 where there is a fault."""
     checks: dict[str, Callable[[Settings], Finding]] = {
         "interpreter": _interpreter,
+        "accelerator": _accelerator,
         "models": _models,
         "camera": _camera,
         "broker": _broker,
@@ -62,6 +68,22 @@ def _interpreter(settings: Settings) -> Finding:
     return Finding(
         "ok", f"{choose(settings.runtime.interpreter)} (installed: {found}; Python {sys.version.split()[0]})"
     )
+
+
+def _accelerator(settings: Settings) -> Finding:
+    choice, text = settings.runtime.accelerator, edge_tpu.outlook(settings.runtime.accelerator)
+    if choice == "cpu" or (choice == "auto" and not edge_tpu.find_edge_tpu()):
+        return Finding("note", text)
+    names = [f"yunet-{settings.detector.size}", *settings.emotion.model.split(JOINT)]
+    folders = [Path(folder) for name in names if (folder := installed_models().get(current(name), current(name)))]
+    compiled = [folder for folder in folders if (folder / EDGE_TPU_FILE).is_file()]
+    if not compiled:
+        return Finding("note", f"{text}; none is: no {EDGE_TPU_FILE} in {' or '.join(map(str, folders))}")
+    module = MODULES[choose(settings.runtime.interpreter).name]
+    for folder in compiled:
+        if problem := edge_tpu.trial(module, edge_tpu.LIBRARY, folder / EDGE_TPU_FILE):
+            return Finding("note", f"{text}; it cannot be used, the processor runs the networks: {problem}")
+    return Finding("ok", f"{text}: {', '.join(folder.name for folder in compiled)}")
 
 
 def _models(settings: Settings) -> Finding:

@@ -13,6 +13,7 @@ from edge.cameras.choose import can_come_back, open_camera
 from edge.config import Settings
 from edge.cores import use_cores
 from edge.daemon import PRIVACY, Daemon, Parts
+from edge.edge_tpu import outlook
 from edge.faces.detector import open_detector
 from edge.labels import UNCERTAIN
 from edge.meter import Meter
@@ -59,13 +60,14 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
     notifier = Notifier()
     if settings.pace.cores:
         use_cores(settings.pace.cores)
-    runtime = choose(settings.runtime.interpreter)
+    runtime = choose(settings.runtime.interpreter, settings.runtime.accelerator)
     installed = stamp()
     pipeline = open_pipeline(settings, runtime)
     camera = None if can_come_back(settings.camera.source) else open_camera(settings.camera)
     outputs: list[Output] = [Console()]
     viewers: list[Viewer] = []
     log.info("interpreter: %s, %d thread(s)", runtime, settings.runtime.threads)
+    log.info("accelerator: %s", outlook(settings.runtime.accelerator))
     log.info("model: %s %s, %s", pipeline.card.name, pipeline.card.version, pipeline.card.sha256[:12])
     subscribe = []
     controls = Controls(memory_file(settings.mqtt.device_id), settings.mqtt.snapshots)
