@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The checkout."""
 
+LOCK: Final = ROOT / "requirements" / "board.txt"
+"""The Python packages of a board, each with its hashes."""
+
 NAME: Final = "emotion-edge"
 
 PLATFORMS: Final[Mapping[str, str]] = {"arm64": "aarch64-manylinux_2_34", "amd64": "x86_64-manylinux_2_34"}
@@ -112,12 +115,15 @@ def build(suite: str, out: Path, arch: str = "arm64", version: str = "") -> Path
         return pack(tree, out / f"{NAME}_{full}_{arch}.deb", source.epoch)
 
 
-def stage(tree: Path, suite: str, arch: str, version: str, epoch: int) -> None:
-    """Lay out what the package holds below `tree`, with DEBIAN/ for dpkg-deb; every file's time is `epoch`."""
+def stage(tree: Path, suite: str, arch: str, version: str, epoch: int, lock: Path = LOCK) -> None:
+    """Lay out what the package holds below `tree`, with DEBIAN/ for dpkg-deb; every file's time is `epoch`.
+
+    lock: requirements with hashes. Raises EmotionEdgeError as `build` does.
+    """
     chosen = SUITES[suite]
     site = tree / "opt" / NAME / "lib" / f"python{chosen.python}" / "site-packages"
     log.info("packages for Python %s on %s ...", chosen.python, arch)
-    _wheels(site, chosen.python, arch)
+    _wheels(site, chosen.python, arch, lock)
     lay_out(ROOT, tree, chosen.python, version, epoch)
     if chosen.systemd < 254:  # the first that knows a growing delay
         shutil.rmtree(tree / "usr" / "lib" / "systemd" / "system" / f"{NAME}@.service.d")
@@ -134,12 +140,11 @@ def _is_program(tree: Path, path: Path) -> bool:
     return folder == Path("opt", NAME, "bin") or (folder == Path("DEBIAN") and path.read_bytes()[:2] == b"#!")
 
 
-def _wheels(site: Path, python: str, arch: str) -> None:
+def _wheels(site: Path, python: str, arch: str, lock: Path) -> None:
     """Unpack the wheels of the lock, checked against their hashes, for another machine than this one."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if uv is None:
         raise EmotionEdgeError("package: uv is not here (`pip install uv`, or `make training`)")
-    lock = ROOT / "requirements" / "board.txt"
     words = [uv, "pip", "install", "--no-config", "--quiet", "--no-progress", "--link-mode", "copy"]
     words += ["--target", str(site), "--python-platform", PLATFORMS[arch], "--python-version", python]
     words += ["--only-binary", ":all:", "--require-hashes", "-r", str(lock)]
