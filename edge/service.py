@@ -16,6 +16,7 @@ from edge.daemon import PRIVACY, Daemon, Parts
 from edge.edge_tpu import outlook
 from edge.faces.detector import open_detector
 from edge.labels import UNCERTAIN
+from edge.memory import one_heap
 from edge.meter import Meter
 from edge.notify import Notifier
 from edge.outputs import Output, Viewer
@@ -57,6 +58,7 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
     stop = threading.Event()
     _on_signals(stop)
     sys.setswitchinterval(_TURN_S)
+    one_heap()
     notifier = Notifier()
     if settings.pace.cores:
         use_cores(settings.pace.cores)
