@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -111,6 +112,14 @@ def test_only_post_and_only_where_pictures_are_taken(reader: WebViewer, viewer: 
     assert posted(viewer, b"picture")[0] == 405
 
 
+def test_who_leaves_half_way_takes_nobody_s_place(reader: WebViewer) -> None:
+    for _ in range(WAITING_MAX + 1):
+        with socket.create_connection(("127.0.0.1", port_of(reader))) as half:
+            half.sendall(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\nhalf")
+            eventually(lambda: reader.reading == 1, "a picture that comes")
+        eventually(lambda: reader.reading == 0, "its place is free")
+
+
 def test_slow_reading_stalls_nothing_and_no_queue_grows() -> None:
     go_on, begun = threading.Event(), threading.Event()
 
@@ -128,6 +137,9 @@ def test_slow_reading_stalls_nothing_and_no_queue_grows() -> None:
         thread.start()
     assert begun.wait(PATIENCE)
     eventually(lambda: viewer.reading == WAITING_MAX, "all wait")
+    gone = http.client.HTTPConnection("127.0.0.1", port_of(viewer), timeout=PATIENCE)
+    gone.request("POST", "/read", encoded(picture()))
+    gone.close()
     status, said = posted(viewer, encoded(picture()))
     assert status == 503
     assert b"try again" in said
@@ -137,5 +149,6 @@ def test_slow_reading_stalls_nothing_and_no_queue_grows() -> None:
     for thread in threads:
         thread.join()
     assert told == [200] * WAITING_MAX
+    eventually(lambda: viewer.reading == 0, "all are read")
     assert posted(viewer, encoded(picture()))[0] == 200
     viewer.close()

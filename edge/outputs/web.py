@@ -41,6 +41,9 @@ _log = logging.getLogger(__name__)
 
 PORTS_TRIED: Final = 20
 _GOODBYE_SECONDS: Final = 0.3
+_IDLE_SECONDS: Final = 60.0
+_UPLOAD_SECONDS: Final = 120.0
+"""For a picture that is given to the page: 16 MB at 140 kB a second."""
 
 
 class WebViewer:
@@ -138,7 +141,12 @@ class WebViewer:
 
     async def _serve(self, sockets: list[socket.socket]) -> None:
         server = HTTPServer(
-            self._application(), ssl_options=self._access.tls, max_body_size=1024, max_buffer_size=1 << 20
+            self._application(),
+            ssl_options=self._access.tls,
+            idle_connection_timeout=_IDLE_SECONDS,
+            body_timeout=_UPLOAD_SECONDS,
+            max_body_size=1024,
+            max_buffer_size=1 << 20,
         )
         server.add_sockets(sockets)
         streaming = asyncio.create_task(self._streams.run())

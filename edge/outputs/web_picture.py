@@ -31,6 +31,7 @@ WAITING_MAX: Final = 3
 _LONGEST: Final = 1920
 """To this many pixels, the longer side is scaled down before anything else."""
 
+Bytes = bytes | bytearray
 Read = Callable[[Frame], Reading]
 """What is seen in one picture that has nothing to do with any other; it may take a second."""
 
@@ -45,7 +46,7 @@ class Pictures:
         self._draw = draw
         self._pool = ThreadPoolExecutor(1, "web-pictures", initializer=behind_the_analysis)
 
-    async def answer(self, data: bytes) -> str:
+    async def answer(self, data: Bytes) -> str:
         """The JSON for a picture file: `reading` as on the topic `faces`, `picture` as a data URL.
 
         Raises EmotionEdgeError for what is no picture.
@@ -56,7 +57,7 @@ class Pictures:
         """Begin no more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _answer(self, data: bytes) -> str:
+    def _answer(self, data: Bytes) -> str:
         image = decoded(data)
         frame = Frame(image, time.monotonic(), time.time(), 1)
         reading = self._read(frame)
@@ -87,7 +88,7 @@ def decoded(data: bytes, pixels_max: int = PIXELS_MAX) -> Image:
     return narrowed(upright, wide if high <= _LONGEST >= wide else max(1, round(wide * _LONGEST / max(high, wide))))
 
 
-def _size(data: bytes) -> tuple[int, int] | None:
+def _size(data: Bytes) -> tuple[int, int] | None:
     """Width and height as the file's head says, before memory is taken for its pixels; None for another kind of file.
 
     As in the PNG specification (IHDR), RFC 9649 (WebP) and ITU-T T.81 (JPEG, B.2.2 frame header).
@@ -104,7 +105,7 @@ def _size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _webp_size(data: bytes) -> tuple[int, int] | None:
+def _webp_size(data: Bytes) -> tuple[int, int] | None:
     match data[12:16]:
         case b"VP8X":
             wide, high = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
@@ -118,7 +119,7 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+def _jpeg_size(data: Bytes) -> tuple[int, int] | None:
     at = 2
     while data[at] == 0xFF:
         marker = data[at + 1]
@@ -141,13 +142,14 @@ class PictureIn(Handler):
         self.pictures = pictures
         self.body = bytearray()
         self.taken = False
+        self.whole = False
 
     async def prepare(self) -> None:
         await super().prepare()
         if self.request.method != "POST":
             raise HTTPError(405)
-        if int(self.request.headers.get("Content-Length") or 0) > BYTES_MAX:
-            self.set_header("Connection", "close")
+        length = self.request.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > BYTES_MAX:
             raise HTTPError(413, reason=f"The picture is larger than {BYTES_MAX // 1024**2} MB")
         if self.pictures.waiting >= WAITING_MAX:
             raise HTTPError(503, reason="Other pictures are being read: try again in a moment")
@@ -160,22 +162,23 @@ class PictureIn(Handler):
         self.body += chunk
 
     async def post(self) -> None:
+        self.whole = True
         try:
-            answer = await self.pictures.answer(bytes(self.body))
+            answer = await self.pictures.answer(self.body)
         except EmotionEdgeError as error:
             self.set_status(422)
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish(f"{error}\n")
             return
+        finally:  # not when its sender leaves: it takes memory for as long as it waits
+            self._leave()
         self.set_header("Content-Type", "application/json")
         self.finish(answer)
 
-    def on_finish(self) -> None:
-        self._leave()
-
     def on_connection_close(self) -> None:
         super().on_connection_close()
-        self._leave()
+        if not self.whole:
+            self._leave()
 
     def _leave(self) -> None:
         self.body = bytearray()
