@@ -65,7 +65,7 @@ class Pictures:
         return json.dumps({"reading": faces_message(reading), "picture": f"data:image/jpeg;base64,{picture}"})
 
 
-def decoded(data: bytes, pixels_max: int = PIXELS_MAX) -> Image:
+def decoded(data: Bytes, pixels_max: int = PIXELS_MAX) -> Image:
     """A JPEG, PNG or WebP file as BGR uint8 [H, W, 3], upright, its longer side at most 1920 pixels.
 
     Raises EmotionEdgeError for anything else, and for a picture with more than pixels_max.
