@@ -27,11 +27,13 @@ from edge.config import CameraSettings, Settings
 from edge.errors import EmotionEdgeError
 from edge.media import CLIP
 from edge.meter import percentiles
+from edge.outputs.minute import LastMinute
 from edge.outputs.overlay import annotate
 from edge.outputs.pictures import JPEG_QUALITY
 from edge.pipeline import open_pipeline
 from edge.reading import Frame, Image
 from edge.runtime import Runtime, choose
+from edge.words import words_of
 
 FIRST: Final = 10
 """Frames that do not count: caches fill, networks take the size of their batch."""
@@ -62,6 +64,7 @@ def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
     inside: list[float] = []
     pipeline = open_pipeline(settings, _watched(runtime, inside))
     camera = open_camera(CameraSettings(source=str(CLIP), realtime=False))
+    minute = LastMinute(words_of())
     spent: dict[str, list[float]] = {name: [] for name in ("decode", "pipeline", "networks", "annotate", "encode")}
     stages: dict[str, list[float]] = {}
     faces = frames = 0
@@ -79,7 +82,8 @@ def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
             spent["networks"].append(sum(inside))
             inside.clear()
             with _timed(spent["annotate"]):
-                annotated = annotate(frame.image, reading)
+                minute.put(reading)
+                annotated = annotate(frame.image, reading, context=minute.context())
             with _timed(spent["encode"]):
                 cv2.imencode(".jpg", annotated, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
             frames, faces = frames + 1, faces + len(reading.faces)
@@ -101,6 +105,7 @@ def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
         **{f"{name} ms": float(np.median(times)) for name, times in stages.items()},
         **{f"{name} ms": value for name, value in ms.items()},
         "pipeline / networks": ms["pipeline"] / ms["networks"],
+        "annotate / encode": ms["annotate"] / ms["encode"],
         "pipeline outside networks, % of a frame": 100 * outside / (ms["decode"] + ms["pipeline"] + ms["encode"]),
     }
 
