@@ -170,26 +170,35 @@ def _remove_tree(root: Path) -> None:
 
 
 def _kernel(root: Path, kernel: Path) -> str:
-    """Unpack Debian's kernel: KERNEL, and its modules in the root; the kernel's release."""
+    """Unpack Debian's kernel: KERNEL, and its modules in the root; the kernel's release.
+
+    With this machine's apt, as if it were that one: under emulation it takes minutes.
+    """
     if kernel.exists():
         shutil.rmtree(kernel)
-    kernel.mkdir()
-    apt = ("chroot", str(root), "apt-get", "-q", "-o", "APT::Sandbox::User=root")
-    shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
-    _run(*apt, "update")
-    depends = _run("chroot", str(root), "apt-cache", "depends", "linux-image-arm64").decode()
+    for name in ("lists/partial", "archives/partial"):
+        (kernel / name).mkdir(parents=True)
+    (kernel / "status").touch()
+    options = {
+        **{"APT::Architecture": "arm64", "APT::Architectures": "arm64", "APT::Sandbox::User": "root"},
+        **{"Dir::State": str(kernel), "Dir::State::status": str(kernel / "status"), "Dir::Cache": str(kernel)},
+        **{"Dir::Etc::sourcelist": str(root / "etc/apt/sources.list"), "Dir::Etc::sourceparts": "-"},
+        "Acquire::Languages": "none",
+    }
+    flags = [f"-o{name}={value}" for name, value in options.items()]
+    _run("apt-get", "-q", *flags, "update")
+    depends = _run("apt-cache", *flags, "depends", "linux-image-arm64").decode()
     name = next(line.split()[-1] for line in depends.splitlines() if "Depends: linux-image-" in line)
-    fetched = root / "var/cache/apt/archives"
-    _run("chroot", str(root), "sh", "-c", f"cd /var/cache/apt/archives && apt-get download {name} busybox-static")
-    for package in fetched.glob("*.deb"):
+    _run("apt-get", "-q", *flags, "download", name, "busybox-static", cwd=kernel)
+    for package in kernel.glob("*.deb"):
         _run("dpkg-deb", "-x", str(package), str(kernel))
         package.unlink()
-    release = next((kernel / "usr/lib/modules").iterdir()).name if (kernel / "usr/lib/modules").is_dir() else ""
-    modules = kernel / "usr/lib/modules" / release if release else next((kernel / "lib/modules").iterdir())
-    shutil.copytree(modules, root / "usr/lib/modules" / modules.name, symlinks=True)
-    _run("depmod", "-b", str(root), modules.name)
-    shutil.copyfile(kernel / "boot" / f"vmlinuz-{modules.name}", KERNEL)
-    return modules.name
+    release = name.removeprefix("linux-image-")
+    modules = next(path for path in kernel.glob(f"**/lib/modules/{release}"))
+    shutil.copytree(modules, root / "usr/lib/modules" / release, symlinks=True, dirs_exist_ok=True)
+    _run("depmod", "-b", str(root), release)
+    shutil.copyfile(kernel / "boot" / f"vmlinuz-{release}", KERNEL)
+    return release
 
 
 def _initrd(root: Path, kernel: Path, release: str) -> None:
@@ -244,6 +253,8 @@ def _settle(root: Path) -> None:
     write("etc/hostname", "raspberrypi\n")
     write("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 raspberrypi\n")
     write("etc/cloud/cloud.cfg.d/99_raspberry-pi.cfg", _CLOUD)
+    for unit in ("cloud-init-local", "cloud-init-main"):
+        write(f"etc/systemd/system/{unit}.service.d/boot.conf", "[Unit]\nRequiresMountsFor=/boot/firmware\n")
     write("usr/lib/netplan/00-network-manager-all.yaml", "network: {version: 2, renderer: NetworkManager}\n", 0o600)
     write("etc/systemd/system/host-keys.service", _HOST_KEYS)
     write("etc/modules-load.d/camera.conf", "vivid\n")

@@ -23,7 +23,7 @@ USER: Final = "pi"
 
 _COMMAND: Final = (
     "qemu-system-aarch64 -M virt -cpu cortex-a72 -smp 2 -accel tcg,thread=multi -m 1024 -display none "
-    "-device virtio-gpu-pci -device virtio-net-pci,netdev=net -device virtio-rng-pci"
+    "-device virtio-gpu-pci -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci"
 )
 _APPEND: Final = "root=/dev/vda2 console=ttyAMA0 net.ifnames=0 loglevel=4 systemd.show_status=1"
 
