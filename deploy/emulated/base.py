@@ -272,7 +272,7 @@ def _settle(root: Path) -> None:
     # Not on a board that is offline on purpose.
     for timer in ("apt-daily.timer", "apt-daily-upgrade.timer", "man-db.timer"):
         (root / "etc/systemd/system" / timer).symlink_to("/dev/null")
-    write("etc/machine-id", "uninitialized\n")
+    write("etc/machine-id", "")  # made at the first boot
     shutil.rmtree(root / "var/lib/apt/lists", ignore_errors=True)
     write("etc/resolv.conf", "")
 
