@@ -162,6 +162,8 @@ class Daemon:
             self._stats_every = settings.mqtt.stats_every
             self._pacer.change(settings.pace)
             self._pipeline.change(settings, detector)
+            if self._veil:
+                self._veil.region = settings.detector.region
 
     def _report(self, camera: str, pace: str, server: str | None) -> None:
         captured, dropped = self._capture.captured, self._capture.dropped

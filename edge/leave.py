@@ -8,7 +8,7 @@ from typing import Final
 
 _log = logging.getLogger(__name__)
 
-_OURS: Final = frozenset({"capture", "console", "mqtt", "record", "web"})
+_OURS: Final = frozenset({"capture", "console", "edge-tpu", "mqtt", "record", "web"})
 """Threads that are left behind when they do not end in time."""
 
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from edge.cameras.capture import Capture
 from edge.cameras.choose import can_come_back, open_camera
-from edge.config import Settings
+from edge.card import EmotionCard
+from edge.config import MqttSettings, Settings
 from edge.cores import use_cores
 from edge.daemon import PRIVACY, Daemon, Parts
 from edge.edge_tpu import outlook
@@ -35,7 +36,7 @@ from edge.outputs.web_documents import Document, settings_document
 from edge.pace import Pacer
 from edge.pipeline import open_pipeline
 from edge.reload import Reloader
-from edge.runtime import choose
+from edge.runtime import Runtime, choose
 from edge.snapshot import read_once
 from edge.store import stamp
 from edge.swap import ModelWatch
@@ -71,46 +72,15 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
     log.info("interpreter: %s, %d thread(s)", runtime, settings.runtime.threads)
     log.info("accelerator: %s", outlook(settings.runtime.accelerator))
     log.info("model: %s %s, %s", pipeline.card.name, pipeline.card.version, pipeline.card.sha256[:12])
-    subscribe = []
     controls = Controls(memory_file(settings.mqtt.device_id), settings.mqtt.snapshots)
-    takers = []
-    publisher = history = None
-    if settings.mqtt.host:
-        mqtt = settings.mqtt
-        subscribe = [f"mosquitto_sub -h {mqtt.host} -p {mqtt.port} -t '{mqtt.base_topic}/{mqtt.device_id}/#' -v"]
-        told = announcement(mqtt, pipeline.card.primary.labels)
-        publisher = MqttOutput(mqtt, controls, told, jpegs(settings))
-        outputs.append(publisher)
-        takers.append(publisher)
-        log.info("MQTT: subscribe with  %s", *subscribe)
-    else:
-        log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
-    if settings.record.enabled:
-        history = History(settings.record, pipeline.card.name, pipeline.card.sha256)
-        outputs.append(history)
-        kept = f"{settings.record.days} days and {settings.record.max_mb} MB at most"
-        log.info("record: emotions and times, no images, in %s; %s", history.path, kept)
+    publisher = _publisher(settings, pipeline.card, controls)
+    history = _history(settings, pipeline.card)
+    outputs += [output for output in (publisher, history) if output]
     if settings.web.enabled:
         metrics = _metrics(pipeline.card.primary.labels, publisher, history)
-        outputs.append(metrics)
-        documents = {
-            "/metrics": Document(CONTENT_TYPE, metrics.text),
-            "/today.json": Document("application/json", history.today if history else lambda: "null"),
-            "/settings.json": Document("application/json", lambda: settings_document(running).make()),
-        }
-        web = WebViewer(
-            settings.web,
-            settings.mqtt.device_id,
-            subscribe,
-            documents,
-            recorded=history is not None,
-            read=lambda frame: read_once(settings, runtime, frame),
-            health=_health(publisher, history),
-            draw=jpegs(settings),
-        )
-        outputs.append(web)
+        web = _page(settings, lambda: running, runtime, metrics, publisher, history)
+        outputs += [metrics, web]
         viewers.append(web)
-        log.info("live page: %s", web.url)
     display = None
     if settings.display.mode != "off":
         minute = LastMinute(words_of(settings.display.language))
@@ -121,6 +91,7 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
     capture = Capture(settings.camera, camera, PRIVACY if controls.wanted.privacy else "")
     pacer, meter = Pacer(settings.pace), Meter(pipeline.card, runtime)
     language = settings.display.language
+    takers = [publisher] if publisher else []
     parts = Parts(
         capture, pipeline, meter, outputs, viewers, takers, controls, pacer, notifier, veil=veil, language=language
     )
@@ -147,6 +118,60 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
             reloader.close()
         daemon.close()
     return 1 if daemon.failed else 0
+
+
+def _subscribe(mqtt: MqttSettings) -> list[str]:
+    """What people can type to see what is published."""
+    if not mqtt.host:
+        return []
+    return [f"mosquitto_sub -h {mqtt.host} -p {mqtt.port} -t '{mqtt.base_topic}/{mqtt.device_id}/#' -v"]
+
+
+def _publisher(settings: Settings, card: EmotionCard, controls: Controls) -> MqttOutput | None:
+    if not settings.mqtt.host:
+        log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
+        return None
+    told = announcement(settings.mqtt, card.primary.labels)
+    publisher = MqttOutput(settings.mqtt, controls, told, jpegs(settings))
+    log.info("MQTT: subscribe with  %s", *_subscribe(settings.mqtt))
+    return publisher
+
+
+def _history(settings: Settings, card: EmotionCard) -> History | None:
+    if not settings.record.enabled:
+        return None
+    history = History(settings.record, card.name, card.sha256)
+    kept = f"{settings.record.days} days and {settings.record.max_mb} MB at most"
+    log.info("record: emotions and times, no images, in %s; %s", history.path, kept)
+    return history
+
+
+def _page(
+    settings: Settings,
+    running: Callable[[], Settings],
+    runtime: Runtime,
+    metrics: Metrics,
+    publisher: MqttOutput | None,
+    history: History | None,
+) -> WebViewer:
+    """The live page. running: the settings as they are by now."""
+    documents = {
+        "/metrics": Document(CONTENT_TYPE, metrics.text),
+        "/today.json": Document("application/json", history.today if history else lambda: "null"),
+        "/settings.json": Document("application/json", lambda: settings_document(running()).make()),
+    }
+    web = WebViewer(
+        settings.web,
+        settings.mqtt.device_id,
+        _subscribe(settings.mqtt),
+        documents,
+        recorded=history is not None,
+        read=lambda frame: read_once(settings, runtime, frame),
+        health=_health(publisher, history),
+        draw=jpegs(settings),
+    )
+    log.info("live page: %s", web.url)
+    return web
 
 
 def _metrics(labels: Sequence[str], mqtt: MqttOutput | None, record: History | None) -> Metrics:

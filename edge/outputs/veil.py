@@ -27,11 +27,11 @@ _STRAY: Final = 0.5
 
 
 class Veil:
-    """Hides the faces of one picture after another; belongs to one thread."""
+    """Hides the faces of one picture after another; belongs to one thread. region: may be changed between two frames."""
 
     def __init__(self, region: Sequence[float] | None = None) -> None:
         """region: where faces are looked for: x, y, width, height as fractions of the picture; None: everywhere."""
-        self._region = region
+        self.region = region
         self._last: dict[int, tuple[float, Box]] = {}
 
     def __call__(self, frame: Frame, reading: Reading) -> Frame:
@@ -48,9 +48,9 @@ class Veil:
         self._last |= {face.track: (now, face.detection.box) for face in reading.faces}
         hide(image, (_grown(box, _MARGIN + _STRAY * (now - at)) for at, box in self._last.values()))
         hide(image, (_grown(box, _MARGIN) for box in reading.others))
-        if self._region:
+        if self.region:
             hidden = _mosaic(frame.image, PICTURE_CELLS, PICTURE_CELLS)
-            looked = _inside(image, self._region)
+            looked = _inside(image, self.region)
             hidden[looked] = image[looked]
             image = hidden
         return replace(frame, image=image, analysis=None)
