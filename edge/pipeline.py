@@ -96,7 +96,7 @@ class Pipeline:
             area = self._search.area(frame.image)
             at_border = any(_reaches_out(face.detection.box, area) for face in self._seen)
             due = self._cadence.due(now, len(self._seen), at_border)
-            cut = self._cut(frame.image)
+            cut = self._cadence.every > 1 and self._cut(frame.image)
             if not (due or cut or self._tracker.unsure or len(self._seen) > self._anchored):
                 began = time.perf_counter()
                 moved = self._follower.step(frame.image)

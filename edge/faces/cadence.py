@@ -87,7 +87,7 @@ class SceneCut:
     def __call__(self, image: Image) -> bool:
         """Whether it does. image: BGR or grey; the first one is no cut."""
         height, width = image.shape[:2]
-        part = image[height // 48 :: max(1, height // 24), width // 64 :: max(1, width // 32)]
+        part = image[height // 32 :: max(1, height // 16), width // 48 :: max(1, width // 24)]
         now = np.ascontiguousarray(part[..., 1] if part.ndim == 3 else part)
         before, self._before = self._before, now
         if before is None or before.shape != now.shape:

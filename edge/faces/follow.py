@@ -113,12 +113,11 @@ def _cut(image: Image, face: Detection, found: Box) -> _Patch | None:
 def _pixels(image: Image, bounds: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
     """A part of the frame in grey, resized to a width and height."""
     left, top, right, bottom = bounds
-    step = max(1, (right - left) // (2 * size[0]))
+    step = max(1, (right - left) // size[0])
     part: npt.NDArray[Any] = image[top:bottom:step, left:right:step]
     # Green is most of what grey is, and needs no conversion; every n-th pixel of it is as good and n * n times less.
     grey = np.ascontiguousarray(part[..., 1] if part.ndim == 3 else part)
-    twice = cv2.resize(grey, (2 * size[0], 2 * size[1]), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.resize(twice, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _step(image: Image, patch: _Patch) -> _Patch | None:
@@ -166,17 +165,7 @@ def _complex(points: Floats) -> npt.NDArray[np.complex64]:
 
 
 def _similarity(old: npt.NDArray[np.complex64], new: npt.NDArray[np.complex64]) -> tuple[complex, complex]:
-    """(a, b) of the motion z -> a z + b that fits best: how points turned and grew, and where 0 went.
-
-    Least squares, a second time without those that are more than twice as far off as is usual.
-    """
-    turn, shift = _fit(old, new)
-    off = np.abs(new - turn * old - shift)
-    close = off <= 2 * np.sort(off)[len(off) // 2]
-    return _fit(old[close], new[close])
-
-
-def _fit(old: npt.NDArray[np.complex64], new: npt.NDArray[np.complex64]) -> tuple[complex, complex]:
+    """(a, b) of the motion z -> a z + b that fits best by least squares: points turn and grow by a, and 0 goes to b."""
     middle = complex(old.sum()) / len(old)
     arms = old - middle
     turn = complex(np.vdot(arms, new)) / max(complex(np.vdot(arms, arms)).real, 1e-9)
