@@ -8,7 +8,7 @@ DEV := .venv-dev/bin
 ARGS ?=
 PICTURE_AT ?= 5
 
-.PHONY: run test bench edge board training lock resolve picture clean
+.PHONY: run test bench edge board package-test training lock resolve picture clean
 
 run: edge
 	@$(BIN)/emotion-edge demo $(ARGS)
@@ -30,6 +30,12 @@ edge:
 # A whole emulated machine, flashed and pushed to; its image and the log are in .cache/emulated.
 board: training
 	@$(DEV)/python -m deploy.emulated.proof $(ARGS)
+
+# Both packages in bare arm64 roots under qemu: a quarter of an hour, as root, for the night.
+package-test: training
+	@deploy/apt.sh qemu-user-static mmdebstrap mosquitto mosquitto-clients || true
+	@$(DEV)/python -m deploy.cli package
+	@deploy/package-test.sh $(ARGS)
 
 # Everything: training, quantization, tests.
 training:
