@@ -25,7 +25,11 @@ _COMMAND: Final = (
     "qemu-system-aarch64 -M virt -cpu cortex-a72 -smp 2 -accel tcg,thread=multi -m 1024 -display none "
     "-device virtio-gpu-pci -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci"
 )
-_APPEND: Final = "root=/dev/vda2 console=ttyAMA0 net.ifnames=0 loglevel=4 systemd.show_status=1"
+_APPEND: Final = (
+    "root=/dev/vda2 console=ttyAMA0 net.ifnames=0 loglevel=4 systemd.show_status=1 "
+    # An emulator on a busy machine takes its time.
+    "systemd.default_timeout_start_sec=1800 systemd.default_device_timeout_sec=1800"
+)
 
 
 class EndedError(EmotionEdgeError):
@@ -61,6 +65,7 @@ class Machine:
             f"IdentityFile={self.key}",
             "IdentitiesOnly=yes",
             "IdentityAgent=none",
+            "ConnectTimeout=120",
         )
 
     def start(self) -> None:
