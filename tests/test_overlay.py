@@ -10,7 +10,7 @@ import pytest
 
 from edge.labels import LABEL_SETS, UNCERTAIN
 from edge.outputs.lettering import Coverage, lettering
-from edge.outputs.overlay import COLOURS, SLOT, Context, Moment, annotate, bgr
+from edge.outputs.overlay import COLOURS, SLOT, Context, Moment, Past, annotate, bgr
 from edge.reading import Box, Detection, Image
 from edge.words import LANGUAGES, Language, words_of
 from tests.samples import face, frame, picture, reading
@@ -154,12 +154,12 @@ def test_largest_face_is_on_top() -> None:
     assert np.array_equal(apart[plate], both[plate])
 
 
-def moments(now: float, **emotions: float) -> tuple[Moment, ...]:
+def moments(now: float, **emotions: float) -> Past:
     """A minute that ends now, shared out among the emotions, each as sure as that."""
     count = int(60 / SLOT)
     names = [list(emotions)[index * len(emotions) // count] for index in range(count)]
     last = int(now // SLOT)
-    return tuple(Moment(last - count + 1 + at, name, emotions[name], 0.5, 0.5) for at, name in enumerate(names))
+    return Past(tuple(Moment(last - count + 1 + at, name, emotions[name], 0.5, 0.5) for at, name in enumerate(names)))
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES[1:])
@@ -194,7 +194,7 @@ def test_dot_is_where_valence_and_arousal_are(valence: float, arousal: float) ->
     def centre(valence: float, arousal: float) -> npt.NDArray[np.float64]:
         shown = frame(image=plain(640, 480, 0))
         seen = face(emotion="fear", box=Box(20, 120, 80, 80), valence=valence, arousal=arousal)
-        drawn = annotate(shown.image, reading([seen], shown), context=Context(words_of(), ()))
+        drawn = annotate(shown.image, reading([seen], shown), context=Context(words_of(), Past()))
         corner = exactly(drawn, bgr("fear"))[340:, 500:]
         return np.asarray(np.argwhere(corner).mean(axis=0))
 
@@ -216,7 +216,7 @@ def test_nothing_is_said_of_a_minute_nobody_looked_in() -> None:
 def test_texts_of_every_language_have_room(language: Language, width: int, height: int) -> None:
     shown = frame(image=plain(width, height, 0))
     faces = [face(1, emotion, box=Box(width * 0.4, height * 0.4, width / 5, height / 4)) for emotion in ("surprise",)]
-    context = Context(words_of(language), (), 30.0)
+    context = Context(words_of(language), Past(), 30.0)
     drawn = annotate(shown.image, reading(faces, shown), words_of(language)["stale"].format(seconds=3599), context)
     written = (drawn >= 250).all(axis=2)
     assert not written[:, [0, -1]].any()

@@ -39,6 +39,13 @@ MINUTE: Final = 60.0
 SLOT: Final = 0.5
 """Seconds that one column of the timeline stands for."""
 
+_TRAIL: Final = round(6 / SLOT)
+"""Slots whose way on the circumplex is drawn."""
+
+_ARC: Final = np.linspace(0, math.pi / 2, 7) + np.arange(4)[:, None] * math.pi / 2
+_ARCS: Final = np.stack([np.cos(_ARC), np.sin(_ARC)], axis=-1)
+"""The four quarters of a circle, from its right downwards."""
+
 _EMPTY: Final[Colour] = (50, 46, 44)
 _LINES: Final[Colour] = (130, 124, 120)
 
@@ -54,15 +61,22 @@ class Moment:
     arousal: float
 
 
+@dataclass(frozen=True, eq=False)
+class Past:
+    """The last minute, oldest first. Equal to nothing but itself, so that what was drawn of it is found at no cost."""
+
+    moments: tuple[Moment, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What is drawn besides the reading. words: the texts.
 
-    past: the last minute, oldest first; None: neither timeline nor circumplex is drawn. fps: frames analysed a second.
+    past: None: neither timeline nor circumplex is drawn. fps: frames analysed a second.
     """
 
     words: Words
-    past: tuple[Moment, ...] | None = None
+    past: Past | None = None
     fps: float | None = None
 
 
@@ -196,7 +210,7 @@ def _foot(notice: str, fps: str, width: int, height: int, sizes: _Sizes, past: b
     return _cut(sheet, height)
 
 
-def _draw_past(image: Image, past: tuple[Moment, ...], reading: Reading, foot: Sheet, sizes: _Sizes) -> None:
+def _draw_past(image: Image, past: Past, reading: Reading, foot: Sheet, sizes: _Sizes) -> None:
     """The timeline in the strip along the bottom, and the circumplex in the corner to the right of it."""
     height, width = image.shape[:2]
     side, space = _side(sizes), sizes.space
@@ -216,7 +230,7 @@ def _draw_past(image: Image, past: tuple[Moment, ...], reading: Reading, foot: S
     def at(valence: float, arousal: float) -> tuple[int, int]:
         return round((centre[0] + radius * valence) * 8), round((centre[1] - radius * arousal) * 8)
 
-    trail = [moment for moment in past if now - moment.slot <= 6 / SLOT]
+    trail = [moment for moment in past.moments[-_TRAIL:] if now - moment.slot <= _TRAIL]
     for one, two in pairwise(trail):
         if two.slot - one.slot == 1:
             line = at(one.valence, one.arousal), at(two.valence, two.arousal)
@@ -228,12 +242,12 @@ def _draw_past(image: Image, past: tuple[Moment, ...], reading: Reading, foot: S
 
 
 @lru_cache(maxsize=4)
-def _timeline(past: tuple[Moment, ...], now: int, width: int, height: int) -> Image:
+def _timeline(past: Past, now: int, width: int, height: int) -> Image:
     """The last minute, now at the right: a column a slot in the emotion's colour, as high as it was sure."""
     slots = round(MINUTE / SLOT)
     colours = np.full((slots, 3), _EMPTY, np.uint8)
     heights = np.zeros(slots, np.int64)
-    for moment in past:
+    for moment in past.moments:
         if 0 <= (ago := now - moment.slot) < slots:
             colours[-1 - ago] = bgr(moment.emotion)
             heights[-1 - ago] = max(1, round(height * moment.confidence))
@@ -262,15 +276,9 @@ def _circumplex(side: int, space: int) -> Sheet:
 
 def _outline(box: Box, radius: float) -> npt.NDArray[np.int32]:
     """The corners of a rounded rectangle, int32 [n, 1, 2], in 1/8 pixels."""
-    arc = np.linspace(0, math.pi / 2, 8)
     left, top, right, bottom = box.x + radius, box.y + radius, box.x + box.width - radius, box.y + box.height - radius
-    corners = ((right, bottom), (left, bottom), (left, top), (right, top))
-    points = [
-        (x + radius * np.cos(arc + turn * math.pi / 2), y + radius * np.sin(arc + turn * math.pi / 2))
-        for turn, (x, y) in enumerate(corners)
-    ]
-    flat = np.concatenate([np.stack(point, axis=1) for point in points])
-    return np.asarray(np.rint(flat * 8), np.int32)[:, None]
+    corners = np.array(((right, bottom), (left, bottom), (left, top), (right, top)))
+    return np.asarray(np.rint((corners[:, None] + radius * _ARCS) * 8), np.int32).reshape(-1, 1, 2)
 
 
 def _stroke(sizes: _Sizes) -> int:
