@@ -1,6 +1,7 @@
 """The daemon and its service manager: a real socket and the daemon as a process, as systemd would have it."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from edge.cameras.camera import Picture
 from edge.cameras.capture import Capture
-from edge.config import CameraSettings, Settings
+from edge.config import CameraSettings, Settings, setting_names
 from edge.daemon import Daemon, Parts
 from edge.faces.detector import Detector, open_detector
 from edge.media import CLIP
@@ -25,6 +26,7 @@ from edge.outputs.controls import Controls
 from edge.pace import Pacer
 from edge.pipeline import Pipeline, open_pipeline
 from edge.reading import Detection, Image
+from edge.reload import LIVE, merged
 from edge.runtime import choose
 from tests.daemon import DEVICE, running, wait_until
 from tests.mjpeg import MjpegServer
@@ -239,6 +241,16 @@ def test_without_a_manager_or_with_one_that_went_nothing_fails(
     assert caplog.text.count("cannot be told") == 1
 
 
+def test_what_can_change_is_a_setting_and_the_rest_stays_as_it_runs() -> None:
+    assert set(setting_names()) >= LIVE
+    running = Settings.model_validate({"mqtt": {"port": 1000, "faces_rate": 5}})
+    wanted = Settings.model_validate({"mqtt": {"port": 2000, "faces_rate": 7}, "log": {"level": "debug"}})
+    settings, applied, left = merged(running, wanted)
+    assert (settings.mqtt.port, settings.mqtt.faces_rate, settings.log.level) == (1000, 7, "debug")
+    assert (sorted(applied), left) == (["log.level", "mqtt.faces_rate"], ["mqtt.port"])
+    assert merged(settings, wanted) == (settings, [], ["mqtt.port"])
+
+
 def test_settings_are_read_again_on_sighup(tmp_path: Path, manager: Manager) -> None:
     file, log = tmp_path / "config.yaml", tmp_path / "log"
     file.write_text("emotion: {smoothing: 0.5}\n")
@@ -257,9 +269,11 @@ def test_settings_are_read_again_on_sighup(tmp_path: Path, manager: Manager) -> 
             wait_until(lambda: expected in log.read_text(), expected)
 
         reload(
-            "emotion: {smoothing: 0.9}\ndetector: {score: 0.6}\nweb: {enabled: false}\npace: {cores: 1}\n",
-            "settings: applied: detector.score, emotion.smoothing, pace.cores",
+            "emotion: {uncertain_below: 1.0, hysteresis: 0}\ndetector: {score: 0.6}\nweb: {enabled: false}\n"
+            "pace: {cores: 1}\n",
+            "settings: applied: detector.score, emotion.uncertain_below, emotion.hysteresis, pace.cores",
         )
+        wait_until(lambda: re.search(r"face \d+  uncertain 0\.[6-9]", log.read_text()) is not None, "a sterner judge")
         tasks = [int(task.name) for task in Path(f"/proc/{daemon.pid}/task").iterdir()]
         assert {len(os.sched_getaffinity(task)) for task in tasks} == {1}
         assert "settings: web.enabled: changed, but needs a restart" in log.read_text()
@@ -267,6 +281,8 @@ def test_settings_are_read_again_on_sighup(tmp_path: Path, manager: Manager) -> 
         (line,) = [line for line in log.read_text().splitlines() if "nothing is changed" in line]
         assert "emotion.smoothing" in line
         assert "mqtt.port" in line
+        reload("detector: {file: /nowhere}\n", "/nowhere")
+        assert log.read_text().count("settings: nothing is changed: ") == 2
         file.unlink()
         daemon.send_signal(signal.SIGHUP)
         wait_until(lambda: f"settings file {file}: not there" in log.read_text(), "word that the file is gone")

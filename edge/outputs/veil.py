@@ -27,7 +27,7 @@ _STRAY: Final = 0.5
 
 
 class Veil:
-    """Hides the faces of one picture after another; belongs to one thread. region: may be changed between two frames."""
+    """Hides the faces of one picture after another; belongs to one thread. region: may change between two frames."""
 
     def __init__(self, region: Sequence[float] | None = None) -> None:
         """region: where faces are looked for: x, y, width, height as fractions of the picture; None: everywhere."""
