@@ -11,7 +11,7 @@ need chromedriver chromium-driver "tests of the live page in a browser"
 need Xvfb xvfb "tests of the window"
 need xauth xauth "tests of the window"
 need xdotool xdotool "tests of the window's keys"
-need openbox openbox "tests of the full screen"
+need openbox openbox "tests of the window"
 need import imagemagick "tests of the window's pixels"
 need lintian lintian "tests of the package"
 need mcopy mtools "tests of card images"
@@ -19,6 +19,7 @@ need mkfs.vfat dosfstools "tests of card images"
 need sfdisk fdisk "tests of card images"
 need debugfs e2fsprogs "tests of card images"
 need sshd openssh-server "tests of pushing over SSH"
+[ -f /usr/include/libdrm/drm_mode.h ] || { missing="$missing libdrm-dev"; left_out="${left_out:-}  libdrm-dev: the test of the kernel's structures\\n"; }
 [ -z "$missing" ] && exit 0
 "$(dirname "$0")/apt.sh" $missing && exit 0
 printf 'These packages are missing and may not be installed here, so that their tests are skipped:\n'"$left_out"
