@@ -19,7 +19,7 @@ need mkfs.vfat dosfstools "tests of card images"
 need sfdisk fdisk "tests of card images"
 need debugfs e2fsprogs "tests of card images"
 need sshd openssh-server "tests of pushing over SSH"
-[ -f /usr/include/libdrm/drm_mode.h ] || { missing="$missing libdrm-dev"; left_out="${left_out:-}  libdrm-dev: the test of the kernel's structures\\n"; }
+[ -f /usr/include/libdrm/drm_mode.h ] || { missing="$missing libdrm-dev"; left_out="${left_out:-}  libdrm-dev: the test of the kernel's structures\n"; }
 [ -z "$missing" ] && exit 0
 "$(dirname "$0")/apt.sh" $missing && exit 0
 printf 'These packages are missing and may not be installed here, so that their tests are skipped:\n'"$left_out"
