@@ -4,6 +4,7 @@ import json
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,8 +23,8 @@ from edge.runtime import choose
 from edge.snapshot import read_once
 from tests.browser import is_dark, look_at, overflow, start_browser
 from tests.daemon import free_port
-from tests.live import eventually, feeding, get, port_of
-from tests.samples import picture, stats
+from tests.live import eventually, feeding, get, port_of, show
+from tests.samples import frame, picture, reading, stats
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,27 @@ def test_page_says_when_the_camera_is_lost_and_comes_back(browser: webdriver.Chr
     with feeding(viewer):
         eventually(lambda: text(browser, "status") == "Live", "the status again")
         moving(browser)
+
+
+def test_page_says_that_nothing_is_looked_for(browser: webdriver.Chrome, viewer: WebViewer) -> None:
+    def unseen() -> None:
+        shown = frame()
+        viewer.show(shown, replace(reading((), shown), analysed=False))
+
+    unseen()
+    look_at(browser, viewer.url)
+    eventually(lambda: text(browser, "emotion") == "Switched off", "that detection is off")
+    assert "Faces are not looked for" in text(browser, "sure")
+    assert "Emotion recognition is switched off" in browser.find_element(By.CSS_SELECTOR, ".notice").text
+    viewer.report(stats("off: privacy is on"))
+
+    def private() -> bool:
+        unseen()
+        return "The camera is off: privacy is on" in text(browser, "sure")
+
+    eventually(private, "that privacy is on")
+    show(viewer, frame())
+    eventually(lambda: text(browser, "emotion") == "Nobody in view", "that nobody is there")
 
 
 def test_page_reconnects_when_the_daemon_starts_again(browser: webdriver.Chrome, viewer: WebViewer) -> None:
@@ -287,6 +309,7 @@ def test_today_health_and_settings(browser: webdriver.Chrome, full: WebViewer) -
         assert len(browser.find_elements(By.CSS_SELECTOR, "#day rect")) == 2
         eventually(lambda: "refused: bad password" in text(browser, "health-list"), "how MQTT does")
         assert "ai-edge-litert 2.3.0" in text(browser, "health-list")
+        assert "limited by pace.max_fps: 25.0 frames" in text(browser, "health-list")
         summary = browser.find_element(By.XPATH, "//summary[starts-with(., 'mqtt')]")
         assert "1 changed" in summary.text
         summary.send_keys(Keys.ENTER)

@@ -341,7 +341,7 @@ def test_close_lets_everybody_go(caplog: pytest.LogCaptureFixture) -> None:
     events.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert events.recv(4)
     stalled = Stream(viewer)
-    noise = np.random.default_rng(0).integers(0, 256, (2160, 3840, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
     show(viewer, frame(image=noise))
     stream.picture()
     before = {thread.name for thread in threading.enumerate()}

@@ -39,8 +39,9 @@ class Feed:
         """The newest Reading as `scene`; the same object until there is another, b"" before the first."""
         newest = self._live.newest
         if newest and newest is not self._scene_of:
-            leader = newest[1].leader
-            told = {"leader": leader.track if leader else None, "reading": faces_message(newest[1])}
+            reading = newest[1]
+            leader = reading.leader.track if reading.leader else None
+            told = {"leader": leader, "analysed": reading.analysed, "reading": faces_message(reading)}
             self._scene, self._scene_of = event("scene", told), newest
         return self._scene
 

@@ -14,6 +14,7 @@ const RESIZE_MS = 400;
 const page = Math.random().toString(36).slice(2);
 const showFaces = faceList(byId("faces"));
 let about = null;
+let camera = "";
 let events = null;
 let stream = 0;
 let streamWidth = 0;
@@ -51,12 +52,20 @@ function showState(state, text) {
   say(byId("status-text"), text);
 }
 
-function showScene({ leader, reading }) {
+/** The two lines about the scene: what it shows, and how sure that is. */
+function sceneWords(face, faces, analysed) {
+  if (!analysed) return ["Switched off", camera.startsWith("off") ? `The camera is ${camera}` : "Faces are not looked for"];
+  if (!face) return ["Nobody in view", "Step in front of the camera"];
+  const more = faces > 1 ? `, and ${faces - 1} more in view` : "";
+  return [face.emotion, `${percent(face.confidence)} sure, face ${face.id}${more}`];
+}
+
+function showScene({ leader, analysed, reading }) {
   const face = reading.faces.find((one) => one.id === leader);
-  say(byId("emotion"), face ? face.emotion : "Nobody in view");
-  const others = reading.faces.length - 1;
-  const more = others > 0 ? `, and ${others} more in view` : "";
-  say(byId("sure"), face ? `${percent(face.confidence)} sure, face ${face.id}${more}` : "Step in front of the camera");
+  const [emotion, sure] = sceneWords(face, reading.faces.length, analysed);
+  say(byId("emotion"), emotion);
+  say(byId("sure"), sure);
+  say(byId("running"), analysed ? "Emotion recognition is running." : "Emotion recognition is switched off.");
   byId("now").style.setProperty("--hue", face ? hue(face.emotion) : "var(--line)");
   byId("screen").style.setProperty("--aspect", (reading.width / reading.height).toFixed(4));
   showFaces(reading.faces);
@@ -72,7 +81,10 @@ function showStatus(status) {
     showState("bad", words);
     showProblem(`${words}. It comes back by itself.`);
   }
-  if (status.stats) showStats(status.stats);
+  if (status.stats) {
+    camera = status.stats.camera;
+    showStats(status.stats);
+  }
   showHealth(status);
   missing = status.streaming ? 0 : missing + 1;
   if (missing > 2) openStream();

@@ -54,6 +54,14 @@ function column(slot, minutes) {
   });
 }
 
+const PACES = {
+  full: "as fast as frames come",
+  limited: "limited by pace.max_fps",
+  hot: "slower, the board is hot",
+  idle: "slower, nobody is there",
+  night: "slower, it is dark and nobody is there",
+};
+
 /** How the daemon does: the message `stats`, and its parts in words. */
 export function showHealth({ live, problem, stats, health }) {
   const facts = [["Camera", stats ? stats.camera : live ? "online" : problem]];
@@ -66,6 +74,9 @@ export function showHealth({ live, problem, stats, health }) {
     if ("p95" in stats.latency_ms) facts.push(["Delay", `${ms(stats.latency_ms.p50)}, 95 of 100 within ${ms(stats.latency_ms.p95)}`]);
     facts.push(["Frames", `${stats.captured} seen, ${stats.dropped} skipped to stay up to date`]);
     if (stats.throttled !== null) facts.push(["Power and heat", stats.throttled ? "slowed down by the firmware" : "well"]);
+    const limit = stats.rate_limit === null ? "" : `: ${stats.rate_limit.toFixed(1)} frames a second at most`;
+    facts.push(["Pace", `${PACES[stats.pace] || stats.pace}${limit}`]);
+    if (stats.server !== null) facts.push(["Classified by", `a server, ${stats.server}`]);
     facts.push(["Running for", duration(stats.uptime)]);
   }
   const list = byId("health-list");
