@@ -6,7 +6,7 @@ export PYTHON
 BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
-PICTURE_AT ?= 5
+PICTURE_AT ?= 53
 
 .PHONY: run test bench edge board package-test training lock resolve picture clean
 
