@@ -19,6 +19,6 @@ def secret_of(name: str, given: SecretStr, file: Path | None) -> str:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise EmotionEdgeError(f"{name}_file {file}: cannot be read: {error}") from error
-    if not lines or not lines[0].strip():
+    if not lines or not lines[0]:
         raise EmotionEdgeError(f"{name}_file {file}: its first line must be the {name.rpartition('.')[2]}")
-    return lines[0].strip()
+    return lines[0]

@@ -3,7 +3,7 @@
 import base64
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +16,10 @@ from edge.config import EmotionSettings, Settings
 from edge.emotion.classifier import Classifier, open_classifier
 from edge.emotion.scores import softmax
 from edge.faces.crop import Pixels
+from edge.media import CLIP
 from edge.runtime import choose
-from tests.daemon import free_port, wait_until
+from tests.broker import Mosquitto
+from tests.daemon import Heard, Listener, free_port, running, wait_until
 from tests.serving import SMALL_CARD, Told, metadata, serving, tensor, told
 
 FACES = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 1), np.uint8)
@@ -292,3 +294,36 @@ def test_a_server_that_wants_a_token_gets_it(tmp_path: Path) -> None:
 def test_an_address_that_is_none_of_a_model_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"emotion\.server"):
         Settings.model_validate({"emotion": {"server": url}})
+
+
+def test_the_daemon_goes_on_without_its_server_and_says_so(tmp_path: Path) -> None:
+    def said(server: object) -> Callable[[Heard], bool]:
+        return lambda heard: heard.topic == "stats" and heard.payload["server"] == server
+
+    port = free_port()
+    with Mosquitto() as broker, serving(tmp_path / "server.txt", port) as process:
+        listener = Listener(broker.port)
+        flags = {
+            "camera.source": CLIP,
+            "mqtt.host": "127.0.0.1",
+            "mqtt.port": broker.port,
+            "mqtt.stats_every": 600,
+            "emotion.server": f"http://127.0.0.1:{port}/v1/models/emotion-small",
+            "emotion.server_timeout": 10,
+        }
+        try:
+            with running(tmp_path / "daemon.txt", flags):
+                listener.wait(lambda heard: heard.topic == "faces" and bool(heard.payload["faces"]), "a face")
+                listener.wait(said("online"), "stats with the server online")
+                process.kill()
+                process.wait()
+                listener.wait(
+                    lambda heard: heard.topic == "stats" and heard.payload["server"] != "online", "a word of it"
+                )
+                seen = len(listener.messages)
+                listener.wait(
+                    lambda heard: heard.topic == "faces" and bool(heard.payload["faces"]), "a face after that", seen
+                )
+        finally:
+            listener.close()
+    assert (tmp_path / "daemon.txt").read_text().count("faces are classified by emotion-small here") == 1

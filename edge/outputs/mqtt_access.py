@@ -11,6 +11,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.config import MqttSettings
 from edge.errors import EmotionEdgeError
+from edge.secret import secret_of
 
 VERSIONS: Final[Mapping[str, tuple[MQTTProtocolVersion, ...]]] = {
     "auto": (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311),
@@ -47,22 +48,13 @@ def access_of(settings: MqttSettings) -> Access:
         host=settings.host,
         port=settings.port,
         username=settings.username,
-        password=_password(settings),
+        password=secret_of("mqtt.password", settings.password, settings.password_file) or None,
         tls=_tls(settings) if settings.tls else None,
         # The same for every connection of this run, so that a broker that has not noticed the end of one replaces
         # it, and does not announce its will later.
         client_id=f"{settings.device_id}-{secrets.token_hex(4)}",
         topic=device_topic(settings),
     )
-
-
-def _password(settings: MqttSettings) -> str | None:
-    if settings.password_file is None:
-        return settings.password.get_secret_value() or None
-    lines = _read("mqtt.password_file", settings.password_file).splitlines()
-    if not lines or not lines[0]:
-        raise EmotionEdgeError(f"mqtt.password_file {settings.password_file}: its first line must be the password")
-    return lines[0]
 
 
 def _tls(settings: MqttSettings) -> ssl.SSLContext:

@@ -20,6 +20,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
+from edge.secret import secret_of
 
 _log = logging.getLogger(__name__)
 
@@ -81,23 +82,15 @@ class Access:
 def access_of(settings: WebSettings) -> Access:
     """As the settings say. Raises EmotionEdgeError when the password or a certificate cannot be read."""
     own = {socket.gethostname().lower(), f"{socket.gethostname().lower()}.local"} if settings.on_network else set()
+    password = secret_of("web.password", settings.password, settings.password_file)
     named = {name.strip().lower() for name in settings.names.split(",") if name.strip()}
-    access = Access(_LOOPBACK | own | named, settings.on_network, _password(settings), _tls(settings))
+    access = Access(_LOOPBACK | own | named, settings.on_network, password, _tls(settings))
     if access.open and not access.tls:
         _log.warning(
             "live page: on the network without encryption: who listens there can see the password and the pictures "
             "(set web.cert_file and web.key_file)"
         )
     return access
-
-
-def _password(settings: WebSettings) -> str:
-    if settings.password_file is None:
-        return settings.password.get_secret_value()
-    lines = _read("web.password_file", settings.password_file).splitlines()
-    if not lines or not lines[0]:
-        raise EmotionEdgeError(f"web.password_file {settings.password_file}: its first line must be the password")
-    return lines[0]
 
 
 def _tls(settings: WebSettings) -> ssl.SSLContext | None:
