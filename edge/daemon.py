@@ -76,6 +76,7 @@ class Daemon:
         self._takers = parts.takers
         self._controls = parts.controls
         self._pacer = parts.pacer
+        self._capture.wanted_from = parts.pacer.next_due
         self._veil = parts.veil
         self._language = parts.language
         self._notifier = parts.notifier

@@ -5,6 +5,7 @@ names; where it names none, nothing is sent.
 """
 
 import logging
+import math
 import os
 import socket
 import time
@@ -34,7 +35,7 @@ class Notifier:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
             self._socket.settimeout(_PATIENCE_S)
         self.watchdog = _period(environment)
-        self._fed = -float("inf")
+        self._fed = -math.inf
         self._failed = False
 
     def ready(self) -> None:

@@ -1,6 +1,7 @@
 """How many frames a second are analysed: fewer while the board is hot, while nobody is there, and at night."""
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -33,7 +34,7 @@ _BRIGHTER: Final = 1.25
 
 
 class Pacer:
-    """Says which frames are analysed. Time is that of the frames. Belongs to one thread.
+    """Says which frames are analysed. Time is that of the frames. Belongs to one thread, except `next_due`.
 
     state: `full`; `limited`, by the user's cap; `hot`; `idle`: nobody was in view for a while; `night`: the picture is
     dark and nobody is in it. limit: frames analysed a second at most now, None: as many as there are.
@@ -43,7 +44,7 @@ class Pacer:
         """sense: looks at the board."""
         self._settings = settings
         self._sense = sense
-        self._due = self._looked = self._active = -float("inf")
+        self._due = self._looked = self._active = -math.inf
         self._idle = self._dark = False
         self._step = self._cool_looks = 0
         self._frames, self._rate, self._base = 0, _USUAL, _USUAL
@@ -74,6 +75,11 @@ class Pacer:
         if not settings.idle_after:
             self._idle = False
 
+    def next_due(self) -> float:
+        """No frame captured before this time will be analysed; any thread."""
+        limit = self.limit
+        return -math.inf if limit is None else self._due - _EARLY / limit
+
     def due(self, at: float) -> bool:
         """Whether the frame captured at this time is to be analysed. at: seconds of `time.monotonic()`."""
         limit = self.limit
@@ -92,7 +98,7 @@ class Pacer:
         maybe: there may be one, as the next frame will tell, which is then not let pass.
         """
         at = frame.captured_at
-        if self._active == -float("inf"):
+        if self._active == -math.inf:
             self._active = self._looked = at
         was_dark = self._dark
         self._dark = self._is_dark(frame)

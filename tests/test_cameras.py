@@ -181,6 +181,25 @@ def test_a_slow_reader_gets_the_newest_frame() -> None:
         assert colour_of(frame.image) == 3
 
 
+def test_pictures_that_are_not_wanted_pass_and_count_as_captured_not_as_dropped() -> None:
+    with MjpegServer([picture(0)], fps=25) as server, Capture(CameraSettings(source=server.url)) as capture:
+        first = capture.newest(timeout=10)
+        assert first
+        wanted = first.captured_at
+        capture.wanted_from = lambda: wanted
+        handed: list[Frame] = []
+        for _ in range(5):
+            wanted += 0.4
+            while not handed or handed[-1].captured_at < wanted:
+                frame = capture.newest(timeout=10)
+                assert frame
+                handed.append(frame)
+        passed = handed[-1].sequence - handed[0].sequence - len(handed)
+        print(f"\n{len(handed)} pictures handed out, {passed} let pass, {capture.dropped} dropped")
+        assert passed >= 2 * len(handed)
+        assert capture.dropped <= len(handed)
+
+
 def test_a_folder_is_shown_once_in_the_order_of_its_names(tmp_path: Path) -> None:
     camera = open_camera(CameraSettings(source=str(write_folder(tmp_path / "many", 5)), loop=False, fps=200))
     shown = [colour_of(taken.image) for taken in iter(camera.read, None)]

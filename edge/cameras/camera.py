@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -42,6 +42,14 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Let the device go. May be called twice, and from another thread: a read that waits then ends soon."""
+
+
+@runtime_checkable
+class Skipping(Protocol):
+    """A camera whose pictures can be let pass at less than it costs to have them."""
+
+    def skip(self) -> bool:
+        """Let the next picture pass, waiting for it; False where there is none, and `read` then says why."""
 
 
 def as_bgr(image: npt.NDArray[np.uint8]) -> Image:

@@ -4,12 +4,12 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
-from edge.cameras.camera import Camera, Picture
+from edge.cameras.camera import Camera, Picture, Skipping
 from edge.cameras.choose import open_camera
 from edge.cameras.opencv import without_password
 from edge.config import CameraSettings
@@ -60,6 +60,9 @@ class Capture:
         self._lossless = camera is not None and camera.lossless
         self._patience = patience + 2 / settings.fps
         self._hangs_at = math.inf
+        self.wanted_from: Callable[[], float] = lambda: -math.inf
+        """Asked between two pictures when the next one is wanted, in seconds of `time.monotonic()`."""
+        self._period = self._arrived_at = 0.0  # of the pictures, in seconds; when the last one came
         self._frame: Frame | None = None
         self._waiting = 0
         self._captured = 0
@@ -219,8 +222,23 @@ class Capture:
         return camera
 
     def _read(self, camera: Camera) -> Picture | None:
+        """The next picture that may be wanted; those before it are let pass where that is cheaper."""
+        while isinstance(camera, Skipping) and time.monotonic() + self._period < self.wanted_from():
+            with self._waiting_for_camera(self._patience):
+                if not camera.skip():
+                    break
+            self._arrived()
+            with self._changed:
+                self._captured += 1
+                self._delivered += 1
         with self._waiting_for_camera(self._patience):
-            return camera.read()
+            picture = camera.read()
+        self._arrived()
+        return picture
+
+    def _arrived(self) -> None:
+        now = time.monotonic()
+        self._period, self._arrived_at = max(1 / self._settings.fps, min(now - self._arrived_at, 1.0)), now
 
     @contextmanager
     def _waiting_for_camera(self, patience: float) -> Iterator[None]:

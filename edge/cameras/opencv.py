@@ -60,6 +60,16 @@ class _Video:
                 return None
         return as_bgr(image.astype(np.uint8, copy=False)) if found and image is not None and image.size else None
 
+    def skip(self) -> bool:
+        """Let the next picture pass: a device's is not decompressed then, a stream's not converted."""
+        with self._reading:
+            if self.closed.is_set():
+                return False
+            there = bool(self.capture.grab())
+            if self.closed.is_set():  # as in `read`
+                self.capture.release()
+            return there and not self.closed.is_set()
+
     def restart(self) -> None:
         """Begin a file again."""
         with self._reading:
@@ -105,6 +115,9 @@ class DeviceCamera:
         # V4L2 drivers stamp pictures on the clock of time.monotonic().
         return Picture(image, plausible(self._video.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000))
 
+    def skip(self) -> bool:
+        return self._video.skip()
+
     def close(self) -> None:
         self._video.close()
 
@@ -138,6 +151,9 @@ class StreamCamera:
                 f"{self.name}: {f'nothing came for {_TIMEOUT:.0f} s' if hung else 'the stream ended'}"
             )
         return Picture(image, now)
+
+    def skip(self) -> bool:
+        return self._video.skip()
 
     def close(self) -> None:
         self._video.close()

@@ -109,6 +109,20 @@ class PiCamera:
         taken = plausible(stamp / 1e9 - asleep)
         return Picture(image, taken, np.ascontiguousarray(analysis, dtype=np.uint8))
 
+    def skip(self) -> bool:
+        with self._reading:
+            if self._closed.is_set():
+                return False
+            try:
+                self._camera.capture_request(wait=_TIMEOUT).release()
+            except Exception as error:
+                logger.debug("%s: %s", self.name, error)
+                return False
+            finally:
+                if self._closed.is_set():  # close() did not wait for this to end
+                    self._camera.close()
+            return True
+
     def close(self) -> None:
         self._closed.set()
         if self._reading.acquire(timeout=0.3):
