@@ -30,9 +30,8 @@ class Search:
 
     def area(self, image: Image) -> Box:
         """The region in a picture's pixels: all of it, where none is set."""
-        height, width = image.shape[:2]
         left, top, right, bottom = self._bounds(image)
-        return Box(left, top, right - left, bottom - top) if self._settings.region else Box(0, 0, width, height)
+        return Box(left, top, right - left, bottom - top)
 
     def __call__(self, frame: Frame, held: Iterable[Box]) -> list[Detection]:
         """The faces in pixels of `frame.image`, found in the camera's small picture where it gave one.
