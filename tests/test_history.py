@@ -141,7 +141,7 @@ def record(tmp_path: Path) -> Iterator[Callable[..., History]]:
 
     def begin(**settings: Any) -> History:
         chosen = RecordSettings(file=tmp_path / "record.sqlite3", **settings)
-        begun.append(History(chosen, "emotion-small", "f" * 64, every=0.02, retry=0.02))
+        begun.append(History(chosen, "emotion-small", "0" * 64, every=0.02, retry=0.02))
         return begun[-1]
 
     yield begin
@@ -163,6 +163,21 @@ def test_the_output_writes_batches_and_at_the_end_what_is_open(record: Callable[
     assert kept(history.path, "SELECT emotion FROM seen ORDER BY began") == ["happy", "happy", "sad"]
     assert kept(history.path, "SELECT duration FROM seen ORDER BY began") == [30_000, 29_900, 1000]
     assert kept(history.path, "SELECT model FROM runs") == ["emotion-small"]
+
+
+def test_another_model_begins_another_run(record: Callable[..., History]) -> None:
+    history = record()
+    for one in through((1, 3, (face(1, "happy"),))):
+        history.put(one)
+    history.report(stats("camera 0: unplugged"))
+    wait_until(lambda: history.rows == 2, "what the first model saw is written")
+    history.report(replace(stats(), model="emotion-mine", model_sha256="1" * 64))
+    for one in through((10, 12, (face(1, "sad"),))):
+        history.put(one)
+    history.close()
+    query = "SELECT model, emotion FROM seen JOIN runs ON runs.id = seen.run ORDER BY seen.began"
+    with reading_from(history.path) as connection:
+        assert connection.execute(query).fetchall() == [("emotion-small", "happy"), ("emotion-mine", "sad")]
 
 
 def test_tracks_of_two_runs_are_told_apart(record: Callable[..., History]) -> None:

@@ -80,7 +80,8 @@ class History:
         self._add(self._stretches.add(reading))
 
     def report(self, stats: Stats) -> None:
-        """Where the camera is lost, what it showed has ended."""
+        """Where the camera is lost, what it showed has ended. What follows is of the model that runs now."""
+        self._about = (__version__, stats.model, stats.model_sha256)
         if stats.camera != "online":
             self._add(self._stretches.end())
 
@@ -166,6 +167,7 @@ class History:
             self._let_go()
         if self._store is None:
             self._store = Store(self.path, *self._about, check=not self.paused)
+        self._store.note(*self._about)
         return self._store
 
     def _let_go(self) -> None:

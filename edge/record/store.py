@@ -80,6 +80,12 @@ class Store:
         files = (self.path, self.path.with_name(self.path.name + "-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
+    def note(self, version: str, model: str, model_sha256: str) -> None:
+        """What the next rows come from; where that is something else than before, they begin another run."""
+        if (version, model, model_sha256) != self._about:
+            self._about = (version, model, model_sha256)
+            self._run = None
+
     def write(self, rows: Sequence[Row]) -> None:
         """Add the rows: all of them or, when this raises sqlite3.Error, none."""
         with self._transaction():
