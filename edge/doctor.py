@@ -14,7 +14,6 @@ import numpy as np
 
 from edge import board, edge_tpu
 from edge.cameras.choose import find_cameras, open_camera
-from edge.card import EDGE_TPU_FILE
 from edge.config import Settings
 from edge.emotion.classifier import open_classifier
 from edge.emotion.committee import JOINT
@@ -76,18 +75,19 @@ def _accelerator(settings: Settings) -> Finding:
         return Finding("note", text)
     names = [f"yunet-{settings.detector.size}", *settings.emotion.model.split(JOINT)]
     folders = [Path(folder) for name in names if (folder := installed_models().get(current(name), current(name)))]
-    compiled = [folder for folder in folders if (folder / EDGE_TPU_FILE).is_file()]
+    compiled = [folder for folder in folders if (folder / edge_tpu.EDGE_TPU_FILE).is_file()]
     if not compiled:
-        return Finding("note", f"{text}; none is: no {EDGE_TPU_FILE} in {' or '.join(map(str, folders))}")
+        return Finding("note", f"{text}; none is: no {edge_tpu.EDGE_TPU_FILE} in {' or '.join(map(str, folders))}")
     module = MODULES[choose(settings.runtime.interpreter).name]
     for folder in compiled:
-        if problem := edge_tpu.trial(module, edge_tpu.LIBRARY, folder / EDGE_TPU_FILE):
+        if problem := edge_tpu.trial(module, edge_tpu.LIBRARY, folder / edge_tpu.EDGE_TPU_FILE):
             return Finding("note", f"{text}; it cannot be used, the processor runs the networks: {problem}")
     return Finding("ok", f"{text}: {', '.join(folder.name for folder in compiled)}")
 
 
 def _models(settings: Settings) -> Finding:
-    pipeline = open_pipeline(settings, choose(settings.runtime.interpreter))
+    here = settings.emotion.model_copy(update={"server": ""})  # which has a line of its own
+    pipeline = open_pipeline(settings.model_copy(update={"emotion": here}), choose(settings.runtime.interpreter))
     # Through every stage once, so that a file that loads but does not run is found here and not at night.
     pipeline.analyse(Frame(np.zeros((480, 640, 3), np.uint8), 0.0, 0.0, 0))
     card = pipeline.card
