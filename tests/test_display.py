@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from edge.config import DisplaySettings
-from edge.outputs.display import STALE_SECONDS, Display, unavailable
+from edge.outputs.display import STALE_SECONDS, Display, outlook, unavailable
 from edge.outputs.overlay import annotate
 from edge.reading import Frame, Image
 from tests.samples import face, frame, picture, reading
@@ -306,6 +306,19 @@ def test_without_a_display_there_is_none(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     assert "neither DISPLAY nor WAYLAND_DISPLAY" in str(unavailable())
+
+
+def test_screen_is_left_to_a_desktop_that_may_start_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    manager = tmp_path / "display-manager.service"
+    monkeypatch.setattr("edge.outputs.display._MANAGER", manager)
+    assert "left to this machine's desktop" not in outlook(DisplaySettings())[1]
+    manager.symlink_to("/lib/systemd/system/lightdm.service")
+    there, why = outlook(DisplaySettings())
+    assert not there
+    assert "left to this machine's desktop" in why
+    assert "desktop" not in outlook(DisplaySettings(mode="drm"))[1]
 
 
 def test_display_that_is_not_there_is_said_and_aborts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
