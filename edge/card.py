@@ -16,8 +16,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from edge.errors import EmotionEdgeError
 
 MODEL_FILE = "model.tflite"
-EDGE_TPU_FILE = "model_edgetpu.tflite"
-"""The same model compiled for a Coral Edge TPU, where there is one."""
 CARD_FILE = "card.json"
 
 

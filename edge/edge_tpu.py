@@ -23,6 +23,8 @@ AcceleratorChoice = Literal["auto", "cpu", "edgetpu"]
 Run = Callable[[npt.NDArray[Any]], dict[str, npt.NDArray[np.float32]]]
 """A batch [n, height, width, channels] to the outputs as real values [n, ...], by name."""
 
+EDGE_TPU_FILE: Final = "model_edgetpu.tflite"
+"""A model compiled for the Edge TPU, beside the model.tflite that it is compiled from."""
 LIBRARY: Final = "libedgetpu.so.1"
 USB_IDS: Final = ("1a6e:089a", "18d1:9302")
 """Vendor and product of the USB Accelerator before its first use, when it waits for its firmware, and after."""

@@ -6,7 +6,8 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from edge.card import CARD_FILE, EDGE_TPU_FILE, MODEL_FILE
+from edge.card import CARD_FILE, MODEL_FILE
+from edge.edge_tpu import EDGE_TPU_FILE
 from edge.errors import EmotionEdgeError
 
 MOST_BYTES: Final = 64_000_000

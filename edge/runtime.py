@@ -15,8 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from edge.card import EDGE_TPU_FILE
-from edge.edge_tpu import AcceleratorChoice, Attached, EdgeTpu, Run, chosen, trial
+from edge.edge_tpu import EDGE_TPU_FILE, AcceleratorChoice, Attached, EdgeTpu, Run, chosen, trial
 from edge.errors import EmotionEdgeError
 
 RuntimeChoice = Literal["auto", "ai-edge-litert", "tflite-runtime"]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from edge import edge_tpu
-from edge.card import EDGE_TPU_FILE, MODEL_FILE
+from edge.card import MODEL_FILE
 from edge.cli import main
-from edge.edge_tpu import LIBRARY, EdgeTpu, find_edge_tpu
+from edge.edge_tpu import EDGE_TPU_FILE, LIBRARY, EdgeTpu, find_edge_tpu
 from edge.models import model_dir
 from edge.runtime import Network, Runtime, RuntimeChoice, choose, installed
 from tests.broker import Mosquitto
