@@ -5,6 +5,7 @@
 
 import sys
 import tempfile
+import time
 from io import BytesIO
 from pathlib import Path
 from urllib.error import URLError
@@ -58,8 +59,16 @@ def _minute_is_full(browser: webdriver.Chrome) -> bool:
     return float(browser.execute_script(first)) <= 0
 
 
+def _two_faces(browser: webdriver.Chrome) -> bool:
+    """For a second, so that the stream shows them too: on a busy machine it is behind the events."""
+    if not browser.execute_script(_TWO_FACES):
+        return False
+    time.sleep(1)
+    return bool(browser.execute_script(_TWO_FACES))
+
+
 def _shoot(browser: webdriver.Chrome, out: Path) -> None:
-    WebDriverWait(browser, 40).until(lambda driver: driver.execute_script(_TWO_FACES))
+    WebDriverWait(browser, 60).until(_two_faces)
     shown = Image.open(BytesIO(browser.get_screenshot_as_png())).convert("RGB")
     # Floyd-Steinberg on an octree's palette: a third of the bytes, and small marks keep their colours.
     shown.quantize(256, method=Image.Quantize.FASTOCTREE).save(out, optimize=True)
