@@ -223,7 +223,9 @@ def _locked() -> Iterator[Path]:
     """The store, to be written by nobody else meanwhile; what an interrupted install left behind is removed first."""
     store = store_folder()
     try:
-        store.mkdir(parents=True, exist_ok=True)
+        if not store.is_dir():
+            store.mkdir(parents=True)
+            store.chmod(0o755)  # whatever the umask: root installs, the service's user reads
         with (store / _LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
