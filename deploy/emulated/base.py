@@ -30,10 +30,11 @@ DISK_ID: Final = "e0ed9e00"
 
 PACKAGES: Final = (
     "systemd-sysv udev dbus kmod sudo cloud-init netplan.io network-manager openssh-server systemd-timesyncd iproute2 "
-    "mosquitto python3 python3-venv libgl1 libglib2.0-0t64 libsm6 libxext6 ca-certificates curl less e2fsprogs "
+    "mosquitto python3 python3-venv libgl1 libglib2.0-0t64 libxext6 less e2fsprogs "
     "dosfstools fdisk rfkill v4l-utils procps openssl"
 )
-"""What the official image has of what matters here, and a broker, which it has not."""
+"""What the official image has of what matters here, and a broker, which it has not. Some libraries that the package
+needs are left out, so that the card must bring them along."""
 
 _MODULES: Final = ("virtio_pci", "virtio_mmio", "virtio_blk", "ext4", "crc32c_generic")
 """Kernel modules that mount the root."""
@@ -152,8 +153,11 @@ def _check_machine() -> None:
 
 def _bootstrap(root: Path) -> None:
     _remove_tree(root)
-    # Manuals are most of the files, and nobody reads them here.
-    slim = [f"--dpkgopt=path-exclude=/usr/share/{what}/*" for what in ("man", "locale", "doc", "info")]
+    # Manuals are most of the files, and nobody reads them here. Without the list of locales, and without the
+    # program for the hardware's database, setting up their packages takes seconds in place of minutes.
+    left_out = [f"/usr/share/{what}/*" for what in ("man", "locale", "doc", "info")]
+    left_out += ["/usr/share/i18n/SUPPORTED", "/usr/bin/systemd-hwdb"]
+    slim = [f"--dpkgopt=path-exclude={path}" for path in left_out]
     _run(
         *("mmdebstrap", "--mode=root", "--variant=minbase", "--architectures=arm64", "--components=main", *slim),
         *("--aptopt=APT::Install-Recommends false", f"--include={','.join(PACKAGES.split())}", SUITE, str(root)),
