@@ -31,7 +31,7 @@ edge:
 board: training
 	@$(DEV)/python -m deploy.emulated.proof $(ARGS)
 
-# Both packages in bare arm64 roots under qemu: a quarter of an hour, as root, for the night.
+# Both packages in bare arm64 roots under qemu: as root, for the night.
 package-test: training
 	@deploy/apt.sh qemu-user-static mmdebstrap mosquitto mosquitto-clients || true
 	@$(DEV)/python -m deploy.cli package
