@@ -63,6 +63,10 @@ check() {
     printf 'listener %s 127.0.0.1\nallow_anonymous true\n' "$port" >"$cache/mosquitto.conf"
     mosquitto -c "$cache/mosquitto.conf" 2>/dev/null &
     broker=$!
+    for _ in $(seq 100); do
+        mosquitto_pub -h 127.0.0.1 -p "$port" -t ready -n 2>/dev/null && break
+        sleep 0.2
+    done
     site=$(cd "$root" && echo opt/emotion-edge/lib/python3.*/site-packages)
     flags="--camera.source=/$site/edge/media/clip.mp4 --mqtt.host=127.0.0.1 --mqtt.port=$port --mqtt.device_id=board"
     say "$suite: the daemon on the clip, interpreter $interpreter"
