@@ -25,6 +25,14 @@ CPUS: Final[Mapping[str, str]] = {"cortex-a72": "Pi 4, no dot product", "cortex-
 WHEELS: Final[Mapping[str, tuple[str, ...]]] = {
     "ai-edge-litert": ("ai-edge-litert==2.1.6", "numpy==1.26.4"),
     "tflite-runtime": ("tflite-runtime==2.14.0", "numpy==1.26.4"),
+    # The whole pipeline; OpenCV without its windows, whose libraries the unpacked root lacks.
+    "pipeline": (
+        "ai-edge-litert==2.1.6",
+        "numpy==1.26.4",
+        "opencv-python-headless==4.11.0.86",
+        "pydantic-settings",
+        "PyYAML",
+    ),
 }
 PLATFORM: Final = "aarch64-manylinux_2_34"
 PACKAGES: Final = ("python3.11", "libstdc++6")

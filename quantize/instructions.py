@@ -63,11 +63,27 @@ for _ in range(int(sys.argv[3])):
 def instructions(path: Path, cpu: str, runtime: str = RUNTIME) -> float:
     """Instructions that one image of a TFLite file costs on an emulated core, one thread.
 
-    Raises EmotionEdgeError where the emulation is not ready, the plugin cannot be built, or the file does not run.
+    Raises EmotionEdgeError as `count`.
     """
-    plugin = _plugin()
-    short, long = (_count(path, cpu, runtime, plugin, repeats) for repeats in (SHORT, LONG))
+    words = ["-c", SCRIPT, str(path.resolve()), runtime]
+    short, long = (count([*words, str(repeats)], cpu, runtime) for repeats in (SHORT, LONG))
     return (long - short) / (LONG - SHORT)
+
+
+def count(arguments: Sequence[str], cpu: str, packages: str) -> int:
+    """Instructions that the emulated Python executes in all, with these arguments and packages of `quantize.arm`.
+
+    Raises EmotionEdgeError where the emulation is not ready, the plugin cannot be built, or the program fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "count"
+        start = emulated(packages, cpu, Path(f"{_plugin()},out={out}"))
+        command = [*start.prefix, *arguments]
+        done = subprocess.run(command, env=dict(start.environment), capture_output=True, text=True, check=False)
+        if done.returncode or not out.exists():
+            said = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+            raise EmotionEdgeError(f"{packages} under {cpu}: {' '.join(arguments[-2:])} fails: {said[0]}")
+        return int(out.read_text())
 
 
 def _plugin(folder: Path = CACHE) -> Path:
@@ -81,18 +97,6 @@ def _plugin(folder: Path = CACHE) -> Path:
         except (OSError, subprocess.CalledProcessError) as error:
             raise EmotionEdgeError(f"counting plugin: gcc does not build it: {error}") from error
     return built
-
-
-def _count(path: Path, cpu: str, runtime: str, plugin: Path, repeats: int) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "count"
-        start = emulated(runtime, cpu, Path(f"{plugin},out={out}"))
-        command = [*start.prefix, "-c", SCRIPT, str(path.resolve()), runtime, str(repeats)]
-        done = subprocess.run(command, env=dict(start.environment), capture_output=True, text=True, check=False)
-        if done.returncode or not out.exists():
-            said = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-            raise EmotionEdgeError(f"{path}: {runtime} under {cpu} fails: {said[0]}")
-        return int(out.read_text())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

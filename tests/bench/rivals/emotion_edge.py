@@ -1,0 +1,44 @@
+"""This project's own pipeline, with its default settings, in the environment of a board.
+
+DETECT, where set, is `detector.every`.
+"""
+
+import os
+import sys
+from dataclasses import replace
+
+import cv2
+from protocol import serve
+
+from edge.card import EmotionCard, read_card
+from edge.config import Settings
+from edge.models import model_dir
+from edge.pipeline import open_pipeline
+from edge.reading import Frame
+from edge.runtime import Network, choose
+
+FPS = 30
+settings = Settings(**({"detector": {"every": os.environ["DETECT"]}} if "DETECT" in os.environ else {}))
+runtime = choose()
+folder = model_dir(settings.emotion.model)
+pipeline = open_pipeline(settings, runtime)
+network = Network(folder / "model.tflite", runtime)
+stored = read_card(EmotionCard, folder).input.lookup()
+cv2.setNumThreads(1)
+frame = Frame(cv2.UMat(1, 1, cv2.CV_8U).get(), 0.0, 0.0, 0)
+
+
+def analyse(image):
+    """The faces of a BGR picture, the next of a camera with 30 a second: how many."""
+    global frame
+    number = frame.sequence + 1
+    frame = replace(frame, image=image, captured_at=number / FPS, wall_time=number / FPS, sequence=number)
+    return len(pipeline.analyse(frame).faces)
+
+
+def classify(face):
+    """The label of a grey face [48, 48]."""
+    return network(stored[face][None, ..., None])["fer7"][0].argmax()
+
+
+serve(analyse, classify, sys.argv)

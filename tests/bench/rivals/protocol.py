@@ -1,0 +1,37 @@
+"""What every rival does: read frames, time each call, judge faces; one line of JSON on standard output.
+
+`SCRIPT frames FILE WIDTH HEIGHT COUNT` times frames (BGR uint8, one after the other in the file);
+`SCRIPT faces FILE COUNT` classifies grey faces of 48x48.
+"""
+
+import json
+import resource
+import time
+
+import numpy as np
+
+STARTED = time.perf_counter()
+FER7 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""FER-2013's classes in its order, in the words most of the packages use."""
+WARM_UP = 3
+
+
+def serve(analyse, classify, arguments):
+    """analyse: BGR uint8 [H, W, 3] to the number of faces. classify: grey uint8 [48, 48] to a class of FER-2013."""
+    if arguments[1] == "frames":
+        width, height, count = map(int, arguments[3:6])
+        frames = np.fromfile(arguments[2], np.uint8).reshape(-1, height, width, 3)
+        for frame in frames[:WARM_UP]:
+            analyse(frame)
+        load = time.perf_counter() - STARTED
+        seconds, faces = [], 0
+        for number in range(count):
+            frame = frames[number % len(frames)]
+            began = time.perf_counter()
+            faces += analyse(frame)
+            seconds.append(time.perf_counter() - began)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "faces": faces / count, "load": load, "megabytes": memory}))
+    else:
+        faces = np.fromfile(arguments[2], np.uint8).reshape(-1, 48, 48)[: int(arguments[3])]
+        print(json.dumps({"labels": [int(classify(face)) for face in faces]}))
