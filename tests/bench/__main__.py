@@ -26,6 +26,8 @@ ROUNDS: Final = 3
 FRAMES: Final = 57
 JUDGED: Final = 1000
 """Faces of PrivateTest, drawn by chance."""
+BEGIN: Final = "<!-- python -m tests.bench -->"
+END: Final = "<!-- end -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,21 @@ def page(
     return "\n".join([*lines, "", *absent, ""])
 
 
+def put(page: Path, text: str) -> None:
+    """Write the tables into a page, between its two marks. Raises EmotionEdgeError where it has none."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise EmotionEdgeError(f"{page}: has no {BEGIN} and {END} to write between")
+    page.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
+
+
 def main() -> int:
     """Gives the exit status: 0, or 1 where one of them could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--data", type=Path, help="fer2013.csv or its folder, for the accuracy")
-    parser.add_argument("--out", type=Path, help="a page to write, instead of printing")
+    parser.add_argument("--out", type=Path, help="a page to write it into, between its marks")
     options = parser.parse_args()
     there, absent = [], []
     for contestant in CONTESTANTS:
@@ -124,7 +135,7 @@ def main() -> int:
     accuracy = judge(there, options.data) if options.data else {}
     text = page(measured, accuracy, absent)
     if options.out:
-        options.out.write_text(text, encoding="utf-8")
+        put(options.out, text)
     else:
         print(text)
     return 1 if absent else 0
