@@ -4,11 +4,11 @@ import secrets
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from edge.certificate import check_readable, load_certificate, refuse_lone_key
 from edge.config import MqttSettings
 from edge.errors import EmotionEdgeError
 from edge.secret import secret_of
@@ -59,28 +59,13 @@ def access_of(settings: MqttSettings) -> Access:
 
 def _tls(settings: MqttSettings) -> ssl.SSLContext:
     """What TLS needs: the broker's certificate and its name are always checked."""
-    if settings.key_file and not settings.cert_file:
-        raise EmotionEdgeError(f"mqtt.key_file {settings.key_file}: is of no use without mqtt.cert_file")
-    for name in ("ca_file", "cert_file", "key_file"):
-        if file := getattr(settings, name):
-            _read(f"mqtt.{name}", file)
+    refuse_lone_key("mqtt", settings.cert_file, settings.key_file)
+    if settings.ca_file:
+        check_readable("mqtt.ca_file", settings.ca_file)
     try:
         context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
     except ssl.SSLError as error:
         raise EmotionEdgeError(f"mqtt.ca_file {settings.ca_file}: holds no certificate in PEM format") from error
     if settings.cert_file:
-        try:
-            context.load_cert_chain(settings.cert_file, settings.key_file, password="")
-        except ssl.SSLError as error:
-            raise EmotionEdgeError(
-                f"mqtt.cert_file {settings.cert_file}: no certificate that goes with its key: {error.reason or error} "
-                "(both in PEM format, the key without a pass phrase)"
-            ) from error
+        load_certificate(context, "mqtt", settings.cert_file, settings.key_file)
     return context
-
-
-def _read(name: str, file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EmotionEdgeError(f"{name} {file}: cannot be read: {error}") from error

@@ -12,14 +12,13 @@ from binascii import Error as Base64Error
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tornado.web import HTTPError, RequestHandler
 
+from edge.certificate import load_certificate, refuse_lone_key
 from edge.config import WebSettings
-from edge.errors import EmotionEdgeError
 from edge.secret import secret_of
 
 _log = logging.getLogger(__name__)
@@ -94,29 +93,12 @@ def access_of(settings: WebSettings) -> Access:
 
 
 def _tls(settings: WebSettings) -> ssl.SSLContext | None:
+    refuse_lone_key("web", settings.cert_file, settings.key_file)
     if settings.cert_file is None:
-        if settings.key_file:
-            raise EmotionEdgeError(f"web.key_file {settings.key_file}: is of no use without web.cert_file")
         return None
-    for name in ("cert_file", "key_file"):
-        if file := getattr(settings, name):
-            _read(f"web.{name}", file)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.cert_file, settings.key_file, password="")
-    except ssl.SSLError as error:
-        raise EmotionEdgeError(
-            f"web.cert_file {settings.cert_file}: no certificate that goes with its key: {error.reason or error} "
-            "(both in PEM format, the key without a pass phrase)"
-        ) from error
+    load_certificate(context, "web", settings.cert_file, settings.key_file)
     return context
-
-
-def _read(name: str, file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EmotionEdgeError(f"{name} {file}: cannot be read: {error}") from error
 
 
 class Handler(RequestHandler):

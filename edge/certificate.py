@@ -1,0 +1,37 @@
+"""A certificate of the settings, with its key."""
+
+import ssl
+from pathlib import Path
+
+from edge.errors import EmotionEdgeError
+
+
+def load_certificate(context: ssl.SSLContext, section: str, cert_file: Path, key_file: Path | None) -> None:
+    """Let the context show the certificate. section: of the settings, as `web`.
+
+    Raises EmotionEdgeError where a file cannot be read or the two do not go together.
+    """
+    check_readable(f"{section}.cert_file", cert_file)
+    if key_file:
+        check_readable(f"{section}.key_file", key_file)
+    try:
+        context.load_cert_chain(cert_file, key_file, password="")
+    except ssl.SSLError as error:
+        raise EmotionEdgeError(
+            f"{section}.cert_file {cert_file}: no certificate that goes with its key: {error.reason or error} "
+            "(both in PEM format, the key without a pass phrase)"
+        ) from error
+
+
+def check_readable(name: str, file: Path) -> None:
+    """Raises EmotionEdgeError, with the setting's name, where the text file cannot be read."""
+    try:
+        file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EmotionEdgeError(f"{name} {file}: cannot be read: {error}") from error
+
+
+def refuse_lone_key(section: str, cert_file: Path | None, key_file: Path | None) -> None:
+    """Raises EmotionEdgeError where there is a key without a certificate."""
+    if key_file and cert_file is None:
+        raise EmotionEdgeError(f"{section}.key_file {key_file}: is of no use without {section}.cert_file")
