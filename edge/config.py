@@ -25,6 +25,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, CliSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edge.edge_tpu import AcceleratorChoice
@@ -359,7 +360,7 @@ def load(arguments: Namespace) -> Settings:
         return Settings(**flags, **from_file)
     except ValidationError as error:
         raise EmotionEdgeError(
-            "\nemotion-edge: ".join(_explain(problem, arguments, path) for problem in error.errors())
+            "\nemotion-edge: ".join(dict.fromkeys(_explain(problem, arguments, path) for problem in error.errors()))
         ) from None
 
 
@@ -377,7 +378,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise EmotionEdgeError(f"settings file {path}: cannot be read: {error}") from error
+        why = " ".join(str(error).replace('in "<unicode string>", ', "").split())
+        raise EmotionEdgeError(f"settings file {path}: cannot be read: {why}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -415,8 +417,19 @@ def _explain(problem: Mapping[str, Any], arguments: Namespace, path: Path | None
         where = f"environment {_variable(name)}"
     else:
         where = f"settings file {path}: {name}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] in ("string_pattern_mismatch", "missing"):  # a pattern helps nobody: say what the setting is
+        message = f"does not fit ({_about(name)})"
+    elif problem["type"] == "string_type":
+        message += " (put it in quotes)"
     shown = "" if "password" in name or "token" in name else f", found {problem['input']!r}"
-    return f"{where}: {problem['msg']}{shown}"
+    return f"{where}: {message}{shown}"
+
+
+def _about(name: str) -> str:
+    section, _, key = name.partition(".")
+    fields: Mapping[str, FieldInfo] = getattr(Settings.model_fields[section].annotation, "model_fields", {})
+    return (fields[key].description or "").rstrip(".")
 
 
 def dump(settings: Settings) -> str:

@@ -126,8 +126,8 @@ def install(source: Path, names: Mapping[Kind, str], runtime: Runtime) -> Change
     with _locked() as store:
         coming = Path(tempfile.mkdtemp(prefix=_COMING, dir=store))
         bring(source, coming)
-        card = read_any_card(coming)
         try:
+            card = read_any_card(coming)
             tested = check(coming, runtime)
         except EmotionEdgeError as error:
             raise EmotionEdgeError(str(error).replace(str(coming), str(source))) from error

@@ -61,7 +61,7 @@ def test_names_with_underscores_are_reached_from_the_environment(monkeypatch: py
         ("mqt: {host: x}\n", "mqt is not a setting (did you mean mqtt?)"),
         ("mqtt: {port: many}\n", "mqtt.port: Input should be a valid integer"),
         ("mqtt: {port: 70000}\n", "mqtt.port: Input should be less than or equal to 65535"),
-        ("mqtt: {device_id: 'living room'}\n", "mqtt.device_id: String should match pattern"),
+        ("mqtt: {device_id: 'living room'}\n", "mqtt.device_id: does not fit (Name of this device in topics"),
         ("mqtt: host\n", "mqtt: must hold `key: value` lines"),
         ("- mqtt\n", "must hold sections such as `mqtt:`"),
         ("mqtt: {host: [\n", "cannot be read"),
