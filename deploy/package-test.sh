@@ -23,20 +23,17 @@ make_root() {
 }
 
 # What follows runs in mount and process name spaces of its own: when it ends, its mounts and daemons are gone.
-in_root() {
-    local root=$1
-    shift
-    unshare --mount --propagation private --pid --fork --kill-child bash -euc '
-        root=$1; shift
-        mount -t proc proc "$root/proc"
-        mount -t tmpfs tmpfs "$root/dev"
-        mkdir "$root/dev/shm"
-        for device in null zero random urandom; do
-            touch "$root/dev/$device"; mount --bind "/dev/$device" "$root/dev/$device"
-        done
-        ln -s /proc/self/fd "$root/dev/fd"
-        exec chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"' sh "$root" "$@"
-}
+spaces=(--mount --propagation private --pid --fork --kill-child)
+inside='root=$1; shift
+    mount -t proc proc "$root/proc"
+    mount -t tmpfs tmpfs "$root/dev"
+    mkdir "$root/dev/shm"
+    for device in null zero random urandom; do
+        touch "$root/dev/$device"; mount --bind "/dev/$device" "$root/dev/$device"
+    done
+    ln -s /proc/self/fd "$root/dev/fd"
+    exec chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"'
+in_root() { unshare "${spaces[@]}" bash -euc "$inside" sh "$@"; }
 
 remove() {
     # Never through a mount: the host's own devices would be on the other side.
@@ -70,7 +67,7 @@ check() {
     site=$(cd "$root" && echo opt/emotion-edge/lib/python3.*/site-packages)
     flags="--camera.source=/$site/edge/media/clip.mp4 --mqtt.host=127.0.0.1 --mqtt.port=$port --mqtt.device_id=board"
     say "$suite: the daemon on the clip, interpreter $interpreter"
-    in_root "$root" timeout 600 setpriv --reuid=emotion-edge --regid=emotion-edge --clear-groups --no-new-privs \
+    unshare "${spaces[@]}" bash -euc "$inside" sh "$root" timeout 600 setpriv --reuid=emotion-edge --regid=emotion-edge --clear-groups --no-new-privs \
         env HOME=/var/lib/emotion-edge emotion-edge run $flags --web.enabled=false --display.mode=off \
         --runtime.interpreter="$interpreter" >"$cache/$suite.log" 2>&1 &
     daemon=$!
@@ -78,7 +75,7 @@ check() {
     local heard=$cache/$suite.heard failed=0
     mosquitto_sub -h 127.0.0.1 -p "$port" -t emotion/board/faces -C 1 -W 500 >/dev/null || failed=1
     timeout "$seconds" mosquitto_sub -h 127.0.0.1 -p "$port" -t 'emotion/board/#' -F '%t %p' >"$heard" || true
-    kill "$daemon" 2>/dev/null || true
+    kill $(pgrep -P "$daemon") 2>/dev/null || true # unshare itself would not hear it
     wait "$daemon" 2>/dev/null || true
     kill "$broker"
     wait "$broker" 2>/dev/null || true
@@ -107,7 +104,7 @@ other_litert() {
     local suite=$1 site
     site=$(echo "$2"/opt/emotion-edge/lib/python3.*/site-packages)
     local python=${site%/site-packages}
-    .venv-dev/bin/uv pip install --no-config --quiet --no-deps --link-mode copy --target "$site" --only-binary :all: \
+    PATH=$PWD/.venv-dev/bin:$PATH uv pip install --no-config --quiet --no-deps --link-mode copy --target "$site" --only-binary :all: \
         --python-platform aarch64-manylinux_2_34 --python-version "${python##*python}" "ai-edge-litert==$LITERT"
     say "$suite: ai-edge-litert $LITERT in place of the lock's"
 }

@@ -115,20 +115,20 @@ def build(suite: str, out: Path, arch: str = "arm64", version: str = "") -> Path
         return pack(tree, out / f"{NAME}_{full}_{arch}.deb", source.epoch)
 
 
-def stage(tree: Path, suite: str, arch: str, version: str, epoch: int, lock: Path = LOCK) -> None:
+def stage(tree: Path, suite: str, arch: str, version: str, epoch: int, lock: Path = LOCK, root: Path = ROOT) -> None:
     """Lay out what the package holds below `tree`, with DEBIAN/ for dpkg-deb; every file's time is `epoch`.
 
-    lock: requirements with hashes. Raises EmotionEdgeError as `build` does.
+    lock: requirements with hashes. root: the checkout. Raises EmotionEdgeError as `build` does.
     """
     chosen = SUITES[suite]
     site = tree / "opt" / NAME / "lib" / f"python{chosen.python}" / "site-packages"
     log.info("packages for Python %s on %s ...", chosen.python, arch)
     _wheels(site, chosen.python, arch, lock)
-    lay_out(ROOT, tree, chosen.python, version, epoch)
+    lay_out(root, tree, chosen.python, version, epoch)
     if chosen.systemd < 254:  # the first that knows a growing delay
-        shutil.rmtree(tree / "usr" / "lib" / "systemd" / "system" / f"{NAME}@.service.d")
-        shutil.rmtree(tree / "usr" / "lib" / "systemd" / "system" / f"{NAME}.service.d")
-    _control(tree, chosen, arch, version)
+        for folder in (tree / "usr" / "lib" / "systemd" / "system").glob("*.service.d"):
+            shutil.rmtree(folder)
+    _control(root / "deploy" / "debian", tree, chosen, arch, version)
     for path in [tree, *tree.rglob("*")]:
         os.utime(path, (epoch, epoch), follow_symlinks=False)
         if not path.is_symlink():
@@ -153,16 +153,16 @@ def _wheels(site: Path, python: str, arch: str, lock: Path) -> None:
         raise EmotionEdgeError(f"package: the wheels of {lock} cannot be had:\n{done.stderr.strip()}")
 
 
-def _control(tree: Path, suite: Suite, arch: str, version: str) -> None:
+def _control(templates: Path, tree: Path, suite: Suite, arch: str, version: str) -> None:
     debian = tree / "DEBIAN"
     debian.mkdir()
     for script in ("postinst", "prerm", "postrm"):
-        text = (ROOT / "deploy" / "debian" / script).read_text()
+        text = (templates / script).read_text()
         (debian / script).write_text(text.replace("@PYTHON@", suite.python))
     files = sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_relative_to(debian))
     (debian / "conffiles").write_text("".join(f"/{path.relative_to(tree)}\n" for path in files if "etc" in path.parts))
     size = sum(-(-path.stat().st_size // 1024) for path in files if not path.is_symlink())
-    template = (ROOT / "deploy" / "debian" / "control").read_text()
+    template = (templates / "control").read_text()
     values = {
         "version": version,
         "arch": arch,

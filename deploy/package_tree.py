@@ -8,6 +8,8 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Final
 
+from deploy.package_notices import notices
+from deploy.package_unused import remove_unused
 from edge import __version__
 
 NAME: Final = "emotion-edge"
@@ -15,6 +17,7 @@ NAME: Final = "emotion-edge"
 UNITS: Final[Mapping[str, str]] = {
     "config.yaml": f"etc/{NAME}/config.yaml",
     f"{NAME}.service": f"usr/lib/systemd/system/{NAME}.service",
+    f"{NAME}-serve.service": f"usr/lib/systemd/system/{NAME}-serve.service",
     f"{NAME}@.service": f"usr/lib/systemd/system/{NAME}@.service",
     "sysusers.conf": f"usr/lib/sysusers.d/{NAME}.conf",
     "tmpfiles.conf": f"usr/lib/tmpfiles.d/{NAME}.conf",
@@ -22,9 +25,8 @@ UNITS: Final[Mapping[str, str]] = {
 }
 """Files of systemd/ and where they go."""
 
-UNUSED_FOLDERS: Final = ("bin", "**/tests", "numpy/f2py", "numpy/distutils")
-UNUSED_FILES: Final = ("**/*.pyi", "**/*.h", "**/*.a", "**/*.pxd", "ai_edge_litert/libLiteRtWebGpuAccelerator.so")
-"""Of the wheels, what a board never loads: tests, headers, type stubs, a compiler's front end, LiteRT's WebGPU part."""
+DOCUMENTS: Final = ("coral", "detectors", "display", "home-assistant", "install", "mqtt", "page", "record", "server")
+"""Pages of docs/ that are for who has a board before them."""
 
 
 def lay_out(root: Path, tree: Path, python: str, version: str, epoch: int) -> None:
@@ -34,7 +36,7 @@ def lay_out(root: Path, tree: Path, python: str, version: str, epoch: int) -> No
     """
     environment = tree / "opt" / NAME
     site = environment / "lib" / f"python{python}" / "site-packages"
-    _prune(site)
+    remove_unused(site)
     # The product itself, so that `importlib.metadata` finds its version.
     shutil.copytree(root / "edge", site / "edge", ignore=shutil.ignore_patterns("__pycache__"))
     about = site / f"emotion_edge-{__version__}.dist-info"
@@ -52,20 +54,11 @@ def lay_out(root: Path, tree: Path, python: str, version: str, epoch: int) -> No
     for source, target in UNITS.items():
         (tree / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / "systemd" / source, tree / target)
-    for unit in (f"{NAME}.service", f"{NAME}@.service"):
+    for unit in (name for name in UNITS if name.endswith(".service")):
         folder = tree / "usr" / "lib" / "systemd" / "system" / f"{unit}.d"
         folder.mkdir()
         shutil.copyfile(root / "systemd" / "backoff.conf", folder / "backoff.conf")
-    _documents(root, tree, version, epoch)
-
-
-def _prune(site: Path) -> None:
-    for pattern in UNUSED_FOLDERS:
-        for folder in list(site.glob(pattern)):
-            shutil.rmtree(folder, ignore_errors=True)
-    for pattern in UNUSED_FILES:
-        for file in list(site.glob(pattern)):
-            file.unlink()
+    _documents(root, tree, site, version, epoch)
 
 
 def _environment(folder: Path, python: str) -> None:
@@ -81,12 +74,13 @@ def _environment(folder: Path, python: str) -> None:
     )
 
 
-def _documents(root: Path, tree: Path, version: str, epoch: int) -> None:
+def _documents(root: Path, tree: Path, site: Path, version: str, epoch: int) -> None:
     folder = tree / "usr" / "share" / "doc" / NAME
     folder.mkdir(parents=True)
-    licence = (root / "models" / "yunet-320" / "LICENSE").read_text()
-    indented = "".join(f" {line}".rstrip() + "\n" if line else " .\n" for line in licence.strip().splitlines())
-    (folder / "copyright").write_text((root / "deploy" / "debian" / "copyright").read_text() + indented)
+    (folder / "copyright").write_text(notices(root, tree, site))
+    for name in DOCUMENTS:
+        shutil.copyfile(root / "docs" / f"{name}.md", folder / f"{name}.md")
+    shutil.copytree(root / "docs" / "schemas", folder / "schemas")
     when = format_datetime(datetime.fromtimestamp(epoch, UTC))
     signed = f" -- Emotion Edge <packages@emotion-edge.invalid>  {when}"
     entry = f"{NAME} ({version}) stable; urgency=medium\n\n  * See CHANGELOG.md.\n\n{signed}\n"

@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +17,10 @@ import pytest
 
 from deploy import package
 from deploy.cli import main
+from deploy.package_unused import remove_unused
 from edge.errors import EmotionEdgeError
 from tests.conftest import ROOT
+from tests.daemon import free_port
 
 EPOCH = 1_700_000_000
 UNITS = ROOT / "systemd"
@@ -42,9 +46,21 @@ def lock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def built(folder: Path, suite: str, lock: Path, arch: str = "arm64") -> Path:
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what is packed, which nobody changes meanwhile; with a committee."""
+    root = tmp_path_factory.mktemp("sources")
+    for name in ("edge", "models", "systemd", "docs", "deploy/debian"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.keras"))
+    shutil.copy(ROOT / "CHANGELOG.md", root)
+    (root / "models" / "committee").mkdir(exist_ok=True)
+    (root / "models" / "committee" / "committee.json").touch()
+    return root
+
+
+def built(folder: Path, suite: str, lock: Path, sources: Path, arch: str = "arm64") -> Path:
     try:
-        package.stage(folder / "tree", suite, arch, f"1.2.3+deb{package.SUITES[suite].release}", EPOCH, lock)
+        package.stage(folder / "tree", suite, arch, f"1.2.3+deb{package.SUITES[suite].release}", EPOCH, lock, sources)
     except EmotionEdgeError as error:
         if re.search(r"error sending request|dns error|Could not connect", str(error)):
             pytest.skip("the package registry cannot be reached")
@@ -53,10 +69,12 @@ def built(folder: Path, suite: str, lock: Path, arch: str = "arm64") -> Path:
 
 
 @pytest.fixture(scope="module", params=list(package.SUITES))
-def deb(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, lock: Path) -> tuple[str, Path]:
+def deb(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, lock: Path, sources: Path
+) -> tuple[str, Path]:
     """A suite's name and its package."""
     need("dpkg-deb", "dpkg")
-    return request.param, built(tmp_path_factory.mktemp("package"), request.param, lock)
+    return request.param, built(tmp_path_factory.mktemp("package"), request.param, lock, sources)
 
 
 def contents(file: Path) -> dict[str, str]:
@@ -86,9 +104,14 @@ def test_everything_the_board_needs_is_in_it(deb: tuple[str, Path]) -> None:
         f"{site}/paho/mqtt/client.py",
         "./usr/share/emotion-edge/models/emotion-small/model.tflite",
         "./usr/share/emotion-edge/models/emotion-small/card.json",
+        "./usr/share/emotion-edge/models/yunet-160/model.tflite",
         "./usr/share/emotion-edge/models/yunet-320/LICENSE",
+        "./usr/share/emotion-edge/models/committee/committee.json",
+        "./usr/share/doc/emotion-edge/mqtt.md",
+        "./usr/share/doc/emotion-edge/schemas/faces.schema.json",
         "./usr/lib/systemd/system/emotion-edge.service",
         "./usr/lib/systemd/system/emotion-edge@.service",
+        "./usr/lib/systemd/system/emotion-edge-serve.service",
         "./usr/lib/sysusers.d/emotion-edge.conf",
         "./usr/lib/tmpfiles.d/emotion-edge.conf",
         "./usr/lib/udev/rules.d/60-emotion-edge-coral.rules",
@@ -125,6 +148,91 @@ def test_settings_are_a_conffile_and_the_sums_are_right(deb: tuple[str, Path], t
         assert hashlib.md5(path.read_bytes()).hexdigest() == sums[str(path.relative_to(tree))]
 
 
+def test_whose_work_is_in_it_is_said(deb: tuple[str, Path], tmp_path: Path) -> None:
+    said("dpkg-deb", "--extract", deb[1], tmp_path)
+    text = (tmp_path / "usr/share/doc/emotion-edge/copyright").read_text()
+    paragraphs = {}
+    for paragraph in text.split("\n\n"):
+        fields = {
+            key: " ".join(value.split()) for key, value in re.findall(r"^(\w+):((?:.*(?:\n .*)*))", paragraph, re.M)
+        }
+        paragraphs[fields.get("Files", fields.get("License", "").split(" ")[0])] = fields
+    for files, fields in paragraphs.items():
+        for pattern in files.split() if "Files" in fields else ():
+            assert list(tmp_path.glob(pattern)), f"{pattern} names nothing"
+    for wheel, owner, licence in (("paho", "Eclipse Foundation", "EPL-2.0"), ("yaml", "Kirill Simonov", "Expat")):
+        fields = next(fields for files, fields in paragraphs.items() if f"site-packages/{wheel}/*" in files)
+        assert owner in fields["Copyright"]
+        assert fields["License"].startswith(licence)
+        assert (tmp_path / fields["License"].split(" /")[1]).is_dir()
+    assert "Inter Project" in next(fields["Copyright"] for files, fields in paragraphs.items() if "font" in files)
+    assert "SIL OPEN FONT LICENSE" in paragraphs["OFL-1.1"]["License"]
+    assert "Permission is hereby granted" in paragraphs["Expat"]["License"]
+
+
+USES_EVERYTHING = """
+import importlib, pkgutil, queue, sys
+
+sys.path[:0] = sys.argv[1:3]
+import edge
+
+for module in pkgutil.walk_packages(edge.__path__, "edge."):
+    if module.name != "edge.cameras.picamera":  # by apt
+        importlib.import_module(module.name)
+
+from paho.mqtt.client import CallbackAPIVersion, Client
+
+from edge.broker import start_broker
+from edge.cli import main
+
+broker, heard = start_broker(int(sys.argv[4])), queue.Queue()
+client = Client(CallbackAPIVersion.VERSION2)
+client.on_connect = lambda client, *_: client.subscribe("door", 1)
+client.on_subscribe = lambda client, *_: client.publish("door", "open", 1)
+client.on_message = lambda client, _, message: heard.put(message.payload)
+client.connect("127.0.0.1", broker.port)
+client.loop_start()
+assert heard.get(timeout=20) == b"open"
+client.disconnect()
+broker.close()
+for detector in ("yunet", "haar"):
+    assert main(["snapshot", "--camera.source", f"{sys.argv[2]}/edge/media/clip.mp4", "--detector.kind", detector,
+                 "--after", "4", "--out", sys.argv[3]]) == 0
+"""
+
+
+def test_nothing_is_left_out_that_the_daemon_uses(tmp_path: Path) -> None:
+    site = tmp_path / "site-packages"
+    here = 0
+    for name in set(re.findall(r"^([a-z][\w-]+)==", package.LOCK.read_text(), re.MULTILINE)):
+        try:
+            wheel = distribution(name)
+        except PackageNotFoundError:
+            continue  # of another Python
+        here += 1
+        for file in wheel.files or ():
+            source = Path(str(wheel.locate_file(file)))
+            if ".." not in file.parts and source.suffix != ".pyc" and source.is_file():
+                (site / file).parent.mkdir(parents=True, exist_ok=True)
+                hand_over(source, site / file)
+    if here < 30:
+        pytest.skip("the board's packages are not installed here")
+    remove_unused(site)
+    words = [str(site), str(ROOT), str(tmp_path / "out.jpg"), str(free_port())]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", USES_EVERYTHING, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (site / "pygments").exists()
+
+
+def hand_over(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # on another disk
+        shutil.copyfile(source, target)
+
+
 def test_lintian_finds_no_error(deb: tuple[str, Path]) -> None:
     need("lintian", "lintian")
     done = subprocess.run(["lintian", "--allow-root", deb[1]], capture_output=True, text=True, check=False)
@@ -132,18 +240,18 @@ def test_lintian_finds_no_error(deb: tuple[str, Path]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_same_sources_give_the_same_bytes(deb: tuple[str, Path], tmp_path: Path, lock: Path) -> None:
+def test_the_same_sources_give_the_same_bytes(deb: tuple[str, Path], tmp_path: Path, lock: Path, sources: Path) -> None:
     before = os.umask(0o077)
     try:
-        again = built(tmp_path, deb[0], lock)
+        again = built(tmp_path, deb[0], lock, sources)
     finally:
         os.umask(before)
     assert again.read_bytes() == deb[1].read_bytes()
 
 
-def test_a_pc_gets_its_own_machine_code(tmp_path: Path, lock: Path) -> None:
+def test_a_pc_gets_its_own_machine_code(tmp_path: Path, lock: Path, sources: Path) -> None:
     need("dpkg-deb", "dpkg")
-    file = built(tmp_path, "bookworm", lock, "amd64")
+    file = built(tmp_path, "bookworm", lock, sources, "amd64")
     assert any(path.endswith("x86_64-linux-gnu.so") for path in contents(file))
     assert said("dpkg-deb", "--field", file, "Architecture").strip() == "amd64"
 
@@ -158,11 +266,11 @@ def test_the_environment_is_one_that_also_sees_the_systems_packages(deb: tuple[s
     assert (tmp_path / "usr/bin/emotion-edge").readlink() == Path("/opt/emotion-edge/bin/emotion-edge")
 
 
-def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, lock: Path) -> None:
+def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, lock: Path, sources: Path) -> None:
     wrong = tmp_path / "board.txt"
     wrong.write_text(re.sub(r"sha256:[0-9a-f]{64}", f"sha256:{'0' * 64}", lock.read_text()))
     with pytest.raises(EmotionEdgeError, match=r"cannot be had(.|\n)*(?i:hash)"):
-        built(tmp_path, "bookworm", wrong)
+        built(tmp_path, "bookworm", wrong, sources)
 
 
 def test_what_is_not_known_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +293,7 @@ def test_maintainer_scripts_are_shell(script: str) -> None:
     said("sh", "-n", ROOT / "deploy" / "debian" / script)
 
 
-@pytest.mark.parametrize("unit", ["emotion-edge.service", "emotion-edge@.service"])
+@pytest.mark.parametrize("unit", ["emotion-edge.service", "emotion-edge@.service", "emotion-edge-serve.service"])
 def test_the_service_is_well_confined(unit: str) -> None:
     need("systemd-analyze", "systemd")
     text = said("systemd-analyze", "security", "--offline=true", "--no-pager", UNITS / unit)
@@ -194,7 +302,7 @@ def test_the_service_is_well_confined(unit: str) -> None:
     assert float(score[1]) <= 2.0
 
 
-@pytest.mark.parametrize("unit", ["emotion-edge.service", "emotion-edge@.service"])
+@pytest.mark.parametrize("unit", ["emotion-edge.service", "emotion-edge@.service", "emotion-edge-serve.service"])
 def test_systemd_finds_no_fault_with_the_unit(unit: str, tmp_path: Path) -> None:
     need("systemd-analyze", "systemd")
     # Its program is not installed here.
