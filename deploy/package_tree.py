@@ -25,7 +25,18 @@ UNITS: Final[Mapping[str, str]] = {
 }
 """Files of systemd/ and where they go."""
 
-DOCUMENTS: Final = ("coral", "detectors", "display", "home-assistant", "install", "mqtt", "page", "record", "server")
+DOCUMENTS: Final = (
+    "coral",
+    "detectors",
+    "display",
+    "home-assistant",
+    "install",
+    "mqtt",
+    "page",
+    "record",
+    "server",
+    "tuning",
+)
 """Pages of docs/ that are for who has a board before them."""
 
 

@@ -29,7 +29,7 @@ fi
 # picamera2 comes from Raspberry Pi OS's own packages, so there the environment sees them.
 site=""
 if "$python" -c 'import picamera2' 2>/dev/null; then site=--system-site-packages; fi
-echo "Making $venv ..."
+echo "Making $venv, which takes some minutes the first time ..."
 "$python" -m venv --clear $site "$venv"
 "$venv/bin/pip" install --disable-pip-version-check --require-hashes --only-binary :all: --progress-bar on -q -r "$lock"
 "$venv/bin/pip" install --disable-pip-version-check -q --no-deps -e .

@@ -29,7 +29,8 @@ def bring(source: Path, into: Path) -> None:
         found = _read(source)
     except (OSError, EOFError, RuntimeError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise EmotionEdgeError(
-            f"model {source}: cannot be read as a model's folder or as a .zip or .tar of one: {error}"
+            f"model {source}: cannot be read as a model's folder or as a .zip or .tar of one: "
+            + str(error).partition(":\n")[0]
         ) from error
     folders = [path.parent for path in found if path.name == CARD_FILE]
     if len(folders) != 1:
