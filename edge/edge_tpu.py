@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 _log = logging.getLogger(__name__)
 
 AcceleratorChoice = Literal["auto", "cpu", "edgetpu"]
-Run = Callable[[npt.NDArray[Any]], dict[str, npt.NDArray[np.float32]]]
+Run = Callable[[npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]
 """A batch [n, height, width, channels] to the outputs as real values [n, ...], by name."""
 
 EDGE_TPU_FILE: Final = "model_edgetpu.tflite"
@@ -140,8 +139,8 @@ class Attached:
         """Whether the next call goes to the Edge TPU."""
         return self._run is not None
 
-    def __call__(self, images: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[np.float32]] | None:
-        """What the network says, or None: the processor has to do it."""
+    def __call__(self, images: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[Any]] | None:
+        """What the network says, as it stores it, or None: the processor has to do it."""
         if self._run:
             try:
                 return self._run(images)

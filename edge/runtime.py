@@ -146,6 +146,10 @@ class Network:
         images: [n, height, width, channels] in the input's own dtype (InputSpec.lookup makes it from pixels).
         Returns the outputs as real values, float32 [n, ...], by name.
         """
+        return {name: self.outputs[name].dequantize(values) for name, values in self.stored(images).items()}
+
+    def stored(self, images: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[Any]]:
+        """As a call, but the outputs as the network stores them: for who needs the real values of a few only."""
         if self._attached and (found := self._attached(images)) is not None:
             return found
         if len(images) != self._batch:
@@ -155,7 +159,7 @@ class Network:
         self._interpreter.set_tensor(self._input.index, images)
         self._interpreter.invoke()
         get = self._interpreter.get_tensor
-        return {name: tensor.dequantize(get(tensor.index)) for name, tensor in self.outputs.items()}
+        return {name: get(tensor.index) for name, tensor in self.outputs.items()}
 
     def _on_edge_tpu(self, compiled: Path, runtime: Runtime, edge_tpu: EdgeTpu, places: Mapping[str, int]) -> Run:
         """The compiled file, ready to run; places: of the outputs, in their order.
@@ -174,14 +178,13 @@ class Network:
             if not here.like(compiled_one):
                 raise EmotionEdgeError(f"{compiled} is compiled from another model than the one beside it")
 
-        def run(images: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float32]]:
+        def run(images: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
             rows = []
             for image in images:
                 interpreter.set_tensor(source.index, image[None])
                 interpreter.invoke()
                 rows.append([interpreter.get_tensor(tensor.index) for tensor in outputs.values()])
-            stored = map(np.concatenate, zip(*rows, strict=True))
-            return {name: outputs[name].dequantize(values) for name, values in zip(outputs, stored, strict=True)}
+            return dict(zip(outputs, map(np.concatenate, zip(*rows, strict=True)), strict=True))
 
         run(np.zeros(source.shape, source.dtype))
         return run

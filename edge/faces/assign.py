@@ -13,6 +13,8 @@ def best_pairs(gains: Gains) -> list[tuple[int, int]]:
     Exact (the Hungarian method, with shortest augmenting paths), on each group of those that compete for one another
     alone: faces that stand apart cost nothing, so that the time grows as the pairs do.
     """
+    if len(gains) == 1:
+        return list(gains)
     pairs: list[tuple[int, int]] = []
     for group in _groups(gains):
         if len(group) == 1:

@@ -138,6 +138,8 @@ class Tracker:
 
     def _alone(self) -> list[bool]:
         """Of each face, whether it keeps clear of the others."""
+        if len(self._tracks) == 1:
+            return [True]
         boxes = [track.detection.box for track in self._tracks]
         return [not any(box.iou(other) > _MEETING for other in boxes if other is not box) for box in boxes]
 

@@ -30,7 +30,8 @@ LANDMARK_SCALE: Final = 2.0
 OVERLAP: Final = 0.3
 """Intersection over union above which the worse of two boxes is the same face; OpenCV's default for YuNet."""
 
-Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.int8]
+_MARKS: Final = 5
 
 
 def letterbox(image: Image, canvas: Image) -> float:
@@ -76,33 +77,41 @@ class YuNet:
         height, width = card.input.height, card.input.width
         pixels = np.arange(256, dtype=np.uint8)
         as_stored = (pixels ^ 0x80).view(np.int8)
-        if set(self._network.outputs) != {"scores", "geometry"} or not np.array_equal(card.input.lookup(), as_stored):
+        named = {name: tensor.dtype for name, tensor in self._network.outputs.items()}
+        if named != {"scores": np.int8, "geometry": np.int8} or not np.array_equal(card.input.lookup(), as_stored):
             raise EmotionEdgeError(f"model {folder}: is no YuNet as `python -m quantize.detector` makes it")
-        self._cells = np.concatenate(list(_cells(height, width)))
+        cells = np.concatenate(list(_cells(height, width)))
+        self._strides = cells[:, 2:]
+        # What is added to each value of `geometry`: its cell's corner to a place, nothing to a size.
+        self._corners = np.hstack([cells[:, :2], np.zeros_like(cells[:, :2]), *[cells[:, :2]] * _MARKS])
+        self._units = np.array([1.0] * 4 + [LANDMARK_SCALE] * 2 * _MARKS, np.float32)
         self._canvas = np.zeros((height, width, 3), np.uint8)
         self._input = np.zeros((1, height, width, 3), np.int8)
         self._score = min(max(score, 0.01), 0.999)
+        logits = self._network.outputs["scores"].dequantize(pixels.view(np.int8)) + LOGIT_FLOOR
+        self._probabilities = 1 / (1 + np.exp(-logits))  # of each value that can be stored, by its byte
         # score = sqrt(class * objectness), so neither may be below its square.
-        self._least = _logit(self._score**2) - LOGIT_FLOOR
+        self._least = int(pixels.view(np.int8)[logits >= _logit(self._score**2)].min(initial=127))
 
     def detect(self, image: Image) -> list[Detection]:
         """The faces of a picture of any size, best score first, in its pixels, each with its five landmarks."""
         scale = letterbox(image, self._canvas)
         # A pixel is stored as itself - 128, which turns over its highest bit.
         np.bitwise_xor(self._canvas, 0x80, out=self._input[0].view(np.uint8))
-        outputs = self._network(self._input)
+        outputs = self._network.stored(self._input)
         return self._decode(outputs["scores"][0], outputs["geometry"][0], scale)
 
-    def _decode(self, scores: Floats, geometry: Floats, scale: float) -> list[Detection]:
+    def _decode(self, scores: Bytes, geometry: Bytes, scale: float) -> list[Detection]:
+        """scores [cells, 2] and geometry [cells, 14] as they are stored: few cells are worth their real values."""
         likely = np.flatnonzero((scores[:, 0] >= self._least) & (scores[:, 1] >= self._least))
         if not likely.size:
             return []
-        probabilities = 1 / (1 + np.exp(-(scores[likely] + LOGIT_FLOOR)))
-        score = np.sqrt(probabilities[:, 0] * probabilities[:, 1])
-        corners, strides = self._cells[likely, :2], self._cells[likely, 2:] / scale
-        found = geometry[likely]
+        score = np.sqrt(self._probabilities[scores[likely].view(np.uint8)].prod(1)).tolist()
+        strides = self._strides[likely] / scale
+        found = self._network.outputs["geometry"].dequantize(geometry[likely]) * self._units
         sizes = np.exp(found[:, 2:4]) * strides
-        boxes = np.hstack([(corners + found[:, :2]) * strides - sizes / 2, sizes])
-        kept = np.asarray(cv2.dnn.NMSBoxes(boxes.tolist(), score.tolist(), self._score, OVERLAP), np.intp).reshape(-1)
-        landmarks = (corners[:, None] + found[:, 4:].reshape(-1, 5, 2) * LANDMARK_SCALE) * strides[:, None]
-        return [Detection(Box(*boxes[at].tolist()), float(score[at]), landmarks[at]) for at in kept]
+        places = (self._corners[likely] + found) * strides
+        boxes = np.hstack([places[:, :2] - sizes / 2, sizes]).tolist()
+        kept = np.asarray(cv2.dnn.NMSBoxes(boxes, score, self._score, OVERLAP), np.intp).reshape(-1)
+        landmarks = places[:, 4:].reshape(-1, _MARKS, 2)
+        return [Detection(Box(*boxes[at]), score[at], landmarks[at]) for at in kept]
