@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,6 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EmotionEdgeError as error:
         print(f"emotion-edge: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # who read the output has gone, as `head` does; Python's own last flush must not fail on it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:

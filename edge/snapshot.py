@@ -34,6 +34,8 @@ def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0
     after: seconds for which the camera is watched first, so that its exposure settles and the scores are smoothed.
     Raises EmotionEdgeError when there is no picture or `out` cannot be written.
     """
+    if image is not None and not image.exists():
+        raise EmotionEdgeError(f"snapshot: image {image}: not there")
     camera = settings.camera if image is None else CameraSettings(source=str(image), loop=False)
     pipeline = open_pipeline(settings, choose(settings.runtime.interpreter, settings.runtime.accelerator), confirm=1)
     capture = Capture(camera, open_camera(camera))
