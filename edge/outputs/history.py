@@ -162,8 +162,8 @@ class History:
                 self._pause(error)
 
     def _opened(self) -> Store:
-        """The store; a new one where somebody deleted its file."""
-        if self._store and not self.path.exists():
+        """The store; opened again where somebody deleted or replaced its files."""
+        if self._store and not self._store.in_place:
             self._let_go()
         if self._store is None:
             self._store = Store(self.path, *self._about, check=not self.paused)

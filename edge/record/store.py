@@ -73,12 +73,17 @@ class Store:
         except BaseException:
             self._connection.close()
             raise
+        self._opened = self._identities()
 
     @property
     def bytes(self) -> int:
         """What the file and its write-ahead log take on the disk."""
-        files = (self.path, self.path.with_name(self.path.name + "-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
+        return sum(file.stat().st_size for file in self._files() if file.exists())
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file and its log are still those that were opened: nobody else reads what goes to others."""
+        return self._identities() == self._opened
 
     def note(self, version: str, model: str, model_sha256: str) -> None:
         """What the next rows come from; where that is something else than before, they begin another run."""
@@ -167,6 +172,14 @@ class Store:
         run(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         run("PRAGMA secure_delete = ON")  # what is forgotten is to be gone
         migrate(self._connection, MIGRATIONS)
+
+    def _files(self) -> tuple[Path, Path]:
+        return self.path, self.path.with_name(self.path.name + "-wal")
+
+    def _identities(self) -> list[tuple[int, int] | None]:
+        """Of each file, device and inode: an inode is no other file's while it is open."""
+        found = [file.stat() if file.exists() else None for file in self._files()]
+        return [status and (status.st_dev, status.st_ino) for status in found]
 
     def _begin_run(self) -> int:
         inserted = self._connection.execute(
