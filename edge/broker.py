@@ -7,6 +7,7 @@ import threading
 from typing import Final
 
 from amqtt.broker import Broker
+from amqtt.session import Session
 
 from edge.errors import EmotionEdgeError
 
@@ -14,6 +15,16 @@ _log = logging.getLogger(__name__)
 
 PORTS_TRIED: Final = 20
 _START_S: Final = 10.0
+
+
+class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
+    """amqtt sends whoever connects what it retains for the subscriptions of all others, too; this one does not."""
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: Session
+    ) -> None:
+        if any(subscriber is session for subscriber, _ in self._subscriptions.get(subscription[0], ())):
+            await super()._publish_retained_messages_for_subscription(subscription, session)
 
 
 class EmbeddedBroker:
@@ -48,7 +59,7 @@ class EmbeddedBroker:
         # amqtt trips over clients that hang up unanswered, such as those of MQTT 5, which it does not speak.
         self._loop.set_exception_handler(lambda _, context: _log.debug("broker: %s", context.get("message")))
         try:
-            broker = Broker(
+            broker = _Broker(
                 {
                     "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
                     "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},

@@ -24,7 +24,7 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 @pytest.mark.parametrize("version", [[], ["-V", "mqttv311"]])
 def test_mosquitto_sub_hears_what_is_said_and_what_was_retained(broker: EmbeddedBroker, version: list[str]) -> None:
-    with Subscriber(broker.port, "elsewhere", "3.1.1") as other:
+    with Subscriber(broker.port, "emotion/#", "3.1.1") as other:
         other.publish("emotion/board/status", "online", retain=True)
         command = [program("mosquitto_sub"), "-p", str(broker.port), "-t", "emotion/#", "-v", "-C", "2", "-W", "20"]
         with subprocess.Popen([*command, *version], stdout=subprocess.PIPE, text=True) as process:
