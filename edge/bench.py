@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,32 +25,30 @@ from edge.broker import start_broker
 from edge.cameras.choose import open_camera
 from edge.config import CameraSettings, Settings
 from edge.errors import EmotionEdgeError
+from edge.growth import FIRST, growth, write_plot
 from edge.media import CLIP
 from edge.meter import percentiles
 from edge.outputs.minute import LastMinute
 from edge.outputs.overlay import annotate
 from edge.outputs.pictures import JPEG_QUALITY
 from edge.pipeline import open_pipeline
-from edge.reading import Frame, Image
+from edge.reading import Frame
 from edge.runtime import Runtime, choose
 from edge.words import words_of
 
-FIRST: Final = 10
-"""Frames that do not count: caches fill, networks take the size of their batch."""
 
-GROWTH_FACES: Final = (0, 1, 2, 4, 8, 16)
-GROWTH_K: Final = (1, 5)
+def report(settings: Settings, seconds: float, plot: Path | None = None) -> None:
+    """Measure for about `seconds` in all, on the bundled clip; print a table, then the same as one line of JSON.
 
-
-def report(settings: Settings, seconds: float) -> None:
-    """Measure for about `seconds` in all, on the bundled clip; print a table, then the same as one line of JSON."""
+    plot: an SVG to write, of how the cost grows.
+    """
     facts: dict[str, Any] = {
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
     facts |= _flat_out(settings, seconds / 3)
-    facts |= _growth(settings, seconds / 3)
+    facts |= _growth(settings, seconds / 3, plot)
     facts |= _daemon(settings, seconds / 3)
     width = max(map(len, facts))
     for name, value in facts.items():
@@ -70,7 +68,7 @@ def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
     faces = frames = 0
     ends = time.monotonic() + seconds
     try:
-        while time.monotonic() < ends:
+        while time.monotonic() < ends or frames < 2 * FIRST:
             with _timed(spent["decode"]):
                 picture = camera.read()
             if picture is None:
@@ -86,7 +84,8 @@ def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
                 annotated = annotate(frame.image, reading, context=minute.context())
             with _timed(spent["encode"]):
                 cv2.imencode(".jpg", annotated, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
-            frames, faces = frames + 1, faces + len(reading.faces)
+            frames += 1
+            faces += len(reading.faces) if frames > FIRST else 0
             for name, milliseconds in reading.stages.items():
                 stages.setdefault(name, []).append(milliseconds)
     finally:
@@ -98,7 +97,7 @@ def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
         "interpreter": str(runtime),
         "model": f"{pipeline.card.name} {pipeline.card.version}",
         "frames": frames,
-        "faces a frame": faces / frames,
+        "faces a frame": faces / (frames - FIRST),
         "frames a detection": frames / len(stages["detect"]),
         "frames a classification": frames / max(1, len(stages.get("classify", []))),
         "pipeline fps": 1000 / ms["pipeline"],
@@ -110,50 +109,17 @@ def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
     }
 
 
-def _growth(settings: Settings, seconds: float) -> dict[str, float]:
-    """Milliseconds of processor time a frame of the pipeline, by the number of faces and k.
-
-    k: frames from one detection to the next.
-    """
-    runtime = choose(settings.runtime.interpreter)
-    cases = [(k, count) for k in GROWTH_K for count in GROWTH_FACES]
-    tiles = _tiles()
-    facts: dict[str, float] = {}
-    for k, count in cases:
-        detector = settings.detector.model_copy(update={"every": k, "region": None, "max_faces": count or 1})
-        pipeline = open_pipeline(settings.model_copy(update={"detector": detector}), runtime)
-        times: list[float] = []
-        ends, number = time.monotonic() + seconds / len(cases), 0
-        while time.monotonic() < ends or number < 2 * FIRST:
-            image = _wall(tiles, number, count)
-            began = time.process_time()
-            reading = pipeline.analyse(Frame(image, number / 20, number / 20, number))
-            times.append(time.process_time() - began)
-            number += 1
-        facts[f"processor ms a frame, k {k}, {len(reading.faces)} faces"] = float(np.mean(times[FIRST:])) * 1000
-    return facts
-
-
-def _tiles() -> list[tuple[Image, Image]]:
-    """Parts of the clip's frames with one face, and parts with none: BGR uint8 [180, 240, 3]."""
-    clip = cv2.VideoCapture(str(CLIP))
-    clip.set(cv2.CAP_PROP_POS_FRAMES, 40)
-    frames = [np.asarray(clip.read()[1], np.uint8) for _ in range(20)]
-    clip.release()
-    parts = [(frame[130:280, 90:290], frame[40:190, 400:600]) for frame in frames]
-    return [(_tile(face), _tile(none)) for face, none in parts]
-
-
-def _tile(part: Image) -> Image:
-    return np.asarray(cv2.resize(part, (240, 180), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def _wall(tiles: list[tuple[Image, Image]], number: int, count: int) -> Image:
-    """A frame of 960x720 with this many faces, which move from one number to the next, to and fro."""
-    length = len(tiles)
-    face, none = tiles[length - 1 - abs(number % (2 * length - 2) - (length - 1))]
-    shown = [face if n < count else none for n in range(16)]
-    return np.vstack([np.hstack(shown[row : row + 4]) for row in range(0, 16, 4)])
+def _growth(settings: Settings, seconds: float, plot: Path | None) -> dict[str, float]:
+    by_faces, by_width = growth(settings, choose(settings.runtime.interpreter), seconds)
+    if plot:
+        write_plot(plot, by_faces, by_width)
+    found = ((by_faces, "{} faces"), (by_width, "{} pixels wide"))
+    return {
+        f"processor ms a frame, k {k}, {words.format(at)}": cost
+        for curves, words in found
+        for k, curve in curves.items()
+        for at, cost in curve.items()
+    }
 
 
 def _daemon(settings: Settings, seconds: float) -> dict[str, Any]:

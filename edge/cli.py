@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the same as --config FILE")
         if name == "bench":
             command.add_argument("--seconds", type=float, default=30.0, help="how long to measure (default: 30)")
+            command.add_argument("--plot", type=Path, metavar="FILE", help="an SVG to write: how the cost grows")
     return parser
 
 
@@ -141,7 +142,7 @@ def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
         case "bench":
             from edge import bench
 
-            bench.report(settings, arguments.seconds)
+            bench.report(settings, arguments.seconds, arguments.plot)
     return 0
 
 

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 
-from edge import bench, doctor
+from edge import bench, doctor, growth
 from edge.config import Settings
 from tests.broker import Mosquitto
 from tests.daemon import free_port
@@ -59,12 +60,16 @@ def test_a_missing_model_is_a_fault_and_the_rest_is_still_told(capsys: pytest.Ca
     assert "temperature" in found
 
 
-def test_the_benchmark_prints_a_table_and_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
-    bench.report(Settings(), seconds=4)
+def test_the_benchmark_prints_a_table_and_one_line_of_json_and_plots_how_the_cost_grows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.report(Settings(), seconds=4, plot=tmp_path / "growth.svg")
     *table, last = capsys.readouterr().out.splitlines()
     facts = json.loads(last)
     assert len(table) == len(facts)
     assert facts["faces a frame"] > 0.9
     assert facts["pipeline ms"] > facts["networks ms"] > 0
     assert facts["resident MB"] > 0
+    lines = ElementTree.parse(tmp_path / "growth.svg").findall("*[@stroke-width='2']")
+    assert len(lines) == len(growth.K) * 2
     assert facts["capture to subscriber p50 ms"] <= facts["capture to subscriber p99 ms"]
