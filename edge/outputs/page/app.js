@@ -119,7 +119,11 @@ function showAbout(told) {
   showToday(about.recorded);
   if (!about.settings) return;
   showSettings().then((sends) => {
-    if (sends) say(byId("kept"), "Pictures leave this board where somebody asks for one over MQTT; none is stored.");
+    const how = {
+      "emotion.server": "Faces leave this board for a server that says what they show",
+      "mqtt.snapshots": "Pictures leave this board where somebody asks for one over MQTT",
+    };
+    if (sends.length) say(byId("kept"), `${sends.map((name) => how[name]).join(". ")}; none is stored.`);
   });
 }
 

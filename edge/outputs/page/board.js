@@ -92,11 +92,11 @@ export function showHealth({ live, problem, stats, health }) {
 
 const valueText = (value) => (value === null || value === "" ? "empty" : String(value));
 
-/** Every setting, by section; those that differ from the default are marked. Gives back whether snapshots are on. */
+/** Every setting, by section; those that differ from the default are marked. Gives back what sends pictures elsewhere. */
 export async function showSettings() {
   const sections = await fetched("/settings.json");
   byId("settings").hidden = sections === null;
-  if (sections === null) return false;
+  if (sections === null) return [];
   byId("sections").replaceChildren(
     ...Object.entries(sections).map(([section, rows]) => {
       const changed = rows.filter((row) => row.changed).length;
@@ -111,5 +111,6 @@ export async function showSettings() {
       return made("details", "", summary, list);
     }),
   );
-  return Object.values(sections).flat().some((row) => row.name === "mqtt.snapshots" && row.value);
+  const used = Object.values(sections).flat().filter((row) => row.value).map((row) => row.name);
+  return ["emotion.server", "mqtt.snapshots"].filter((name) => used.includes(name));
 }
