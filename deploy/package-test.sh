@@ -67,13 +67,17 @@ check() {
     site=$(cd "$root" && echo opt/emotion-edge/lib/python3.*/site-packages)
     flags="--camera.source=/$site/edge/media/clip.mp4 --mqtt.host=127.0.0.1 --mqtt.port=$port --mqtt.device_id=board"
     say "$suite: the daemon on the clip, interpreter $interpreter"
-    unshare "${spaces[@]}" bash -euc "$inside" sh "$root" timeout 600 setpriv --reuid=emotion-edge --regid=emotion-edge --clear-groups --no-new-privs \
+    unshare "${spaces[@]}" bash -euc "$inside" sh "$root" \
+        timeout 3600 setpriv --reuid=emotion-edge --regid=emotion-edge --clear-groups --no-new-privs \
         env HOME=/var/lib/emotion-edge emotion-edge run $flags --web.enabled=false --display.mode=off \
         --runtime.interpreter="$interpreter" >"$cache/$suite.log" 2>&1 &
     daemon=$!
     # From the first face on, as long as asked; then each topic must have been heard.
     local heard=$cache/$suite.heard failed=0
-    mosquitto_sub -h 127.0.0.1 -p "$port" -t emotion/board/faces -C 1 -W 500 >/dev/null || failed=1
+    mosquitto_sub -h 127.0.0.1 -p "$port" -t emotion/board/faces -C 1 >/dev/null &
+    local first=$!
+    while kill -0 "$first" 2>/dev/null && kill -0 "$daemon" 2>/dev/null; do sleep 1; done
+    kill "$first" 2>/dev/null && failed=1
     timeout "$seconds" mosquitto_sub -h 127.0.0.1 -p "$port" -t 'emotion/board/#' -F '%t %p' >"$heard" || true
     kill $(pgrep -P "$daemon") 2>/dev/null || true # unshare itself would not hear it
     wait "$daemon" 2>/dev/null || true
@@ -83,10 +87,11 @@ check() {
         local count
         count=$(grep -c "^emotion/board/$topic " "$heard" || true)
         echo "$topic: $count messages in $seconds s"
+        grep -m1 "^emotion/board/$topic " "$heard" | cut -c1-400
         [ "$count" -gt 0 ] || failed=1
     done
+    grep -q '"faces":\[{' "$heard" || failed=1
     grep -m1 'interpreter:' "$cache/$suite.log" || true
-    grep -m1 '"faces":\[{' "$heard" | cut -c1-300 || failed=1
     in_root "$root" sh -ec '
         dpkg -r emotion-edge; test ! -e /opt/emotion-edge; test -e /var/lib/emotion-edge; test -e /etc/emotion-edge/config.yaml
         dpkg -P emotion-edge; test ! -e /var/lib/emotion-edge; test ! -e /etc/emotion-edge' || failed=1
