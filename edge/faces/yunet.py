@@ -106,12 +106,15 @@ class YuNet:
         likely = np.flatnonzero((scores[:, 0] >= self._least) & (scores[:, 1] >= self._least))
         if not likely.size:
             return []
-        score = np.sqrt(self._probabilities[scores[likely].view(np.uint8)].prod(1)).tolist()
+        probabilities = self._probabilities[scores[likely].view(np.uint8)]
+        score = np.sqrt(probabilities[:, 0] * probabilities[:, 1]).tolist()
         strides = self._strides[likely] / scale
         found = self._network.outputs["geometry"].dequantize(geometry[likely]) * self._units
-        sizes = np.exp(found[:, 2:4]) * strides
         places = (self._corners[likely] + found) * strides
-        boxes = np.hstack([places[:, :2] - sizes / 2, sizes]).tolist()
+        sizes = np.exp(found[:, 2:4]) * strides
+        places[:, :2] -= sizes / 2
+        places[:, 2:4] = sizes
+        boxes = places[:, :4].tolist()
         kept = np.asarray(cv2.dnn.NMSBoxes(boxes, score, self._score, OVERLAP), np.intp).reshape(-1)
         landmarks = places[:, 4:].reshape(-1, _MARKS, 2)
         return [Detection(Box(*boxes[at]), score[at], landmarks[at]) for at in kept]
