@@ -91,7 +91,8 @@ def plot(by_faces: Mapping[int, Curve], by_width: Mapping[int, Curve]) -> str:
     panels = _panel(by_faces, 60, "faces") + _panel(by_width, 430, "width of a 4:3 frame with one face, pixels")
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 300" font-family="sans-serif" font-size="12">'
-        f'<rect width="760" height="300" fill="#fff"/><text x="10" y="20">processor ms a frame</text>{legend}{panels}</svg>\n'
+        '<rect width="760" height="300" fill="#fff"/><text x="10" y="20">processor ms a frame</text>'
+        f"{legend}{panels}</svg>\n"
     )
 
 
