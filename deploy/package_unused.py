@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 UNUSED: Final[Mapping[str, tuple[str, ...]]] = {
-    "a wheel's own tests": ("**/tests", "tornado/test"),
+    "a wheel's own tests": ("**/tests", "tornado/test", "numpy/random/_examples"),
     "for compilers and type checkers": ("**/*.pyi", "**/*.h", "**/*.a", "**/*.pxd", "numpy/f2py", "numpy/distutils"),
     "commands of the wheels: the board has one, emotion-edge": ("bin",),
     "what amqtt's commands print with, and its statistics, which the broker of the demo does not give": (
