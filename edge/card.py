@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from edge.errors import EmotionEdgeError
+from edge.labels import CIRCUMPLEX
 
 MODEL_FILE = "model.tflite"
 CARD_FILE = "card.json"
@@ -125,6 +126,8 @@ class EmotionCard(Card):
         for output in self.outputs:
             if output.kind == "emotion" and not output.labels:
                 raise ValueError(f"outputs: {output.name!r} has no labels")
+            if unknown := [label for label in output.labels if label not in CIRCUMPLEX]:
+                raise ValueError(f"outputs: {output.name!r} has {unknown[0]!r}, which is no emotion that is known")
         return self
 
     @property

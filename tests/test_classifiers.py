@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +115,15 @@ def test_the_most_votes_win_and_the_leader_decides_between_equals(said: list[Any
     assert vote(np.array(said, np.float32)[:, None]).tolist() == [[float(one)] for one in supporters]
 
 
-def test_what_a_committee_publishes_is_the_mean_of_the_winners_and_has_the_winner_on_top(tmp_path: Path) -> None:
+def test_what_a_committee_publishes_is_the_mean_of_the_winners_and_has_the_winner_on_top(
+    tmp_path: Path, astronaut: Image
+) -> None:
     folders = three(tmp_path)
     committee = opened(model="+".join(map(str, folders)))
     members = [opened(model=str(folder)) for folder in folders]
-    crops = np.random.default_rng(1).integers(0, 256, (40, 6, 6, 1), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    moved = np.random.default_rng(1).uniform(-60, 60, (40, 2))
+    boxes = [replace(FACE, x=FACE.x + x, y=FACE.y + y) for x, y in moved.tolist()]
+    crops = face_crops(astronaut, boxes, committee.card.crop, committee.card.input)
     said = [each.classify(crops).probabilities for each in members]
     affects = [each.classify(crops).valence_arousal for each in members]
     scores = committee.classify(crops)

@@ -141,7 +141,7 @@ def test_what_fails_its_own_test_is_refused(tmp_path: Path, capsys: pytest.Captu
     hot = [output | {"temperature": 9.0} for output in outputs]
     other = made(tmp_path / "other", "3", outputs=hot)
     error = refused(capsys, "install", str(other))
-    assert f"model {other}: fails its self-test in {choose()}: of the smiling face it says" in error
+    assert f"model {other}: fails its self-test in {choose()}: of the " in error
     assert "its card expects" in error
 
 
@@ -301,7 +301,7 @@ def reordered() -> list[dict[str, object]]:
 def test_a_label_that_nobody_knows_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = json.loads((RELEASED / CARD_FILE).read_text())["outputs"]
     unknown = [output | {"labels": ["cross", *output["labels"][1:]]} for output in outputs]
-    assert "does not run: KeyError: 'cross'" in refused(
+    assert "has 'cross', which is no emotion that is known" in refused(
         capsys, "install", str(made(tmp_path / "other", "2", outputs=unknown))
     )
 
