@@ -22,7 +22,8 @@ make_root() {
     mv "$cache/$suite.tar.part" "$cache/$suite.tar"
 }
 
-# What follows runs in mount and process name spaces of its own: when it ends, its mounts and daemons are gone.
+# What follows runs in mount and process name spaces of its own: when it ends, its mounts and daemons are gone. dpkg has
+# no network, either.
 spaces=(--mount --propagation private --pid --fork --kill-child)
 inside='root=$1; shift
     mount -t proc proc "$root/proc"
@@ -33,7 +34,7 @@ inside='root=$1; shift
     done
     ln -s /proc/self/fd "$root/dev/fd"
     exec chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"'
-in_root() { unshare "${spaces[@]}" bash -euc "$inside" sh "$@"; }
+in_root() { unshare --net "${spaces[@]}" bash -euc "$inside" sh "$@"; }
 
 remove() {
     # Never through a mount: the host's own devices would be on the other side.
