@@ -10,7 +10,8 @@ from edge import __version__
 from edge.config import WebSettings
 from edge.labels import LABEL_SETS, UNCERTAIN
 from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
-from edge.outputs.web import Document, WebViewer
+from edge.outputs.web import WebViewer
+from edge.outputs.web_documents import Document
 from edge.reading import Box
 from tests.daemon import free_port
 from tests.live import get

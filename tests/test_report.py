@@ -218,11 +218,11 @@ def real_faces(fer2013_dir: Path) -> Dataset:
 
 def test_the_released_model_holds_its_card_s_figures_and_stands_jitter(real_faces: Dataset) -> None:
     found = find([ROOT / "models" / "emotion-small"], real_faces)
-    for label_set, expected in (("fer7", 0.648), ("ferplus8", 0.849)):
+    for label_set, expected in (("fer7", 0.671), ("ferplus8", 0.864)):
         sheet = sheet_of(found, label_set)
         figures = next(iter(sheet.figures.values()))
         assert abs(figures.accuracy - expected) <= 4 * np.sqrt(expected * (1 - expected) / figures.rows)
         assert figures.temperature == pytest.approx(found.members[0].card_temperatures[label_set], rel=0.35)
-    assert all(one.said_derived and one.concordance > 0.6 for one in found.affects)
+    assert all(not one.said_derived and one.concordance > 0.6 for one in found.affects)
     assert all(one.drop < 0.06 for one in found.jitters)
     assert "int8" in found.members[0].kind
