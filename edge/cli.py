@@ -1,4 +1,4 @@
-"""The command line: emotion-edge run | demo | snapshot | report | serve | forget | check-config | doctor | bench."""
+"""The command line, `emotion-edge COMMAND`."""
 
 import argparse
 import difflib
@@ -21,6 +21,7 @@ def _parser() -> argparse.ArgumentParser:
         "demo": "run it with what is here: a camera or the bundled clip, a broker of its own if none is set",
         "snapshot": "analyse one picture: JSON to the screen, the annotated picture to a file",
         "report": "write what the record says of a day or more: a page, or CSV or JSON",
+        "export": "print the whole record as CSV",
         "forget": "delete what the broker keeps of this device; Home Assistant then removes it",
         "serve": "answer over HTTP: emotions of faces that other boards send, or of pictures",
         "check-config": "check the settings and print them as they are used",
@@ -120,6 +121,10 @@ def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
             from edge.report import report
 
             print(report(settings, arguments.day, arguments.days, arguments.out))
+        case "export":
+            from edge.report import export
+
+            export(settings, sys.stdout)
         case "forget":
             from edge.outputs.mqtt_forget import forget
 

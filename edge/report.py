@@ -1,14 +1,14 @@
-"""emotion-edge report: days of the record as a page, or for other programs as CSV or JSON."""
+"""emotion-edge report and export: days of the record as a page, or for other programs as CSV or JSON."""
 
 import csv
 import io
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TextIO
 
 from edge.config import Settings
 from edge.errors import EmotionEdgeError
@@ -69,10 +69,22 @@ def _json(connection: sqlite3.Connection, days: list[date], _: str) -> str:
 
 def _csv(connection: sqlite3.Connection, days: list[date], _: str) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS)
-    writer.writeheader()
-    writer.writerows(rows_of(connection, days))
+    _write_rows(rows_of(connection, days), text)
     return text.getvalue()
+
+
+def export(settings: Settings, file: TextIO) -> None:
+    """Write every row of the record, oldest first, as CSV. Raises EmotionEdgeError for a record that is not there or
+    cannot be read.
+    """
+    with reading_from(path_to_read(settings.record)) as connection:
+        _write_rows(rows_of(connection), file)
+
+
+def _write_rows(rows: Iterator[dict[str, Any]], file: TextIO) -> None:
+    writer = csv.DictWriter(file, _COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 _WRITERS: Final[Mapping[str, _Writer]] = {".html": _html, ".csv": _csv, ".json": _json}

@@ -1,6 +1,7 @@
 """The report on a day: its sums, its page in a real browser, and its other forms."""
 
 import csv
+import io
 import json
 import re
 import time
@@ -146,6 +147,15 @@ def test_csv_has_every_row_with_its_time(tmp_path: Path) -> None:
         "frames": "300",
     }
     assert [row["began"] for row in rows] == sorted(row["began"] for row in rows)
+
+
+def test_export_prints_the_whole_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path, seen("2024-02-29T12:00", 4, "sad"), *busy_day(), seen("2026-11-21T12:00", 5, "happy"))
+    assert main(["export", "--record.file", str(tmp_path / "record.sqlite3")]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 257
+    assert (rows[0]["began"], rows[0]["emotion"]) == ("2024-02-29T12:00:00.000Z", "sad")
+    assert (rows[-1]["began"], rows[-1]["seconds"]) == ("2026-11-21T12:00:00.000Z", "5.0")
 
 
 @pytest.mark.parametrize(

@@ -150,17 +150,16 @@ def summarise(connection: sqlite3.Connection, days: list[date]) -> Summary:
     )
 
 
-def rows_of(connection: sqlite3.Connection, days: list[date]) -> Iterator[dict[str, Any]]:
-    """Every face's rows of these days, oldest first, times in UTC. Raises sqlite3.Error."""
-    limits = tuple(
-        round(moment.timestamp() * 1000) for moment in (_midnight(days[0]), _midnight(days[-1] + timedelta(days=1)))
-    )
-    query = (
-        "SELECT began, duration, run, track, start, emotion, confidence, valence, arousal, frames FROM seen "
-        "WHERE began >= ? AND began < ? ORDER BY began, id"
-    )
-    for began, duration, *rest in connection.execute(query, limits):
-        names = ("run", "track", "start", "emotion", "confidence", "valence", "arousal", "frames")
+def rows_of(connection: sqlite3.Connection, days: list[date] | None = None) -> Iterator[dict[str, Any]]:
+    """Every face's rows of these days, or of all, oldest first, times in UTC. Raises sqlite3.Error."""
+    names = ("run", "track", "start", "emotion", "confidence", "valence", "arousal", "frames")
+    query = f"SELECT began, duration, {', '.join(names)} FROM seen"
+    limits: tuple[int, ...] = ()
+    if days is not None:
+        ends = (_midnight(days[0]), _midnight(days[-1] + timedelta(days=1)))
+        limits = tuple(round(moment.timestamp() * 1000) for moment in ends)
+        query += " WHERE began >= ? AND began < ?"
+    for began, duration, *rest in connection.execute(f"{query} ORDER BY began, id", limits):
         yield {"began": timestamp(began / 1000), "seconds": duration / 1000, **dict(zip(names, rest, strict=True))}
 
 
