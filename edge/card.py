@@ -158,8 +158,11 @@ def read_card(kind: type[CardT], folder: Path) -> CardT:
             )
     try:
         card = kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValidationError, ValueError) as error:
-        raise EmotionEdgeError(f"model card {path}: {error}") from error
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, it['loc']))}: {it['msg']}".removeprefix(": ") for it in error.errors())
+        raise EmotionEdgeError(f"model card {path}: {'; '.join(problems)}") from error
+    except ValueError as error:
+        raise EmotionEdgeError(f"model card {path}: is no valid JSON: {error}") from error
     if (found := sha256_of(model)) != card.sha256:
         raise EmotionEdgeError(
             f"model {model}: its SHA-256 is {found[:12]}..., its card says {card.sha256[:12]}... "

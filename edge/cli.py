@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
-    # A command imports what it needs when it runs: `check-config` must not wait for OpenCV.
+    # A command imports what it needs when it runs: `--help` must not wait for OpenCV.
     match arguments.command:
         case "run":
             from edge import service
@@ -135,7 +135,12 @@ def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
 
             return server.run(settings)
         case "check-config":
+            from edge.complaints import complaints
+
             print(config.dump(settings), end="")
+            for line in (found := complaints(settings)):
+                print(f"emotion-edge: {line}", file=sys.stderr)
+            return 1 if found else 0
         case "doctor":
             from edge import doctor
 

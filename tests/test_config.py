@@ -132,6 +132,16 @@ def test_an_address_with_a_scheme_is_no_host(tmp_path: Path) -> None:
         load("--config", written(tmp_path, "mqtt: {host: 'mqtt://broker.lan'}\n"))
 
 
+def test_check_config_names_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = {"mqtt.password_file": tmp_path / "none", "emotion.model": "emotion-huge", "record.file": "day.txt"}
+    assert main(["check-config", *(f"--{name}={value}" for name, value in flags.items())]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"emotion-edge: mqtt.password_file {tmp_path / 'none'}: no such file or directory"
+    assert lines[1].startswith("emotion-edge: emotion.model: model 'emotion-huge': not there")
+    assert lines[2] == "emotion-edge: record.file day.txt: its name must end in .sqlite3 or .db"
+    assert len(lines) == 3
+
+
 def test_check_config_takes_the_file_itself_and_hides_a_cameras_password(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -121,10 +121,16 @@ def open_local(name: str, runtime: Runtime, threads: int = 1) -> LocalClassifier
     """
     if file := committee_file(name):
         return _released(file, runtime, threads)
-    if JOINT in name and not Path(name).expanduser().is_dir():
-        parts = [part.strip() for part in name.split(JOINT)]
-        return Committee([LocalClassifier(model_dir(part), runtime, threads) for part in parts])
-    return LocalClassifier(model_dir(name), runtime, threads)
+    voters = [LocalClassifier(folder, runtime, threads) for folder in voter_folders(name)]
+    return Committee(voters) if len(voters) > 1 else voters[0]
+
+
+def voter_folders(name: str) -> list[Path]:
+    """The folder of the model of that name, or those of several with + between them. Raises EmotionEdgeError when one
+    is not there.
+    """
+    joined = JOINT in name and not Path(name).expanduser().is_dir()
+    return [model_dir(part.strip()) for part in name.split(JOINT)] if joined else [model_dir(name)]
 
 
 def committee_file(name: str) -> Path | None:
