@@ -8,7 +8,7 @@ DEV := .venv-dev/bin
 ARGS ?=
 PICTURE_AT ?= 53
 
-.PHONY: run test bench edge board package-test training lock resolve picture clean
+.PHONY: run test bench compare edge board package-test training lock resolve picture clean
 
 run: edge
 	@$(BIN)/emotion-edge demo $(ARGS)
@@ -22,6 +22,10 @@ test: training
 
 bench: edge
 	@$(BIN)/emotion-edge bench $(ARGS)
+
+# Beside what one would pick instead, in docs/performance.md; fetches some gigabytes of other people's packages.
+compare: edge training
+	@$(DEV)/python -m tests.bench --out docs/performance.md $(ARGS)
 
 # The board's packages only; no TensorFlow.
 edge:

@@ -130,7 +130,8 @@ def main() -> int:
             start(contestant, "frames", write_clips(CACHE / "clips")["no face", *SIZES[0]], *SIZES[0], 1)
             there.append(contestant)
         except EmotionEdgeError as error:
-            absent.append(f"{contestant.name} could not be run: {error}")
+            print(f"{contestant.name}: {error}", file=sys.stderr)
+            absent.append(f"{contestant.name} could not be run here: `make compare` says why.")
     measured = measure(there, options.rounds)
     accuracy = judge(there, options.data) if options.data else {}
     text = page(measured, accuracy, absent)

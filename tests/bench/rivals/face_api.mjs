@@ -54,7 +54,7 @@ if (mode === 'frames') {
     faces += await analyse(frames[number % held], width, height);
     seconds.push((performance.now() - began) / 1000);
   }
-  const megabytes = process.memoryUsage().rss / 2 ** 20;
+  const megabytes = (process.resourceUsage().maxRSS * 1024 - held * size) / 1e6;
   console.log(JSON.stringify({ seconds, faces: faces / count, load, megabytes }));
 } else {
   const all = readFileSync(file);
