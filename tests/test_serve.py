@@ -26,6 +26,7 @@ from tests.serving import SMALL_CARD, ask, serving, three
 FACES = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1), np.uint8)
 MODEL = "/v1/models/emotion-small"
 PRIMARY, LABELS = SMALL_CARD.primary.name, list(SMALL_CARD.primary.labels)
+MAJOR = SMALL_CARD.version.partition(".")[0]
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +46,15 @@ def predicted(port: int, instances: Any, model: str = MODEL) -> Any:
 
 
 def test_the_status_is_what_tensorflow_serving_says(port: int) -> None:
-    state = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-    for path in (MODEL, f"{MODEL}/versions/1"):
+    state = {"version": MAJOR, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    for path in (MODEL, f"{MODEL}/versions/{MAJOR}"):
         assert ask(port, "GET", path) == (200, {"model_version_status": [state]})
 
 
 def test_the_metadata_describe_the_signature_and_the_labels(port: int) -> None:
     status, answer = ask(port, "GET", f"{MODEL}/metadata")
     assert status == 200
-    assert answer["model_spec"] == {"name": "emotion-small", "signature_name": "", "version": "1"}
+    assert answer["model_spec"] == {"name": "emotion-small", "signature_name": "", "version": MAJOR}
     signature = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
     assert signature["method_name"] == "tensorflow/serving/predict"
     sizes = [dim["size"] for dim in signature["inputs"]["image"]["tensor_shape"]["dim"]]
@@ -156,7 +157,7 @@ def test_a_picture_that_would_fill_the_memory_and_one_that_is_not_square_are_ref
         ("GET", "/v1/models/emotion-huge", 404),
         ("GET", "/v1/models/emotion-huge/metadata", 404),
         ("GET", "/v1/models/yunet-320", 404),
-        ("GET", f"{MODEL}/versions/2", 404),
+        ("GET", f"{MODEL}/versions/99", 404),
         ("GET", "/", 404),
         ("POST", f"{MODEL}:classify", 404),
         ("GET", f"{MODEL}:predict", 405),
