@@ -44,9 +44,7 @@ def _float_network() -> Path:
         script = (
             "import sys, keras, tensorflow as tf\n"
             "network = keras.models.load_model(sys.argv[1], compile=False)\n"
-            "call = tf.function(lambda image: network(image), "
-            "input_signature=[tf.TensorSpec((1, 48, 48, 1), tf.float32, 'image')])\n"
-            "tf.saved_model.save(network, sys.argv[2], signatures={'serving_default': call})\n"
+            "network.export(sys.argv[2], format='tf_saved_model', verbose=False)\n"
             "made = tf.lite.TFLiteConverter.from_saved_model(sys.argv[2]).convert()\n"
             "open(sys.argv[3], 'wb').write(made)\n"
         )
