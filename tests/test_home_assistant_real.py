@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from edge.cli import main
-from edge.labels import LABEL_SETS
 from edge.media import CLIP
 from tests.broker import Mosquitto
 from tests.conftest import ROOT
 from tests.daemon import running, wait_until
 from tests.home_assistant import HomeAssistant
+from tests.serving import SMALL_CARD
 
 INTEGRATIONS = ROOT / "integrations" / "home-assistant"
 
@@ -89,7 +89,7 @@ def flags(broker: Mosquitto, device: str, **more: object) -> dict[str, object]:
 def test_it_finds_the_device_and_shows_what_the_daemon_sees(
     home: HomeAssistant, broker: Mosquitto, tmp_path: Path
 ) -> None:
-    emotions = {*LABEL_SETS["fer7"], "uncertain", "nobody"}
+    emotions = {*SMALL_CARD.primary.labels, "uncertain", "nobody"}
     with running(tmp_path / "log", flags(broker, "kitchen")) as daemon:
         home.wait("sensor.kitchen_emotion", *emotions - {"nobody", "uncertain"})
         device = "device_id('sensor.kitchen_emotion')"
@@ -136,13 +136,13 @@ def test_it_finds_the_device_and_shows_what_the_daemon_sees(
 
 def test_its_switches_are_the_daemons(home: HomeAssistant, broker: Mosquitto, tmp_path: Path) -> None:
     with running(tmp_path / "log", flags(broker, "hall")):
-        home.wait("sensor.hall_emotion", *LABEL_SETS["fer7"])
+        home.wait("sensor.hall_emotion", *SMALL_CARD.primary.labels)
         home.act("switch.turn_off", "switch.hall_detection")
         home.wait("switch.hall_detection", "off")
         home.wait("sensor.hall_emotion", "unknown")
         home.wait("binary_sensor.hall_presence", "unknown")
         home.act("switch.turn_on", "switch.hall_detection")
-        home.wait("sensor.hall_emotion", *LABEL_SETS["fer7"])
+        home.wait("sensor.hall_emotion", *SMALL_CARD.primary.labels)
 
         home.act("switch.turn_on", "switch.hall_privacy")
         home.wait("switch.hall_privacy", "on")
@@ -150,12 +150,12 @@ def test_its_switches_are_the_daemons(home: HomeAssistant, broker: Mosquitto, tm
         wait_until(lambda: home.render(camera) == "off: privacy is on", "the reason")
         assert home.state("sensor.hall_emotion") == "unknown"
         home.act("switch.turn_off", "switch.hall_privacy")
-        home.wait("sensor.hall_emotion", *LABEL_SETS["fer7"])
+        home.wait("sensor.hall_emotion", *SMALL_CARD.primary.labels)
 
 
 def test_a_picture_is_there_when_its_button_was_pressed(home: HomeAssistant, broker: Mosquitto, tmp_path: Path) -> None:
     with running(tmp_path / "log", flags(broker, "door", **{"mqtt.snapshots": "true"})):
-        home.wait("sensor.door_emotion", *LABEL_SETS["fer7"])
+        home.wait("sensor.door_emotion", *SMALL_CARD.primary.labels)
         assert home.state("image.door_snapshot") == "unknown"
         home.act("button.press", "button.door_take_snapshot")
         wait_until(lambda: home.state("image.door_snapshot") != "unknown", "the picture")
