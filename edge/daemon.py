@@ -211,20 +211,14 @@ class Daemon:
         if self._switches.detection:
             reading = self._pipeline.analyse(frame)
             self._meter.add(reading)
-            shown = self._shown(frame, reading)
-            self._pass_on(shown, reading)
         else:
             reading = _not_analysed(frame)
-            shown = self._shown(frame, reading)
-            self._pass_on(shown, reading)
+        shown = self._veil(frame, reading) if self._veil else frame
+        self._pass_on(shown, reading)
         self._pacer.saw(frame, bool(reading.faces) or not reading.analysed, self._pipeline.unsure)
         if self._controls.take_snapshot():
             for taker in self._takers:
                 taker.picture(shown, reading)
-
-    def _shown(self, frame: Frame, reading: Reading) -> Frame:
-        """The frame as others than the pipeline may have it."""
-        return self._veil(frame, reading) if self._veil else frame
 
     def _card(self) -> tuple[Frame, Reading]:
         """What viewers get in place of the camera's picture."""

@@ -17,7 +17,7 @@ from tornado.web import Application
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
 from edge.outputs.overlay import COLOURS
-from edge.outputs.pictures import jpeg
+from edge.outputs.pictures import Draw, jpeg
 from edge.outputs.web_access import access_of
 from edge.outputs.web_documents import (
     PAGE,
@@ -34,7 +34,7 @@ from edge.outputs.web_endless import Endless
 from edge.outputs.web_events import Events, Feed
 from edge.outputs.web_live import Live
 from edge.outputs.web_picture import PictureIn, Pictures, Read
-from edge.outputs.web_stream import Draw, LatestPicture, Stream, Streams
+from edge.outputs.web_stream import LatestPicture, Stream, Streams
 from edge.reading import Frame, Reading, Stats
 
 _log = logging.getLogger(__name__)

@@ -17,8 +17,9 @@ from tornado.web import HTTPError, stream_request_body
 from edge.cameras.camera import as_bgr
 from edge.errors import EmotionEdgeError
 from edge.outputs.messages import faces_message
+from edge.outputs.pictures import Draw
 from edge.outputs.web_access import Access, Handler
-from edge.outputs.web_stream import Draw, behind_the_analysis, narrowed
+from edge.outputs.web_stream import behind_the_analysis, narrowed
 from edge.reading import Frame, Image, Reading
 
 _log = logging.getLogger(__name__)

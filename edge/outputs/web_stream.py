@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from tornado.web import HTTPError
 
+from edge.outputs.pictures import Draw
 from edge.outputs.web_access import Access, Handler
 from edge.outputs.web_endless import Endless
 from edge.outputs.web_live import Live
@@ -28,9 +29,6 @@ RATE: Final = 15.0
 """Pictures a second at most: enough to follow a face, and half the work of 30."""
 
 _NICENESS: Final = 10
-
-Draw = Callable[[Frame, Reading], bytes]
-"""Makes the JPEG of a frame, with what was seen drawn on it."""
 
 
 @dataclass(eq=False)
