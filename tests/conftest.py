@@ -13,6 +13,7 @@ import pytest
 
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
+from edge.leave import leave
 from edge.outputs.web import WebViewer
 from edge.reading import Image
 from tests.daemon import free_port
@@ -23,6 +24,16 @@ with contextlib.suppress(Exception):
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
+_STATUS = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_STATUS] = int(exitstatus)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A camera that a test let hang would abort this process as it ends, after all was told."""
+    leave(config.stash.get(_STATUS, 0))
 
 
 @pytest.fixture(scope="session")
