@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from edge import config
+from edge import config_load
 from edge.errors import EmotionEdgeError
 
 FIRST_BOOT: Final = "/boot/firmware/emotion-edge/first-boot"
@@ -112,13 +112,13 @@ def _explain(problem: Any) -> str:
 def check_settings(settings: Mapping[str, Any], where: str) -> None:
     """Have the daemon's own reader judge its settings. Raises EmotionEdgeError, which begins with `where`."""
     parser = ArgumentParser()
-    config.add_flags(parser)
+    config_load.add_flags(parser)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
         file.touch(mode=0o600)
         file.write_text(dump_settings(settings), encoding="utf-8")
         try:
-            config.load(parser.parse_args(["--config", str(file)]))
+            config_load.load(parser.parse_args(["--config", str(file)]))
         except EmotionEdgeError as error:
             raise EmotionEdgeError(str(error).replace(f"settings file {file}", where)) from None
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge import __version__, config
+from edge import __version__, config_load
+from edge.config import Settings, setting_names
 from edge.errors import EmotionEdgeError
 
 
@@ -34,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "model":
             _add_model_actions(command)
             continue
-        config.add_flags(command)
+        config_load.add_flags(command, shown=name == "run")
+        command.usage = f"emotion-edge {name} [OPTION ...] [--SECTION.SETTING VALUE ...]"
+        command.epilog = None if name == "run" else "`emotion-edge run --help` lists the settings."
         if name == "snapshot":
             command.add_argument("--image", type=Path, metavar="FILE", help="a picture; without it, the camera's next")
             command.add_argument("--out", type=Path, metavar="FILE", default=Path("snapshot.jpg"))
@@ -62,7 +65,7 @@ def _add_model_actions(parser: argparse.ArgumentParser) -> None:
     }
     for name, text in helps.items():
         action = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
-        config.add_flags(action)
+        config_load.add_flags(action)
         if name == "install":
             action.add_argument(
                 "model", metavar="MODEL", help="a model's folder, a .zip or .tar of one, or a name here"
@@ -77,13 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
-        flags = [f"--{name}" for name in config.setting_names()]
+        flags = [f"--{name}" for name in setting_names()]
         nearest = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1, cutoff=0)
         parser.error(f"{unknown[0]} is not a flag of {arguments.command} (did you mean {nearest[0]}?)")
     if getattr(arguments, "file", None):
         arguments.config = arguments.file
     try:
-        settings = config.load(arguments)
+        settings = config_load.load(arguments)
         logging.basicConfig(
             level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
         )
@@ -96,14 +99,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
+def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     # A command imports what it needs when it runs: `--help` must not wait for OpenCV.
     match arguments.command:
         case "run":
             from edge import service
             from edge.leave import leave
 
-            return leave(service.run(settings, lambda: config.load(arguments)))
+            return leave(service.run(settings, lambda: config_load.load(arguments)))
         case "demo":
             from edge import demo, service
             from edge.leave import leave
@@ -137,7 +140,7 @@ def _run(arguments: argparse.Namespace, settings: config.Settings) -> int:
         case "check-config":
             from edge.complaints import complaints
 
-            print(config.dump(settings), end="")
+            print(config_load.dump(settings), end="")
             for line in (found := complaints(settings)):
                 print(f"emotion-edge: {line}", file=sys.stderr)
             return 1 if found else 0

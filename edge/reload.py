@@ -71,7 +71,7 @@ class Reloader:
         listeners: Sequence[Callable[[Settings], None]],
         notifier: Notifier,
     ) -> None:
-        """settings: those that run. read: as `config.load`.
+        """settings: those that run. read: as `config_load.load`.
 
         listeners: told the new ones, one after the other; what the first cannot do (EmotionEdgeError) changes nothing.
         """

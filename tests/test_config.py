@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge import config
+from edge import config_load
 from edge.cli import main
-from edge.config import Settings
+from edge.config import ENV_PREFIX, Settings, setting_names
 from edge.errors import EmotionEdgeError
 from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(config.ENV_PREFIX)]:
+    for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
         monkeypatch.delenv(name)
 
 
 def load(*flags: str) -> Settings:
     parser = ArgumentParser()
-    config.add_flags(parser)
-    return config.load(parser.parse_args(flags))
+    config_load.add_flags(parser)
+    return config_load.load(parser.parse_args(flags))
 
 
 def written(folder: Path, text: str) -> str:
@@ -113,7 +113,7 @@ def test_what_check_config_prints_is_a_config(tmp_path: Path, capsys: pytest.Cap
 def test_the_default_file_names_every_setting_with_its_default_and_a_comment() -> None:
     path = ROOT / "systemd" / "config.yaml"
     tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert [f"{section}.{key}" for section, keys in tree.items() for key in keys] == config.setting_names()
+    assert [f"{section}.{key}" for section, keys in tree.items() for key in keys] == setting_names()
     assert load("--config", str(path)) == load()
     lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines):

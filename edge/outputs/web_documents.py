@@ -10,7 +10,8 @@ from typing import Any, Final
 import yaml
 from tornado.web import HTTPError, StaticFileHandler
 
-from edge.config import Settings, dump
+from edge.config import Settings
+from edge.config_load import dump
 from edge.outputs.messages import faces_message
 from edge.outputs.web_access import Access, Handler
 from edge.outputs.web_live import Live
