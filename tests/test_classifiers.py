@@ -159,6 +159,17 @@ def test_a_committee_in_a_folder_is_a_model_of_its_own(tmp_path: Path, astronaut
     assert set(committee(astronaut, [FACE]).votes[0]) == {"large", "small", "nano"}
 
 
+def test_a_committee_that_looks_in_the_mirror_says_the_mean_of_both_views(tmp_path: Path, astronaut: Image) -> None:
+    folders = three(tmp_path)
+    committee = opened(model=str(written(tmp_path, folders, mirror=True)))
+    leader = opened(model=str(folders[0]))
+    crops = face_crops(astronaut, [FACE], leader.card.crop, leader.card.input)
+    views = [leader.classify(view).probabilities[0] for view in (crops, crops[:, :, ::-1])]
+    scores = committee.classify(crops)
+    assert scores.votes[0]["large"] == leader.labels[np.mean(views, axis=0).argmax()]
+    assert np.array_equal(committee.classify(crops[:, :, ::-1]).probabilities, scores.probabilities)
+
+
 def test_a_committee_is_refused_when_a_member_is_not_the_one_it_was_made_of(tmp_path: Path) -> None:
     folder = written(tmp_path, three(tmp_path))
     content = json.loads((folder / COMMITTEE_FILE).read_text())

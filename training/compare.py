@@ -153,7 +153,7 @@ def page(rows: Sequence[Compared], data: Dataset, minutes: float, config: Traini
     height, width, channels = config.input.shape
     return f"""# Networks
 
-Written by `python -m training.compare`; run it again rather than change it here.
+Written by `.venv-dev/bin/python -m training.compare`; run it again rather than change it here.
 
 {overview()}
 

@@ -3,7 +3,7 @@
 A released committee is a folder with `committee.json`, which names its members, the leader first, and pins the file of
 each by its hash:
 
-    {"name": "committee", "version": "1.0.0",
+    {"name": "committee", "version": "1.0.0", "mirror": true,
      "members": [{"model": "emotion-large", "sha256": "..."}, {"model": "emotion-small", "sha256": "..."}]}
 
 Any models with the same labels make one without a file: `emotion-large+emotion-small+emotion-nano`.
@@ -42,13 +42,17 @@ class Member(BaseModel):
 
 
 class CommitteeFile(BaseModel):
-    """The content of `committee.json`; unknown keys are ignored, as in a model's card."""
+    """The content of `committee.json`; unknown keys are ignored, as in a model's card.
+
+    mirror: whether each member sees each face twice, as it is and mirrored, and says the mean of the two.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     name: str
     version: str
     members: tuple[Member, ...] = Field(min_length=2)
+    mirror: bool = False
 
 
 class Committee:
@@ -61,12 +65,17 @@ class Committee:
 
     server: str | None = None
 
-    def __init__(self, members: Sequence[LocalClassifier], name: str = "", version: str = "") -> None:
+    def __init__(
+        self, members: Sequence[LocalClassifier], name: str = "", version: str = "", mirror: bool = False
+    ) -> None:
         """name, version: the committee's own; empty: those of its members with + between them.
+
+        mirror: as in its file.
 
         Raises EmotionEdgeError when the members are not of one kind: other labels, other crops, or twice one name.
         """
         self._voters = tuple(members)
+        self._mirror = mirror
         self.members = tuple(member.card.name for member in members)
         leader = self._voters[0]
         name = name or JOINT.join(self.members)
@@ -91,13 +100,15 @@ class Committee:
     def classify(self, crops: Pixels) -> Scores:
         if not len(crops):
             return no_scores(self.labels)
-        said = [member.classify(crops) for member in self._voters]
-        probabilities = np.stack([scores.probabilities for scores in said])
+        views = (crops, crops[:, :, ::-1]) if self._mirror else (crops,)
+        said = [[member.classify(view) for view in views] for member in self._voters]
+        probabilities = np.mean([[scores.probabilities for scores in each] for each in said], axis=1)
+        affects = np.mean([[scores.valence_arousal for scores in each] for each in said], axis=1)
         supporters = vote(probabilities)
         votes = probabilities.argmax(axis=2).T
         return Scores(
             _mean_of(supporters, probabilities),
-            _mean_of(supporters, np.stack([scores.valence_arousal for scores in said])),
+            _mean_of(supporters, affects),
             [{name: self.labels[label] for name, label in zip(self.members, face, strict=True)} for face in votes],
         )
 
@@ -156,11 +167,16 @@ def voted_outputs(primary: OutputSpec) -> tuple[OutputSpec, OutputSpec]:
     )
 
 
-def _released(file: Path, runtime: Runtime, threads: int) -> Committee:
+def read_committee(file: Path) -> CommitteeFile:
+    """The content of a `committee.json`. Raises EmotionEdgeError where it is none."""
     try:
-        content = CommitteeFile.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        return CommitteeFile.model_validate(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValidationError, ValueError) as error:
         raise EmotionEdgeError(f"committee {file}: {error}") from error
+
+
+def _released(file: Path, runtime: Runtime, threads: int) -> Committee:
+    content = read_committee(file)
     members = []
     for wanted in content.members:
         member = LocalClassifier(model_dir(wanted.model), runtime, threads)
@@ -172,7 +188,7 @@ def _released(file: Path, runtime: Runtime, threads: int) -> Committee:
                 f"emotion.model: {together}"
             )
         members.append(member)
-    return Committee(members, content.name, content.version)
+    return Committee(members, content.name, content.version, content.mirror)
 
 
 def _check_alike(name: str, leader: EmotionCard, member: EmotionCard) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.card import CARD_FILE, MODEL_FILE, EmotionCard, read_card
+from edge.emotion.committee import COMMITTEE_FILE, read_committee
 from edge.errors import EmotionEdgeError
 from edge.labels import labels_of
+from edge.models import model_dir
 from edge.runtime import Network, choose
 from training.config import AFFECT
 from training.datasets.dataset import Dataset
 from training.evaluate import NETWORK_FILE, load_network, predict
 from training.history import read_history
-from training.scores import Logits
+from training.scores import Logits, softmax
 
 BATCH: Final = 64
 """Faces that a released model is given at a time."""
@@ -48,9 +50,14 @@ class Member:
 def open_members(folders: Sequence[Path], data: Dataset) -> tuple[Member, ...]:
     """The networks of folders, in their order; data: for the names of classes of label sets of its own.
 
-    Raises EmotionEdgeError where a folder holds neither a run nor a released model, or a head of a run has other
-    classes than its name says.
+    A released committee stands for its members, who see mirrored faces, too, where its file says so. Raises
+    EmotionEdgeError where a folder holds neither a run nor a released model, or a head of a run has other classes than
+    its name says.
     """
+    if len(folders) == 1 and (file := folders[0] / COMMITTEE_FILE).is_file():
+        content = read_committee(file)
+        members = open_members([model_dir(member.model) for member in content.members], data)
+        return tuple(map(_with_mirror, members)) if content.mirror else members
     names = Counter(folder.resolve().name for folder in folders)
     found = []
     for folder in folders:
@@ -134,6 +141,21 @@ def _released(folder: Path, name: str) -> Member:
         (),
         run,
     )
+
+
+def _with_mirror(member: Member) -> Member:
+    """The member with the mean of its probabilities for a face and for its mirror image."""
+
+    def run(images: npt.NDArray[np.uint8]) -> Mapping[str, Logits]:
+        views = member.run(images), member.run(images[:, :, ::-1])
+        outputs: dict[str, Logits] = {head: (views[0][head] + views[1][head]) / 2 for head in views[0]}
+        for head in member.heads:
+            temperature = member.card_temperatures.get(head, 1.0)
+            mean = (softmax(views[0][head], temperature) + softmax(views[1][head], temperature)) / 2
+            outputs[head] = np.log(np.maximum(mean, 1e-9)) * temperature
+        return outputs
+
+    return replace(member, facts={**member.facts, "sees": "each face and its mirror image"}, run=run)
 
 
 def _label_set(output: Any) -> str:
