@@ -11,12 +11,12 @@ from edge.card import CARD_FILE, MODEL_FILE, CropSpec, EmotionCard, InputSpec, O
 from edge.labels import LABEL_SETS
 from edge.selftest import add_self_test
 from quantize.calibration import Calibration
-from quantize.card_text import CARD_TEXT, DATA_TEXT
+from quantize.card_text import CARD_TEXT, DATA_TEXT, USE_TEXT, class_table
 from quantize.convert import INPUT_NAME, SCALE, ZERO_POINT
 from quantize.metadata import embed
 from quantize.table import markdown
 from quantize.verify import Measured, Row
-from training.config import AFFECT
+from training.config import AFFECT, Teacher
 from training.datasets.dataset import Dataset
 from training.evaluate import Figures, protocol
 
@@ -49,11 +49,13 @@ def write_cards(
     heads: Mapping[str, int],
     input_shape: tuple[int, int, int],
     calibration: Calibration | Mapping[str, Any],
+    teacher: Teacher | None = None,
 ) -> ReleasedCard:
     """Write card.json and CARD.md beside folder/model.tflite, and labels and card into it.
 
     command: what made the file, one line a command. data: that was measured on. heads: by name, with their number of
-    outputs, the primary one first. calibration: that set the ranges, or what an earlier card says of it.
+    outputs, the primary one first. calibration: that set the ranges, or what an earlier card says of it. teacher: of
+    the run, where it had one.
     """
     model = folder / MODEL_FILE
     card = ReleasedCard(
@@ -79,7 +81,7 @@ def write_cards(
     card = card.model_copy(update={"sha256": sha256_of(model)})
     write_card(card, folder)
     card = card.model_copy(update={"self_test": add_self_test(folder)})
-    (folder / "CARD.md").write_text(_card_text(card, measured, data), encoding="utf-8")
+    (folder / "CARD.md").write_text(_card_text(card, measured, data, teacher), encoding="utf-8")
     return card
 
 
@@ -124,10 +126,13 @@ def _output(head: str, measured: Measured, data: Dataset) -> OutputSpec:
 
 
 def _metric(row: Row, figure: Figures, data_set: str) -> dict[str, Any]:
-    """One entry of `metrics`; fractions with four digits."""
+    """One entry of `metrics`."""
+    return {"precision": row.precision, "runtime": row.runtime} | figure_facts(figure, data_set)
+
+
+def figure_facts(figure: Figures, data_set: str) -> dict[str, Any]:
+    """What a head does on a split, for JSON; fractions with four digits."""
     return {
-        "precision": row.precision,
-        "runtime": row.runtime,
         "data_set": data_set,
         "split": figure.split,
         "output": figure.head,
@@ -192,7 +197,7 @@ def _without(value: Any, keys: Sequence[str]) -> Any:
     return value
 
 
-def _card_text(card: ReleasedCard, measured: Measured, data: Dataset) -> str:
+def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, teacher: Teacher | None) -> str:
     last = measured.shipped.figures[-1].split
     shown = [figure for figure in measured.shipped.figures if figure.split == last]
     primary = next(figure for figure in shown if figure.head == card.primary.name)
@@ -208,8 +213,15 @@ def _card_text(card: ReleasedCard, measured: Measured, data: Dataset) -> str:
         count=len(card.primary.labels),
         primary=card.primary.name,
         licence=card.licence,
+        use=USE_TEXT,
         command=card.command,
         data=DATA_TEXT.get(data.name, f"Trained on the Training split of {data.name}."),
+        taught=(
+            f"\nOf each target, {teacher.weight:.0%} is what larger networks said of the face "
+            f"(`{teacher.soft_labels}`); they learned from the same Training split."
+            if teacher
+            else ""
+        ),
         calibration=(
             f"The ranges of int8 were measured on {calibration['rows']:,} of its training faces (numbers of their rows "
             f"in `{CARD_FILE}`; SHA-256 of the list `{calibration['sha256'][:16]}...`)."
@@ -217,7 +229,7 @@ def _card_text(card: ReleasedCard, measured: Measured, data: Dataset) -> str:
             else "Nothing was calibrated: the activations stay float."
         ),
         figures=markdown(measured),
-        classes="\n\n".join(_class_table(figure, measured.precision) for figure in shown),
+        classes="\n\n".join(class_table(figure, measured.precision) for figure in shown),
         failures=_failures(primary),
         protocols="\n".join(f"- {figure.head}: {protocol(figure.head)}." for figure in shown),
         temperatures=", ".join(f"{it.name} {it.temperature:.3f}" for it in card.outputs if it.kind == "emotion"),
@@ -243,21 +255,6 @@ def _outputs_text(card: EmotionCard) -> str:
         else:
             texts.append(f"`{output.name}` (valence and arousal, -1 to 1)")
     return "; ".join(texts)
-
-
-def _class_table(figure: Figures, precision: str) -> str:
-    low, high = figure.accuracy_interval
-    lines = [
-        f"{figure.head}, {figure.split}, {precision}: accuracy {figure.accuracy:.2%} (95% interval {low:.2%} to "
-        f"{high:.2%}), macro-F1 {figure.macro_f1:.2%}, n = {figure.rows}. Rows are the true class, columns what the "
-        "network said.",
-        "",
-        "| true | recall | " + " | ".join(figure.labels) + " |",
-        "|---" * (len(figure.labels) + 2) + "|",
-    ]
-    for label, row in zip(figure.labels, figure.confusion, strict=True):
-        lines.append(f"| {label} | {figure.recall[label]:.1%} | " + " | ".join(str(count) for count in row) + " |")
-    return "\n".join(lines)
 
 
 def _failures(figure: Figures) -> str:

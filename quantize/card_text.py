@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from string import Template
 from typing import Final
 
+from training.evaluate import Figures
+
 DATA_TEXT: Final[Mapping[str, str]] = {
     "FER-2013": """\
 Trained on FER-2013's Training split (28,709 faces) without those that PublicTest or PrivateTest hold too, pixel for
@@ -12,16 +14,7 @@ the temperatures were chosen on PublicTest, so its figures flatter; PrivateTest 
 }
 """By the data set's name."""
 
-CARD_TEXT: Final = Template(
-    """\
-# $name $version
-
-A TensorFlow Lite network of $kilobytes kB ($precision) that says which of $count expressions a face shows. Input
-`image`: $input. Outputs: $outputs. `card.json` beside it says all that is needed to run it, and so do the labels and
-the card inside the file itself (`emotion-quantize show`, or `unzip`).
-
-SHA-256 `$sha256`
-
+USE_TEXT: Final = """\
 ## What for
 Expressions of faces that look roughly at the camera, about 48 pixels or more wide, on the device itself:
 art, play, research, prototypes, a signal for home automation that may be wrong.
@@ -35,14 +28,27 @@ agreed.
 In the European Union, Regulation (EU) 2024/1689 (the AI Act), in plain words: inferring emotions of people at work or
 in schools from their faces is forbidden, but for medical or safety reasons (Article 5(1)(f)); elsewhere such a system
 counts as high-risk (Annex III, point 1(c)) with the duties that brings, and the people who are exposed to it must be
-told (Article 50(3)). This is a pointer, not legal advice.
+told (Article 50(3)). This is a pointer, not legal advice."""
+"""What a released model is for, and what not."""
+
+CARD_TEXT: Final = Template(
+    """\
+# $name $version
+
+A TensorFlow Lite network of $kilobytes kB ($precision) that says which of $count expressions a face shows. Input
+`image`: $input. Outputs: $outputs. `card.json` beside it says all that is needed to run it, and so do the labels and
+the card inside the file itself (`emotion-quantize show`, or `unzip`).
+
+SHA-256 `$sha256`
+
+$use
 
 ## How it was made
 With the data set in the folder `data`:
 ```
 $command
 ```
-$data
+$data$taught
 $calibration
 
 ## Figures
@@ -70,3 +76,55 @@ $licence
 No image of the data set is part of this project.
 """
 )
+
+
+COMMITTEE_TEXT: Final = Template(
+    """\
+# $name $version
+
+Networks that vote on each face: $members. The most votes win; where labels have equally many, $leader decides between
+them.$mirror
+
+`emotion.model: $name` lets it run. It costs what its members cost together, so it is for still pictures and for boards
+with time to spare. `committee.json` pins the members by the hash of their files:
+
+$pins
+
+$use
+
+## How it was made
+With the data set in the folder `data`:
+```
+$command
+```
+
+## Figures
+$figures
+
+int8; $views. What was chosen was chosen on PublicTest.
+
+$protocols
+- A figure on one label set and one on another cannot be compared.
+$gains
+
+$classes
+
+Known failures, data and licence: as of its members, in their own cards.
+"""
+)
+
+
+def class_table(figure: Figures, how: str) -> str:
+    """Recall and confusion of one head on one split, in Markdown. how: what was measured, in a word."""
+    low, high = figure.accuracy_interval
+    lines = [
+        f"{figure.head}, {figure.split}, {how}: accuracy {figure.accuracy:.2%} (95% interval {low:.2%} to "
+        f"{high:.2%}), macro-F1 {figure.macro_f1:.2%}, n = {figure.rows}. Rows are the true class, columns what the "
+        "network said.",
+        "",
+        "| true | recall | " + " | ".join(figure.labels) + " |",
+        "|---" * (len(figure.labels) + 2) + "|",
+    ]
+    for label, row in zip(figure.labels, figure.confusion, strict=True):
+        lines.append(f"| {label} | {figure.recall[label]:.1%} | " + " | ".join(str(count) for count in row) + " |")
+    return "\n".join(lines)

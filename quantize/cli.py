@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the network was trained on
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     options = _parser().parse_args(arguments)
-    does = {"verify": _verify, "card": _card, "edgetpu": _edgetpu, "show": _show}
+    does = {"verify": _verify, "card": _card, "committee": _committee, "edgetpu": _edgetpu, "show": _show}
     try:
         does.get(options.command, _make)(options)
     except EmotionEdgeError as error:
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     plain = commands.add_parser("float", help="a file with float input and outputs: float32, float16 or dynamic range")
     verify = commands.add_parser("verify", help="float against the file in every interpreter, as one table")
     card = commands.add_parser("card", help="measure a file again and write its card anew")
+    committee = commands.add_parser("committee", help="let released models vote: committee.json, measured, with a card")
     edgetpu = commands.add_parser("edgetpu", help="what the Edge TPU would run of a file, and why not the rest")
     show = commands.add_parser("show", help="the card and the labels inside a file")
     qat.add_argument("--epochs", type=int, default=2, help="over the training split (2)")
@@ -57,15 +58,19 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--samples", type=int, default=SAMPLES, help=f"or so many drawn from Training ({SAMPLES})")
     for command in (qat, ptq, plain):
         command.add_argument("run", type=Path, metavar="RUN_DIR")
-        command.add_argument("--out", type=Path, required=True, help="the model's folder; its name is the model's")
-        command.add_argument("--model-version", default="1.0.0", help="(1.0.0)")
     for command in (verify, card):
         command.add_argument("model", type=Path, metavar="MODEL_DIR")
         command.add_argument("--run", type=Path, required=True, help="the run it was made from")
     verify.add_argument("--layers", action="store_true", help="also layer by layer where int8 parts from float")
-    for command in (qat, ptq, plain, verify, card):
+    committee.add_argument("members", nargs="+", metavar="MODEL", help="by name, or a folder; the first one leads")
+    committee.add_argument("--mirror", action="store_true", help="each sees mirrored faces, too, at twice the cost")
+    for command in (qat, ptq, plain, committee):
+        command.add_argument("--out", type=Path, required=True, help="the model's folder; its name is the model's")
+        command.add_argument("--model-version", default="1.0.0", help="(1.0.0)")
+    for command in (qat, ptq, plain, verify, card, committee):
         command.add_argument("--data", type=Path, default=Path("data"), help="the data set (data)")
         command.add_argument("--final", action="store_true", help=f"{TEST} too: once, for the final figure")
+    for command in (qat, ptq, plain, verify, card):
         command.add_argument("--arm", action="store_true", help="on emulated aarch64, too: minutes")
     for command in (edgetpu, show):
         command.add_argument("model", type=Path, metavar="MODEL", help="a .tflite file or a model's folder")
@@ -120,6 +125,7 @@ def _make(options: argparse.Namespace) -> None:
         source.heads,
         source.input_shape,
         calibration or {},
+        config.teacher,
     )
     print(table(measured))
     print(f"wrote {path}")
@@ -227,9 +233,23 @@ def _card(options: argparse.Namespace) -> None:
         source.heads,
         source.input_shape,
         card.calibration,
+        read_config(options.run / CONFIG_FILE).teacher,
     )
     print(table(measured))
     print(f"wrote {options.model / 'card.json'}")
+
+
+def _committee(options: argparse.Namespace) -> None:
+    from quantize.committee import write_committee
+
+    words = ["emotion-quantize committee", *options.members, f"--out models/{options.out.resolve().name}"]
+    words += ["--mirror"] if options.mirror else []
+    words += [f"--model-version {options.model_version}", *(["--final"] if options.final else [])]
+    version, command = options.model_version, " ".join(words)
+    data = read_dataset(options.data)
+    path = write_committee(options.members, options.out, version, options.mirror, command, data, options.final)
+    print((path.parent / "CARD.md").read_text(encoding="utf-8").split("## Figures\n", 1)[1])
+    print(f"wrote {path}")
 
 
 def _precision(card: EmotionCard) -> str:

@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from edge.card import EmotionCard, read_card
+from edge.emotion.committee import open_local
 from edge.labels import LABEL_SETS
-from edge.runtime import installed
+from edge.runtime import choose, installed
 from quantize.interpreters import run_in
 from tests.fer2013_files import TINY, write_files
 from training.datasets.fer2013 import read_fer2013
@@ -170,6 +171,39 @@ def test_a_card_is_written_anew_with_what_was_known_of_the_file(workplace: Path,
     assert after["calibration"] == before["calibration"]
     assert after["command"] == before["command"] + " --final"
     assert any(metric["split"] == "PrivateTest" for metric in after["metrics"])
+
+
+def test_models_become_a_committee_that_is_measured_as_the_board_runs_it(workplace: Path, model: Path) -> None:
+    names = ["one", "two", "three"]
+    for name in names:
+        folder = shutil.copytree(model, workplace / "models" / name, dirs_exist_ok=True)
+        card = json.loads((folder / "card.json").read_text())
+        (folder / "card.json").write_text(json.dumps(card | {"name": name}))
+    printed = made(
+        workplace, "committee", *(f"models/{name}" for name in names), "--out", "models/council", "--mirror", "--final"
+    )
+    content = json.loads((workplace / "models/council/committee.json").read_text())
+    assert content["mirror"] is True
+    assert "--mirror --model-version 1.0.0 --final" in content["command"]
+    accuracy = {(metric["split"], metric["output"]): metric["accuracy"] for metric in content["metrics"]}
+    assert f"| committee | {accuracy['PublicTest', 'fer7']:.2%} |" in printed
+    part = read_fer2013(workplace / "data").part("PrivateTest")
+    with contextlib.chdir(workplace):
+        council = open_local("models/council", choose())
+    said = council.classify(part.pixels[..., None]).probabilities.argmax(axis=1)
+    judged = part.labels["ferplus8"].judged
+    counts = judged >= 0
+    assert float(np.mean(said[counts] == judged[counts])) == pytest.approx(
+        accuracy["PrivateTest", "ferplus8"], abs=1e-4
+    )
+
+
+@pytest.mark.usefixtures("model")
+def test_a_committee_of_one_is_refused(workplace: Path) -> None:
+    status, _, error = quantize(workplace, "committee", "models/tiny", "--out", "models/alone")
+    assert status == 2
+    assert "wants two members or more" in error
+    assert not (workplace / "models/alone").exists()
 
 
 def test_float16_halves_the_file_and_keeps_a_float_input(workplace: Path) -> None:

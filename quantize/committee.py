@@ -1,0 +1,112 @@
+"""A released committee: `committee.json` for the board, `CARD.md` for people, from one measurement of its members."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edge.card import EmotionCard, read_card
+from edge.emotion.committee import COMMITTEE_FILE, CommitteeFile, Member, open_local
+from edge.errors import EmotionEdgeError
+from edge.models import model_dir
+from edge.runtime import choose
+from quantize.card import figure_facts
+from quantize.card_text import COMMITTEE_TEXT, USE_TEXT, class_table
+from training.datasets.dataset import Dataset
+from training.judging.findings import Findings, find
+from training.judging.judge import COMMITTEE
+from training.scores import bootstrap_rows
+
+_MIRROR = " Each member sees each face and its mirror image, and says the mean of the two: at twice the cost."
+
+
+def write_committee(
+    members: Sequence[str], out: Path, version: str, mirror: bool, command: str, data: Dataset, final: bool
+) -> Path:
+    """Write `out`/committee.json and CARD.md; the path of the first.
+
+    members: released models by name, or their folders; the first leads. mirror: let each see mirrored faces, too.
+    command: what is to be typed to get the same. final: measured on PrivateTest, too. Raises EmotionEdgeError, with
+    nothing written, where a member is no released model or they cannot vote together.
+    """
+    if len(members) < 2:
+        raise EmotionEdgeError(f"committee {out}: wants two members or more")
+    pins = tuple(Member(model=name, sha256=read_card(EmotionCard, model_dir(name)).sha256) for name in members)
+    content = CommitteeFile(name=out.resolve().name, version=version, members=pins, mirror=mirror)
+    coming = out.with_name(f".coming-{out.name}")
+    coming.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(coming, content, {})
+        open_local(str(coming), choose())
+        found = find([coming], data, final)
+        _write(coming, content, {"command": command, "metrics": _metrics(found)})
+        (coming / "CARD.md").write_text(_text(content, command, found), encoding="utf-8")
+        out.mkdir(parents=True, exist_ok=True)
+        for name in (COMMITTEE_FILE, "CARD.md"):
+            (coming / name).replace(out / name)
+    finally:
+        shutil.rmtree(coming)
+    return out / COMMITTEE_FILE
+
+
+def _write(folder: Path, content: CommitteeFile, more: dict[str, Any]) -> None:
+    text = json.dumps(content.model_dump(mode="json") | more, indent=1)
+    (folder / COMMITTEE_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def _metrics(found: Findings) -> list[dict[str, Any]]:
+    """The committee's figures, a split and label set each."""
+    return [
+        figure_facts(sheet.figures[COMMITTEE], found.part.name) | {"runtime": found.members[0].kind}
+        for sheets in found.sheets
+        for sheet in sheets
+    ]
+
+
+def _text(content: CommitteeFile, command: str, found: Findings) -> str:
+    last = found.sheets[-1]
+    return COMMITTEE_TEXT.substitute(
+        name=content.name,
+        version=content.version,
+        members=", ".join(member.model for member in content.members),
+        leader=content.members[0].model,
+        mirror=_MIRROR if content.mirror else "",
+        views=f"{'two views' if content.mirror else 'one view'} of each face, for each member alone, too",
+        use=USE_TEXT,
+        command=command,
+        figures=_figures(found),
+        gains="\n".join(_gains(found)),
+        protocols="\n".join(f"- {sheet.question.label_set}: {sheet.question.protocol}." for sheet in last),
+        classes="\n\n".join(class_table(sheet.figures[COMMITTEE], "committee") for sheet in last),
+        pins="\n".join(f"- {member.model}: `{member.sha256}`" for member in content.members),
+    )
+
+
+def _figures(found: Findings) -> str:
+    """A line a voter, a column a split and label set."""
+    sheets = [sheet for each in found.sheets for sheet in each]
+    titles = [f"{sheet.split.removesuffix('Test')} {sheet.question.label_set}" for sheet in sheets]
+    lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
+    for voter in sheets[0].figures:
+        cells = [f"{sheet.figures[voter].accuracy:.2%}" for sheet in sheets]
+        lines.append(f"| {voter} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _gains(found: Findings) -> list[str]:
+    """What the vote adds to the leader's, and what a detector's jitter takes away."""
+    said = []
+    leader = found.members[0].name
+    for sheet in found.sheets[-1]:
+        gain = [(sheet.said[voter].labels == sheet.true).astype(float) for voter in (COMMITTEE, leader)]
+        low, high = bootstrap_rows(lambda one: float(one.mean()), gain[0] - gain[1])
+        lost = next(
+            one.drop for one in found.jitters if (one.voter, one.label_set) == (COMMITTEE, sheet.question.label_set)
+        )
+        said.append(
+            f"- {sheet.question.label_set}, {sheet.split}: {100 * (gain[0] - gain[1]).mean():+.2f} points over "
+            f"{leader} alone (95% interval {100 * low:+.2f} to {100 * high:+.2f}); {-100 * lost:+.2f} with boxes as a "
+            "detector jitters them."
+        )
+    return said
