@@ -31,6 +31,7 @@ CLIP: Final = "/opt/emotion-edge/lib/python3.13/site-packages/edge/media/clip.mp
 SLOW: Final = 3600
 """Seconds that anything may take here."""
 
+_EMOTION_EDGE: Final = "/opt/emotion-edge/bin/emotion-edge"
 _DAEMON: Final = "systemctl show -p MainPID --value emotion-edge"
 
 
@@ -205,19 +206,27 @@ def broken(proof: Proof) -> None:
 def models(proof: Proof) -> None:
     """A model is installed over SSH, and rolled back."""
     proof.up()
-    other = RUN / "emotion-other"
-    shutil.rmtree(other, ignore_errors=True)
-    shutil.copytree(ROOT / "models/emotion-small", other)
-    card = json.loads((other / "card.json").read_text())
-    (other / "card.json").write_text(json.dumps(card | {"version": "9.9.9"}))
-    for words, folder, runs in ((["install"], other, "9.9.9"), (["rollback"], None, card["version"])):
+    released = _other_model(other := RUN / "emotion-other")
+    for words, folder, runs in ((["install"], other, "9.9.9"), (["rollback"], None, released)):
         if not model([proof.machine.host], words, folder, proof.machine.options):
             raise EmotionEdgeError(f"model {words[0]}: failed")
-        listed = proof.machine.shell("/opt/emotion-edge/bin/emotion-edge model list")
-        if not any(line.startswith("*") and f" {runs} " in line for line in listed.splitlines()):
-            raise EmotionEdgeError(f"after {words[0]}, {runs} does not run: {listed}")
+        if not any(line.startswith("*") and f" {runs} " in line for line in _models(proof)):
+            raise EmotionEdgeError(f"after {words[0]}, {runs} does not run: {_models(proof)}")
         proof.say(f"model {words[0]}: {runs} runs")
     proof.healthy()
+
+
+def _other_model(folder: Path) -> str:
+    """emotion-small as version 9.9.9; its own version."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "models/emotion-small", folder)
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | {"version": "9.9.9"}))
+    return str(card["version"])
+
+
+def _models(proof: Proof) -> list[str]:
+    return proof.machine.shell(f"{_EMOTION_EDGE} model list").splitlines()
 
 
 def cut_first_boot(proof: Proof) -> None:
@@ -235,13 +244,22 @@ def cut_first_boot(proof: Proof) -> None:
 
 
 def cut_upgrade(proof: Proof) -> None:
-    """The power goes while a push installs: the next boot carries on, or goes back."""
+    """The power goes while a push installs: the next boot carries on."""
+    _cut_push(proof, _next(proof, "c"), "installing ", "ok ")
+
+
+def cut_broken(proof: Proof) -> None:
+    """The power goes while the board undoes a broken version: the next boot goes on undoing it."""
+    _cut_push(proof, _next(proof, "d", breaks=True), "going back ", "rolled-back ")
+
+
+def _cut_push(proof: Proof, package: Path, while_it_says: str, ends: str) -> None:
+    """Push, cut the power soon after the board says a step, and see that it ends well by itself."""
     proof.up()
-    package = _next(proof, "c")
-    installing = f"test -e {HOME}/incoming/ready && grep -q '^installing' {HOME}/progress && echo yes || true"
+    at_step = f"test -e {HOME}/incoming/ready && grep -q '^{while_it_says}' {HOME}/progress && echo yes || true"
 
     def cut() -> bool:
-        if proof.machine.shell(installing) != "yes":
+        if proof.machine.shell(at_step) != "yes":
             return False
         time.sleep(20)
         proof.machine.unplug()
@@ -250,12 +268,36 @@ def cut_upgrade(proof: Proof) -> None:
     pusher = subprocess.Popen(
         [sys.executable, "-c", _PUSHER, str(package), str(proof.machine.ssh_port), *proof.machine.options], cwd=ROOT
     )
-    wait_for(cut, "the upgrade begins", SLOW)
+    wait_for(cut, f"the board says {while_it_says}", SLOW)
     pusher.wait()
-    proof.say("the power went while the package was being installed")
+    proof.say(f"the power went 20 s after the board said {while_it_says}")
     proof.up()
     wait_for(lambda: bool(proof.machine.shell(f"cat {HOME}/result || true")), "the board finishes by itself", SLOW)
-    proof.say(proof.machine.shell(f"cat {HOME}/result"))
+    result = proof.machine.shell(f"cat {HOME}/result")
+    proof.say(result)
+    if not result.startswith(ends):
+        raise EmotionEdgeError(f"it should have ended with {ends}")
+    proof.healthy()
+
+
+def cut_model(proof: Proof) -> None:
+    """The power goes while a model is installed: the old one runs or the new one, whole."""
+    proof.up()
+    name, there = "emotion-other", "/var/tmp"
+    _other_model(RUN / name)
+    proof.machine.shell(f"rm -rf {there}/{name}; cp -r /usr/share/emotion-edge/models/emotion-small {there}/{name}")
+    card = (RUN / name / "card.json").read_text()
+    proof.machine.shell(f"cat > {there}/{name}/card.json <<'END'\n{card}\nEND\nsync")
+    proof.machine.shell(f"nohup {_EMOTION_EDGE} model install {there}/{name} >/dev/null 2>&1 &")
+    coming = "ls -d /var/lib/emotion-edge/models/.coming-* 2>/dev/null || true"
+    wait_for(lambda: bool(proof.machine.shell(coming)), "the model is being installed", SLOW)
+    proof.machine.unplug()
+    proof.say("the power went while the model was being installed")
+    proof.up()
+    listed = _models(proof)
+    if not any(line.startswith("*") and ("9.9.9" in line or "emotion-small" in line) for line in listed):
+        raise EmotionEdgeError(f"no emotion model runs: {listed}")
+    proof.say(f"runs: {next(line for line in listed if line.startswith('*'))}")
     proof.healthy()
 
 
@@ -280,6 +322,8 @@ STEPS: Final[tuple[Callable[[Proof], None], ...]] = (
     broken,
     models,
     cut_upgrade,
+    cut_broken,
+    cut_model,
     cut_first_boot,
 )
 
