@@ -7,6 +7,7 @@ from pathlib import Path
 from edge import store
 from edge.card import Card, EmotionCard, read_any_card
 from edge.config import Settings
+from edge.emotion.committee import COMMITTEE_FILE, JOINT, installed_committees, read_committee
 from edge.errors import EmotionEdgeError
 from edge.models import installed_models, model_dir
 from edge.runtime import choose
@@ -55,8 +56,9 @@ def _lines(names: dict[store.Kind, str]) -> Iterator[str]:
             if folder:
                 path = store.store_folder() / folder
                 listed.append((str(path) == running[kind], path, f"installed in place of {name}"))
+    voters = running["emotion"].split(JOINT)
     for name, path in released.items():
-        listed.append((name in running.values(), path, "released"))
+        listed.append((name in (*running.values(), *voters), path, "released"))
     for runs, path, origin in listed:
         try:
             card = read_any_card(path)
@@ -64,7 +66,19 @@ def _lines(names: dict[store.Kind, str]) -> Iterator[str]:
             yield f"  {path.name}: {error}"
             continue
         kind = "emotion" if isinstance(card, EmotionCard) else "detector"
-        yield f"{'*' if runs else ' '} {card.name:20} {card.version:8} {card.sha256[:12]}  {kind:8}  {origin}"
+        yield _line(runs, card.name, card.version, card.sha256[:12], kind, origin)
+    for name, path in installed_committees().items():
+        try:
+            committee = read_committee(path / COMMITTEE_FILE)
+        except EmotionEdgeError as error:
+            yield f"  {name}: {error}"
+            continue
+        members = ", ".join(member.model for member in committee.members)
+        yield _line(name == running["emotion"], name, committee.version, "", "emotion", f"released: {members} vote")
+
+
+def _line(runs: bool, name: str, version: str, digest: str, kind: str, origin: str) -> str:
+    return f"{'*' if runs else ' '} {name:20} {version:8} {digest:12}  {kind:8}  {origin}"
 
 
 def _named(card: Card) -> str:

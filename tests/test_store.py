@@ -81,6 +81,12 @@ def test_a_good_model_runs_and_the_one_before_is_a_command_away(
     assert runs() == "2.0"
 
 
+def test_those_that_vote_are_listed_as_running(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "list", "--emotion.model", "emotion-nano+emotion-small"]) == 0
+    starred = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("*")]
+    assert starred == ["emotion-nano", "emotion-small", DETECTOR]
+
+
 def test_of_several_installs_the_last_two_are_kept(tmp_path: Path, store: Path) -> None:
     for version in ("2", "3", "4"):
         assert main(["model", "install", str(made(tmp_path / version, version))]) == 0
