@@ -45,18 +45,16 @@ def make(
         describe(device)
     if packages and not any(package_fields(package).get("Package") == "emotion-edge" for package in packages):
         raise EmotionEdgeError(f"image: none of {', '.join(path.name for path in packages)} is emotion-edge")
-    packages = packages or [build(SUITE, Path("build"))]
-    if boot:
-        fill_boot(boot, site, packages, base)
-    elif base and out:
-        make_image(base, site, packages, out)
-        if device:
-            write_card(out, device)
-    elif base and device:
-        with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # /tmp may be in memory
-            card = Path(folder) / "card.img"
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # /tmp may be in memory
+        # Root, who writes disks, leaves no file in the checkout that its owner cannot replace.
+        packages = packages or [build(SUITE, Path(folder) if device else Path("build"))]
+        if boot:
+            fill_boot(boot, site, packages, base)
+        elif base and (out or device):
+            card = out or Path(folder) / "card.img"
             make_image(base, site, packages, card)
-            write_card(card, device)
+            if device:
+                write_card(card, device)
 
 
 def make_image(base: Path, site: Site, packages: list[Path], out: Path) -> None:

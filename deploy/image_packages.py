@@ -15,6 +15,9 @@ from edge.errors import EmotionEdgeError
 
 log = logging.getLogger(__name__)
 
+CAMERA_LIBRARY: Final = "python3-picamera2"
+"""Only recommended by the package, as a USB camera goes without it."""
+
 _CONF: Final = """\
 Dir "{folder}";
 Dir::State "{folder}/state";
@@ -33,7 +36,9 @@ Acquire::Languages "none";
 def fetch_missing(image: Path, layout: Layout, arch: str, package: Path, folder: Path) -> list[Path]:
     """Packages that `package` needs besides those installed in an image, fetched into `folder`, which is empty.
 
-    Raises EmotionEdgeError when they cannot be had. Without apt on this machine nothing is looked for, which is said.
+    Among them is CAMERA_LIBRARY, which Raspberry Pi OS Lite has not; where the image's sources do not have it either,
+    that is said. Raises EmotionEdgeError when the others cannot be had. Without apt on this machine nothing is looked
+    for, which is said, too.
     """
     if not shutil.which("apt-get"):
         log.warning("apt-get is not here: whether the image has all that %s needs is not known", package.name)
@@ -54,20 +59,31 @@ def fetch_missing(image: Path, layout: Layout, arch: str, package: Path, folder:
         source.write_text(text.replace("/usr/share/keyrings/", f"{folder}/keyrings/"), encoding="utf-8")
     conf = folder / "apt.conf"
     conf.write_text(_CONF.format(folder=folder, arch=arch))
-    wanted = ["install", "-y", "--download-only", str(package.resolve())]
-    if _apt(conf, "-s", "install", str(package.resolve())).returncode == 0:
+    wanted = [str(package.resolve())]
+    has_camera = f"Package: {CAMERA_LIBRARY}\n" in (folder / "status").read_text(encoding="utf-8", errors="replace")
+    enough = _apt(conf, "-s", "install", *wanted).returncode == 0
+    if enough and has_camera:
         return []
     log.info("looking for what the image lacks ...")
-    for words in (["update"], wanted):
-        done = _apt(conf, *words)
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [done.stderr.strip()]
-            unmet = [line.strip() for line in done.stdout.splitlines() if "Depends:" in line]
-            said = "; ".join([*unmet, *lines][:4])
-            raise EmotionEdgeError(f"{package.name}: the image lacks what it needs, which cannot be had: {said}")
+    update = _apt(conf, "update")
+    if not enough:
+        _must(update, package)
+    if not has_camera and _apt(conf, "-s", "install", *wanted, CAMERA_LIBRARY).returncode == 0:
+        wanted.append(CAMERA_LIBRARY)
+    elif not has_camera:
+        log.warning("%s is not to be had for this image: a Raspberry Pi camera will not be found", CAMERA_LIBRARY)
+    _must(_apt(conf, "install", "-y", "--download-only", *wanted), package)
     found = sorted((folder / "cache" / "archives").glob("*.deb"))
     log.info("the image lacks, and gets: %s", ", ".join(re.sub(r"_.*", "", path.name) for path in found))
     return found
+
+
+def _must(done: "subprocess.CompletedProcess[str]", package: Path) -> None:
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [done.stderr.strip()]
+        unmet = [line.strip() for line in done.stdout.splitlines() if "Depends:" in line]
+        said = "; ".join([*unmet, *lines][:4])
+        raise EmotionEdgeError(f"{package.name}: the image lacks what it needs, which cannot be had: {said}")
 
 
 def _apt(conf: Path, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -3,6 +3,8 @@
 import difflib
 import hashlib
 import json
+import os
+import pwd
 import re
 import subprocess
 import tempfile
@@ -81,9 +83,7 @@ def read_site(path: Path) -> Site:
     except (OSError, UnicodeDecodeError) as error:
         raise EmotionEdgeError(f"site file {path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)  # the message itself shows the line, which may be a password's
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise EmotionEdgeError(f"site file {path}: is no YAML{where}") from None
+        raise EmotionEdgeError(f"site file {path}: {config_load.no_yaml(error)}") from None
     if not isinstance(tree, dict):
         raise EmotionEdgeError(f"site file {path}: must hold `hostname:`, `user:` and more (docs/install.md has one)")
     try:
@@ -128,9 +128,17 @@ def dump_settings(settings: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True) if settings else ""
 
 
+def _of_user(file: Path) -> Path:
+    """`~` is the home of who typed sudo, not root's."""
+    user = os.environ.get("SUDO_USER")
+    if user and file.parts[:1] == ("~",):
+        return Path(pwd.getpwnam(user).pw_dir, *file.parts[1:])
+    return file.expanduser()
+
+
 def _keys_of(file: Path) -> list[str]:
     try:
-        lines = [line.strip() for line in file.expanduser().read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.strip() for line in _of_user(file).read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise EmotionEdgeError(f"SSH key {file}: cannot be read: {error}") from error
     if not lines or not all(re.match(r"(ssh-|ecdsa-|sk-)\S+ \S+", line) for line in lines):
@@ -140,12 +148,14 @@ def _keys_of(file: Path) -> list[str]:
 
 def card_files(site: Site) -> dict[str, bytes]:
     """What cloud-init and the first boot read, by path on the boot partition; packages are not among them."""
+    card = str(uuid.uuid4())
     files = {
         "user-data": "#cloud-config\n" + _yaml(_user_data(site)),
         "network-config": _yaml(_network(site)),
         # With a hyphen: cloud-init does not know the underscore that the official image has. A new name means a new
         # machine, so that a card that was booted before is set up again.
-        "meta-data": _yaml({"dsmode": "local", "instance-id": f"emotion-edge-{uuid.uuid4()}"}),
+        "meta-data": _yaml({"dsmode": "local", "instance-id": f"emotion-edge-{card}"}),
+        "emotion-edge/id": f"{card}\n",
         "emotion-edge/config.yaml": dump_settings(site.settings) or "{}\n",
         "emotion-edge/seconds": f"{site.patience}\n",
     }

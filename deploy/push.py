@@ -20,6 +20,7 @@ from deploy.package import build
 from deploy.push_each import Said, each
 from deploy.push_hosts import Host
 from deploy.push_ssh import Connection, quoted
+from edge.config_load import no_yaml
 from edge.errors import EmotionEdgeError
 
 log = logging.getLogger(__name__)
@@ -234,8 +235,10 @@ class _Packages:
 def _check_config(path: Path) -> None:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise EmotionEdgeError(f"settings file {path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise EmotionEdgeError(f"settings file {path}: {no_yaml(error)}") from None
     if not isinstance(tree, dict):
         raise EmotionEdgeError(f"settings file {path}: must hold sections such as `mqtt:`")
     check_settings(tree, f"settings file {path}")

@@ -1,6 +1,7 @@
 """Which boards: named on the command line, or in an inventory file."""
 
 import difflib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -8,6 +9,7 @@ from typing import Annotated, Any, Final
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge.config_load import no_yaml
 from edge.errors import EmotionEdgeError
 
 INVENTORY: Final = Path("hosts.yaml")
@@ -40,12 +42,29 @@ def read_inventory(path: Path) -> list[Host]:
     `config` is looked for beside the file. Raises EmotionEdgeError for what cannot be read or is not known.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+        tree, nodes = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
         raise EmotionEdgeError(f"inventory {path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise EmotionEdgeError(f"inventory {path}: {no_yaml(error)}") from None
     if not isinstance(tree, dict) or list(tree) != ["boards"] or not isinstance(tree["boards"], dict):
         raise EmotionEdgeError(f"inventory {path}: must hold `boards:`, and below it `name: {{host: pi@address}}`")
-    return [_host(str(name), entry, path) for name, entry in tree["boards"].items()]
+    # PyYAML keeps the last of two keys that are alike.
+    names = Counter(key.value for key, _ in nodes.value[0][1].value)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise EmotionEdgeError(f"inventory {path}: {twice[0]} is there twice")
+    hosts = [_host(str(name), entry, path) for name, entry in tree["boards"].items()]
+    _refuse_twins(hosts, f"inventory {path}")
+    return hosts
+
+
+def _refuse_twins(hosts: list[Host], where: str) -> None:
+    """Two pushes to one board at once would be in each other's way."""
+    named: dict[tuple[str, int], str] = {}
+    for host in hosts:
+        if (first := named.setdefault((host.address, host.port), host.name)) != host.name:
+            raise EmotionEdgeError(f"{where}: {first} and {host.name} are one board ({host.address})")
 
 
 def _host(name: str, entry: Any, path: Path) -> Host:
@@ -81,4 +100,6 @@ def choose_hosts(words: list[str], inventory: Path | None) -> list[Host]:
             meant = f" (did you mean {nearest[0]}?)" if nearest else ""
             raise EmotionEdgeError(f"inventory {inventory}: {word} is not in it{meant}")
         chosen.append(known.get(word) or Host(word, word))
+    chosen = list(dict.fromkeys(chosen))
+    _refuse_twins(chosen, "which board?")
     return chosen

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final
 
 THERMAL: Final = Path("/sys/class/thermal")
-FIRMWARE: Final = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+FIRMWARE: Final = Path("/sys/devices/platform")
+"""Below it: soc/soc:firmware/get_throttled; on a Pi 5 the soc's name ends with its address."""
 
 
 def temperature(thermal: Path = THERMAL) -> float | None:
@@ -26,8 +27,9 @@ def throttled(firmware: Path = FIRMWARE) -> bool | None:
     documentation, `vcgencmd get_throttled`).
     """
     try:
-        return bool(int(firmware.read_text(), 16) & 0b1111)
-    except (OSError, ValueError):
+        word = next(firmware.glob("soc*/soc*:firmware/get_throttled")).read_text()
+        return bool(int(word, 16) & 0b1111)
+    except (OSError, StopIteration, ValueError):
         return None
 
 

@@ -81,9 +81,10 @@ def _config_path(asked: Path | None) -> Path | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        why = " ".join(str(error).replace('in "<unicode string>", ', "").split())
-        raise EmotionEdgeError(f"settings file {path}: cannot be read: {why}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise EmotionEdgeError(f"settings file {path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise EmotionEdgeError(f"settings file {path}: {no_yaml(error)}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -99,6 +100,13 @@ def _read(path: Path) -> dict[str, Any]:
         _refuse_unknown([f"{section}.{key}" for key in keys], known, f"settings file {path}")
         sections[section] = keys
     return sections
+
+
+def no_yaml(error: yaml.YAMLError) -> str:
+    """What is wrong and in which line, without the line itself: it may be a password's."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f" in line {mark.line + 1}" if mark else ""
+    return f"is no YAML{where}" + (f": {problem}" if problem else "")
 
 
 def _refuse_unknown(names: Iterable[Any], known: Iterable[str], where: str) -> None:

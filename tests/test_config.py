@@ -64,7 +64,7 @@ def test_names_with_underscores_are_reached_from_the_environment(monkeypatch: py
         ("mqtt: {device_id: 'living room'}\n", "mqtt.device_id: does not fit (Name of this device in topics"),
         ("mqtt: host\n", "mqtt: must hold `key: value` lines"),
         ("- mqtt\n", "must hold sections such as `mqtt:`"),
-        ("mqtt: {host: [\n", "cannot be read"),
+        ("mqtt: {host: [\n", "is no YAML in line 2"),
     ],
 )
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:

@@ -16,6 +16,7 @@ from deploy import cli
 from deploy.image import make_image, package_fields, suite_of
 from deploy.image_device import describe
 from deploy.image_disk import check_image, free_bytes
+from deploy.image_packages import CAMERA_LIBRARY
 from deploy.image_site import read_site, wpa_key
 from edge.errors import EmotionEdgeError
 
@@ -254,16 +255,19 @@ def test_what_the_image_lacks_is_fetched_from_where_the_image_has_its_packages(s
     refused(base, site, package, card, "the image lacks what it needs")
     archive = tmp_path / "base/archive"
     archive.mkdir()
-    library = make_package(archive, name="libsomething1")
-    described = tool("dpkg-deb", "-f", str(library)).decode().strip()
-    content = library.read_bytes()
-    where = f"Filename: ./{library.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
-    (archive / "Packages").write_text(f"{described}\n{where}")
+    index = []
+    for library in (make_package(archive, name="libsomething1"), make_package(archive, name=CAMERA_LIBRARY)):
+        described = tool("dpkg-deb", "-f", str(library)).decode().strip()
+        content = library.read_bytes()
+        where = f"Filename: ./{library.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
+        index.append(f"{described}\n{where}")
+    (archive / "Packages").write_text("\n".join(index))
     make_image(base, read_site(site), [package], card)
     listing = tool("mdir", "-b", "-i", f"{card}@@{BOOT_AT}", "::emotion-edge/packages").decode()
     assert sorted(line.rpartition("/")[2] for line in listing.split()) == [
         package.name,
         "libsomething1_1.2.3_arm64.deb",
+        f"{CAMERA_LIBRARY}_1.2.3_arm64.deb",
     ]
 
 

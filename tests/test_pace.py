@@ -27,9 +27,11 @@ class Board:
     """A thermal zone and the word of a Pi's firmware, as files like the kernel's."""
 
     def __init__(self, folder: Path) -> None:
-        self._zone, self._word = folder / "thermal_zone0" / "temp", folder / "get_throttled"
-        self._zone.parent.mkdir()
-        self.sense = partial(health, folder, self._word)
+        self._zone = folder / "thermal_zone0" / "temp"
+        self._word = folder / "soc" / "soc:firmware" / "get_throttled"
+        for file in (self._zone, self._word):
+            file.parent.mkdir(parents=True)
+        self.sense = partial(health, folder, folder)
 
     def is_at(self, celsius: float, throttled: bool = False) -> None:
         self._zone.write_text(f"{celsius * 1000:.0f}\n")
