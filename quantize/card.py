@@ -15,7 +15,7 @@ from quantize.card_text import CARD_TEXT, DATA_TEXT, USE_TEXT, class_table
 from quantize.convert import INPUT_NAME, SCALE, ZERO_POINT
 from quantize.metadata import embed
 from quantize.table import markdown
-from quantize.verify import Measured, Row
+from quantize.verify import Measured, Row, sized
 from training.config import AFFECT, Teacher
 from training.datasets.dataset import Dataset
 from training.evaluate import Figures, protocol
@@ -73,12 +73,12 @@ def write_cards(
             _metric(row, figure, data.name) for row in measured.rows if row.faces is None for figure in row.figures
         ),
         calibration=calibration_facts(calibration) if isinstance(calibration, Calibration) else calibration,
-        verification=_verification(measured),
     )
     inside = _without(card.model_dump(mode="json", exclude={"sha256", "verification", "self_test"}), BULKY)
     labels = {output.name: output.labels for output in card.outputs if output.labels}
     model.write_bytes(embed(model.read_bytes(), inside, labels, str(model)))
-    card = card.model_copy(update={"sha256": sha256_of(model)})
+    measured = sized(measured, model)
+    card = card.model_copy(update={"sha256": sha256_of(model), "verification": _verification(measured)})
     write_card(card, folder)
     card = card.model_copy(update={"self_test": add_self_test(folder)})
     (folder / "CARD.md").write_text(_card_text(card, measured, data, teacher), encoding="utf-8")

@@ -95,7 +95,7 @@ def _make(options: argparse.Namespace) -> None:
     from quantize.source import read_source
     from quantize.table import table
     from quantize.twin import twin_of
-    from quantize.verify import measure
+    from quantize.verify import measure, sized
 
     source = read_source(options.run)
     data = _read_data(options.data, source.input_shape)
@@ -127,7 +127,7 @@ def _make(options: argparse.Namespace) -> None:
         calibration or {},
         config.teacher,
     )
-    print(table(measured))
+    print(table(sized(measured, path)))
     print(f"wrote {path}")
 
 
@@ -209,7 +209,7 @@ def _card(options: argparse.Namespace) -> None:
     from quantize.convert import to_float
     from quantize.source import read_source
     from quantize.table import table
-    from quantize.verify import measure
+    from quantize.verify import measure, sized
 
     card = read_card(ReleasedCard, options.model)
     source = read_source(options.run)
@@ -235,7 +235,7 @@ def _card(options: argparse.Namespace) -> None:
         card.calibration,
         read_config(options.run / CONFIG_FILE).teacher,
     )
-    print(table(measured))
+    print(table(sized(measured, options.model / MODEL_FILE)))
     print(f"wrote {options.model / 'card.json'}")
 
 

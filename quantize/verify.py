@@ -4,7 +4,7 @@ import gzip
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -151,13 +151,23 @@ def measure(
         precision,
         rows,
         not_run,
-        model.stat().st_size,
-        len(gzip.compress(model.read_bytes(), 9)),
+        *_sizes(model),
         float_size,
         _jitter(model, parts[last], last, primary),
         _affect(best.outputs, comparison, data.affect_derived),
         counted,
     )
+
+
+def sized(measured: Measured, model: Path) -> Measured:
+    """The same with the sizes of the file as it is now: its card goes into it after it was measured."""
+    size, compressed = _sizes(model)
+    return replace(measured, size=size, compressed=compressed)
+
+
+def _sizes(model: Path) -> tuple[int, int]:
+    content = model.read_bytes()
+    return len(content), len(gzip.compress(content, 9))
 
 
 @dataclass(frozen=True, slots=True)
