@@ -106,13 +106,13 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
             from edge import service
             from edge.leave import leave
 
-            return leave(service.run(settings, lambda: config_load.load(arguments)))
+            return leave(service.run(settings, lambda: config_load.load(arguments), sys.stdout.isatty()))
         case "demo":
             from edge import demo, service
             from edge.leave import leave
 
             with demo.demo_settings(settings) as filled:
-                status = service.run(filled)
+                status = service.run(filled, console=True)
             return leave(status)
         case "snapshot":
             from edge.leave import leave

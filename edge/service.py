@@ -49,10 +49,11 @@ _TURN_S: Final = 0.001
 times as long in the analysis, with a viewer and 20 messages a second on a busy machine."""
 
 
-def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int:
+def run(settings: Settings, reread: Callable[[], Settings] | None = None, console: bool = False) -> int:
     """Run the daemon until SIGINT, SIGTERM or the end of a source that ends; the exit status.
 
-    reread: how the settings are read again on SIGHUP; None: they are not.
+    reread: how the settings are read again on SIGHUP; None: they are not. console: write what is seen to standard
+    output; not where that ends in a log, which would then be a record of emotions and times.
     Raises EmotionEdgeError for what no waiting can mend: a missing model or video, no interpreter, an unreadable file.
     """
     running = settings
@@ -67,7 +68,7 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None) -> int
     installed = stamp()
     pipeline = open_pipeline(settings, runtime)
     camera = None if can_come_back(settings.camera.source) else open_camera(settings.camera)
-    outputs: list[Output] = [Console()]
+    outputs: list[Output] = [Console()] if console else []
     viewers: list[Viewer] = []
     log.info("interpreter: %s, %d thread(s)", runtime, settings.runtime.threads)
     log.info("accelerator: %s", outlook(settings.runtime.accelerator))
