@@ -6,14 +6,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.card import MODEL_FILE, EmotionCard, read_card
 from edge.errors import EmotionEdgeError
 from quantize.calibration import SAMPLES, Calibration, calibration_set, pinned_calibration_set, read_rows
 from training.config import CONFIG_FILE, TrainingConfig, read_config
-from training.datasets import read_dataset
 from training.datasets.dataset import Dataset, clean_training
 from training.distill import read_soft_labels
+from training.run_data import read_run_data
+
+if TYPE_CHECKING:
+    from quantize.source import Source
 
 # The epoch and the temperatures are chosen on the first; the second chooses nothing.
 VALIDATION, TEST = "PublicTest", "PrivateTest"
@@ -68,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--out", type=Path, required=True, help="the model's folder; its name is the model's")
         command.add_argument("--model-version", default="1.0.0", help="(1.0.0)")
     for command in (qat, ptq, plain, verify, card, committee):
-        command.add_argument("--data", type=Path, default=Path("data"), help="the data set (data)")
+        command.add_argument("--data", type=Path, help="the data set (the run's; else data)")
         command.add_argument("--final", action="store_true", help=f"{TEST} too: once, for the final figure")
     for command in (qat, ptq, plain, verify, card):
         command.add_argument("--arm", action="store_true", help="on emulated aarch64, too: minutes")
@@ -81,10 +85,11 @@ def _splits(options: argparse.Namespace) -> tuple[str, ...]:
     return (VALIDATION, TEST) if options.final else (VALIDATION,)
 
 
-def _read_data(path: Path, input_shape: tuple[int, int, int]) -> Dataset:
+def _read_data(options: argparse.Namespace, source: "Source") -> Dataset:
+    """The data set as the run read it, in the network's size."""
     from training.datasets.pixels import in_memory
 
-    return in_memory(read_dataset(path), *input_shape)
+    return in_memory(read_run_data([source.folder], options.data), *source.input_shape)
 
 
 def _make(options: argparse.Namespace) -> None:
@@ -98,7 +103,7 @@ def _make(options: argparse.Namespace) -> None:
     from quantize.verify import measure, sized
 
     source = read_source(options.run)
-    data = _read_data(options.data, source.input_shape)
+    data = _read_data(options, source)
     float_file = to_float(source.network)
     calibration: Calibration | None = None
     if options.command == "float":
@@ -191,7 +196,7 @@ def _verify(options: argparse.Namespace) -> None:
     from quantize.verify import measure
 
     source = read_source(options.run)
-    data = _read_data(options.data, source.input_shape)
+    data = _read_data(options, source)
     float_file = to_float(source.network)
     path = options.model / MODEL_FILE
     precision = _precision(card)
@@ -213,7 +218,7 @@ def _card(options: argparse.Namespace) -> None:
 
     card = read_card(ReleasedCard, options.model)
     source = read_source(options.run)
-    data = _read_data(options.data, source.input_shape)
+    data = _read_data(options, source)
     measured = measure(
         options.model / MODEL_FILE,
         source,
@@ -246,7 +251,7 @@ def _committee(options: argparse.Namespace) -> None:
     words += ["--mirror"] if options.mirror else []
     words += [f"--model-version {options.model_version}", *(["--final"] if options.final else [])]
     version, command = options.model_version, " ".join(words)
-    data = read_dataset(options.data)
+    data = read_run_data([], options.data)
     path = write_committee(options.members, options.out, version, options.mirror, command, data, options.final)
     print((path.parent / "CARD.md").read_text(encoding="utf-8").split("## Figures\n", 1)[1])
     print(f"wrote {path}")

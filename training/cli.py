@@ -9,10 +9,11 @@ from pathlib import Path
 
 from edge.errors import EmotionEdgeError
 from edge.models import model_dir
-from training.config import DataSource, TrainingConfig, read_config
+from training.config import TrainingConfig, read_config
 from training.datasets import read_dataset
 from training.datasets.dataset import Dataset
 from training.datasets.recognise import FORMATS
+from training.run_data import read_run_data
 
 RUNS = Path("runs")
 
@@ -103,20 +104,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_data(parser: argparse.ArgumentParser, option: bool = False) -> None:
-    """Which data set, and how it is read."""
+    """Which data set, and how it is read. option: as the run's settings say, where nothing is given."""
     if option:
-        parser.add_argument(
-            "--data", type=Path, default=DataSource().path, help="folder or file of the data set (data)"
-        )
+        parser.add_argument("--data", type=Path, help="folder or file of the data set (the first run's; else data)")
     else:
         parser.add_argument("data", type=Path, metavar="DATA", help="folder or file of the data set")
-    parser.add_argument("--format", default="auto", choices=("auto", *FORMATS), help="layout of the data set (auto)")
+    layouts = ("auto", *FORMATS)
+    parser.add_argument(
+        "--format", default=None if option else "auto", choices=layouts, help="layout of the data set (auto)"
+    )
     parser.add_argument("--label-set", metavar="SET", help="fer7, ferplus8, skillbox9, compact4, or happy-sad-neutral")
     parser.add_argument("--mapping", type=Path, help="YAML file of `own class name: emotion` lines")
 
 
 def _read(options: argparse.Namespace) -> Dataset:
     return read_dataset(options.data, options.format, label_set=options.label_set, mapping=options.mapping)
+
+
+def _read_for(runs: Sequence[Path], options: argparse.Namespace) -> Dataset:
+    return read_run_data(runs, options.data, options.format, options.label_set, options.mapping)
 
 
 # Keras, its backend and the plots take seconds to load: each command loads what it needs, after its arguments are read.
@@ -163,9 +169,8 @@ def _fit(options: argparse.Namespace) -> None:
         config = TrainingConfig.model_validate({**config.model_dump(), "epochs": options.epochs})
     source = config.data
     path = source.path if options.data is None else options.data
-    data = read_dataset(
-        path, source.format, label_set=source.label_set, mapping=source.mapping, votes=source.votes, seed=config.seed
-    )
+    # Splits are cut alike whatever the seed of the run: its figures, its teachers and its committees go by one cut.
+    data = read_dataset(path, source.format, label_set=source.label_set, mapping=source.mapping, votes=source.votes)
     from training.backend import workers
     from training.fit import fit
 
@@ -177,23 +182,23 @@ def _fit(options: argparse.Namespace) -> None:
 def _distill(options: argparse.Namespace) -> None:
     from training.distill import distill
 
-    distill(options.runs, _read(options), options.out)
+    distill(options.runs, _read_for(options.runs, options), options.out)
     print(f"wrote {options.out}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from training.report import evaluate
 
-    print(evaluate(options.networks, _read(options), options.final, options.labels))
+    print(evaluate(options.networks, _read_for(options.networks, options), options.final, options.labels))
 
 
 def _report(options: argparse.Namespace) -> None:
     from training.report import report
 
     out = options.out or RUNS / options.networks[0].resolve().name / "report"
-    print(
-        "wrote " + " and ".join(map(str, report(options.networks, _read(options), out, options.final, options.labels)))
-    )
+    data = _read_for(options.networks, options)
+    written = report(options.networks, data, out, options.final, options.labels)
+    print("wrote " + " and ".join(map(str, written)))
 
 
 if __name__ == "__main__":
