@@ -73,7 +73,8 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None, consol
     log.info("interpreter: %s, %d thread(s)", runtime, settings.runtime.threads)
     log.info("accelerator: %s", outlook(settings.runtime.accelerator))
     log.info("model: %s %s, %s", pipeline.card.name, pipeline.card.version, pipeline.card.sha256[:12])
-    controls = Controls(memory_file(settings.mqtt.device_id), settings.mqtt.snapshots)
+    device = settings.mqtt.device_id
+    controls = Controls(memory_file(device), settings.mqtt.snapshots, device)
     publisher = _publisher(settings, pipeline.card, controls)
     history = _history(settings, pipeline.card)
     outputs += [output for output in (publisher, history) if output]
@@ -135,6 +136,10 @@ def _publisher(settings: Settings, card: EmotionCard, controls: Controls) -> Mqt
     told = announcement(settings.mqtt, card.primary.labels)
     publisher = MqttOutput(settings.mqtt, controls, told, jpegs(settings))
     log.info("MQTT: subscribe with  %s", *_subscribe(settings.mqtt))
+    for name in controls.names_before:
+        log.info(
+            "MQTT: was this device %s? Let the broker forget it: emotion-edge forget --mqtt.device_id %s", name, name
+        )
     return publisher
 
 

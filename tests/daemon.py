@@ -94,7 +94,7 @@ def running(
             stdin=subprocess.DEVNULL,  # with a terminal there, SIGHUP would be the terminal's end
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment | {"PYTHONUNBUFFERED": "1"} | variables,
+            env=environment | {"PYTHONUNBUFFERED": "1", "XDG_STATE_HOME": str(log.parent / "state")} | variables,
         )
         try:
             yield process

@@ -109,11 +109,57 @@ def test_a_memory_that_cannot_be_written_is_said_and_stops_nothing(
     assert "will not outlast a restart" in caplog.text
 
 
-def test_each_device_has_its_own_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert memory_file("kitchen") == tmp_path / "state" / "controls-kitchen.json"
+def named(device: str) -> Controls:
+    """The controls of a device at its start."""
+    return Controls(memory_file(device), device=device)
+
+
+def test_a_service_stays_switched_off_when_it_is_renamed_there_and_back() -> None:
+    assert named("raspberrypi").names_before == ()
+    renamed = named("kitchen")
+    assert renamed.names_before == ("raspberrypi",)
+    assert named("kitchen").names_before == ()
+    renamed.switch("privacy", True)
+    back = named("raspberrypi")
+    assert (back.wanted, back.names_before) == (Switches(privacy=True), ("kitchen",))
+
+
+def test_devices_in_a_user_s_folder_have_their_own_and_a_new_one_is_the_most_private(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.delenv("STATE_DIRECTORY")
-    monkeypatch.setenv("XDG_STATE_HOME", "/home/me/.state")
-    assert memory_file("hall") == Path("/home/me/.state/emotion-edge/controls-hall.json")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert memory_file("hall") == tmp_path / "emotion-edge" / "controls-hall.json"
+    hall = named("hall")
+    door = named("door")
+    hall.switch("privacy", True)
+    door.switch("detection", False)
+    assert (named("hall").wanted, named("door").wanted) == (Switches(privacy=True), Switches(detection=False))
+    caplog.clear()
+    new = named("porch")
+    assert new.wanted == Switches(detection=False, privacy=True)
+    assert new.names_before == ("door", "hall")
+    assert "privacy: on, as it was left" in caplog.text
+    hall.switch("privacy", False)
+    assert named("porch").wanted.privacy
+
+
+@pytest.mark.parametrize("content", ["{", '{"detection": true, "privacy": false}'])
+def test_a_renamed_device_beside_a_memory_of_before(tmp_path: Path, content: str) -> None:
+    """What earlier versions wrote, and what a power cut left of it."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "controls-raspberrypi.json").write_text(content)
+    assert named("kitchen").wanted.privacy is (content == "{")
+
+
+def test_a_renamed_daemon_stays_off_and_says_what_the_broker_still_holds(tmp_path: Path) -> None:
+    named("raspberrypi").switch("privacy", True)
+    log = tmp_path / "log"
+    flags = {"camera.source": CLIP, "mqtt.host": "127.0.0.1", "mqtt.port": free_port(), "web.enabled": "false"}
+    with running(log, flags):
+        wait_until(lambda: "forget --mqtt.device_id raspberrypi" in log.read_text(), "what to type")
+    assert "privacy: on, as it was left" in log.read_text()
 
 
 def test_a_retained_command_is_not_obeyed(broker: Mosquitto, caplog: pytest.LogCaptureFixture) -> None:
