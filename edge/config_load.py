@@ -6,7 +6,6 @@ as a flag. What is not known is refused, with the nearest name that is.
 
 import difflib
 import os
-import re
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic_settings import CliSettingsSource
 
 from edge.config import ENV_PREFIX, INSTANCE_VARIABLE, Settings, setting_names
 from edge.errors import EmotionEdgeError
+from edge.secret import without_password
 
 CONFIG_VARIABLE: Final = ENV_PREFIX + "CONFIG"
 SYSTEM_CONFIG: Final = Path("/etc/emotion-edge/config.yaml")
@@ -96,7 +96,8 @@ def _read(path: Path) -> dict[str, Any]:
         if keys is None:  # a section whose lines are all commented out
             continue
         if not isinstance(keys, dict):
-            raise EmotionEdgeError(f"settings file {path}: {section}: must hold `key: value` lines, found {keys!r}")
+            found = without_password(repr(keys))
+            raise EmotionEdgeError(f"settings file {path}: {section}: must hold `key: value` lines, found {found}")
         _refuse_unknown([f"{section}.{key}" for key in keys], known, f"settings file {path}")
         sections[section] = keys
     return sections
@@ -114,7 +115,8 @@ def _refuse_unknown(names: Iterable[Any], known: Iterable[str], where: str) -> N
     for name in names:
         if name not in known:
             nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
-            raise EmotionEdgeError(f"{where}: {name} is not a setting (did you mean {nearest[0]}?)")
+            shown = without_password(str(name))
+            raise EmotionEdgeError(f"{where}: {shown} is not a setting (did you mean {nearest[0]}?)")
 
 
 def _variable(name: str) -> str:
@@ -134,7 +136,7 @@ def _explain(problem: Mapping[str, Any], arguments: Namespace, path: Path | None
         message = f"does not fit ({_about(name)})"
     elif problem["type"] == "string_type":
         message += " (put it in quotes)"
-    shown = "" if "password" in name or "token" in name else f", found {problem['input']!r}"
+    shown = "" if "password" in name or "token" in name else f", found {without_password(repr(problem['input']))}"
     return f"{where}: {message}{shown}"
 
 
@@ -146,5 +148,8 @@ def _about(name: str) -> str:
 
 def dump(settings: Settings) -> str:
     """The settings as YAML; passwords as stars, those in a camera's address too."""
-    text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
-    return re.sub(r"(://[^:@/\s]*:)[^/\s]*@", r"\1***@", text)
+    sections = {
+        section: {key: without_password(value) if isinstance(value, str) else value for key, value in keys.items()}
+        for section, keys in settings.model_dump(mode="json").items()
+    }
+    return yaml.safe_dump(sections, sort_keys=False)

@@ -17,6 +17,7 @@ from edge.outputs.veil import Veil
 from edge.pipeline import open_pipeline
 from edge.reading import Frame, Reading
 from edge.runtime import Runtime, choose
+from edge.secret import without_password
 from edge.words import words_of
 
 PATIENCE = 10.0
@@ -46,7 +47,8 @@ def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0
         while True:
             frame = capture.newest(timeout=PATIENCE)
             if frame is None:
-                raise EmotionEdgeError(f"snapshot: no picture from {camera.source}: {capture.status}")
+                shown = without_password(camera.source)
+                raise EmotionEdgeError(f"snapshot: no picture from {shown}: {capture.status}")
             reading = pipeline.analyse(frame)
             minute.put(reading)
             shown = veil(frame, reading) if veil else frame

@@ -324,6 +324,25 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
         open_camera(CameraSettings(source=f"rtsp://127.0.0.1:{port}/stream"))
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("rtsp://localhost:hush/hush@127.0.0.1/live", "write / as %2F"),  # a user of that name, for who reads it right
+        ("rtsp://localhost:1444/hush@127.0.0.1/live", "write / as %2F"),
+        ("rtsp://localhost:1444#hush@127.0.0.1/live", "and # as %23"),
+        ("rtsp://user:hush@127.0.0.1:port/live", "not an address"),
+        ("http://[127.0.0.1/live?pwd=hush", "not an address"),
+        ("rtmp://user:hush@127.0.0.1/live", "not there"),
+    ],
+)
+def test_no_part_of_a_password_is_said_of_an_address_that_does_not_open(address: str, said: str) -> None:
+    with pytest.raises(EmotionEdgeError) as refused:
+        open_camera(CameraSettings(source=address))
+    assert said in str(refused.value)
+    assert "hush" not in str(refused.value)
+    assert "1444" not in str(refused.value)
+
+
 def test_a_server_without_video_is_a_clear_error() -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

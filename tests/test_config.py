@@ -148,3 +148,38 @@ def test_check_config_takes_the_file_itself_and_hides_a_cameras_password(
     path = written(tmp_path, "camera: {source: 'rtsp://user:hush@cam/live'}\n")
     assert main(["check-config", path]) == 0
     assert "rtsp://user:***@cam/live" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("rtsp://user:hu@sh@cam:8554/live", "rtsp://user:***@cam:8554/live"),
+        ("rtsp://user:hu/s?h#@cam/live", "rtsp://user:***@cam/live"),
+        ("rtsp://hush@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://cam/live?channel=1&user=admin&pwd=hu/sh", "rtsp://cam/live?***"),
+        ("rtsp://cam/user=admin_password=hush_channel=1_stream=0?hush", "rtsp://cam/user=***"),
+        ("http://[fe80::1]:8080/live", "http://[fe80::1]:8080/live"),
+        ("/dev/video0", "/dev/video0"),
+        ("videos/a=b?c@d.mp4", "videos/a=b?c@d.mp4"),
+    ],
+)
+def test_no_part_of_a_camera_s_password_is_shown(source: str, shown: str) -> None:
+    settings = Settings.model_validate({"camera": {"source": source}})
+    assert yaml.safe_load(config_load.dump(settings))["camera"]["source"] == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "camera: {source:rtsp://user:hush@cam/live}\n",
+        "camera: rtsp://cam/live?pwd=hush\n",
+        "camera: {source: ['rtsp://user:hush@cam/live']}\n",
+    ],
+)
+def test_a_mistake_in_the_file_does_not_show_a_camera_s_password(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check-config", written(tmp_path, text)]) == 2
+    said = capsys.readouterr().err
+    assert "camera" in said
+    assert "hush" not in said

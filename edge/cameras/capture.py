@@ -11,10 +11,10 @@ from typing import Final, Self
 
 from edge.cameras.camera import Camera, Picture, Skipping
 from edge.cameras.choose import open_camera
-from edge.cameras.opencv import without_password
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 from edge.reading import Frame
+from edge.secret import without_password
 
 logger = logging.getLogger(__name__)
 

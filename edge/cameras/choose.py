@@ -10,6 +10,7 @@ from edge.cameras.picamera import PiCamera, list_picameras
 from edge.cameras.v4l2 import list_devices
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
+from edge.secret import without_password
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ def open_camera(settings: CameraSettings) -> Camera:
     path = Path(source).expanduser()
     if not path.exists():
         raise EmotionEdgeError(
-            f"camera {source}: not there (found: {_shown(find_cameras())}); it may be auto, picamera2, a V4L2 number "
-            "or /dev path, a video, an image or a folder of images, or an rtsp or http address"
+            f"camera {without_password(source)}: not there (found: {_shown(find_cameras())}); it may be auto, "
+            "picamera2, a V4L2 number or /dev path, a video, an image or a folder of images, or an rtsp or http address"
         )
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
         return ImageFiles(path, settings)

@@ -1,12 +1,13 @@
 """Cameras that OpenCV reads: V4L2 and USB devices, video files, RTSP and HTTP streams."""
 
 import os
+import re
 import socket
 import threading
 import time
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 # FFmpeg would write its own complaint to the terminal at each try to reopen; ours say the same once. It reads this
 # when OpenCV opens the first video.
@@ -20,6 +21,7 @@ from edge.cameras.v4l2 import device_problem
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 from edge.reading import Image
+from edge.secret import without_password
 
 # OpenCV's own warnings likewise: errors only. OpenCV 4 and 5 have the function in different places.
 _cv2: Any = cv2
@@ -194,23 +196,16 @@ class VideoFile:
         self._video.close()
 
 
-def without_password(url: str) -> str:
-    """An address as it may be shown: its password as stars."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
-
-
 def _stream_problem(url: str) -> str:
-    """Why a stream does not open: OpenCV does not say."""
-    parts = urlsplit(url)
+    """Why a stream does not open: OpenCV does not say. What may be part of a password is not said."""
+    if re.search("[/?#]", url.partition("://")[2].rpartition("@")[0]):
+        return "cannot be opened (in a user name or password, write / as %2F, ? as %3F and # as %23)"
     try:
+        parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
         with socket.create_connection((host, port), timeout=2):
             return f"{host}:{port} answers but sends no video (check the path, the user name and the password)"
-    except ValueError as error:
-        return f"not an address: {error}"
+    except ValueError:
+        return "not an address (is there a : with anything but a port after it, or a [ without its ]?)"
     except OSError as error:
         return f"{host}:{port} does not answer ({error.strerror or error})"
