@@ -149,7 +149,11 @@ def _aware(
 
     taught = {}
     if options.soft_labels:
-        taught = read_soft_labels(options.soft_labels).of(clean_training(data).part("Training"))
+        soft_labels = read_soft_labels(options.soft_labels)
+        soft_labels.check_heads(config.heads)
+        # Read again: faces are known again by their images as they were before they had the network's size.
+        as_read = read_run_data([options.run], options.data)
+        taught = soft_labels.of(clean_training(data).part("Training"), as_read)
     lesson = Lesson("quantization-aware", options.epochs, options.learning_rate, taught)
     return to_int8(train_aware(twin, data, calibration, config, lesson))
 

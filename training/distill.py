@@ -1,6 +1,7 @@
 """Soft labels: what a teacher, or a committee of them, says of the training faces. Made once and kept."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,33 +12,73 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from training.config import AFFECT
 from training.datasets.dataset import Dataset
+from training.datasets.pixels import fingerprints
 from training.evaluate import fitting, load_network, predict
 from training.scores import softmax
 
 Floats = npt.NDArray[np.float32]
 
+# What a file holds besides the heads.
+_FACTS = ("rows", "data_set", "prints")
+
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class SoftLabels:
-    """rows: int64 [n], of the data set's Training split. heads: probabilities float32 [n, classes] by label set."""
+    """rows: int64 [n], of the data set's Training split. heads: probabilities float32 [n, classes] by label set.
+    data_set: name of the data set they are of, "" in files of old. prints: uint32 [n], `pixels.fingerprints` of the
+    faces, or None in files of old.
+    """
 
     path: Path
     rows: npt.NDArray[np.int64]
     heads: dict[str, Floats]
+    data_set: str = ""
+    prints: npt.NDArray[np.uint32] | None = None
 
-    def of(self, training: Dataset) -> dict[str, Floats]:
-        """The probabilities of the faces of a Training split, in its order. Raises EmotionEdgeError where one is
-        missing.
+    def of(self, training: Dataset, data: Dataset) -> dict[str, Floats]:
+        """The probabilities of the faces of a Training split, in its order.
+
+        data: the data set that the split is of, with its images as they were read, by which faces are known again: row
+        numbers are the same in any two data sets. Raises EmotionEdgeError where a face is missing, or another.
         """
         places = {int(row): place for place, row in enumerate(self.rows)}
+        made = f"made of {f'{self.data_set}, not of {data.name} as it is here' if self.data_set else 'other data'}"
         missing = [int(row) for row in training.rows if int(row) not in places]
         if missing:
             raise EmotionEdgeError(
-                f"{self.path}: no soft labels of {len(missing)} training faces (row {missing[0]}, ...): made of other "
-                "data; make them again with `emotion-train distill`"
+                f"{self.path}: no soft labels of {len(missing)} training faces (row {missing[0]}, ...): {made}; make "
+                "them again with `emotion-train distill`"
             )
         order = np.array([places[int(row)] for row in training.rows])
+        if self.prints is None:
+            _log.warning("%s: does not say what its faces look like; they are taken by row number alone", self.path)
+        else:
+            source = data.take(np.isin(data.rows, training.rows))
+            seen = dict(zip(source.rows.tolist(), fingerprints(source).tolist(), strict=True))
+            others = [
+                row for row, kept in zip(training.rows.tolist(), self.prints[order].tolist(), strict=True)
+                if seen[row] != kept
+            ]  # fmt: skip
+            if others:
+                raise EmotionEdgeError(
+                    f"{self.path}: {len(others)} of {len(order)} training faces are others (row {others[0]}, ...): "
+                    f"{made}; make them again with `emotion-train distill`"
+                )
         return {head: values[order] for head, values in self.heads.items()}
+
+    def check_heads(self, heads: Iterable[str]) -> None:
+        """Raises EmotionEdgeError where the teacher says nothing of any of a network's heads; warns of those of which
+        it says nothing."""
+        silent = [head for head in heads if head != AFFECT and head not in self.heads]
+        if not set(heads) & set(self.heads):
+            raise EmotionEdgeError(
+                f"{self.path}: the teacher says nothing of {', '.join(silent) or AFFECT} (only of "
+                f"{', '.join(self.heads)}); leave `teacher` out, or distill from a network with such a head"
+            )
+        if silent:
+            _log.warning("%s: the teacher says nothing of %s: learned from labels alone", self.path, ", ".join(silent))
 
 
 def distill(runs: Sequence[Path], data: Dataset, path: Path) -> None:
@@ -45,22 +86,24 @@ def distill(runs: Sequence[Path], data: Dataset, path: Path) -> None:
     image and for its mirror image. Raises EmotionEdgeError where a run is not finished or no label set is common.
     """
     training = data.part("Training")
-    views = []
+    views, rows = [], training.rows
     for run in runs:
         network = load_network(run)
-        images = fitting(network, training).pixels
+        read = fitting(network, training)
+        images, rows = read.pixels, read.rows
         for view in (images, images[:, :, ::-1]):
             outputs = predict(network, np.ascontiguousarray(view))
             views.append({head: _softmax(values) for head, values in outputs.items() if head != AFFECT})
-    _write(path, training.rows, views)
+    _write(path, training.take(np.isin(training.rows, rows)), views)
 
 
 def _softmax(logits: npt.NDArray[Any]) -> Floats:
     return softmax(logits).astype(np.float32)
 
 
-def _write(path: Path, rows: npt.NDArray[np.int64], views: Sequence[dict[str, Floats]]) -> None:
-    """Write the mean over views of probabilities [n, classes] by head; of the heads that every view has.
+def _write(path: Path, training: Dataset, views: Sequence[dict[str, Floats]]) -> None:
+    """Write the mean over views of probabilities [n, classes] by head; of the heads that every view has. training: the
+    n faces, their images as they were read.
 
     A probability is a byte, 255 for 1: finer than a teacher is sure of, and a file small enough to pass on.
     """
@@ -70,16 +113,24 @@ def _write(path: Path, rows: npt.NDArray[np.int64], views: Sequence[dict[str, Fl
     path.parent.mkdir(parents=True, exist_ok=True)
     means = {head: np.mean([view[head] for view in views], axis=0) for head in heads}
     arrays = {head: np.rint(255 * mean).astype(np.uint8) for head, mean in means.items()}
-    np.savez_compressed(path, rows=rows.astype(np.int32), **arrays)
+    np.savez_compressed(
+        path,
+        rows=training.rows.astype(np.int32),
+        data_set=np.array(training.name),
+        prints=fingerprints(training),
+        **arrays,
+    )
 
 
 def read_soft_labels(path: Path) -> SoftLabels:
     """Raises EmotionEdgeError for a file that is missing or has no rows."""
     try:
         with np.load(path) as arrays:
-            heads = {name: arrays[name].astype(np.float32) for name in arrays.files if name != "rows"}
+            heads = {name: arrays[name].astype(np.float32) for name in arrays.files if name not in _FACTS}
             normal = {head: values / values.sum(axis=1, keepdims=True) for head, values in heads.items()}
-            return SoftLabels(path, arrays["rows"].astype(np.int64), normal)
+            name = str(arrays["data_set"]) if "data_set" in arrays.files else ""
+            prints = arrays["prints"] if "prints" in arrays.files else None
+            return SoftLabels(path, arrays["rows"].astype(np.int64), normal, name, prints)
     except FileNotFoundError:
         raise EmotionEdgeError(f"{path}: not there; make it with `emotion-train distill`") from None
     except (KeyError, ValueError, OSError) as error:

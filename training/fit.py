@@ -41,16 +41,18 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     chosen averaged network), and gives the path of the last. Of several workers (`backend.workers`), each of which
     calls this with the same settings and data, the chief alone reads and writes there. Raises EmotionEdgeError where
     the folder holds a run with other settings, the data set lacks a label, an image or a split that the settings ask
-    for, or the batches do not divide among the workers.
+    for, the teacher speaks of other faces or of none of the heads, or the batches do not divide among the workers.
     """
     heads = head_sizes(config, data)
     taught = read_soft_labels(config.teacher.soft_labels) if config.teacher else None
+    if taught:
+        taught.check_heads(config.heads)
     team = workers()
     if team.chief:
         _claim(run, config)
     cleaned = clean_training(in_memory(data, *config.input.shape))
     training, validation = cleaned.part("Training"), cleaned.part("PublicTest")
-    said = taught.of(training) if taught else {}
+    said = taught.of(training, data) if taught else {}
     images = training.pixels.reshape(len(training), *config.input.shape)
     size = min(config.batch_size, len(training))
     share = team.share(size)
