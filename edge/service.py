@@ -29,7 +29,7 @@ from edge.outputs.home_assistant import announcement
 from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
 from edge.outputs.minute import LastMinute
 from edge.outputs.mqtt import MqttOutput
-from edge.outputs.pictures import jpegs
+from edge.outputs.pictures import jpegs, jpegs_of_others
 from edge.outputs.veil import Veil
 from edge.outputs.web import WebViewer
 from edge.outputs.web_documents import Document, settings_document
@@ -175,6 +175,7 @@ def _page(
         read=lambda frame: read_once(settings, runtime, frame),
         health=_health(publisher, history),
         draw=jpegs(settings),
+        draw_given=jpegs_of_others(settings),
     )
     log.info("live page: %s", web.url)
     return web

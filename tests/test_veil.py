@@ -1,9 +1,11 @@
 """Faces that are hidden: in every picture that leaves the analysis, past recognition, and for a second longer."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +23,15 @@ from edge.faces.detector import open_detector
 from edge.meter import Meter
 from edge.notify import Notifier
 from edge.outputs.controls import Controls
-from edge.outputs.pictures import jpegs
+from edge.outputs.pictures import jpegs_of_others, privacy_card
 from edge.outputs.veil import CELLS, REMEMBER, Veil
+from edge.outputs.web_stream import narrowed
 from edge.pace import Pacer
 from edge.pipeline import Pipeline, open_pipeline
 from edge.reading import Box, Frame, Image, Reading
 from edge.runtime import choose
-from tests.daemon import wait_until
+from tests.broker import Mosquitto, Subscriber
+from tests.daemon import DEVICE, free_port, running, wait_until
 from tests.samples import face, frame, picture, reading
 
 FACE = Box(240, 140, 150, 180)
@@ -154,9 +158,9 @@ def decoded(jpeg: bytes) -> Image:
     return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
-def test_jpegs_of_page_and_broker(astronaut: Image, seen: tuple[Frame, Reading]) -> None:
-    """A picture that was given to the page comes to them straight from the pipeline."""
-    draws: list[Callable[[Frame, Reading], bytes]] = [jpegs(Settings()), jpegs(BLURRED)]
+def test_jpegs_of_pictures_that_are_given_to_the_page(astronaut: Image, seen: tuple[Frame, Reading]) -> None:
+    """They come straight from the pipeline."""
+    draws: list[Callable[[Frame, Reading], bytes]] = [jpegs_of_others(Settings()), jpegs_of_others(BLURRED)]
     plain, hidden = (bare(decoded(draw(*seen)), seen[1]) for draw in draws)
     assert unlike(plain, bare(astronaut, seen[1])) < 6
     assert unlike(hidden, bare(astronaut, seen[1])) > 10
@@ -204,3 +208,42 @@ def test_whatever_the_daemon_hands_out(astronaut: Image, seen: tuple[Frame, Read
     for shown, _ in collector.shown + collector.taken:
         assert colours(bare(shown.image, seen[1])) <= CELLS**2
         assert shown.analysis is None
+
+
+BESIDE: Box = Box(310, 100, 140, 200)
+"""Of the portrait: beside the face, its label and what is hidden around it."""
+
+
+def test_pictures_of_page_and_broker_are_hidden_once_and_in_the_right_place(
+    astronaut: Image, seen: tuple[Frame, Reading], tmp_path: Path
+) -> None:
+    """Narrowed for a viewer, after the region was changed, and while the camera is off."""
+    (tmp_path / "portraits").mkdir()
+    cv2.imwrite(str(tmp_path / "portraits" / "portrait.png"), astronaut)
+    file, port = tmp_path / "config.yaml", free_port()
+    file.write_text("display: {blur: true}\nmqtt: {snapshots: true}\ndetector: {region: [0, 0.6, 1, 0.4]}\n")
+
+    def latest(width: int) -> Image:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/latest.jpg?width={width}", timeout=60) as answer:
+            return decoded(answer.read())
+
+    with Mosquitto() as broker, Subscriber(broker.port) as ear:
+        flags = {"camera.source": tmp_path / "portraits", "mqtt.host": "127.0.0.1", "mqtt.port": broker.port}
+        with running(tmp_path / "log", {**flags, "web.port": port, "config": file}) as daemon:
+            ear.wait(lambda: bool(ear.of("/faces")), "a frame", 60)
+            assert unlike(part(latest(512), BESIDE), part(astronaut, BESIDE)) > 10
+            file.write_text("display: {blur: true}\nmqtt: {snapshots: true}\n")
+            daemon.send_signal(signal.SIGHUP)
+            ear.wait(lambda: bool(ear.contents("/faces")[-1]["faces"]), "a face, now that all is looked at", 60)
+            ear.publish(f"emotion/{DEVICE}/snapshot/set", "PRESS")
+            ear.wait(lambda: bool(ear.of("/snapshot")), "a picture", 60)
+            for shown in (latest(512), latest(320), decoded(ear.of("/snapshot")[0].payload)):
+                plain = narrowed(astronaut, shown.shape[1])
+                scale = shown.shape[1] / astronaut.shape[1]
+                beside = Box(*(side * scale for side in (BESIDE.x, BESIDE.y, BESIDE.width, BESIDE.height)))
+                assert unlike(part(shown, beside), part(plain, beside)) < 6
+                back = cv2.resize(shown, (512, 512))
+                assert unlike(bare(np.asarray(back, np.uint8), seen[1]), bare(astronaut, seen[1])) > 10
+            ear.publish(f"emotion/{DEVICE}/privacy/set", "ON")
+            ear.wait(lambda: ear.texts("/privacy/state")[-1] == "ON", "word that it is on", 60)
+            assert unlike(latest(512), privacy_card(512, 512)) < 6

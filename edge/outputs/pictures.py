@@ -30,11 +30,18 @@ def jpeg(frame: Frame, reading: Reading, context: Context = PLAIN) -> bytes:
 
 
 def jpegs(settings: Settings) -> Draw:
-    """What makes the JPEGs that go to others as the settings ask for it: in their language, and without faces."""
-    draw = partial(jpeg, context=Context(words_of(settings.display.language)))
+    """What makes the JPEGs of the daemon's frames in the settings' language.
+
+    Where faces are to be hidden, the daemon has hidden them: nothing that it hands out shows one.
+    """
+    return partial(jpeg, context=Context(words_of(settings.display.language)))
+
+
+def jpegs_of_others(settings: Settings) -> Draw:
+    """The same for pictures that do not come from the daemon: it hides their faces itself where the settings ask."""
+    draw = jpegs(settings)
     if not settings.display.blur:
         return draw
-    # The frames of the analysis come with their faces hidden; a picture that was given to the page does not.
     return lambda frame, reading: draw(Veil(settings.detector.region)(frame, reading), reading)
 
 

@@ -65,6 +65,7 @@ class WebViewer:
         read: Read | None = None,
         health: Mapping[str, Callable[[], str]] = MappingProxyType({}),
         draw: Draw = jpeg,
+        draw_given: Draw = jpeg,
     ) -> None:
         """Listen on the port of the settings or the next free one.
 
@@ -72,7 +73,8 @@ class WebViewer:
         documents: what else is served, by path. recorded: whether emotions are kept, which the page then says.
         read: reads a picture that is given to the page, in a thread of the page's; None: the page takes none.
         health: how other parts of the daemon do, by name, in words; called in the page's thread, so it must not wait.
-        draw: makes every picture that the page shows, in threads of the page's.
+        draw: makes the pictures of the stream, draw_given those of pictures that are given to the page; in threads of
+        the page's.
         Raises EmotionEdgeError when no port is free, and when the password or a certificate cannot be read.
         """
         about = {
@@ -88,7 +90,7 @@ class WebViewer:
         self._live = Live()
         self._streams = Streams(self._live, draw)
         self._feed = Feed(self._live, self._streams, about, health)
-        self._pictures = Pictures(read, draw) if read else None
+        self._pictures = Pictures(read, draw_given) if read else None
         self._documents = documents
         self._images = settings.images
         self._access = access_of(settings)
