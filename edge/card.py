@@ -148,8 +148,16 @@ CardT = TypeVar("CardT", bound=Card)
 def read_card(kind: type[CardT], folder: Path) -> CardT:
     """Read and check the card in a model's folder, and the model file against its hash.
 
-    Raises EmotionEdgeError when a file is missing, the card is no valid card, or the hash is not the file's.
+    Raises EmotionEdgeError when a file is missing or cannot be read, the card is no valid card, or the hash is not the
+    file's.
     """
+    try:
+        return _read_card(kind, folder)
+    except OSError as error:
+        raise EmotionEdgeError(f"model {folder}: cannot be read: {error}") from error
+
+
+def _read_card(kind: type[CardT], folder: Path) -> CardT:
     path, model = folder / CARD_FILE, folder / MODEL_FILE
     for file in (path, model):
         if not file.is_file():

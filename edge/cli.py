@@ -97,6 +97,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who read the output has gone, as `head` does; Python's own last flush must not fail on it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"emotion-edge: {error.filename}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        return 2
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:

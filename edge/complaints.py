@@ -15,7 +15,7 @@ def complaints(settings: Settings) -> list[str]:
     try:
         if committee_file(settings.emotion.model) is None:
             voter_folders(settings.emotion.model)
-    except EmotionEdgeError as error:
+    except (EmotionEdgeError, OSError) as error:
         found.append(f"emotion.model: {error}")
     try:
         path_to_write(settings.record)
@@ -27,8 +27,9 @@ def complaints(settings: Settings) -> list[str]:
 def _unreadable(settings: Settings) -> Iterator[str]:
     for section, keys in settings:
         for key, value in keys:
-            if isinstance(value, Path) and (section, key) != ("record", "file") and not value.is_dir():
+            if isinstance(value, Path) and (section, key) != ("record", "file"):
                 try:
-                    value.open("rb").close()
+                    if not value.is_dir():
+                        value.open("rb").close()
                 except OSError as error:
                     yield f"{section}.{key} {value}: {(error.strerror or str(error)).lower()}"

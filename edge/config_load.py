@@ -71,11 +71,14 @@ def load(arguments: Namespace) -> Settings:
 def _config_path(asked: Path | None) -> Path | None:
     if asked is None and (variable := os.environ.get(CONFIG_VARIABLE)):
         asked = Path(variable)
-    if asked is None:
-        return SYSTEM_CONFIG if SYSTEM_CONFIG.is_file() else None
-    if not asked.is_file():
+    path = asked or SYSTEM_CONFIG
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise EmotionEdgeError(f"settings file {path}: cannot be looked at: {error}") from error
+    if asked and not there:
         raise EmotionEdgeError(f"settings file {asked}: not there")
-    return asked
+    return path if there else None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -85,6 +88,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise EmotionEdgeError(f"settings file {path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise EmotionEdgeError(f"settings file {path}: {no_yaml(error)}") from None
+    except ValueError:  # PyYAML's, without a place; not shown, as it may hold a password
+        raise EmotionEdgeError(
+            f"settings file {path}: has what looks like a date or number and is none, as 2026-13-45 (put it in quotes)"
+        ) from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):

@@ -27,12 +27,15 @@ def installed_models() -> dict[str, Path]:
 def model_dir(name_or_path: str) -> Path:
     """The folder of a model: of a released one by its name, or any folder by its path.
 
-    Raises EmotionEdgeError, with the models that are here, when it is neither.
+    Raises EmotionEdgeError when it is neither, with the models that are here, or when its path cannot be followed.
     """
     found = installed_models()
     if name_or_path in found:
         return found[name_or_path]
-    if (path := Path(name_or_path).expanduser()).is_dir():
-        return path
+    try:
+        if (path := Path(name_or_path).expanduser()).is_dir():
+            return path
+    except (OSError, RuntimeError) as error:  # a folder on the way that is closed to us; ~ of nobody
+        raise EmotionEdgeError(f"model {name_or_path!r}: cannot be looked at: {error}") from error
     here = ", ".join(found) or f"none in {', '.join(map(str, MODEL_FOLDERS))}"
     raise EmotionEdgeError(f"model {name_or_path!r}: not there, neither by name nor as a folder (models here: {here})")

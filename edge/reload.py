@@ -103,8 +103,10 @@ class Reloader:
             self._notifier.reloading()
             try:
                 self._reload()
-            except EmotionEdgeError as error:
+            except (EmotionEdgeError, OSError) as error:
                 _log.error("settings: nothing is changed: %s", str(error).replace("\nemotion-edge: ", "; "))
+            except Exception:  # this one failed; the next must find a thread that reads it
+                _log.exception("settings: nothing is changed")
             finally:
                 self._notifier.ready()
 

@@ -53,8 +53,10 @@ class ModelWatch:
                 self._seen = found
                 try:
                     self._take_up()
-                except (EmotionEdgeError, RuntimeError, ValueError) as error:
+                except (EmotionEdgeError, OSError, RuntimeError, ValueError) as error:
                     _log.error("model: %s; %s goes on", error, self._running.name)
+                except Exception:  # the next one that is installed must find somebody who looks
+                    _log.exception("model: %s goes on", self._running.name)
             if self._closed.wait(_LOOKS_S):
                 return
 

@@ -80,6 +80,19 @@ def test_a_card_that_is_none_is_named(model: Path) -> None:
         read_card(EmotionCard, model)
 
 
+def test_a_model_that_cannot_be_read_is_named(model: Path) -> None:
+    (model / MODEL_FILE).unlink()
+    (model / MODEL_FILE).symlink_to("/proc/self/mem")  # opens, but for root, too, there is nothing at its beginning
+    with pytest.raises(EmotionEdgeError, match=rf"model {model}: cannot be read: "):
+        read_card(EmotionCard, model)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-of-this-name/model"])
+def test_a_path_that_cannot_be_followed_is_named(name: str) -> None:
+    with pytest.raises(EmotionEdgeError, match=f"model '{name}': "):
+        model_dir(name)
+
+
 def test_a_card_must_have_one_primary_output(model: Path) -> None:
     content = json.loads((model / CARD_FILE).read_text())
     for output in content["outputs"]:

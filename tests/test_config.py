@@ -62,9 +62,12 @@ def test_names_with_underscores_are_reached_from_the_environment(monkeypatch: py
         ("mqtt: {port: many}\n", "mqtt.port: Input should be a valid integer"),
         ("mqtt: {port: 70000}\n", "mqtt.port: Input should be less than or equal to 65535"),
         ("mqtt: {device_id: 'living room'}\n", "mqtt.device_id: does not fit (Name of this device in topics"),
+        ("pace: {max_fps: 0.2}\n", "pace.max_fps: must be 0, or 1 and more"),
+        ("pace: {idle_fps: 0.5}\n", "pace.idle_fps: Input should be greater than or equal to 1"),
         ("mqtt: host\n", "mqtt: must hold `key: value` lines"),
         ("- mqtt\n", "must hold sections such as `mqtt:`"),
         ("mqtt: {host: [\n", "is no YAML in line 2"),
+        ("mqtt: {password: 2026-13-45}\n", "looks like a date or number and is none"),
     ],
 )
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:

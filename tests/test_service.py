@@ -1,6 +1,7 @@
 """The daemon and its service manager: a real socket and the daemon as a process, as systemd would have it."""
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -27,7 +28,7 @@ from edge.outputs.controls import Controls
 from edge.pace import Pacer
 from edge.pipeline import Pipeline, open_pipeline
 from edge.reading import Detection, Image
-from edge.reload import LIVE, merged
+from edge.reload import LIVE, Reloader, merged
 from edge.runtime import choose
 from tests.daemon import DEVICE, free_port, running, wait_until
 from tests.mjpeg import MjpegServer
@@ -152,6 +153,7 @@ class Halting:
 
     name = "camera test"
     lossless = False
+    size = (320, 256)
 
     def __init__(self, detector: Detector | None = None) -> None:
         self.going = threading.Event()
@@ -250,6 +252,27 @@ def test_what_can_change_is_a_setting_and_the_rest_stays_as_it_runs() -> None:
     assert (settings.mqtt.port, settings.mqtt.faces_rate, settings.log.level) == (1000, 7, "debug")
     assert (sorted(applied), left) == (["log.level", "mqtt.faces_rate"], ["mqtt.port"])
     assert merged(settings, wanted) == (settings, [], ["mqtt.port"])
+
+
+def test_a_reload_that_fails_in_whatever_way_is_not_the_last(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    wanted = Settings.model_validate({"log": {"level": "debug"}})
+    results: Iterator[Settings | Exception] = iter([PermissionError(13, "closed", "/home/me"), KeyError("x"), wanted])
+
+    def read() -> Settings:
+        if isinstance(result := next(results), Exception):
+            raise result
+        return result
+
+    told: list[Settings] = []
+    reloader = Reloader(Settings(), read, [told.append], Notifier({}))
+    try:
+        for said in ("nothing is changed: [Errno 13] closed: '/home/me'", "KeyError: 'x'", "applied: log.level"):
+            reloader.ask()
+            wait_until(lambda said=said: said in caplog.text, said)  # type: ignore[misc]
+    finally:
+        reloader.close()
+    assert told == [wanted]
 
 
 def test_settings_are_read_again_on_sighup(tmp_path: Path, manager: Manager) -> None:
