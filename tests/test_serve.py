@@ -1,5 +1,6 @@
 """The prediction server, over real HTTP."""
 
+import asyncio
 import base64
 import json
 import re
@@ -17,10 +18,14 @@ import pytest
 from edge.cli import main
 from edge.config import EmotionSettings, Settings
 from edge.emotion.classifier import open_classifier
+from edge.emotion.committee import open_local
+from edge.faces.detector import open_detector
 from edge.runtime import choose
+from edge.serve.protocol import RefusedError
+from edge.serve.server import Predictions
 from edge.snapshot import snapshot
 from tests.conftest import ROOT
-from tests.daemon import free_port, running
+from tests.daemon import free_port, running, wait_until
 from tests.serving import SMALL_CARD, ask, serving, three
 
 FACES = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1), np.uint8)
@@ -222,6 +227,52 @@ def test_systemd_hears_that_it_is_ready_and_alive(tmp_path: Path) -> None:
                 heard.append(manager.recv(4096).decode())
         assert heard[0] == "READY=1"
         assert "emotion-small" in heard[1]
+
+
+def test_each_request_is_a_sign_of_life_however_many_wait(astronaut: Any) -> None:
+    """The watchdog's own turn comes after all of them."""
+    settings, runtime = Settings(), choose()
+    model = open_local(settings.emotion.model, runtime, 1)
+    signs: list[int] = []
+    detector = open_detector(settings.detector, runtime, 1)
+    predictions = Predictions(settings, {"one": model}, "one", detector, lambda: signs.append(1))
+    picture = cv2.imencode(".png", astronaut)[1].tobytes()
+    crop = json.dumps({"instances": FACES[:1].tolist()}).encode()
+
+    async def all_at_once() -> list[Any]:
+        here = [predictions.picture(picture, lambda: False), predictions.faces(model, crop, lambda: False)]
+        bad = [predictions.picture(b"no picture", lambda: False), predictions.picture(picture, lambda: True)]
+        return await asyncio.gather(*here, *bad, return_exceptions=True)
+
+    try:
+        seen, classified, refused, left = asyncio.run(all_at_once())
+    finally:
+        predictions.close()
+    assert len(seen["faces"]) == len(classified["predictions"]) == 1
+    assert isinstance(refused, RefusedError)
+    assert str(left) == "nobody waits for it any more"
+    assert len(signs) == 3
+
+
+def test_who_has_left_is_not_worked_for(tmp_path: Path, astronaut: Any) -> None:
+    log, port = tmp_path / "log.txt", free_port()
+    large = cv2.imencode(".jpg", cv2.resize(astronaut, (1920, 1920)))[1].tobytes()
+    head = f"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Length: {len(large)}\r\n\r\n".encode()
+
+    def leave_at_once() -> bool:
+        """Behind others that keep the networks busy meanwhile; a fast machine may be through with them before."""
+        others = [socket.create_connection(("127.0.0.1", port)) for _ in range(6)]
+        for other in others:
+            other.sendall(head + large)
+        for other in others[1:]:
+            other.close()
+        with others[0] as first:
+            first.recv(1)
+        return "503 /predict" in log.read_text()
+
+    with serving(log, port, {"log.level": "debug"}):
+        wait_until(leave_at_once, "one that is left out", 60)
+        assert ask(port, "POST", "/predict", large)[0] == 200
 
 
 def test_the_commands_of_the_documentation_do_what_it_says(port: int, tmp_path: Path, astronaut: Any) -> None:

@@ -54,22 +54,30 @@ class Predictions:
     models: by the names they are served under.
     """
 
-    def __init__(self, settings: Settings, models: Mapping[str, Model], chosen: str, detector: Detector) -> None:
-        """chosen: the model for whole pictures."""
+    def __init__(
+        self,
+        settings: Settings,
+        models: Mapping[str, Model],
+        chosen: str,
+        detector: Detector,
+        alive: Callable[[], None],
+    ) -> None:
+        """chosen: the model for whole pictures. alive: called in that thread after each request."""
         self.models = models
         self._settings = settings
         self._chosen = models[chosen]
         self._detector = detector
         self._pool = ThreadPoolExecutor(1, "networks")
+        self._alive = alive
         self._waiting = 0
 
-    async def faces(self, model: Model, body: bytes) -> dict[str, Any]:
-        """The answer to `predict`. Raises RefusedError."""
-        return await self._run(lambda: answer_of(model.classify(crops_in(body, model.card)), model))
+    async def faces(self, model: Model, body: bytes, gone: Callable[[], bool]) -> dict[str, Any]:
+        """The answer to `predict`. gone: whether nobody waits for it any more. Raises RefusedError."""
+        return await self._run(lambda: answer_of(model.classify(crops_in(body, model.card)), model), gone)
 
-    async def picture(self, body: bytes) -> dict[str, Any]:
-        """What is seen in a picture file, as on the topic `faces`. Raises RefusedError."""
-        return await self._run(lambda: self._picture(body))
+    async def picture(self, body: bytes, gone: Callable[[], bool]) -> dict[str, Any]:
+        """What is seen in a picture file, as on the topic `faces`. gone: as above. Raises RefusedError."""
+        return await self._run(lambda: self._picture(body), gone)
 
     async def reached(self) -> None:
         """Until the networks' thread has come this far."""
@@ -79,14 +87,22 @@ class Predictions:
         """Begin no more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, job: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    async def _run(self, job: Callable[[], dict[str, Any]], gone: Callable[[], bool]) -> dict[str, Any]:
         if self._waiting >= WAITING_MAX:
             raise RefusedError(503, "too many requests at once: try again in a second")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, job)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._one, job, gone)
         finally:
             self._waiting -= 1
+
+    def _one(self, job: Callable[[], dict[str, Any]], gone: Callable[[], bool]) -> dict[str, Any]:
+        if gone():
+            raise RefusedError(503, "nobody waits for it any more")
+        try:
+            return job()
+        finally:
+            self._alive()
 
     def _picture(self, body: bytes) -> dict[str, Any]:
         try:
@@ -112,7 +128,12 @@ class _Handler(RequestHandler):
     def initialize(self, shared: _Shared) -> None:
         self.shared = shared
         self.body = bytearray()
+        self.gone = False
         self._received = 0
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        self.gone = True
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -193,7 +214,7 @@ class _Predict(_Handler):
     async def post(self, name: str, version: str | None = None) -> None:
         self.admit()
         model = self.model(name, version)
-        self.write(await self.shared.predictions.faces(model, self.whole_body()))
+        self.write(await self.shared.predictions.faces(model, self.whole_body(), lambda: self.gone))
 
 
 class _Picture(_Handler):
@@ -201,7 +222,7 @@ class _Picture(_Handler):
 
     async def post(self) -> None:
         self.admit()
-        self.write(await self.shared.predictions.picture(self.whole_body()))
+        self.write(await self.shared.predictions.picture(self.whole_body(), lambda: self.gone))
 
 
 def run(settings: Settings) -> int:
@@ -226,20 +247,20 @@ def run(settings: Settings) -> int:
     for name in models:
         _log.info("serve: http://%s:%d/v1/models/%s", host, serve.port, name)
     _log.info("serve: http://%s:%d/predict reads pictures with %s", host, serve.port, chosen)
-    predictions = Predictions(settings, models, chosen, detector)
+    notifier = Notifier()
+    predictions = Predictions(settings, models, chosen, detector, notifier.alive)
     server = HTTPServer(
         _application(_Shared(predictions, token)),
         max_body_size=_READ_OFF,
         body_timeout=_BODY_SECONDS,
         idle_connection_timeout=_IDLE_SECONDS,
     )
-    asyncio.run(_serve(server, sockets, predictions))
+    asyncio.run(_serve(server, sockets, predictions, notifier))
     predictions.close()
     return 0
 
 
-async def _serve(server: HTTPServer, sockets: list[Any], predictions: Predictions) -> None:
-    notifier = Notifier()
+async def _serve(server: HTTPServer, sockets: list[Any], predictions: Predictions, notifier: Notifier) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -255,7 +276,10 @@ async def _serve(server: HTTPServer, sockets: list[Any], predictions: Prediction
 
 
 async def _live(notifier: Notifier, predictions: Predictions) -> None:
-    """Signs of life for systemd's watchdog, as long as the networks' thread takes work."""
+    """Signs of life for systemd's watchdog while nobody asks, as long as the networks' thread takes work.
+
+    With many that wait, this one has to wait, too; each that is done is a sign then.
+    """
     while True:
         await predictions.reached()
         notifier.alive()
