@@ -1,6 +1,7 @@
 """Every layout of files that `read_dataset` knows, small but as it is handed out, with real images."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -130,6 +131,37 @@ def test_an_empty_class_is_left_out_by_name(tmp_path: Path, caplog: pytest.LogCa
     assert f"{tmp_path / 'fear'}: no images; the class is left out" in caplog.text
     read_dataset(tmp_path, label_set="fear-happy-sad")
     assert "no face is fear, of fear-happy-sad" in caplog.text
+
+
+def test_photographs_of_kinds_that_are_not_read_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_classes(tmp_path, ("happy", "sad"), 3)
+    (tmp_path / "happy" / "im0.jpg").rename(tmp_path / "happy" / "im0.jfif")
+    for name in ("a.HEIC", "b.heic", "c.avif", ".DS_Store"):
+        (tmp_path / "sad" / name).write_bytes(b"?")
+    assert len(in_memory(read_dataset(tmp_path), 16, 16, 1)) == 6
+    assert "passed over, since they are not read: 2 .heic, 1 .avif; convert them to one of .bmp" in caplog.text
+    for image in tmp_path.rglob("im*"):
+        image.unlink()
+    with pytest.raises(EmotionEdgeError, match=r"Found: happy/, sad/; in its folders 2 \.heic, 1 \.avif, which"):
+        read_dataset(tmp_path)
+
+
+def test_odd_tables_beside_the_data_are_passed_over(tmp_path: Path) -> None:
+    write_classes(tmp_path, ("happy", "sad"), 3)
+    (tmp_path / "notes.csv").write_bytes("Prénom;Âge\n".encode("latin-1"))
+    (tmp_path / "._labels.csv").write_bytes(b"\x00\x05\x16\x07path,label\n")
+    assert list(read_dataset(tmp_path).labels) == ["happy-sad"]
+    (tmp_path / "labels.csv").write_text("path,label\nhappy/im0.jpg,happy\nsad/im0.jpg,sad\n")
+    assert read_dataset(tmp_path).name == "labels"
+    with pytest.raises(EmotionEdgeError, match=r"notes\.csv: cannot be read as CSV"):
+        read_dataset(tmp_path / "notes.csv")
+
+
+def test_accents_are_the_same_however_they_are_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_classes(tmp_path / "data", (unicodedata.normalize("NFD", "fröhlich"), "sad"), 2)
+    (tmp_path / "names.yaml").write_text(unicodedata.normalize("NFC", "fröhlich: happy\n"), encoding="utf-8")
+    assert said(read_dataset(tmp_path / "data", mapping=tmp_path / "names.yaml")).count("happy") == 2
+    assert "no class" not in caplog.text
 
 
 def test_one_class_is_no_data_set(tmp_path: Path) -> None:

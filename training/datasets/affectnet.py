@@ -9,7 +9,7 @@ from training.datasets.assemble import Choices, Found, assemble
 from training.datasets.dataset import Dataset
 from training.datasets.path_csv import affect_of, image_root
 from training.datasets.splits import split_of
-from training.datasets.tables import header_of, rows
+from training.datasets.tables import header_of, rows, tables_in
 
 FILE_COLUMN: Final = "subDirectory_filePath"
 _BOX: Final = ("face_x", "face_y", "face_width", "face_height")
@@ -45,7 +45,7 @@ def read_affectnet(path: Path, choices: Choices) -> Dataset:
     set is ferplus8 unless another is chosen; faces that are none of its classes (`none`, `uncertain`) stay where
     affect is known, without a label; `no face` is left out. Raises EmotionEdgeError, with the line, for a wrong value.
     """
-    files = [path] if path.is_file() else sorted(file for file in path.glob("*.csv") if is_affectnet(file))
+    files = [path] if path.is_file() else tables_in(path, is_affectnet)
     found: list[Found] = []
     for file in files:
         found += _read(file, split_of(file.stem) if len(files) > 1 else None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.errors import EmotionEdgeError
-from training.datasets.assemble import Choices, Found, assemble, folders_in, image_files
+from training.datasets.assemble import SUFFIXES, Choices, Found, assemble, folders_in, image_files, passed_over
 from training.datasets.dataset import SPLITS, Dataset
 from training.datasets.names import emotions_of, read_mapping
 from training.datasets.splits import split_of
@@ -45,19 +45,24 @@ def read_folder(path: Path, choices: Choices) -> Dataset:
 
     Class names are read as `training.datasets.names` says, 1 to 7 as RAF-DB's numbers. Folders named like splits
     (train, val, test) are splits; what is missing is cut from Training, by person where file names are CK+'s or
-    JAFFE's. A class folder without images is left out with a warning. Raises EmotionEdgeError where there are no class
-    folders, no images, or a class name means nothing.
+    JAFFE's. A class folder without images is left out with a warning; files of kinds that are not read are counted in
+    one. Raises EmotionEdgeError where there are no class folders, no images, or a class name means nothing.
     """
     files: list[tuple[str, int | None, Path]] = []
+    folders: list[Path] = []
     for folder, split in split_folders(path).items():
         classes = folders_in(folder)
         if not classes:
             raise EmotionEdgeError(f"{folder}: no folder a class in it")
+        folders += classes
         for each in classes:
             images = image_files(each)
             if not images:
                 _log.warning("%s: no images; the class is left out%s", each, f" of {SPLITS[split]}" if split else "")
             files += [(each.name, split, image) for image in images]
+    if others := passed_over(folders):
+        read = ", ".join(sorted(SUFFIXES))
+        _log.warning("%s: passed over, since they are not read: %s; convert them to one of %s", path, others, read)
     emotions = _emotions({name for name, _, _ in files}, choices, path)
     found = [Found(file, emotions[name], split, person_of(file)) for name, split, file in files]
     return assemble(path.resolve().name, path, found, choices)

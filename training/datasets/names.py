@@ -2,6 +2,7 @@
 
 import logging
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -53,7 +54,14 @@ def read_mapping(path: Path | None) -> Mapping[str, str | None]:
     for name, emotion in lines.items():
         if emotion is not None and emotion_of(str(emotion)) is None:
             raise EmotionEdgeError(f"{path}: {name}: no emotion {emotion!r} (known: {', '.join(CIRCUMPLEX)})")
-    return {str(name): None if emotion is None else emotion_of(str(emotion)) for name, emotion in lines.items()}
+    return {
+        _composed(str(name)): None if emotion is None else emotion_of(str(emotion)) for name, emotion in lines.items()
+    }
+
+
+def _composed(name: str) -> str:
+    """One spelling of letters with accents: macOS writes those of folders in two signs, editors in one."""
+    return unicodedata.normalize("NFC", name)
 
 
 def emotions_of(names: Iterable[str], mapping: Mapping[str, str | None], where: str) -> Mapping[str, str | None]:
@@ -62,10 +70,11 @@ def emotions_of(names: Iterable[str], mapping: Mapping[str, str | None], where: 
     where: said in messages. Raises EmotionEdgeError with all names that mean nothing.
     """
     found = sorted(set(names))
-    for name in sorted(set(mapping) - set(found)):
+    own = {name: _composed(name) for name in found}
+    for name in sorted(set(mapping) - set(own.values())):
         _log.warning("%s: no class %r, which the mapping names (found: %s)", where, name, ", ".join(found))
-    emotions = {name: mapping[name] if name in mapping else emotion_of(name) for name in found}
-    unknown = [name for name in found if name not in mapping and emotions[name] is None]
+    emotions = {name: mapping[own[name]] if own[name] in mapping else emotion_of(name) for name in found}
+    unknown = [name for name in found if own[name] not in mapping and emotions[name] is None]
     if unknown:
         raise EmotionEdgeError(
             f"{where}: no known emotion: {', '.join(unknown)} (known: {', '.join(CIRCUMPLEX)}); give a mapping file "

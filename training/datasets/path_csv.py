@@ -11,7 +11,7 @@ from training.datasets.assemble import Choices, Found, assemble
 from training.datasets.dataset import Dataset
 from training.datasets.names import emotions_of, read_mapping
 from training.datasets.splits import split_of
-from training.datasets.tables import header_of, rows
+from training.datasets.tables import header_of, rows, tables_in
 
 COLUMNS: Final = ("path", "label", "valence", "arousal", "split", "person")
 _LOOKED_AT: Final = 100
@@ -83,7 +83,7 @@ def image_root(file: Path, names: Sequence[str], folders: Sequence[str]) -> Path
 
 
 def _only(path: Path) -> Path:
-    files = sorted(file for file in path.glob("*.csv") if is_path_csv(file))
+    files = tables_in(path, is_path_csv)
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"
         raise EmotionEdgeError(f"{path}: not one CSV file with path and label, but {names}; name the one to read")

@@ -8,7 +8,7 @@ from typing import Final
 from edge.errors import EmotionEdgeError
 from edge.labels import labels_of, set_name
 from training.datasets.affectnet import is_affectnet, read_affectnet
-from training.datasets.assemble import Choices, folders_in, image_files
+from training.datasets.assemble import Choices, folders_in, image_files, passed_over
 from training.datasets.ck_plus import IMAGES, LABELS, read_ck_plus
 from training.datasets.dataset import Dataset
 from training.datasets.fer2013 import FACES_FILE, read_fer2013
@@ -22,7 +22,7 @@ from training.datasets.prepared import read_prepared
 from training.datasets.raf_db import list_file, read_raf_db
 from training.datasets.relabel import relabel
 from training.datasets.splits import split_of
-from training.datasets.tables import header_of
+from training.datasets.tables import header_of, tables_in
 
 
 def _is_fer2013(path: Path) -> bool:
@@ -34,7 +34,7 @@ def _is_csv(path: Path) -> bool:
 
 
 def _has_csv(path: Path, fits: Callable[[Path], bool]) -> bool:
-    return any(map(fits, [path] if _is_csv(path) else sorted(path.glob("*.csv"))))
+    return fits(path) if _is_csv(path) else bool(tables_in(path, fits))
 
 
 def _is_folder(path: Path) -> bool:
@@ -127,4 +127,6 @@ def _found(path: Path) -> str:
         return "one file"
     names = sorted(it.name + "/" * it.is_dir() for it in path.iterdir())
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return (", ".join(names[:_LISTED]) or "an empty folder") + more
+    others = passed_over(folders_in(path))
+    kinds = f"; in its folders {others}, which are not read" if others else ""
+    return (", ".join(names[:_LISTED]) or "an empty folder") + more + kinds

@@ -1,7 +1,7 @@
 """Rows of CSV files, with the line where something is wrong."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from edge.errors import EmotionEdgeError
@@ -14,6 +14,18 @@ def header_of(path: Path) -> tuple[str, ...]:
             return tuple(name.strip() for name in next(csv.reader(file), []))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise EmotionEdgeError(f"{path}: cannot be read as CSV ({error})") from None
+
+
+def tables_in(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
+    """The CSV files right in a folder that fit, in order: hidden ones and those that cannot be read do not."""
+
+    def is_one(file: Path) -> bool:
+        try:
+            return not file.name.startswith(".") and fits(file)
+        except EmotionEdgeError:
+            return False
+
+    return [file for file in sorted(folder.glob("*.csv")) if is_one(file)]
 
 
 def rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
