@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _TIMEOUT: Final = 5.0
 """Seconds without a picture after which the camera counts as lost."""
 _ANALYSIS_WIDTH: Final = 320
-"""Width of the small stream, in pixels: the face detector's own."""
+"""Width of the small stream, in pixels: the usual face detector's own. One that sees more gets the large picture."""
 
 
 def list_picameras() -> list[str]:

@@ -12,7 +12,12 @@ from edge.store import current
 
 
 class Detector(Protocol):
-    """Finds faces. Not safe to call from two threads at once."""
+    """Finds faces. Not safe to call from two threads at once.
+
+    size: width and height, pixels, that a larger picture is shrunk into: it sees no more than that of one.
+    """
+
+    size: tuple[int, int]
 
     def detect(self, image: Image) -> list[Detection]:
         """The faces of a picture of any size, best score first.

@@ -49,6 +49,7 @@ class YuNetOpenCV:
             self._network = cv2.FaceDetectorYN.create(str(path), "", size, score, OVERLAP)
         except cv2.error as error:
             raise EmotionEdgeError(f"detector opencv-yunet: {path} cannot be read: {error}") from error
+        self.size = size
         self._canvas = np.zeros((size[1], size[0], 3), np.uint8)
 
     def detect(self, image: Image) -> list[Detection]:
@@ -67,6 +68,8 @@ class HaarDetector:
 
     Its score is the logistic function of the last stage's margin: an order among its faces, no probability.
     """
+
+    size = HAAR_SIDE, HAAR_SIDE
 
     def __init__(self, file: Path | None, score: float) -> None:
         """Load a cascade, without a file OpenCV's own for frontal faces. Raises EmotionEdgeError when it has none."""
@@ -108,6 +111,8 @@ class HaarDetector:
 
 class Res10Detector:
     """The SSD on a ResNet-10 that OpenCV's samples use, 300x300, Caffe. It has no landmarks."""
+
+    size = RES10_SIDE, RES10_SIDE
 
     def __init__(self, file: Path | None, score: float) -> None:
         """Load the .caffemodel and the deploy.prototxt beside it. Raises EmotionEdgeError where they cannot be."""

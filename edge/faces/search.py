@@ -34,11 +34,11 @@ class Search:
         return Box(left, top, right - left, bottom - top)
 
     def __call__(self, frame: Frame, held: Iterable[Box]) -> list[Detection]:
-        """The faces in pixels of `frame.image`, found in the camera's small picture where it gave one.
+        """The faces in pixels of `frame.image`, found in the camera's small picture where that shows as much of them.
 
         held: where the faces are that are followed already.
         """
-        image = frame.image if frame.analysis is None else frame.analysis
+        image = frame.image if frame.analysis is None or not self._fills(frame.analysis) else frame.analysis
         ratio = frame.image.shape[1] / image.shape[1]
         left, top, right, bottom = self._bounds(image)
         found = self._detector.detect(image[top:bottom, left:right])
@@ -57,6 +57,12 @@ class Search:
             return face.box.area * (_HELD if any(face.box.iou(box) >= _SAME for box in known) else 1)
 
         return sorted(found, key=size, reverse=True)[: self._settings.max_faces]
+
+    def _fills(self, image: Image) -> bool:
+        """Whether the region of this picture is as large as the detector sees it, one way at least."""
+        left, top, right, bottom = self._bounds(image)
+        width, height = self._detector.size
+        return right - left >= width or bottom - top >= height
 
     def _bounds(self, image: Image) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of the region."""

@@ -80,6 +80,7 @@ class YuNet:
         named = {name: tensor.dtype for name, tensor in self._network.outputs.items()}
         if named != {"scores": np.int8, "geometry": np.int8} or not np.array_equal(card.input.lookup(), as_stored):
             raise EmotionEdgeError(f"model {folder}: is no YuNet as `python -m quantize.detector` makes it")
+        self.size = width, height
         cells = np.concatenate(list(_cells(height, width)))
         self._strides = cells[:, 2:]
         # What is added to each value of `geometry`: its cell's corner to a place, nothing to a size.
