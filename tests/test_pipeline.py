@@ -152,6 +152,21 @@ def test_another_scene_is_looked_at_at_once(cast: list[Head]) -> None:
     assert any(face.detection.box.iou(other.box) > 0.6 for face in faces)
 
 
+@pytest.mark.parametrize("size", [(640, 360), (1920, 1080)])
+def test_a_stream_that_changes_its_size_is_looked_at_at_once(cast: list[Head], size: tuple[int, int]) -> None:
+    seen = tuned(every=30)
+    image = compose(backdrop(1280, 720), [At(cast[0], 1100, 600, 150)])
+    for number in range(5):
+        (*_, face) = seen.analyse(Frame(image, number / 20, 0.0, number)).faces or (None,)
+    assert face is not None
+    other = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    readings = [seen.analyse(Frame(other, number / 20, 0.0, number)) for number in range(5, 20)]
+    assert "detect" in readings[0].stages
+    (face,) = readings[-1].faces  # the last one's place in the other picture is forgotten by now
+    middle = face.detection.box.x + face.detection.box.width / 2
+    assert middle / size[0] == pytest.approx(1100 / 1280, abs=0.03)
+
+
 def test_a_lost_face_is_looked_for_at_once(cast: list[Head]) -> None:
     seen = tuned(every=30)
     for number in range(5):
@@ -191,20 +206,39 @@ def test_only_faces_in_the_region_of_the_least_size_and_the_largest_count(cast: 
     assert middles(max_faces=2) == [320, 530]
 
 
-def test_the_region_holds_in_the_cameras_small_picture_and_makes_small_faces_larger(cast: list[Head]) -> None:
+def found(frame: Frame, **detector: object) -> list[Face]:
+    settings = Settings.model_validate({"detector": detector})
+    return list(open_pipeline(settings, choose(), 1).analyse(frame).faces)
+
+
+def with_small(image: Image) -> Frame:
+    """A frame as the Raspberry Pi's camera gives it, with a small picture besides."""
+    small = cv2.resize(image, (320, 180), interpolation=cv2.INTER_AREA)
+    return Frame(image, 0.0, 0.0, 0, np.asarray(small, np.uint8))
+
+
+def test_a_larger_network_sees_more_than_the_cameras_small_picture(cast: list[Head]) -> None:
+    image = compose(backdrop(1280, 720), [At(cast[0], 1100, 200, 38)])
+    frame = with_small(image)
+    assert found(frame, size="320") == []
+    (face,) = found(frame, size="640")
+    (whole,) = found(replace(frame, analysis=None), size="640")
+    assert face.detection.box == whole.detection.box
+    # The smaller ones see no more than that, which costs nothing.
+    near = with_small(compose(image, [At(cast[1], 500, 300, 150)]))
+    for size in ("160", "320"):
+        assert found(near, size=size)
+        assert not found(replace(near, analysis=np.zeros((180, 320, 3), np.uint8)), size=size)
+
+
+def test_a_region_makes_small_faces_larger_with_a_small_picture_too(cast: list[Head]) -> None:
     tiny = At(cast[0], 1100, 200, 26)
     image = compose(backdrop(1280, 720), [tiny])
-    small = np.asarray(cv2.resize(image, (640, 360), interpolation=cv2.INTER_AREA), np.uint8)
-
-    def found(frame: Frame, **detector: object) -> list[Face]:
-        settings = Settings.model_validate({"detector": detector})
-        return list(open_pipeline(settings, choose(), 1).analyse(frame).faces)
-
     part = [0.75, 0.1, 0.25, 0.4]
     assert found(Frame(image, 0.0, 0.0, 0)) == []
-    for frame in (Frame(image, 0.0, 0.0, 0), Frame(image, 0.0, 0.0, 0, small)):
-        (face,) = found(frame, region=part)
-        assert face.detection.box.iou(tiny.box) > 0.6
+    (face,) = found(Frame(image, 0.0, 0.0, 0), region=part)
+    assert face.detection.box.iou(tiny.box) > 0.6
+    assert [other.detection.box for other in found(with_small(image), region=part)] == [face.detection.box]
 
 
 def test_of_two_faces_of_one_size_the_one_that_is_followed_is_kept(cast: list[Head]) -> None:

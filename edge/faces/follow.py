@@ -70,6 +70,7 @@ class Follower:
 
     def __init__(self) -> None:
         self._patches: dict[int, _Patch] = {}
+        self._size: tuple[int, ...] = ()
 
     def anchor(self, image: Image, faces: Mapping[int, Detection]) -> int:
         """Follow these faces from here on, and no others. image: BGR or grey; faces: where they are in it, by id.
@@ -78,13 +79,17 @@ class Follower:
         """
         patches = {track: _cut(image, face, face.box) for track, face in faces.items()}
         self._patches = {track: patch for track, patch in patches.items() if patch is not None}
+        self._size = image.shape[:2]
         return len(self._patches)
 
     def step(self, image: Image) -> dict[int, Detection]:
         """Where the faces are in the next frame, by id; those that are lost are left out, and followed no more.
 
-        A detection keeps its score; its box keeps its aspect, and its landmarks turn with the face.
+        A detection keeps its score; its box keeps its aspect, and its landmarks turn with the face. In a frame of
+        another size, as some streams send from one moment to the next, all are lost.
         """
+        if image.shape[:2] != self._size:
+            self._patches = {}
         kept: dict[int, _Patch] = {}
         for track, patch in self._patches.items():
             following = _step(image, patch)
