@@ -372,6 +372,15 @@ def test_a_camera_that_is_lost_is_reopened(caplog: pytest.LogCaptureFixture) -> 
     assert [line.split(":")[0] for line in said] == ["camera http", "lost", "camera http"], "one line each, none a try"
 
 
+def test_no_picture_comes_after_word_that_the_camera_is_lost() -> None:
+    with MjpegServer([picture(1)], fps=50) as server, Capture(CameraSettings(source=server.url)) as capture:
+        wait_until(lambda: capture.captured > 2, "pictures that nobody takes")
+        server.stop()
+        wait_until(lambda: capture.status.startswith("lost"), "the loss to be seen")
+        assert capture.newest(0) is None
+        assert capture.dropped == capture.captured
+
+
 def test_a_camera_that_is_there_late_is_opened() -> None:
     server = MjpegServer([picture(1)], fps=50, port=free_port())
     with Capture(CameraSettings(source=server.url)) as capture:

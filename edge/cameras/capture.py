@@ -279,13 +279,16 @@ class Capture:
         self._set_status("online")
 
     def _lost(self, reason: str, delay: float) -> None:
-        """Say so once in the log, and in the status."""
+        """Say so once in the log, and in the status. A picture that nobody took yet goes with the camera."""
         word = "no picture" if self._captured == 0 else "lost"
         if not self._logged_lost:
             self._logged_lost = True
             logger.warning("%s: %s; trying again until it is back", word, reason)
         self._retry_delay = delay
-        self._set_status(f"{word}: {reason}")
+        with self._changed:
+            if not self._lossless:  # taken later, it would bring back the faces that have left with the camera
+                self._frame = None
+            self._set_status(f"{word}: {reason}")
 
     def _set_status(self, status: str) -> None:
         with self._changed:
