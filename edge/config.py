@@ -43,6 +43,12 @@ def _inside(region: tuple[float, float, float, float]) -> tuple[float, float, fl
 Region = Annotated[tuple[Fraction, Fraction, Fraction, Fraction], AfterValidator(_inside)]
 
 
+def _none_or_one_up(rate: float) -> float:
+    if 0 < rate < 1:
+        raise ValueError("must be 0, or 1 and more: fewer frames a second look like a camera that is lost")
+    return rate
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -135,14 +141,14 @@ class RuntimeSettings(_Section):
 
 
 class PaceSettings(_Section):
-    max_fps: Annotated[float, Field(ge=0, le=240)] = 0.0
-    """Frames analysed a second at most; 0: as many as the camera gives and the board manages."""
+    max_fps: Annotated[float, Field(ge=0, le=240), AfterValidator(_none_or_one_up)] = 0.0
+    """Frames analysed a second at most, 1 or more; 0: as many as the camera gives and the board manages."""
     cores: Annotated[int, Field(ge=0, le=256)] = 0
     """Processor cores to use; 0: all."""
     idle_after: Seconds = 30.0
     """After this many seconds with nobody in view the board idles, and wakes when somebody comes; 0: never."""
-    idle_fps: Annotated[float, Field(ge=0.5, le=60)] = 5.0
-    """Frames analysed a second while idle; with fewer than 5, waking takes longer than half a second."""
+    idle_fps: Annotated[float, Field(ge=1, le=60)] = 5.0
+    """Frames analysed a second while idle, 1 or more; with fewer than 5, waking takes longer than half a second."""
     dark: Annotated[float, Field(ge=0, le=255)] = 12.0
     """A picture with a mean brightness below this (0 to 255) and nobody in it is night: idle at once; 0: never."""
     hot: Annotated[float, Field(ge=0, le=150)] = 80.0
