@@ -81,6 +81,21 @@ def test_a_lost_camera_is_one_change_of_the_state_however_often_it_is_tried(brok
         assert told[-3:] == ["online", "lost: camera /dev/video0: unplugged", "online"]
 
 
+def test_faces_in_view_leave_at_a_clean_end_before_the_last_state(broker: Mosquitto) -> None:
+    with Subscriber(broker.port) as ear:
+        with publishing(broker.port) as output:
+            connected(output)
+            output.report(stats())
+            output.put(reading([face(1, "happy"), face(2, "sad")]))
+            ear.wait(lambda: bool(ear.of("/faces") and ear.of("/stats")), "all that waited")
+            before = len(ear.of("/state"))
+        ear.wait(lambda: ear.texts("/status")[-1:] == ["offline"], "goodbye")
+        assert ids(ear, "face_left") == [1, 2]
+        (last,) = ear.contents("/state")[before:]
+        assert (last["faces"], last["camera"]) == (0, "off: the daemon has ended")
+        assert [message.topic.rsplit("/", 1)[1] for message in ear.of("")][-4:] == ["event", "event", "state", "status"]
+
+
 def test_what_is_retained_after_a_clean_end_is_no_scene_of_the_past(broker: Mosquitto) -> None:
     with publishing(broker.port) as output:
         connected(output)

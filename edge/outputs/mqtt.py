@@ -104,10 +104,11 @@ class MqttOutput:
             self._wake()
 
     def close(self) -> None:
-        """Send what waits, then that nobody is watched any more and `offline`, and disconnect, within a second.
+        """Send what waits, that every face leaves and nobody is watched any more, and `offline`; then disconnect.
 
-        Without a connection, just end.
+        All within a second. Without a connection, just end.
         """
+        self._outbox.end()
         self._closing.set()
         self._wake()
         self._thread.join(_CLOSE_S)

@@ -103,9 +103,8 @@ class Outbox:
             self._stats = self._outgoing("stats", encode(stats_message(stats, now)), qos=0, retain=True)
             self._stats_waiting = True
             self._camera = stats.camera
-            if stats.camera != "online" and self._reading:
-                self._note_events(replace(self._reading, faces=(), wall_time=now))
-                self._reading = None
+            if stats.camera != "online":
+                self._all_leave(now)
             return self._open and self._something()
 
     def switched(self, switches: Switches) -> bool:
@@ -159,6 +158,12 @@ class Outbox:
         """Seconds until something is to be sent though nothing new comes."""
         with self._lock:
             return 0.0 if self._something() else max(0.0, self._state_due - time.monotonic())
+
+    def end(self) -> None:
+        """Nothing more is noted: whoever is in view leaves; of the state, the farewell is left to send."""
+        with self._lock:
+            self._all_leave(time.time())
+            self._state_sent, self._state_due = self._scene(), math.inf
 
     def farewell(self) -> Outgoing:
         """The state that stays behind: nobody is watched any more."""
@@ -219,6 +224,11 @@ class Outbox:
         if reading is None:
             return None, 0, False, kind
         return reading.leader and reading.leader.emotion, len(reading.faces), reading.analysed, kind
+
+    def _all_leave(self, now: float) -> None:
+        if self._reading:
+            self._note_events(replace(self._reading, faces=(), wall_time=now))
+            self._reading = None
 
     def _note_events(self, reading: Reading) -> None:
         new = [
