@@ -10,6 +10,7 @@ pytest.importorskip("keras", reason="the training extra is not installed")
 
 from keras import ops
 
+from training.batches import Batches
 from training.objectives import ConcordanceLoss, SoftLoss, class_weights, targets
 
 NAMES = ("happy", "sad")
@@ -78,3 +79,17 @@ def test_concordance_is_lins_and_leaves_out_rows_without_a_measurement() -> None
     more = np.concatenate([said, np.full((10, 2), 9)]).astype(np.float32)
     first = float(ops.convert_to_numpy(loss(unknown, more))) - np.mean((true - said) ** 2) * 40 / 50
     assert first == pytest.approx(1 - np.mean(ccc), rel=1e-4)
+
+
+def test_a_face_laid_over_one_that_says_nothing_keeps_its_label() -> None:
+    affect = [[0.5, -0.5], [np.nan, np.nan]] * 8
+    data = faces(one_hot(NAMES, np.array([1, -1] * 8)), affect)
+    told = targets(config(label_smoothing=0), data, {})
+    images = data.pixels[..., None]
+    batches = [batch for _, batch in Batches(images, told, 16, 0, mixup=1.0).epoch(0)]
+    for head, own in (("two", [0, 1]), ("affect", [0.5, -0.5])):
+        mixed = batches[0][head]
+        weights = mixed[:, -1]
+        assert ((weights > 0) & (weights < 1)).any()
+        np.testing.assert_allclose(mixed[weights > 0, :-1], np.tile(own, (np.count_nonzero(weights), 1)), atol=1e-6)
+        assert not mixed[weights == 0].any()

@@ -43,10 +43,17 @@ class Batches:
     def _mixed(
         self, images: npt.NDArray[Any], batch: Arrays, generator: np.random.Generator
     ) -> tuple[npt.NDArray[Any], Arrays]:
-        """Each image laid over another of the batch, and its targets likewise (Zhang et al. 2018)."""
+        """Each image laid over another of the batch, and its targets likewise (Zhang et al. 2018): of two faces, one of
+        which says nothing, what the other says, with its part of the weight."""
         part = generator.beta(self.mixup, self.mixup, len(images)).astype(np.float32)
         part = np.maximum(part, 1 - part)[:, None]
         other = generator.permutation(len(images))
         pixels = part[..., None, None] * images + (1 - part[..., None, None]) * images[other]
-        mixed = {head: part * values + (1 - part) * values[other] for head, values in batch.items()}
+        mixed = {}
+        for head, values in batch.items():
+            weight = values[:, -1:]
+            wanted = weight * values[:, :-1]
+            wanted, weight = (part * each + (1 - part) * each[other] for each in (wanted, weight))
+            said = np.divide(wanted, weight, out=np.zeros_like(wanted), where=weight > 0)
+            mixed[head] = np.concatenate([said, weight], axis=1)
         return np.rint(pixels).astype(np.uint8), mixed
