@@ -47,8 +47,8 @@ def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0
         while True:
             frame = capture.newest(timeout=PATIENCE)
             if frame is None:
-                shown = without_password(camera.source)
-                raise EmotionEdgeError(f"snapshot: no picture from {shown}: {capture.status}")
+                source = without_password(camera.source)
+                raise EmotionEdgeError(f"snapshot: no picture from {source}: {capture.status}")
             reading = pipeline.analyse(frame)
             minute.put(reading)
             shown = veil(frame, reading) if veil else frame

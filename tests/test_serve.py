@@ -242,7 +242,7 @@ def test_each_request_is_a_sign_of_life_however_many_wait(astronaut: Any) -> Non
     async def all_at_once() -> list[Any]:
         here = [predictions.picture(picture, lambda: False), predictions.faces(model, crop, lambda: False)]
         bad = [predictions.picture(b"no picture", lambda: False), predictions.picture(picture, lambda: True)]
-        return await asyncio.gather(*here, *bad, return_exceptions=True)
+        return list(await asyncio.gather(*here, *bad, return_exceptions=True))
 
     try:
         seen, classified, refused, left = asyncio.run(all_at_once())

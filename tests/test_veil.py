@@ -154,7 +154,7 @@ def test_pictures_of_the_snapshot_command(astronaut: Image, seen: tuple[Frame, R
     assert colours(hidden) <= CELLS**2
 
 
-def decoded(jpeg: bytes) -> Image:
+def decoded(jpeg: bytes | bytearray) -> Image:
     return np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
