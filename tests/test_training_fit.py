@@ -14,11 +14,14 @@ import numpy.typing as npt
 import pytest
 import yaml
 
+from edge.labels import labels_of
+from tests.conftest import ROOT
 from tests.fer2013_files import TINY, pattern, write_files
 
 pytest.importorskip("keras", reason="the training extra is not installed")
 
 from training.cli import main
+from training.config import TrainingConfig
 from training.distill import read_soft_labels
 
 
@@ -177,6 +180,50 @@ def test_wrong_settings_are_refused(train: Train, tmp_path: Path, changes: dict[
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_settings_may_be_mended_until_something_is_trained(train: Train, tmp_path: Path) -> None:
+    write_files(tmp_path / "data", training=28, test=7)
+    wrong = train(tmp_path, "fit", str(write_config(tmp_path, epochs=1, options={"weights": "none.keras"})))
+    assert "weights none.keras: not there" in wrong.stderr
+    assert (tmp_path / "runs/tiny/config.yaml").exists()
+    mended = train(tmp_path, "fit", str(write_config(tmp_path, epochs=1)))
+    assert mended.returncode == 0, mended.stderr
+
+
+def test_a_head_that_cannot_be_judged_is_refused_before_training(train: Train, tmp_path: Path) -> None:
+    votes = write_files(tmp_path / "data", training=7, test=7) / "fer2013new.csv"
+    lines = votes.read_text().splitlines()
+    unknown = [f"{line.rsplit(',', 10)[0]},0,0,0,0,0,0,0,0,10,0" if "PublicTest" in line else line for line in lines]
+    votes.write_text("\n".join(unknown) + "\n")
+    for heads in ({"fer7": 1.0, "ferplus8": 1.0}, {"affect": 1.0}):
+        done = train(tmp_path, "fit", str(write_config(tmp_path, epochs=1, heads=heads)))
+        assert done.returncode == 2
+        assert f"head '{[*heads][-1]}': no face of PublicTest of FER-2013 has such a label" in done.stderr
+
+
+def test_valence_and_arousal_alone_are_chosen_by_their_concordance(train: Train, tmp_path: Path) -> None:
+    write_files(tmp_path / "data")
+    done = train(tmp_path, "fit", str(write_config(tmp_path, epochs=3, heads={"affect": 1.0})))
+    assert done.returncode == 0, done.stderr
+    chosen = [float(row["public"]) for row in history(tmp_path)]
+    assert len(set(chosen)) == 3
+    assert (tmp_path / "runs/tiny/network.keras").exists()
+
+
+def test_the_settings_in_the_documentation_build_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    from training.networks import build_network
+
+    monkeypatch.chdir(ROOT)
+    blocks = (ROOT / "docs/training.md").read_text().split("\n\n")
+    settings = [yaml.safe_load(block) for block in blocks if block.lstrip().startswith("# mine.yaml")]
+    assert len(settings) == 1
+    config = TrainingConfig.model_validate(settings[0])
+    heads = {head: len(labels_of(head)) for head in config.heads}
+    network = build_network(config.network, keras, config.input.shape, heads, config.options)
+    assert {head: output.shape[1] for head, output in network.output.items()} == {"happy-neutral-sad-surprise": 4}
 
 
 def test_missing_data_is_said(train: Train, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from training.history import CHOSEN_BY, best, board, stale, write_history
 from training.networks import build_network
 from training.objectives import Arrays, head_sizes, losses, targets
 from training.progress import counted, say_epoch
-from training.scores import accuracy
+from training.scores import accuracy, concordance
 
 STATE_FILE = "state.npz"
 
@@ -52,6 +52,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
         _claim(run, config)
     cleaned = clean_training(in_memory(data, *config.input.shape))
     training, validation = cleaned.part("Training"), cleaned.part("PublicTest")
+    check_judged(validation, list(heads))
     said = taught.of(training, data) if taught else {}
     images = training.pixels.reshape(len(training), *config.input.shape)
     size = min(config.batch_size, len(training))
@@ -147,12 +148,31 @@ def trainable(network: Any, augment: Any) -> Any:
 
 
 def validate(network: Any, validation: Dataset, heads: Sequence[str]) -> dict[str, float]:
-    """`public_<head>`: accuracy of each emotion head; `public`: their mean (0 where no head is an emotion)."""
+    """`public_<head>`: accuracy of each emotion head; `public`: their mean, or where no head is an emotion, the mean
+    CCC (Lin 1989) of valence and arousal."""
     outputs = predict(network, validation.pixels)
     found = {
         f"public_{head}": accuracy(outputs[head], validation.labels[head].judged) for head in heads if head != AFFECT
     }
-    return {**found, CHOSEN_BY: float(np.mean(list(found.values()))) if found else 0.0}
+    chosen_by = list(found.values())
+    if not found and validation.affect is not None:
+        known = ~np.isnan(validation.affect).any(axis=1)
+        said, true = outputs[AFFECT][known], validation.affect[known]
+        chosen_by = [concordance(said[:, axis], true[:, axis]) for axis in (0, 1)]
+    return {**found, CHOSEN_BY: float(np.mean(chosen_by))}
+
+
+def check_judged(validation: Dataset, heads: Sequence[str]) -> None:
+    """Raises EmotionEdgeError where PublicTest has no face to choose an epoch by."""
+    counts = {head: validation.labels[head].judged >= 0 for head in heads if head != AFFECT}
+    if not counts and validation.affect is not None:
+        counts[AFFECT] = ~np.isnan(validation.affect).any(axis=1)
+    for head, there in counts.items():
+        if not there.any():
+            raise EmotionEdgeError(
+                f"head {head!r}: no face of PublicTest of {validation.name} has such a label, so no epoch can be "
+                "chosen; change `heads`, or cut other splits with `emotion-train prepare --split`"
+            )
 
 
 def optimizer_for(
@@ -172,6 +192,8 @@ def optimizer_for(
 def _claim(run: Path, config: TrainingConfig) -> None:
     run.mkdir(parents=True, exist_ok=True)
     path = run / CONFIG_FILE
-    if path.exists() and read_config(path) != config:
+    # Where nothing is trained yet, settings that proved wrong may be mended.
+    trained = (run / STATE_FILE).exists() or (run / NETWORK_FILE).exists()
+    if trained and path.exists() and read_config(path) != config:
         raise EmotionEdgeError(f"{run}: holds a run with other settings (see {path}); remove it or change `name`")
     write_config(config, path)
