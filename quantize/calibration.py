@@ -18,7 +18,7 @@ SAMPLES = 500
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """data_set: its name. rows: int64 [n], where in the data set's source each image is, from 0, in the order they are
-    used. images: uint8 [n, h, w] or [n, h, w, 3]."""
+    used. images: uint8 [n, h, w] or [n, h, w, 3], from black to white (`whole_range`)."""
 
     data_set: str
     rows: npt.NDArray[np.int64]
@@ -33,23 +33,23 @@ class Calibration:
 def calibration_set(data: Dataset, samples: int = SAMPLES, seed: int = 0) -> Calibration:
     """At most `samples` images drawn from Training by chance, without those that a test split holds too.
 
-    The first uses the whole range of 0 to 255, so that the input's scale comes out as exactly 1/255. Raises
-    EmotionEdgeError where no image does.
+    The first uses the whole range of 0 to 255, or the first two together the most of it that there is, so that the
+    input's scale comes out as exactly 1/255 (`whole_range`).
     """
     training = clean_training(data).part("Training")
-    whole = np.flatnonzero(_whole_range(training.pixels))
-    if not whole.size:
-        raise EmotionEdgeError("calibration: no training image has both a black and a white pixel")
+    darkest, brightest = _ends(training.pixels)
+    whole = np.flatnonzero((darkest == 0) & (brightest == 255))
+    first = whole[:1] if whole.size else np.unique([darkest.argmin(), brightest.argmax()])
     drawn = np.random.default_rng(seed).permutation(len(training))
-    chosen = training.take(np.concatenate([whole[:1], drawn[drawn != whole[0]][: samples - 1]]))
-    return Calibration(data.name, chosen.rows, chosen.pixels)
+    chosen = training.take(np.concatenate([first, drawn[~np.isin(drawn, first)]])[:samples])
+    return Calibration(data.name, chosen.rows, whole_range(chosen.pixels))
 
 
 def pinned_calibration_set(data: Dataset, rows: npt.NDArray[np.int64]) -> Calibration:
     """The images at given rows, in their order.
 
-    Raises EmotionEdgeError where a row is not in the data set, is of a test split, is pixel for pixel a face of one,
-    comes twice, or where no image uses the whole range of 0 to 255.
+    Raises EmotionEdgeError where a row is not in the data set, is of a test split, is pixel for pixel a face of one, or
+    comes twice, and as `whole_range` does.
     """
     place = {int(row): index for index, row in enumerate(data.rows)}
     if unknown := [int(row) for row in rows if int(row) not in place]:
@@ -68,9 +68,26 @@ def pinned_calibration_set(data: Dataset, rows: npt.NDArray[np.int64]) -> Calibr
     for row, image in zip(chosen.rows, chosen.pixels, strict=True):
         if image.tobytes() in held_out:
             raise EmotionEdgeError(f"calibration: row {row} is pixel for pixel a face of a test split; leave it out")
-    if not _whole_range(chosen.pixels).any():
-        raise EmotionEdgeError("calibration: none of the rows has both a black and a white pixel; add one that has")
-    return Calibration(data.name, chosen.rows, chosen.pixels)
+    return Calibration(data.name, chosen.rows, whole_range(chosen.pixels))
+
+
+def whole_range(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The images, uint8 [n, h, w] or [n, h, w, 3], with a black and a white pixel among them all: the converter goes by
+    the least and the largest value of all its samples.
+
+    Where they lack one, the contrast of one image, the one with the most already, is stretched from 0 to 255. Raises
+    EmotionEdgeError where each image is of one shade.
+    """
+    if images.min() == 0 and images.max() == 255:
+        return images
+    darkest, brightest = _ends(images)
+    most = int((brightest.astype(np.int64) - darkest).argmax())
+    low, high = float(darkest[most]), float(brightest[most])
+    if low == high:
+        raise EmotionEdgeError("calibration: every image is of one shade; these are no faces")
+    stretched = images.copy()
+    stretched[most] = np.rint((images[most] - low) * (255 / (high - low)))
+    return stretched
 
 
 def read_rows(path: Path) -> npt.NDArray[np.int64]:
@@ -109,9 +126,10 @@ def as_input(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return np.asarray(images / np.float32(255), np.float32)
 
 
-def _whole_range(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+def _ends(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The darkest and the brightest value of each image, uint8 [n]."""
     flat = images.reshape(len(images), -1)
-    return np.asarray((flat.min(axis=1) == 0) & (flat.max(axis=1) == 255))
+    return flat.min(axis=1), flat.max(axis=1)
 
 
 def _text(rows: npt.NDArray[Any]) -> str:

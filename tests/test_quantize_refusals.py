@@ -79,14 +79,40 @@ def test_other_rows_that_cannot_be(data: Dataset, rows: list[int], reason: str) 
         pinned_calibration_set(data, np.array(rows))
 
 
-def test_calibration_images_that_leave_a_part_of_the_range_unused(data: Dataset) -> None:
-    grey = Dataset(
-        data.name, np.clip(data.pixels, 10, 200), data.labels, data.affect, data.affect_derived, data.split, data.rows
-    )
-    with pytest.raises(EmotionEdgeError, match="black and a white pixel"):
-        calibration_set(grey)
-    with pytest.raises(EmotionEdgeError, match="black and a white pixel"):
-        pinned_calibration_set(grey, np.array([0, 1]))
+def shaded(data: Dataset, images: Any) -> Dataset:
+    return Dataset(data.name, images, data.labels, data.affect, data.affect_derived, data.split, data.rows)
+
+
+def test_calibration_needs_black_and_white_but_not_in_one_image(data: Dataset) -> None:
+    images = np.clip(data.pixels, 10, 200)
+    images[3, 0, 0], images[5, 0, 0] = 0, 255
+    for chosen in (
+        calibration_set(shaded(data, images), samples=9),
+        pinned_calibration_set(shaded(data, images), np.array([2, 3, 4, 5])),
+    ):
+        assert {3, 5} <= set(chosen.rows.tolist())
+        np.testing.assert_array_equal(chosen.images, images[chosen.rows])
+
+
+def test_of_calibration_images_without_black_or_white_one_is_stretched(data: Dataset) -> None:
+    images = np.clip(data.pixels, 30, 100)
+    images[4] = np.clip(data.pixels[4], 20, 220)
+    pinned = pinned_calibration_set(shaded(data, images), np.array([1, 4, 2]))
+    assert (pinned.images[1].min(), pinned.images[1].max()) == (0, 255)
+    np.testing.assert_array_equal(pinned.images[[0, 2]], images[[1, 2]])
+    assert np.corrcoef(pinned.images[1].ravel(), images[4].ravel())[0, 1] > 0.999
+    drawn = calibration_set(shaded(data, images), samples=5)
+    assert (drawn.images.min(), drawn.images.max(), len(drawn.rows)) == (0, 255, 5)
+    with pytest.raises(EmotionEdgeError, match="every image is of one shade"):
+        pinned_calibration_set(
+            shaded(data, np.full_like(images, 7) + data.split.astype(np.uint8)[:, None, None]), np.array([1, 4])
+        )
+
+
+def test_black_in_one_image_and_white_in_another_make_the_promised_input_scale(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(60, 190, (4, *SHAPE[:2]), np.uint8)
+    images[0, 0, 0], images[3, 0, 0] = 0, 255
+    write_file(to_int8(network(tf_keras, lambda x: x), representative(images)), tmp_path / "model", HEADS, SHAPE)
 
 
 @pytest.mark.parametrize(
