@@ -11,13 +11,21 @@ from edge.card import CARD_FILE, MODEL_FILE, CropSpec, EmotionCard, InputSpec, O
 from edge.labels import LABEL_SETS
 from edge.selftest import add_self_test
 from quantize.calibration import Calibration
-from quantize.card_text import CARD_TEXT, DATA_TEXT, USE_TEXT, class_table
+from quantize.card_text import (
+    CARD_TEXT,
+    DATA_FAILURES,
+    DATA_TEXT,
+    OTHER_DATA_FAILURES,
+    OTHER_DATA_TEXT,
+    USE_TEXT,
+    class_table,
+)
 from quantize.convert import INPUT_NAME, SCALE, ZERO_POINT
 from quantize.metadata import embed
 from quantize.table import markdown
 from quantize.verify import Measured, Row, sized
 from training.config import AFFECT, Teacher
-from training.datasets.dataset import Dataset
+from training.datasets.dataset import Dataset, source_of
 from training.evaluate import Figures, protocol
 
 LICENCES: Mapping[str, str] = {
@@ -63,7 +71,9 @@ def write_cards(
         version=version,
         sha256="",
         input=input_spec(input_shape, measured.precision == "int8"),
-        licence=LICENCES.get(data.name, f"The weights: as you choose. Trained on {data.name}: see its own licence."),
+        licence=LICENCES.get(
+            source_of(data.name), f"The weights: as you choose. Trained on {data.name}: see its own licence."
+        ),
         command=command,
         crop=CropSpec(colour="grey" if input_shape[2] == 1 else "bgr"),
         outputs=tuple(
@@ -130,13 +140,13 @@ def _metric(row: Row, figure: Figures, data_set: str) -> dict[str, Any]:
     return {"precision": row.precision, "runtime": row.runtime} | figure_facts(figure, data_set)
 
 
-def figure_facts(figure: Figures, data_set: str) -> dict[str, Any]:
-    """What a head does on a split, for JSON; fractions with four digits."""
+def figure_facts(figure: Figures, data_set: str, views: int = 1) -> dict[str, Any]:
+    """What a head does on a split, for JSON; fractions with four digits. views: of each image, as of `protocol`."""
     return {
         "data_set": data_set,
         "split": figure.split,
         "output": figure.head,
-        "protocol": protocol(figure.head),
+        "protocol": protocol(figure.head, data_set, views),
         "rows": figure.rows,
         "accuracy": round(figure.accuracy, 4),
         "accuracy_interval": [round(end, 4) for end in figure.accuracy_interval],
@@ -215,7 +225,7 @@ def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, teacher: T
         licence=card.licence,
         use=USE_TEXT,
         command=card.command,
-        data=DATA_TEXT.get(data.name, f"Trained on the Training split of {data.name}."),
+        data=DATA_TEXT.get(data.name, OTHER_DATA_TEXT.substitute(name=data.name)),
         taught=(
             f"\nOf each target, {teacher.weight:.0%} is what larger networks said of the face "
             f"(`{teacher.soft_labels}`); they learned from the same Training split."
@@ -231,7 +241,8 @@ def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, teacher: T
         figures=markdown(measured),
         classes="\n\n".join(class_table(figure, measured.precision) for figure in shown),
         failures=_failures(primary),
-        protocols="\n".join(f"- {figure.head}: {protocol(figure.head)}." for figure in shown),
+        data_failures=DATA_FAILURES.get(source_of(data.name), OTHER_DATA_FAILURES),
+        protocols="\n".join(f"- {figure.head}: {protocol(figure.head, data.name)}." for figure in shown),
         temperatures=", ".join(f"{it.name} {it.temperature:.3f}" for it in card.outputs if it.kind == "emotion"),
         before=f"{primary.calibration[0]:.3f}",
         after=f"{primary.calibration[1]:.3f}",

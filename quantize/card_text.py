@@ -14,6 +14,29 @@ the temperatures were chosen on PublicTest, so its figures flatter; PrivateTest 
 }
 """By the data set's name."""
 
+OTHER_DATA_TEXT: Final = Template(
+    """\
+Trained on the Training split of $name, without those of its faces that PublicTest or PrivateTest hold too, pixel for
+pixel, and without blank ones. The epoch and the temperatures were chosen on PublicTest, so its figures flatter;
+PrivateTest chose nothing."""
+)
+"""Of any other data set."""
+
+DATA_FAILURES: Final[Mapping[str, str]] = {
+    "FER-2013": """\
+- FER-2013's labels are noisy: the majority of FER+'s ten voters agrees with them on less than two thirds of the
+  faces. A part of what counts as an error here is none.
+- Contempt and disgust are rare in the data, and so is what the network knows of them.
+- The faces were found with an image search on the web, so many are posed, and the files do not say age, skin tone, sex
+  or origin. How the errors differ between such groups has not been measured here; expect that they do.""",
+}
+"""What a network has from its data, by the name of the data set or of the one it was prepared from."""
+
+OTHER_DATA_FAILURES: Final = """\
+- How the errors differ between people by age, skin tone, sex or origin has not been measured here; expect that they do,
+  and more so for people like whom few are in the data."""
+"""Of any other data set."""
+
 USE_TEXT: Final = """\
 ## What for
 Expressions of faces that look roughly at the camera, about 48 pixels or more wide, on the device itself:
@@ -63,11 +86,7 @@ $classes
 
 ## Known failures
 $failures
-- FER-2013's labels are noisy: the majority of FER+'s ten voters agrees with them on less than two thirds of the
-  faces. A part of what counts as an error here is none.
-- Contempt and disgust are rare in the data, and so is what the network knows of them.
-- The faces were found with an image search on the web, so many are posed, and the files do not say age, skin tone, sex
-  or origin. How the errors differ between such groups has not been measured here; expect that they do.
+$data_failures
 - Not measured, but expected to make it worse: masks, hands, strong side light, profiles, faces smaller than about 40
   pixels.
 

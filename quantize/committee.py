@@ -58,7 +58,8 @@ def _write(folder: Path, content: CommitteeFile, more: dict[str, Any]) -> None:
 def _metrics(found: Findings) -> list[dict[str, Any]]:
     """The committee's figures, a split and label set each."""
     return [
-        figure_facts(sheet.figures[COMMITTEE], found.part.name) | {"runtime": found.members[0].kind}
+        figure_facts(sheet.figures[COMMITTEE], found.part.name, found.members[0].views)
+        | {"runtime": found.members[0].kind}
         for sheets in found.sheets
         for sheet in sheets
     ]

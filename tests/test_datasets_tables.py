@@ -241,7 +241,7 @@ def write_prepared(folder: Path) -> Dataset:
 def test_a_prepared_folder_gives_back_what_was_kept(tmp_path: Path) -> None:
     kept = write_prepared(tmp_path).take(np.array([0, 2, 3]))
     data = read_dataset(tmp_path)
-    assert data.name == "mine"
+    assert data.name == "mine (prepared)"
     assert list(data.labels) == list(kept.labels)
     for name, labels in kept.labels.items():
         assert data.labels[name].names == labels.names

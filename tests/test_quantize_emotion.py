@@ -86,6 +86,8 @@ def test_quantization_aware_training_does_so_too(workplace: Path) -> None:
 
 
 def assert_as_good_as_float(workplace: Path, folder: Path, how: str, printed: str) -> None:
+    from quantize.card_text import CARD_TEXT
+
     card = read_card(EmotionCard, folder)
     assert card.name == folder.name
     assert card.input.name == "image"
@@ -116,6 +118,8 @@ def assert_as_good_as_float(workplace: Path, folder: Path, how: str, printed: st
     assert card.sha256 in text
     assert card.command in text
     assert "$" not in text
+    assert "FER-2013's labels are noisy" in text
+    assert "FER-2013" not in CARD_TEXT.template
     for runtime in installed():
         assert runtime in printed
         assert runtime in text
@@ -187,6 +191,10 @@ def test_models_become_a_committee_that_is_measured_as_the_board_runs_it(workpla
     assert "--mirror --model-version 1.0.0 --final" in content["command"]
     accuracy = {(metric["split"], metric["output"]): metric["accuracy"] for metric in content["metrics"]}
     assert f"| committee | {accuracy['PublicTest', 'fer7']:.2%} |" in printed
+    card = (workplace / "models/council/CARD.md").read_text()
+    for words in (card, *(metric["protocol"] for metric in content["metrics"])):
+        assert "the mean of each image and its mirror image" in words
+        assert "one view" not in words
     part = read_fer2013(workplace / "data").part("PrivateTest")
     with contextlib.chdir(workplace):
         council = open_local("models/council", choose())

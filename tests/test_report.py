@@ -12,10 +12,11 @@ import pytest
 from edge.errors import EmotionEdgeError
 from edge.labels import LABEL_SETS, circumplex_of
 from tests.conftest import ROOT
-from training.datasets.dataset import SPLITS, Dataset, one_hot
+from training.datasets.dataset import PREPARED, SPLITS, Dataset, one_hot
 
 keras = pytest.importorskip("keras", reason="the training extra is not installed")
 
+from training.evaluate import protocol  # noqa: E402
 from training.judging.findings import Findings, find  # noqa: E402
 from training.judging.judge import COMMITTEE, Sheet  # noqa: E402
 from training.report import evaluate, report  # noqa: E402
@@ -75,6 +76,18 @@ def committee(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         "epoch,fer7_loss,loss,public_fer7,public,seconds\n1,2.0,2.0,0.5,0.5,3\n2,1.5,1.5,0.75,0.75,3\n"
     )
     return runs
+
+
+def test_protocols_claim_no_more_than_is_known_of_the_data() -> None:
+    assert protocol("fer7", "FER-2013").startswith("label of fer2013.csv, 7 classes, every row of the split")
+    assert "Barsoum" in protocol("ferplus8", "FER-2013")
+    for label_set in ("fer7", "ferplus8"):
+        words = protocol(label_set, "photographs")
+        assert words == f"the data set's own label under {label_set}, every face that has one, one view of each image"
+    prepared = protocol("ferplus8", f"FER-2013{PREPARED}", views=2)
+    assert "Barsoum" in prepared
+    assert "the faces that `emotion-train prepare` kept" in prepared
+    assert prepared.endswith(", the mean of each image and its mirror image")
 
 
 def test_each_member_and_the_committee_are_counted(committee: list[Path]) -> None:

@@ -12,6 +12,9 @@ from edge.errors import EmotionEdgeError
 SPLITS = ("Training", "PublicTest", "PrivateTest")
 """What is learned from, what choices are made on, and what the final figure is from: FER-2013's own names."""
 
+PREPARED = " (prepared)"
+"""At the end of the name of a data set that `emotion-train prepare` made of another: it has not all of its faces."""
+
 Index = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 
 
@@ -96,6 +99,11 @@ class Dataset:
         if not len(part):
             raise EmotionEdgeError(f"data set {self.name}: the split {split} has no faces; use the whole data set")
         return part
+
+
+def source_of(name: str) -> str:
+    """The name of the data set that a prepared one was made of; of another its own."""
+    return name.removesuffix(PREPARED)
 
 
 def clean_training(data: Dataset) -> Dataset:

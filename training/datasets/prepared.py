@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import EmotionEdgeError
-from training.datasets.dataset import SPLITS, Dataset, Labels, one_hot
+from training.datasets.dataset import PREPARED, SPLITS, Dataset, Labels, one_hot, source_of
 from training.datasets.manifest import FACTS_FILE, MANIFEST_FILE, label_column, probability_columns
 from training.datasets.tables import header_of, rows
 
@@ -15,6 +15,7 @@ _COLUMNS = ("file", "row", "split", "person", "valence", "arousal")
 
 def read_prepared(path: Path) -> Dataset:
     """The kept faces of a prepared folder, in the manifest's order, with its label sets, splits, people and affect.
+    Its name is the source's, marked with PREPARED.
 
     Raises EmotionEdgeError for a folder that `prepare` did not finish, and, with the line, for a wrong value.
     """
@@ -23,7 +24,7 @@ def read_prepared(path: Path) -> Dataset:
         raise EmotionEdgeError(f"{path}: no {MANIFEST_FILE} with {FACTS_FILE}; let emotion-train prepare finish first")
     try:
         said = json.loads(facts.read_text(encoding="utf-8"))
-        name, affect_kind = str(said["name"]), str(said["affect"])
+        name, affect_kind = source_of(str(said["name"])) + PREPARED, str(said["affect"])
         sets = {str(label_set): tuple(map(str, classes)) for label_set, classes in said["label_sets"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EmotionEdgeError(f"{facts}: not as emotion-train prepare writes it ({error!r})") from None

@@ -137,7 +137,7 @@ def ask(members: Sequence[Member], part: Dataset, wanted: Sequence[str], outputs
         if silent:
             continue
         known = {name: head for name, head in heads.items() if head is not None}
-        how, true = truth(part, label_set, names)
+        how, true = truth(part, label_set, names, max(member.views for member in members))
         counts = true >= 0
         if not counts.any():
             raise EmotionEdgeError(f"label set {label_set}: {VALIDATION} of {part.name} has no face with such a label")
@@ -154,17 +154,18 @@ def ask(members: Sequence[Member], part: Dataset, wanted: Sequence[str], outputs
     return found
 
 
-def truth(part: Dataset, label_set: str, names: Sequence[str]) -> tuple[str, Labels]:
-    """The protocol in words and the true labels int64 [n], -1 where a face does not count.
+def truth(part: Dataset, label_set: str, names: Sequence[str], views: int = 1) -> tuple[str, Labels]:
+    """The protocol in words and the true labels int64 [n], -1 where a face does not count. views: of each face.
 
     What a data set has no labels of is carried over from the one of its label sets that says the most of it.
     """
     if label_set in part.labels:
-        return protocol(label_set), part.labels[label_set].judged
+        return protocol(label_set, part.name, views), part.labels[label_set].judged
     reach = {own: map_matrix(labels.names, names).any(axis=0).sum() for own, labels in part.labels.items()}
     source = max(reach, key=lambda own: int(reach[own]))
     carried = relabel(replace(part, labels={source: part.labels[source]}), label_set)
-    return f"{protocol(source)}; carried over from {source} to {label_set}", carried.labels[label_set].judged
+    said = f"{protocol(source, part.name, views)}; carried over from {source} to {label_set}"
+    return said, carried.labels[label_set].judged
 
 
 def answer(question: Question, outputs: Outputs) -> dict[str, Said]:

@@ -35,6 +35,7 @@ class Member:
     released model's card has them. shape: height, width and channels of its input. facts: what else there is to say,
     by name. history: a line an epoch, none for a released model. run: images uint8 [n, h, w] or [n, h, w, 3] of its
     shape to logits [n, classes] by label set, and valence and arousal [n, 2], -1 to 1, under AFFECT where it has them.
+    views: of each face that it looks at, 2 with its mirror image.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Member:
     facts: Mapping[str, str]
     history: Sequence[Mapping[str, str]]
     run: Callable[[npt.NDArray[np.uint8]], Mapping[str, Logits]]
+    views: int = 1
 
 
 def open_members(folders: Sequence[Path], data: Dataset) -> tuple[Member, ...]:
@@ -155,7 +157,7 @@ def _with_mirror(member: Member) -> Member:
             outputs[head] = np.log(np.maximum(mean, 1e-9)) * temperature
         return outputs
 
-    return replace(member, facts={**member.facts, "sees": "each face and its mirror image"}, run=run)
+    return replace(member, facts={**member.facts, "sees": "each face and its mirror image"}, run=run, views=2)
 
 
 def _label_set(output: Any) -> str:

@@ -336,13 +336,15 @@ def _jitter(found: Findings) -> Part:
 
 def _method(found: Findings) -> Part:
     last = found.sheets[-1][0].split
+    mirrored = any(member.views > 1 for member in found.members)
+    views, more = ("the mean of the image and the mirror image", "") if mirrored else ("one view", "flips or ")
     said = [
         f"Intervals: percentile bootstrap over the faces, {DRAWS:,} samples, seeded. They say how much another such "
         "test set might change a figure, not how much another training run would.",
         "Macro-F1: over the classes that occur or are said.",
         f"Temperatures: fitted on {VALIDATION} (Guo et al. 2017), also where the figures are of {last}.",
         f"Jitter: draws with the seeds 1 to {JITTERS}, the same for every network.",
-        "Every figure is of one view of each face as the data set cuts it, without flips or crops averaged.",
+        f"Every figure is of {views} of each face as the data set cuts it, without {more}crops averaged.",
     ]
     if len(found.members) > 1:
         said.insert(
