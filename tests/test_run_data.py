@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
+from edge.errors import EmotionEdgeError
+from tests.fer2013_files import write_files
 from tests.test_datasets_layouts import write_classes
 from training.config import CONFIG_FILE, read_config
 from training.datasets import read_dataset
@@ -42,13 +44,11 @@ def test_a_run_is_judged_on_the_cut_it_was_trained_with(tmp_path: Path, photogra
     assert np.array_equal(judged.split, trained.split)
     assert list(read_run_data([run], moved, label_set="compact4").labels) == ["compact4"]
     # What the run's settings say by default is for its own data: without a run, the names mean nothing.
-    with pytest.raises(Exception, match="no known emotion: grumpy"):
+    with pytest.raises(EmotionEdgeError, match="no known emotion: grumpy"):
         read_run_data([], moved)
 
 
 def test_a_run_with_names_of_its_own_can_be_judged_where_classes_are_known(tmp_path: Path, photographs: Path) -> None:
-    from tests.fer2013_files import write_files
-
     run = write_run(tmp_path / "run", path=str(photographs), mapping=str(tmp_path / "names.yaml"))
     other = write_files(tmp_path / "other", training=14, test=7)
     assert list(read_run_data([run], other).labels) == ["fer7", "ferplus8"]

@@ -14,9 +14,9 @@ from training.datasets.dataset import Dataset
 from training.datasets.fer2013 import read_fer2013
 from training.datasets.pixels import fingerprints, in_memory
 
-pytest.importorskip("keras", reason="the training extra is not installed")
+keras = pytest.importorskip("keras", reason="the training extra is not installed")
 
-from training.distill import SoftLabels, read_soft_labels
+from training.distill import SoftLabels, distill, read_soft_labels  # noqa: E402
 
 
 @pytest.fixture
@@ -57,6 +57,18 @@ def test_the_same_faces_as_image_files_are_the_same_faces(tmp_path: Path, data: 
         assert cv2.imwrite(str(file), image)
     kept = replace(data, images=files)
     assert len(soft.of(kept.part("Training"), kept)["fer7"]) == 14
+
+
+def test_what_a_run_says_is_kept_with_the_faces_it_said_it_of(tmp_path: Path, data: Dataset) -> None:
+    image = keras.Input((24, 24, 1), name="image")
+    said = keras.layers.Dense(7, name="fer7")(keras.layers.Flatten()(image))
+    (tmp_path / "run").mkdir()
+    keras.Model(image, {"fer7": said}).save(tmp_path / "run/network.keras")
+    distill([tmp_path / "run"], data, tmp_path / "soft.npz")
+    soft = read_soft_labels(tmp_path / "soft.npz")
+    assert soft.prints is not None
+    assert (soft.data_set, len(soft.prints), list(soft.heads)) == ("FER-2013", 14, ["fer7"])
+    np.testing.assert_allclose(soft.of(data.part("Training"), data)["fer7"].sum(axis=1), 1, atol=1e-5)
 
 
 def test_a_file_of_old_is_read_with_a_warning(tmp_path: Path, data: Dataset, caplog: pytest.LogCaptureFixture) -> None:
