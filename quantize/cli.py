@@ -175,7 +175,7 @@ def _after_training(
 
 
 def _commands(options: argparse.Namespace, config: TrainingConfig) -> str:
-    """The two commands that make the file, one a line, with the data in its default place."""
+    """The commands that make the file, one a line, with the data in its default place."""
     parts = ["emotion-quantize", options.command, f"runs/{config.name}", f"--out models/{options.out.resolve().name}"]
     if options.command == "qat":
         parts.append(f"--epochs {options.epochs} --learning-rate {options.learning_rate:g}")
@@ -189,7 +189,11 @@ def _commands(options: argparse.Namespace, config: TrainingConfig) -> str:
     elif options.samples != SAMPLES:
         parts.append(f"--samples {options.samples}")
     parts.append(f"--model-version {options.model_version}" + (" --final" if options.final else ""))
-    return f"emotion-train fit training/configs/{config.name}.yaml\n{' '.join(parts)}"
+    runs = [config.name]
+    if (start := Path(str(config.options.get("weights", "")))).parts[:1] == ("runs",):
+        runs.insert(0, start.parent.name)
+    fits = [f"emotion-train fit training/configs/{run}.yaml" for run in runs]
+    return "\n".join([*fits, " ".join(parts)])
 
 
 def _verify(options: argparse.Namespace) -> None:

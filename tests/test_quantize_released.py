@@ -107,6 +107,8 @@ def test_the_file_is_the_card_s_and_as_small_as_promised(name: str) -> None:
     assert card.name == name
     if name in KILOBYTES:
         assert (folder / "model.tflite").stat().st_size <= 1000 * KILOBYTES[name]
-    assert card.sha256 in (folder / "CARD.md").read_text()
+    text = (folder / "CARD.md").read_text()
+    assert card.sha256 in text
+    assert f"file: {(folder / 'model.tflite').stat().st_size:,} bytes" in text
     assert "emotion-train fit" in card.command
     assert "emotion-quantize" in card.command
