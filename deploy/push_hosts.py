@@ -43,7 +43,8 @@ def read_inventory(path: Path) -> list[Host]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        tree, nodes = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
+        tree = yaml.safe_load(text)
+        nodes: Any = yaml.compose(text, yaml.SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise EmotionEdgeError(f"inventory {path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
