@@ -30,7 +30,7 @@ from edge.pipeline import Pipeline, open_pipeline
 from edge.reading import Detection, Image
 from edge.reload import LIVE, Reloader, merged
 from edge.runtime import choose
-from tests.daemon import DEVICE, free_port, running, wait_until
+from tests.daemon import free_port, running, wait_until
 from tests.mjpeg import MjpegServer
 from tests.samples import picture
 
@@ -131,8 +131,8 @@ def test_a_missing_camera_and_privacy_are_no_faults(tmp_path: Path) -> None:
         said = manager.wait(lambda said: said.startswith("STATUS=camera: no picture"), "the camera's absence")
         assert "/dev/video97: not there" in said
         manager.signs(3)
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / f"controls-{DEVICE}.json").write_text('{"detection": true, "privacy": true}')
+    (memory,) = tmp_path.rglob("controls*.json")
+    memory.write_text('{"detection": true, "privacy": true}')
     with Manager(address) as manager, managed(tmp_path, manager, {"camera.source": CLIP}):
         manager.wait(lambda said: said == "READY=1", "word that it is ready")
         manager.wait(lambda said: said == "STATUS=camera: off: privacy is on", "status")
