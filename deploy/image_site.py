@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 
 from edge import config_load
 from edge.errors import EmotionEdgeError
+from edge.yaml_file import read_yaml
 
 FIRST_BOOT: Final = "/boot/firmware/emotion-edge/first-boot"
 
@@ -78,12 +79,7 @@ def read_site(path: Path) -> Site:
 
     Raises EmotionEdgeError for what cannot be read, is not known or does not fit, and never shows a value.
     """
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise EmotionEdgeError(f"site file {path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise EmotionEdgeError(f"site file {path}: {config_load.no_yaml(error)}") from None
+    tree = read_yaml(path, "site file")
     if not isinstance(tree, dict):
         raise EmotionEdgeError(f"site file {path}: must hold `hostname:`, `user:` and more (docs/install.md has one)")
     try:

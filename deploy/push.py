@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from deploy.image import package_fields, suite_of
 from deploy.image_site import check_settings
 from deploy.package import build
 from deploy.push_each import Said, each
 from deploy.push_hosts import Host
 from deploy.push_ssh import Connection, quoted
-from edge.config_load import no_yaml
 from edge.errors import EmotionEdgeError
+from edge.yaml_file import read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -233,12 +231,7 @@ class _Packages:
 
 
 def _check_config(path: Path) -> None:
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise EmotionEdgeError(f"settings file {path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise EmotionEdgeError(f"settings file {path}: {no_yaml(error)}") from None
+    tree = read_yaml(path, "settings file") or {}
     if not isinstance(tree, dict):
         raise EmotionEdgeError(f"settings file {path}: must hold sections such as `mqtt:`")
     check_settings(tree, f"settings file {path}")

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.config_load import no_yaml
 from edge.errors import EmotionEdgeError
+from edge.yaml_file import read_yaml
 
 INVENTORY: Final = Path("hosts.yaml")
 
@@ -41,17 +41,11 @@ def read_inventory(path: Path) -> list[Host]:
 
     `config` is looked for beside the file. Raises EmotionEdgeError for what cannot be read or is not known.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        tree = yaml.safe_load(text)
-        nodes: Any = yaml.compose(text, yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise EmotionEdgeError(f"inventory {path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise EmotionEdgeError(f"inventory {path}: {no_yaml(error)}") from None
+    tree = read_yaml(path, "inventory")
     if not isinstance(tree, dict) or list(tree) != ["boards"] or not isinstance(tree["boards"], dict):
         raise EmotionEdgeError(f"inventory {path}: must hold `boards:`, and below it `name: {{host: pi@address}}`")
     # PyYAML keeps the last of two keys that are alike.
+    nodes: Any = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
     names = Counter(key.value for key, _ in nodes.value[0][1].value)
     if twice := [name for name, count in names.items() if count > 1]:
         raise EmotionEdgeError(f"inventory {path}: {twice[0]} is there twice")

@@ -19,6 +19,7 @@ from pydantic_settings import CliSettingsSource
 from edge.config import ENV_PREFIX, INSTANCE_VARIABLE, Settings, setting_names
 from edge.errors import EmotionEdgeError
 from edge.secret import without_password
+from edge.yaml_file import read_yaml
 
 CONFIG_VARIABLE: Final = ENV_PREFIX + "CONFIG"
 SYSTEM_CONFIG: Final = Path("/etc/emotion-edge/config.yaml")
@@ -82,16 +83,7 @@ def _config_path(asked: Path | None) -> Path | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise EmotionEdgeError(f"settings file {path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise EmotionEdgeError(f"settings file {path}: {no_yaml(error)}") from None
-    except ValueError:  # PyYAML's, without a place; not shown, as it may hold a password
-        raise EmotionEdgeError(
-            f"settings file {path}: has what looks like a date or number and is none, as 2026-13-45 (put it in quotes)"
-        ) from None
+    tree = read_yaml(path, "settings file")
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -108,13 +100,6 @@ def _read(path: Path) -> dict[str, Any]:
         _refuse_unknown([f"{section}.{key}" for key in keys], known, f"settings file {path}")
         sections[section] = keys
     return sections
-
-
-def no_yaml(error: yaml.YAMLError) -> str:
-    """What is wrong and in which line, without the line itself: it may be a password's."""
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    where = f" in line {mark.line + 1}" if mark else ""
-    return f"is no YAML{where}" + (f": {problem}" if problem else "")
 
 
 def _refuse_unknown(names: Iterable[Any], known: Iterable[str], where: str) -> None:
