@@ -13,7 +13,7 @@ from rich.console import Console
 
 from edge.errors import EmotionEdgeError
 from quantize.calibration import as_input
-from training.augment import Augment
+from training.augment import augmentation
 from training.config import AFFECT, TrainingConfig
 from training.datasets.dataset import Dataset, clean_training
 from training.progress import counted
@@ -56,7 +56,7 @@ def teach(
     keras.utils.set_random_seed(config.seed)
     cleaned = clean_training(data)
     training, validation = cleaned.part("Training").pixels, cleaned.part("PublicTest").pixels
-    augment = Augment(**config.augment, seed=config.seed)
+    augment = augmentation(config.augment, config.seed)
     count, size = len(training), min(config.batch_size, len(training))
     steps = count // size
     schedule = tf_keras.optimizers.schedules.CosineDecay(lesson.learning_rate, steps * lesson.epochs)

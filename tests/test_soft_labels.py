@@ -90,9 +90,20 @@ def test_a_teacher_without_the_heads_is_said(tmp_path: Path, data: Dataset, capl
         soft.check_heads(("compact4", "affect"))
 
 
+def test_what_is_no_file_of_soft_labels_is_said(tmp_path: Path, data: Dataset) -> None:
+    whole = write(tmp_path / "soft.npz", data.part("Training")).read_bytes()
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(whole[: len(whole) // 2])
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    (tmp_path / "empty.npz").touch()
+    for name in ("cut.npz", "one.npy", "empty.npz"):
+        with pytest.raises(EmotionEdgeError, match=f"{name}: no file of soft labels"):
+            read_soft_labels(tmp_path / name)
+
+
 def test_the_released_soft_labels_are_of_fer2013(fer2013_dir: Path) -> None:
     data = read_fer2013(fer2013_dir)
-    for name in ("fer2013", "fer2013-two"):
+    for name in ("fer2013", "fer2013-two", "fer2013-third"):
         soft = read_soft_labels(Path(__file__).parent.parent / f"training/soft_labels/{name}.npz")
         assert soft.prints is not None
         assert len(soft.of(data.part("Training"), data)["fer7"]) == 28709

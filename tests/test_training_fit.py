@@ -170,6 +170,9 @@ def test_a_student_learns_from_a_committee_of_teachers(train: Train, whole: Path
         ({"epochs": 1, "options": {"depth": 3}}, "network plain_residual: wrong options"),
         ({"epochs": 1, "heads": {"compact4": 1.0}}, "has no such labels (it has fer7, ferplus8, affect)"),
         ({"epochs": 1, "heads": {}}, "heads"),
+        ({"epochs": 1, "heads": {"affect": 1.0}}, "none of them is an emotion; add a label set"),
+        ({"epochs": 1, "name": ".."}, "name"),
+        ({"epochs": 1, "augment": {"shfit": 0.1}}, "augment: shfit: not known (known: shift, scale, "),
         ({"epochs": 1, "teacher": {"soft_labels": "none.npz"}}, "none.npz: not there; make it with"),
         ({"epochs": 4, "learning_rate": 1e30}, "is no number; lower `learning_rate`"),
     ],
@@ -196,19 +199,19 @@ def test_a_head_that_cannot_be_judged_is_refused_before_training(train: Train, t
     lines = votes.read_text().splitlines()
     unknown = [f"{line.rsplit(',', 10)[0]},0,0,0,0,0,0,0,0,10,0" if "PublicTest" in line else line for line in lines]
     votes.write_text("\n".join(unknown) + "\n")
-    for heads in ({"fer7": 1.0, "ferplus8": 1.0}, {"affect": 1.0}):
-        done = train(tmp_path, "fit", str(write_config(tmp_path, epochs=1, heads=heads)))
-        assert done.returncode == 2
-        assert f"head '{[*heads][-1]}': no face of PublicTest of FER-2013 has such a label" in done.stderr
+    done = train(tmp_path, "fit", str(write_config(tmp_path, epochs=1, heads={"fer7": 1.0, "ferplus8": 1.0})))
+    assert done.returncode == 2
+    assert "head 'ferplus8': no face of PublicTest of FER-2013 has such a label" in done.stderr
 
 
-def test_valence_and_arousal_alone_are_chosen_by_their_concordance(train: Train, tmp_path: Path) -> None:
-    write_files(tmp_path / "data")
-    done = train(tmp_path, "fit", str(write_config(tmp_path, epochs=3, heads={"affect": 1.0})))
-    assert done.returncode == 0, done.stderr
-    chosen = [float(row["public"]) for row in history(tmp_path)]
-    assert len(set(chosen)) == 3
-    assert (tmp_path / "runs/tiny/network.keras").exists()
+def test_of_equal_epochs_the_first_is_the_best_and_stays(tmp_path: Path) -> None:
+    from training.history import best_epoch, stale, write_history
+
+    # 15 of 19, written as 0.78947, is a little more than what is written.
+    for epoch, public in enumerate((0.5, 15 / 19, 15 / 19, 0.6)):
+        write_history(tmp_path, epoch, {"public": public})
+    assert [best_epoch(tmp_path, epochs) for epochs in range(5)] == [-1, 0, 1, 1, 1]
+    assert [stale(tmp_path, epochs, 2) for epochs in range(5)] == [False, False, False, False, True]
 
 
 def test_the_settings_in_the_documentation_build_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,6 +227,16 @@ def test_the_settings_in_the_documentation_build_a_network(monkeypatch: pytest.M
     heads = {head: len(labels_of(head)) for head in config.heads}
     network = build_network(config.network, keras, config.input.shape, heads, config.options)
     assert {head: output.shape[1] for head, output in network.output.items()} == {"happy-neutral-sad-surprise": 4}
+
+
+def test_a_released_model_is_judged_by_its_name(train: Train, tmp_path: Path) -> None:
+    data = str(write_files(tmp_path / "data", training=7, test=14))
+    done = train(tmp_path, "evaluate", "emotion-small", "--data", data)
+    assert done.returncode == 0, done.stderr
+    assert "14" in done.stdout
+    wrong = train(tmp_path, "evaluate", "emotion-tiny", "--data", data)
+    assert wrong.returncode == 2
+    assert "model 'emotion-tiny': not there, neither by name nor as a folder (models here: " in wrong.stderr
 
 
 def test_missing_data_is_said(train: Train, tmp_path: Path) -> None:

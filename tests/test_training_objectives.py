@@ -53,6 +53,10 @@ def test_rare_classes_weigh_more(balance: str, ratio: float) -> None:
     assert weights[:4].mean() == pytest.approx(1, rel=1e-5)
 
 
+def test_where_no_face_says_anything_the_weights_are_numbers() -> None:
+    assert class_weights(one_hot(NAMES, np.array([-1, -1])), "inverse").tolist() == [1.0, 1.0]
+
+
 def test_cross_entropy_counts_rows_by_their_weight_and_focal_loss_the_sure_ones_less() -> None:
     logits = np.log(np.array([[0.25, 0.75], [0.9, 0.1]], np.float32))
     wanted = np.array([[0, 1, 1], [1, 0, 0]], np.float32)

@@ -2,11 +2,15 @@
 processes.
 """
 
+import inspect
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
+
+from edge.errors import EmotionEdgeError
 
 
 @keras.saving.register_keras_serializable("emotion_edge")
@@ -134,6 +138,15 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
             half, middle = self._each(count, 1 / 12, 1 / 4), self._each(count, 0.0, 1.0)
             inside = ops.logical_and(inside, ops.abs(line - middle) < half)
         return ops.where(inside, self._each(count, 0.0, 1.0), x)
+
+
+def augmentation(settings: Mapping[str, float], seed: int) -> Augment:
+    """The layer with a run's settings. Raises EmotionEdgeError for a name that is none of them."""
+    parameters = inspect.signature(Augment.__init__).parameters
+    known = [name for name, parameter in parameters.items() if isinstance(parameter.default, float)]
+    if unknown := [name for name in settings if name not in known]:
+        raise EmotionEdgeError(f"augment: {', '.join(unknown)}: not known (known: {', '.join(known)})")
+    return Augment(**settings, seed=seed)
 
 
 def sample(images: Any, x: Any, y: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge.errors import EmotionEdgeError
 from edge.models import model_dir
-from training.config import TrainingConfig, read_config
+from training.config import read_config
 from training.datasets import read_dataset
 from training.datasets.dataset import Dataset
 from training.datasets.recognise import FORMATS
@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], None] = options.run
     try:
+        options = _parser().parse_args(arguments)
+        run: Callable[[argparse.Namespace], None] = options.run
         run(options)
     except EmotionEdgeError as error:
         print(f"emotion-train: {error}", file=sys.stderr)
@@ -89,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         judge = commands.add_parser(name, help=text)
         judge.add_argument(
-            "networks", type=Path, nargs="+", metavar="RUN_OR_MODEL",
-            help="folders of runs or of released models; several are a committee, the first of which leads",
+            "networks", type=_network, nargs="+", metavar="RUN_OR_MODEL",
+            help="folders of runs, or released models by name; several are a committee, the first of which leads",
         )  # fmt: skip
         judge.add_argument("--final", action="store_true", help="PrivateTest too: once, for the final figure")
         judge.add_argument(
@@ -157,6 +157,12 @@ def _prepare(options: argparse.Namespace) -> None:
     print("wrote " + ", ".join(map(str, summary.folders)))
 
 
+def _network(text: str) -> Path:
+    """A folder, or that of a released model by its name; a folder that is not there is left to whoever opens it."""
+    path = Path(text)
+    return path if path.exists() or len(path.parts) > 1 else model_dir(text)
+
+
 def _networks(_: argparse.Namespace) -> None:
     from training.compare import overview
 
@@ -164,9 +170,7 @@ def _networks(_: argparse.Namespace) -> None:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    config = read_config(options.config)
-    if options.epochs is not None:
-        config = TrainingConfig.model_validate({**config.model_dump(), "epochs": options.epochs})
+    config = read_config(options.config, {} if options.epochs is None else {"epochs": options.epochs})
     source = config.data
     path = source.path if options.data is None else options.data
     # Splits are cut alike whatever the seed of the run: its figures, its teachers and its committees go by one cut.

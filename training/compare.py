@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 from edge.errors import EmotionEdgeError
-from training.augment import Augment
+from training.augment import augmentation
 from training.backend import jit_compile
 from training.batches import Batches
 from training.config import AFFECT, TrainingConfig
@@ -80,7 +80,7 @@ def compare(name: str, data: Dataset, seconds: float, config: TrainingConfig) ->
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = MOMENTUM
-    model = trainable(network, Augment(**config.augment, seed=config.seed))
+    model = trainable(network, augmentation(config.augment, config.seed))
     optimizer = keras.optimizers.AdamW(config.learning_rate, config.weight_decay, global_clipnorm=CLIP)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(optimizer, loss=losses(config), loss_weights=dict(config.heads), jit_compile=jit_compile())

@@ -1,12 +1,15 @@
 """The settings of one training run: a YAML file, kept with its results."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import EmotionEdgeError
+from edge.yaml_file import read_yaml
 
 CONFIG_FILE = "config.yaml"
 """In the folder of a run: its settings."""
@@ -58,18 +61,18 @@ class Teacher(_Part):
 class TrainingConfig(_Part):
     """name: of the run and its folder. data: what is learned from.
 
-    network, options: from the registry. heads: the label sets the network learns, and `affect`, each with the weight
-    of its loss; the first is the primary one. label_smoothing: of labels that are one class; votes are soft already.
-    class_balance: weight of a row by how many its class has: `none`, `inverse` (1 / count) or `effective` (Cui et al.
-    2019, beta 0.999). focal_gamma: 0 is cross-entropy (Lin et al. 2017). mixup: alpha of its Beta distribution, 0 is
-    none (Zhang et al. 2018). augment: settings of `Augment` that differ from its defaults. learning_rate: the peak,
-    reached after warmup_epochs and then lowered along a cosine. average_momentum: of the exponential moving average
-    of the weights, per step. patience: stop after so many epochs without a better one; null is never. precision:
-    `mixed_bfloat16` halves the time on PyTorch and processors that have it. seed: of the weights, the order and the
-    augmentation.
+    network, options: from the registry. heads: the label sets the network learns, and `affect`, each with the weight of
+    its loss; the first emotion is the primary one, and there is one: a board names emotions. label_smoothing: of labels
+    that are one class; votes are soft already. class_balance: weight of a row by how many its class has: `none`,
+    `inverse` (1 / count) or `effective` (Cui et al. 2019, beta 0.999). focal_gamma: 0 is cross-entropy (Lin et al.
+    2017). mixup: alpha of its Beta distribution, 0 is none (Zhang et al. 2018). augment: settings of `Augment` that
+    differ from its defaults. learning_rate: the peak, reached after warmup_epochs and then lowered along a cosine.
+    average_momentum: of the exponential moving average of the weights, per step. patience: stop after so many epochs
+    without a better one; null is never. precision: `mixed_bfloat16` halves the time on PyTorch and processors that have
+    it. seed: of the weights, the order and the augmentation.
     """
 
-    name: str = Field(pattern=r"^[a-zA-Z0-9_.-]+$")
+    name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
     data: DataSource = DataSource()
     network: str = "plain_residual"
     options: dict[str, Any] = {}
@@ -94,21 +97,35 @@ class TrainingConfig(_Part):
     @property
     def primary(self) -> str:
         """The first head that is an emotion."""
-        return next((head for head in self.heads if head != AFFECT), AFFECT)
+        return next(head for head in self.heads if head != AFFECT)
+
+    @model_validator(mode="after")
+    def _names_an_emotion(self) -> Self:
+        if set(self.heads) <= {AFFECT}:
+            raise ValueError("heads: none of them is an emotion; add a label set, as `fer7: 1.0`")
+        return self
 
 
-def read_config(path: Path) -> TrainingConfig:
-    """Raises EmotionEdgeError for a file that is missing, is no YAML, or has a setting that is not known or out of
-    range.
+def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> TrainingConfig:
+    """The settings of a file. changes: settings that take the place of the file's.
+
+    Raises EmotionEdgeError for a file that is missing, is no YAML, or has a setting that is not known or out of range.
     """
+    settings = read_yaml(path, "settings")
+    if isinstance(settings, dict):
+        settings = settings | dict(changes or {})
     try:
-        return TrainingConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise EmotionEdgeError(f"{path}: not there") from None
-    except (yaml.YAMLError, ValidationError) as error:
-        raise EmotionEdgeError(f"{path}: {error}") from None
+        return TrainingConfig.model_validate(settings)
+    except ValidationError as error:
+        said = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ") for fault in error.errors())
+        raise EmotionEdgeError(f"settings {path}: {'; '.join(said)}") from None
 
 
 def write_config(config: TrainingConfig, path: Path) -> None:
-    """Write every setting, defaults too."""
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    """Write every setting, defaults too; a power cut leaves the file that was there, or this one, whole."""
+    partial = path.with_name(f"partial-{path.name}")
+    with partial.open("w", encoding="utf-8") as file:
+        yaml.safe_dump(config.model_dump(mode="json"), file, sort_keys=False)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,6 +1,7 @@
 """Soft labels: what a teacher, or a committee of them, says of the training faces. Made once and kept."""
 
 import logging
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,10 @@ def _write(path: Path, training: Dataset, views: Sequence[dict[str, Floats]]) ->
 def read_soft_labels(path: Path) -> SoftLabels:
     """Raises EmotionEdgeError for a file that is missing or has no rows."""
     try:
-        with np.load(path) as arrays:
+        loaded = np.load(path)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        with loaded as arrays:
             heads = {name: arrays[name].astype(np.float32) for name in arrays.files if name not in _FACTS}
             normal = {head: values / values.sum(axis=1, keepdims=True) for head, values in heads.items()}
             name = str(arrays["data_set"]) if "data_set" in arrays.files else ""
@@ -133,5 +137,5 @@ def read_soft_labels(path: Path) -> SoftLabels:
             return SoftLabels(path, arrays["rows"].astype(np.int64), normal, name, prints)
     except FileNotFoundError:
         raise EmotionEdgeError(f"{path}: not there; make it with `emotion-train distill`") from None
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise EmotionEdgeError(f"{path}: no file of soft labels: {error}") from None

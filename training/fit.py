@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from edge.errors import EmotionEdgeError
-from training.augment import Augment
+from training.augment import augmentation
 from training.average import WeightAverage, load_state, save_state
 from training.backend import Workers, jit_compile, reseed, set_up, workers
 from training.batches import Batches
@@ -22,11 +22,11 @@ from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
 from training.distill import read_soft_labels
 from training.evaluate import NETWORK_FILE, predict
-from training.history import CHOSEN_BY, best, board, stale, write_history
+from training.history import CHOSEN_BY, best_epoch, board, stale, write_history
 from training.networks import build_network
 from training.objectives import Arrays, head_sizes, losses, targets
 from training.progress import counted, say_epoch
-from training.scores import accuracy, concordance
+from training.scores import accuracy
 
 STATE_FILE = "state.npz"
 
@@ -81,11 +81,12 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
             continue
         figures |= validate(parts.averaged, validation, list(heads))
         figures["seconds"] = time.monotonic() - begun
-        if figures[CHOSEN_BY] > best(run, epoch):
+        # By the figures as they are written: what a report shows as the best epoch is the one that is kept.
+        write_history(run, epoch, figures)
+        if best_epoch(run, epoch + 1) == epoch:
             partial = run / f"partial-{NETWORK_FILE}"
             parts.averaged.save(partial)
             partial.replace(run / NETWORK_FILE)
-        write_history(run, epoch, figures)
         for name, value in figures.items():
             writer.add_scalar(name, value, epoch + 1)
         save_state(run / STATE_FILE, parts.variables, epoch + 1)
@@ -119,7 +120,7 @@ def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, te
     set_up(config.precision, config.seed)
     with team.scope():
         network = build_network(config.network, keras, config.input.shape, heads, config.options)
-        model = trainable(network, Augment(**config.augment, seed=config.seed))
+        model = trainable(network, augmentation(config.augment, config.seed))
         optimizer = optimizer_for(
             model, config.learning_rate, config.warmup_epochs, config.weight_decay, epoch_steps * config.epochs,
             epoch_steps,
@@ -148,27 +149,18 @@ def trainable(network: Any, augment: Any) -> Any:
 
 
 def validate(network: Any, validation: Dataset, heads: Sequence[str]) -> dict[str, float]:
-    """`public_<head>`: accuracy of each emotion head; `public`: their mean, or where no head is an emotion, the mean
-    CCC (Lin 1989) of valence and arousal."""
+    """`public_<head>`: accuracy of each emotion head; `public`: their mean."""
     outputs = predict(network, validation.pixels)
     found = {
         f"public_{head}": accuracy(outputs[head], validation.labels[head].judged) for head in heads if head != AFFECT
     }
-    chosen_by = list(found.values())
-    if not found and validation.affect is not None:
-        known = ~np.isnan(validation.affect).any(axis=1)
-        said, true = outputs[AFFECT][known], validation.affect[known]
-        chosen_by = [concordance(said[:, axis], true[:, axis]) for axis in (0, 1)]
-    return {**found, CHOSEN_BY: float(np.mean(chosen_by))}
+    return {**found, CHOSEN_BY: float(np.mean(list(found.values())))}
 
 
 def check_judged(validation: Dataset, heads: Sequence[str]) -> None:
     """Raises EmotionEdgeError where PublicTest has no face to choose an epoch by."""
-    counts = {head: validation.labels[head].judged >= 0 for head in heads if head != AFFECT}
-    if not counts and validation.affect is not None:
-        counts[AFFECT] = ~np.isnan(validation.affect).any(axis=1)
-    for head, there in counts.items():
-        if not there.any():
+    for head in heads:
+        if head != AFFECT and not (validation.labels[head].judged >= 0).any():
             raise EmotionEdgeError(
                 f"head {head!r}: no face of PublicTest of {validation.name} has such a label, so no epoch can be "
                 "chosen; change `heads`, or cut other splits with `emotion-train prepare --split`"

@@ -34,15 +34,15 @@ def write_history(run: Path, epoch: int, figures: Mapping[str, float]) -> None:
     partial.replace(run / HISTORY_FILE)
 
 
-def best(run: Path, epochs: int) -> float:
-    """The best figure of the first epochs; -1 before the first."""
-    return max((float(row[CHOSEN_BY]) for row in read_history(run, epochs)), default=-1.0)
+def best_epoch(run: Path, epochs: int) -> int:
+    """Which of the first epochs, counted from 0, is the best; of equal ones the first. -1 before the first."""
+    figures = [float(row[CHOSEN_BY]) for row in read_history(run, epochs)]
+    return int(np.argmax(figures)) if figures else -1
 
 
 def stale(run: Path, epochs: int, patience: int) -> bool:
     """Whether the best of the first epochs is at least `patience` epochs ago."""
-    figures = [float(row[CHOSEN_BY]) for row in read_history(run, epochs)]
-    return bool(figures) and epochs - 1 - int(np.argmax(figures)) >= patience
+    return epochs > 0 and epochs - 1 - best_epoch(run, epochs) >= patience
 
 
 def board(run: Path) -> Writer:

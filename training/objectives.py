@@ -80,9 +80,9 @@ def class_weights(labels: Labels, balance: str) -> npt.NDArray[np.float32]:
     `inverse`: 1 / count. `effective`: (1 - beta) / (1 - beta^count), Cui et al., "Class-balanced loss based on
     effective number of samples" (2019).
     """
-    if balance == "none":
-        return np.ones(len(labels.judged), np.float32)
     known = labels.probabilities.any(axis=1)
+    if balance == "none" or not known.any():
+        return np.ones(len(known), np.float32)
     classes = labels.probabilities.argmax(axis=1)
     counts = np.maximum(np.bincount(classes[known], minlength=len(labels.names)), 1)
     by_class = 1.0 / counts if balance == "inverse" else (1 - EFFECTIVE_BETA) / (1 - EFFECTIVE_BETA**counts)

@@ -139,8 +139,10 @@ def ask(members: Sequence[Member], part: Dataset, wanted: Sequence[str], outputs
         known = {name: head for name, head in heads.items() if head is not None}
         how, true = truth(part, label_set, names, max(member.views for member in members))
         counts = true >= 0
-        if not counts.any():
+        if not counts.any() and label_set in wanted:
             raise EmotionEdgeError(f"label set {label_set}: {VALIDATION} of {part.name} has no face with such a label")
+        if not counts.any():
+            continue
         temperatures = {
             name: fit_temperature(outputs[name][head][counts], true[counts], onto)
             for name, (head, onto) in known.items()
