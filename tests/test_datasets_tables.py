@@ -15,6 +15,8 @@ from training.datasets import read_dataset
 from training.datasets.dataset import SPLITS, Dataset, Labels, one_hot
 from training.datasets.manifest import Verdict, write_facts, write_manifest
 from training.datasets.pixels import in_memory
+from training.explore import explore
+from training.prepare import PrepareSettings, prepare
 
 AFFECTNET = (
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal\n"
@@ -116,6 +118,29 @@ def test_a_table_of_paths_says_everything(tmp_path: Path) -> None:
     assert data.affect[0].tolist() == [0.5, 0.25]
     assert np.isnan(data.affect[1]).all()
     assert len(in_memory(read_dataset(tmp_path), 16, 16, 3)) == 3
+
+
+def test_a_table_of_valence_and_arousal_alone_is_a_data_set(tmp_path: Path) -> None:
+    table = write_table(
+        tmp_path, "path,valence,arousal", *(f"faces/{name}.png,0.{number},-0.25" for number, name in enumerate("abcd"))
+    )
+    data = read_dataset(table)
+    assert list(data.labels) == ["fer7"]
+    assert said(data) == [""] * 4
+    assert data.affect is not None
+    assert not data.affect_derived
+    assert data.affect.tolist() == pytest.approx(np.array([[0, -0.25], [0.1, -0.25], [0.2, -0.25], [0.3, -0.25]]))
+    assert list(read_dataset(table, label_set="happy-sad").labels) == ["happy-sad"]
+    page = explore(data, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "4 faces, the darker the more" in page
+    prepare(data, tmp_path / "prepared", PrepareSettings(faces="full", near_duplicates=False))
+    assert read_dataset(tmp_path / "prepared").affect is not None
+
+
+def test_a_table_that_says_nothing_of_any_face_is_refused(tmp_path: Path) -> None:
+    table = write_table(tmp_path, "path,valence,arousal", "faces/a.png,-2,-2", "faces/b.png,,")
+    with pytest.raises(EmotionEdgeError, match="no face has a label"):
+        read_dataset(table)
 
 
 def test_numbers_count_in_the_label_set_or_the_mapping(tmp_path: Path) -> None:
@@ -271,3 +296,25 @@ def test_fer2013_is_recognised_and_carried_to_another_set(tmp_path: Path) -> Non
     assert list(read_dataset(tmp_path / "fer2013.csv", label_set="compact4").labels) == ["compact4"]
     with pytest.raises(EmotionEdgeError, match=r"votes 'all': not known \(known: distribution, majority, multilabel"):
         read_dataset(tmp_path, votes="all")
+
+
+@pytest.mark.parametrize("name", ["icml_face_data.csv", "fer2013.CSV"])
+def test_fer2013_is_found_under_its_other_names(tmp_path: Path, name: str) -> None:
+    write_files(tmp_path, training=14, test=7)
+    (tmp_path / "fer2013.csv").rename(tmp_path / name)
+    # As Kaggle hands it out: spaces in the header, and beside it files that lack columns.
+    (tmp_path / name).write_text(
+        (tmp_path / name).read_text().replace("emotion,pixels,Usage", "emotion, pixels, Usage")
+    )
+    (tmp_path / "train.csv").write_text("emotion,pixels\n")
+    (tmp_path / "test.csv").write_text("pixels\n")
+    for path in (tmp_path, tmp_path / name):
+        data = read_dataset(path)
+        assert data.name == "FER-2013"
+        assert list(data.labels) == ["fer7", "ferplus8"]
+        assert len(data) == 28
+    with pytest.raises(EmotionEdgeError, match=r"train\.csv: no column Usage"):
+        read_dataset(tmp_path / "train.csv")
+    (tmp_path / "again.csv").write_text((tmp_path / name).read_text())
+    with pytest.raises(EmotionEdgeError, match=rf"not one CSV file of FER-2013, but again\.csv, {name}; name the one"):
+        read_dataset(tmp_path)

@@ -154,11 +154,17 @@ def test_copies_with_conflicting_labels_are_all_left_out(tmp_path: Path, astrona
     assert [found[name]["reason"] for name in ("smaller.jpg", "mirrored.png")].count("near duplicate") <= 1
 
 
-def test_near_duplicates_may_stay(tmp_path: Path, astronaut: Image) -> None:
+def test_near_duplicates_may_stay_but_not_in_two_splits(tmp_path: Path, astronaut: Image) -> None:
+    data = photos(tmp_path / "source", astronaut)
     settings = PrepareSettings(faces="crop", near_duplicates=False)
-    summary = prepare(photos(tmp_path / "source", astronaut), tmp_path / "out", settings)
-    assert sum(summary.counts["kept"]) == 4
-    assert "near duplicate" not in summary.counts
+    torn = prepare(data, tmp_path / "torn", settings)
+    assert torn.counts["kept"] == (1, 0, 1)
+    found = lines(tmp_path / "torn")
+    assert [found[name]["reason"] for name in ("smaller.jpg", "mirrored.png")] == ["near duplicate"] * 2
+    data.split[:] = 0
+    whole = prepare(data, tmp_path / "whole", settings)
+    assert whole.counts["kept"] == (4, 0, 0)
+    assert "near duplicate" not in whole.counts
 
 
 def test_a_stopped_prepare_is_simply_run_again(tmp_path: Path, astronaut: Image) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,8 @@ from edge.errors import EmotionEdgeError
 from edge.labels import LABEL_SETS
 from edge.reading import Image
 from tests.fer2013_files import pattern, write_files
-from training.cleaning.duplicates import copies, exact_groups, near_pairs
+from training.cleaning.duplicates import copies, exact_groups, near_pairs, together
+from training.cleaning.label_errors import said_by
 from training.cleaning.outliers import modified_z, outliers
 from training.datasets.dataset import Dataset, one_hot
 from training.datasets.fer2013 import read_fer2013
@@ -63,6 +65,14 @@ def test_of_copies_the_highest_rank_stays_and_each_other_names_a_kept_one() -> N
     first, second = np.array([0, 1, 3]), np.array([1, 2, 4])
     assert copies(first, second, np.array([0, 0, 0, 0, 2])) == {1: 0, 3: 4}
     assert copies(first, second, np.array([0, 2, 0, 0, 0])) == {0: 1, 2: 1, 4: 3}
+
+
+def test_pairs_and_people_hold_together_what_a_chain_of_them_connects() -> None:
+    groups = together(np.array([5, 1]), np.array([1, 2]), np.array([-1, -1, 7, 7, -1, -1, 9, -1]))
+    assert groups[5] == groups[1] == groups[2] == groups[3] >= 0
+    assert groups[6] >= 0
+    assert groups[6] != groups[5]
+    assert groups[[0, 4, 7]].tolist() == [-1, -1, -1]
 
 
 def test_fer2013_has_the_known_exact_duplicates(fer2013: Dataset) -> None:
@@ -142,6 +152,26 @@ def test_a_trained_network_may_judge_the_labels(tmp_path: Path, fer2013: Dataset
     assert differ[listed][plus.judged[listed] >= 0].mean() > 2 * differ[plus.judged >= 0].mean()
 
 
+def test_a_committee_may_judge_the_labels(tmp_path: Path) -> None:
+    data, _ = mislabelled()
+    models = Path(__file__).resolve().parent.parent / "models"
+    settings = PrepareSettings(faces="full", near_duplicates=False, judge=models / "committee")
+    assert sum(prepare(data, tmp_path / "out", settings).counts["kept"]) == 210
+
+    said = said_by(models / "committee", data.pixels, data)
+    seen = [data.pixels, data.pixels[:, :, ::-1]]
+    each = [said_by(models / f"emotion-{size}", view, data) for size in ("large", "small", "nano") for view in seen]
+    assert said.shape == (210, 7)
+    assert said.sum(axis=1) == pytest.approx(1)
+    # A mirrored face is averaged at the temperature of the member's card: not quite the mean of what is said without.
+    assert np.abs(said - np.mean(each, axis=0)).max() < 0.02
+    assert min(np.abs(said - one).max() for one in each) > 0.1
+
+    odd = replace(data, labels={"odd": one_hot(("bored", "tired"), np.arange(210) % 2)})
+    with pytest.raises(EmotionEdgeError, match=r"its member emotion-large: .*cannot judge bored, tired"):
+        said_by(models / "committee", data.pixels, odd)
+
+
 def test_a_judge_that_does_not_know_the_classes_is_refused(tmp_path: Path) -> None:
     data, _ = mislabelled()
     odd = {"odd": one_hot(("bored", "tired"), np.arange(210) % 2)}
@@ -168,6 +198,14 @@ def test_new_splits_tear_nobody_apart() -> None:
     assert all(len(set(split[people == person])) == 1 for person in range(40))
     assert len(set(split[people == -1])) == 3
     assert np.bincount(split) / 1000 == pytest.approx([0.7, 0.15, 0.15], abs=0.05)
+
+
+def test_whoever_has_half_of_the_faces_is_learned_from() -> None:
+    people = np.concatenate([np.zeros(100, np.int64), 1 + np.arange(100) // 5])
+    split = split_anew(np.arange(200) % 4, people, (80, 10, 10), seed=0)
+    assert set(split[people == 0]) == {0}
+    assert np.bincount(split) / 200 == pytest.approx([0.8, 0.1, 0.1], abs=0.1)
+    assert split_anew(np.arange(200) % 4, people, (80, 10, 10), seed=1)[0] == 0
 
 
 def test_a_split_without_a_share_stays_empty() -> None:
@@ -212,3 +250,61 @@ def test_new_splits_are_made_of_what_is_kept(tmp_path: Path) -> None:
     data = read_fer2013(write_files(tmp_path / "fer", training=140, test=30))
     settings = PrepareSettings(faces="full", near_duplicates=False, split=(70, 20, 10))
     assert prepare(data, tmp_path / "out", settings).counts["kept"] == (140, 40, 20)
+
+
+def twins() -> Dataset:
+    """Sixty smooth images, and each again with two grey levels of noise; all in Training."""
+    generator = np.random.default_rng(8)
+    first = np.stack([smooth(generator) for _ in range(60)])
+    second = first + generator.integers(-2, 3, first.shape)
+    labels = np.concatenate([np.arange(60) % 3, np.arange(60) % 3])
+    images = np.clip(np.concatenate([first, second]), 0, 255).astype(np.uint8)
+    zero = np.zeros(120, np.int64)
+    return Dataset(
+        "twins", images, {"three": one_hot(("happy", "neutral", "sad"), labels)}, None, False, zero, np.arange(120)
+    )
+
+
+def smooth(generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Grey int64 [48, 48], 20 to 235, with large soft patches that are in no other."""
+    coarse = generator.integers(0, 256, (8, 8)).astype(np.uint8)
+    soft = cv2.resize(coarse, (48, 48), interpolation=cv2.INTER_CUBIC)
+    return np.clip(soft, 20, 235).astype(np.int64)
+
+
+def splits_of(folder: Path) -> dict[int, int]:
+    """The split of each kept face by its row."""
+    data = read_prepared(folder)
+    return dict(zip(data.rows.tolist(), data.split.tolist(), strict=True))
+
+
+def test_near_duplicates_that_stay_are_in_one_split(tmp_path: Path) -> None:
+    settings = PrepareSettings(faces="full", near_duplicates=False, split=(80, 10, 10))
+    summary = prepare(twins(), tmp_path / "out", settings)
+    assert sum(summary.counts["kept"]) == 120
+    assert np.array(summary.counts["kept"]) / 120 == pytest.approx([0.8, 0.1, 0.1], abs=0.05)
+    found = splits_of(tmp_path / "out")
+    assert [row for row in range(60) if found[row] != found[row + 60]] == []
+
+
+def test_of_near_duplicates_in_two_splits_of_the_data_set_one_stays(tmp_path: Path) -> None:
+    data = twins()
+    data.split[:10], data.split[65:75] = 1, 2
+    prepare(data, tmp_path / "out", PrepareSettings(faces="full", near_duplicates=False))
+    found = splits_of(tmp_path / "out")
+    assert [
+        row for row in range(60) if found.get(row, -1) != found.get(row + 60, -1) and {row, row + 60} <= set(found)
+    ] == []
+    # Of PublicTest and PrivateTest the latter's stays, of Training's the other; twins in one split both do.
+    assert set(range(120)) - set(found) == {*range(60, 65), *range(5, 15)}
+
+
+def test_people_who_look_alike_are_not_one(tmp_path: Path) -> None:
+    data = twins()
+    noise = np.random.default_rng(9).integers(-30, 31, (60, 48, 48))
+    data.pixels[60:] = np.clip(data.pixels[:60].astype(np.int64) + noise, 0, 255)
+    data.split[60:] = 2
+    settings = PrepareSettings(faces="full", near_duplicates=False)
+    assert prepare(data, tmp_path / "strangers", settings).counts["kept"] == (0, 0, 60)
+    named = replace(data, people=np.arange(120))
+    assert prepare(named, tmp_path / "known", settings).counts["kept"] == (60, 0, 60)

@@ -47,10 +47,11 @@ class PrepareSettings:
     as the face); `both`, the same faces in the folders crop/ and full/; `auto`, full where the images are face crops
     already, else crop. size: longest side in pixels of a kept image; larger ones are shrunk. split: new shares of
     Training, PublicTest and PrivateTest instead of the splits that the data set came with. near_duplicates: leave them
-    out; series of one person in one pose (JAFFE, CK+) are near duplicates of each other. judge: the folder of a
-    trained network, a run's or a released model's, that finds likely wrong labels; it must not have been trained on
-    these faces. None: a plain classifier in cross-validation. drop_label_issues: leave likely wrong labels out of
-    Training. seed: of the splits and of the cross-validation.
+    out; series of one person in one pose (JAFFE, CK+) are near duplicates of each other. False leaves out only those
+    that lie in two splits of the data set's own; new splits have them together. judge: the folder of a trained network
+    or committee, a run's or a released one's, that finds likely wrong labels; it must not have been trained on these
+    faces. None: a plain classifier in cross-validation. drop_label_issues: leave likely wrong labels out of Training.
+    seed: of the splits and of the cross-validation.
     """
 
     faces: Literal["auto", "crop", "full", "both"] = "auto"

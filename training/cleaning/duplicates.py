@@ -34,6 +34,10 @@ class Pairs:
     likeness: npt.NDArray[np.float32]
     mirrored: npt.NDArray[np.bool_]
 
+    def take(self, mask: npt.NDArray[np.bool_]) -> "Pairs":
+        """The pairs under a mask, bool [k]."""
+        return Pairs(self.first[mask], self.second[mask], self.likeness[mask], self.mirrored[mask])
+
 
 def exact_groups(digests: Sequence[bytes]) -> list[Indexes]:
     """The images that are the same, pixel for pixel, by a digest of each; groups of two and more, in order."""
@@ -121,3 +125,31 @@ def copies(first: Indexes, second: Indexes, rank: Indexes) -> dict[int, int]:
         else:
             left_out[i] = original
     return left_out
+
+
+def together(first: Indexes, second: Indexes, people: Indexes) -> Indexes:
+    """Who or what each of n images is of, int64 [n]: one number for all that pairs or people connect, -1 for an image
+    that nothing does.
+
+    first, second: of pairs. people: int64 [n], who it is, or -1.
+    """
+    if not len(first):
+        return people
+    leads_to = list(range(len(people)))
+
+    def root(image: int) -> int:
+        while leads_to[image] != image:
+            leads_to[image] = leads_to[leads_to[image]]
+            image = leads_to[image]
+        return image
+
+    # The images of a person are pairs with the first of them.
+    known = np.flatnonzero(people >= 0)
+    _, earliest, who = np.unique(people[known], return_index=True, return_inverse=True)
+    ones, others = np.concatenate([first, known[earliest[who]]]), np.concatenate([second, known])
+    for one, other in zip(ones.tolist(), others.tolist(), strict=True):
+        low, high = sorted((root(one), root(other)))
+        leads_to[high] = low
+    roots = np.array([root(image) for image in range(len(people))], np.int64)
+    alone = np.bincount(roots, minlength=len(roots))[roots] == 1
+    return np.where(alone & (people < 0), -1, roots)

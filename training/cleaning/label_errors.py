@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
@@ -13,6 +13,9 @@ from edge.labels import map_matrix
 from training.datasets.dataset import Dataset
 from training.datasets.pixels import in_memory
 from training.scores import softmax
+
+if TYPE_CHECKING:
+    from training.judging.members import Member
 
 FOLDS: Final = 5
 COMPONENTS: Final = 150
@@ -58,15 +61,19 @@ def cross_validated(thumbnails: npt.NDArray[np.uint8], labels: npt.NDArray[np.in
 
 def said_by(judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Probabilities:
     """What a trained network, a run's or a released model, says of faces: [n, classes] of the data set's first label
-    set. The network must not have been trained on them.
+    set; of a released committee the mean of its members. None of them must have been trained on the faces.
 
     thumbnails: grey uint8 [n, h, w], resized to what the network takes. data: whose labels are meant. Raises
-    EmotionEdgeError where the folder holds no network, or none of its heads can say every class.
+    EmotionEdgeError where the folder holds no network, or one none of whose heads can say every class.
     """
     # Loads Keras and its backend.
     from training.judging.members import open_members
 
-    (member,) = open_members([judge], data)
+    members = open_members([judge], data)
+    return np.asarray(np.mean([_said_by_one(member, judge, thumbnails, data) for member in members], axis=0))
+
+
+def _said_by_one(member: "Member", judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Probabilities:
     label_set, labels = next(iter(data.labels.items()))
     ways = {head: map_matrix(names, labels.names) for head, names in member.heads.items()}
     if label_set in member.heads and member.heads[label_set] == labels.names:
@@ -74,7 +81,8 @@ def said_by(judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Pr
     head = next((head for head, way in ways.items() if way.any(axis=0).all()), None)
     if head is None:
         heads = "; ".join(", ".join(names) for names in member.heads.values())
-        raise EmotionEdgeError(f"{judge}: knows {heads}, and so cannot judge {', '.join(labels.names)}")
+        who = judge if member.name == judge.resolve().name else f"{judge}: its member {member.name}"
+        raise EmotionEdgeError(f"{who}: knows {heads}, and so cannot judge {', '.join(labels.names)}")
     split = np.zeros(len(thumbnails), np.int64)
     height, width, channels = member.shape
     faces = in_memory(Dataset(data.name, thumbnails, {}, None, False, split, split), height, width, channels)

@@ -1,12 +1,21 @@
 """What is kept of a data set and what is left out, decided on what `training.cleaning.scan` found."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from training.cleaning import label_errors
-from training.cleaning.duplicates import LIKENESS_DESPITE_LABELS, conflicts, copies, exact_groups, near_pairs
+from training.cleaning.duplicates import (
+    LIKENESS_DESPITE_LABELS,
+    Pairs,
+    conflicts,
+    copies,
+    exact_groups,
+    near_pairs,
+    together,
+)
 from training.cleaning.outliers import outliers
 from training.cleaning.scan import Scan
 from training.datasets.dataset import Dataset
@@ -37,21 +46,25 @@ def decide(
     """The verdict on every image, and the likely wrong labels among those that were not left out before.
 
     Of copies the one in PrivateTest stays, else the one in PublicTest, else the first; the labels are those of the data
-    set's first label set. Copies with conflicting labels are all left out. near: whether near duplicates are left out.
-    split: shares of new splits; None keeps the data set's. judge: as of `cleaning.label_errors.find`. drop_issues:
-    whether likely wrong labels are left out, of Training alone: no opinion may choose what a figure is made on. Raises
-    EmotionEdgeError as `split_anew` and `training.cleaning.label_errors.find` do.
+    set's first label set. Copies with conflicting labels are all left out. near: whether near duplicates are left out;
+    False leaves out only those that lie in two splits of the data set's. split: shares of new splits; what is kept of
+    near duplicates is in one of them, as a person is. None keeps the data set's. judge: as of
+    `cleaning.label_errors.find`. drop_issues: whether likely wrong labels are left out, of Training alone: no opinion
+    may choose what a figure is made on. Raises EmotionEdgeError as `split_anew` and
+    `training.cleaning.label_errors.find` do.
     """
     judging = _Judging(data, found)
     judging.exact()
+    pairs = judging.pairs()
     if near:
-        judging.near()
+        judging.near(pairs)
+    elif split is None:
+        judging.near(pairs.take(~judging.two_people(pairs) & (data.split[pairs.first] != data.split[pairs.second])))
     judging.outliers()
     splits = data.split.copy()
     kept = judging.kept()
     if split is not None:
-        people = None if data.people is None or (data.people[kept] < 0).all() else data.people[kept]
-        splits[kept] = split_anew(judging.labels[kept], people, split, seed)
+        splits[kept] = split_anew(judging.labels[kept], judging.together(pairs)[kept], split, seed)
     issues, judged = label_errors.find(found.thumbnails[kept], kept, data, judge, seed)
     label_issue = np.where(judged, 0, -1)
     for issue in issues:
@@ -71,6 +84,7 @@ class _Judging:
         labels = main_labels(data)
         self.classes = () if labels is None else labels.names
         self.labels = self.duplicate_of.copy() if labels is None else labels.judged
+        self.people = np.full(len(data), -1, np.int64) if data.people is None else data.people
 
     def kept(self) -> Indexes:
         return np.flatnonzero(np.array(self.reason) == "")
@@ -102,10 +116,24 @@ class _Judging:
             for index in rest:
                 self.leave_out(index, EXACT_DUPLICATE, "", original)
 
-    def near(self) -> None:
+    def pairs(self) -> Pairs:
+        """The near duplicates among what is kept, by their indexes in the data set."""
         kept = self.kept()
         pairs = near_pairs(self.found.thumbnails[kept])
-        first, second = kept[pairs.first], kept[pairs.second]
+        return replace(pairs, first=kept[pairs.first], second=kept[pairs.second])
+
+    def two_people(self, pairs: Pairs) -> npt.NDArray[np.bool_]:
+        """Where the data set says that a pair is of two people, and they are not too alike to believe it."""
+        return conflicts(pairs.first, pairs.second, self.people) & (pairs.likeness < LIKENESS_DESPITE_LABELS)
+
+    def together(self, pairs: Pairs) -> Indexes:
+        """Of each face who or what it is of, as of `duplicates.together`: a person, a picture with its copies."""
+        there = np.array(self.reason) == ""
+        pairs = pairs.take(there[pairs.first] & there[pairs.second] & ~self.two_people(pairs))
+        return together(pairs.first, pairs.second, self.people)
+
+    def near(self, pairs: Pairs) -> None:
+        first, second = pairs.first, pairs.second
         differ = conflicts(first, second, self.labels)
         for i in np.flatnonzero(differ & (pairs.likeness >= LIKENESS_DESPITE_LABELS)).tolist():
             self.conflict(int(first[i]), int(second[i]))

@@ -16,6 +16,9 @@ from training.datasets.splits import complete
 
 SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"))
 
+UNLABELLED: Final = "fer7"
+"""The label set of a data set that has valence and arousal alone: every data set has one, and this one no face."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -72,12 +75,17 @@ def folders_in(folder: Path) -> list[Path]:
 def assemble(name: str, path: Path, found: Sequence[Found], choices: Choices) -> Dataset:
     """The data set of what was found, in the same order, without faces that neither emotion nor affect is known of.
 
+    Where no face has an emotion, but some have affect, the label set is UNLABELLED and every face without a label.
     Splits that are missing are cut from Training (`training.datasets.splits.complete`). Raises EmotionEdgeError where
     nothing is left.
     """
     if not found:
         raise EmotionEdgeError(f"{path}: no image found ({', '.join(sorted(SUFFIXES))})")
-    labels = labels_from([it.emotion for it in found], choices.label_set, str(path))
+    label_set = choices.label_set
+    if label_set is None and any(it.affect for it in found) and not any(it.emotion for it in found):
+        label_set = UNLABELLED
+        _log.info("%s: no face has a label, only valence and arousal: a network learns these beside a label", path)
+    labels = labels_from([it.emotion for it in found], label_set, str(path))
     judged = next(iter(labels.values())).judged
     affect = None
     if any(it.affect for it in found):

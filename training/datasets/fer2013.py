@@ -9,7 +9,7 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from edge.labels import LABEL_SETS, circumplex_of
 from training.datasets.dataset import SPLITS, Dataset, Labels, one_hot
-from training.datasets.tables import rows
+from training.datasets.tables import header_of, is_csv, rows, tables_in
 
 NAME = "FER-2013"
 SIDE = 48
@@ -22,17 +22,42 @@ ENOUGH = 0.3
 """The share of votes from which a class counts in `multilabel`: the threshold of the paper's own program."""
 # Rows (from 0) whose pixels are not those the voters saw.
 ROWS_WITHOUT_VOTES = (5274, 33200)
+_COLUMNS = ("emotion", "pixels", "Usage")
 _PIXELS = {str(value): value for value in range(256)}
 
 _log = logging.getLogger(__name__)
 
 
+def is_fer2013(path: Path) -> bool:
+    """True for a CSV file with FER-2013's columns, and for a folder with such a file right in it. Of a file alone the
+    column Usage is not asked for: that it is missing is then said."""
+    if path.is_dir():
+        return (path / FACES_FILE).is_file() or bool(tables_in(path, _has_faces))
+    return is_csv(path) and {"emotion", "pixels"} <= {name.casefold() for name in header_of(path)}
+
+
+def _has_faces(file: Path) -> bool:
+    return {name.casefold() for name in _COLUMNS} <= {name.casefold() for name in header_of(file)}
+
+
+def _faces_file(path: Path) -> Path:
+    """The file itself, or the one in a folder: fer2013.csv, else the only one with its columns."""
+    faces = path if is_csv(path) else path / FACES_FILE
+    others = tables_in(path, _has_faces) if path.is_dir() and not faces.is_file() else []
+    if len(others) > 1:
+        names = ", ".join(file.name for file in others)
+        raise EmotionEdgeError(f"{path}: not one CSV file of FER-2013, but {names}; name the one to read")
+    if not others and not faces.is_file():
+        raise EmotionEdgeError(f"{faces}: not there; give the folder that holds {FACES_FILE}")
+    return others[0] if others else faces
+
+
 def read_fer2013(path: Path, votes: str = "distribution") -> Dataset:
     """Every face of FER-2013, in file order, with the labels `fer7` and, where it has votes, `ferplus8`.
 
-    path: fer2013.csv or the folder that holds it. Votes come from fer2013new.csv in the same folder; without that file
-    there is neither `ferplus8` nor affect. Valence and arousal are derived from the distribution of votes on the
-    circumplex.
+    path: fer2013.csv or the folder that holds it, under this name or another (icml_face_data.csv). Votes come from
+    fer2013new.csv in the same folder; without that file there is neither `ferplus8` nor affect. Valence and arousal are
+    derived from the distribution of votes on the circumplex.
 
     votes: what a network learns of them, one of VOTES, three of the ways of Barsoum et al. 2016. `distribution`: their
     shares. `majority`: the majority class alone, zeros where there is none. `multilabel`: equal shares for every class
@@ -43,9 +68,7 @@ def read_fer2013(path: Path, votes: str = "distribution") -> Dataset:
     """
     if votes not in VOTES:
         raise EmotionEdgeError(f"votes {votes!r}: not known (known: {', '.join(VOTES)})")
-    faces = path if path.suffix == ".csv" else path / FACES_FILE
-    if not faces.is_file():
-        raise EmotionEdgeError(f"{faces}: not there; give the folder that holds {FACES_FILE}")
+    faces = _faces_file(path)
     images, judged, split = _read_faces(faces)
     labels = {"fer7": one_hot(LABEL_SETS["fer7"], judged)}
     affect = None
@@ -108,7 +131,7 @@ def _split_index(path: Path, line: int, usage: str) -> int:
 
 def _read_faces(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     images, labels, split = [], [], []
-    for line, (label, pixels, usage) in rows(path, ("emotion", "pixels", "Usage")):
+    for line, (label, pixels, usage) in rows(path, _COLUMNS):
         if not label.isdecimal() or int(label) >= len(LABEL_SETS["fer7"]):
             raise EmotionEdgeError(f"{path}, line {line}: emotion {label!r} is no number from 0 to 6")
         values = _pixels(pixels)

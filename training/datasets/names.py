@@ -97,7 +97,8 @@ def labels_from(emotions: Sequence[str | None], label_set: str | None, where: st
     for name, count in counts.items():
         if judged[name] < 0:
             _log.warning("%s: %d faces are %s, which %s has not: left out", where, count, name, set_name(names))
-    if missing := [name for index, name in enumerate(names) if index not in judged.values()]:
+    missing = [name for index, name in enumerate(names) if index not in judged.values()]
+    if counts and missing:
         _log.warning("%s: no face is %s, of %s", where, " or ".join(missing), set_name(names))
     each = np.array([-1 if emotion is None else judged[emotion] for emotion in emotions], np.int64)
     return {set_name(names): one_hot(names, each)}

@@ -11,7 +11,7 @@ from training.datasets.affectnet import is_affectnet, read_affectnet
 from training.datasets.assemble import Choices, folders_in, image_files, passed_over
 from training.datasets.ck_plus import IMAGES, LABELS, read_ck_plus
 from training.datasets.dataset import Dataset
-from training.datasets.fer2013 import FACES_FILE, read_fer2013
+from training.datasets.fer2013 import FACES_FILE, is_fer2013, read_fer2013
 from training.datasets.folder import read_folder, split_folders
 from training.datasets.jaffe import jaffe_files, read_jaffe
 from training.datasets.manifest import MANIFEST_FILE
@@ -22,19 +22,13 @@ from training.datasets.prepared import read_prepared
 from training.datasets.raf_db import list_file, read_raf_db
 from training.datasets.relabel import relabel
 from training.datasets.splits import split_of
-from training.datasets.tables import header_of, tables_in
-
-
-def _is_fer2013(path: Path) -> bool:
-    return (path / FACES_FILE).is_file() or (_is_csv(path) and {"emotion", "pixels"} <= set(header_of(path)))
-
-
-def _is_csv(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() == ".csv"
+from training.datasets.tables import is_csv, tables_in
 
 
 def _has_csv(path: Path, fits: Callable[[Path], bool]) -> bool:
-    return fits(path) if _is_csv(path) else bool(tables_in(path, fits))
+    if path.is_dir():
+        return bool(tables_in(path, fits))
+    return is_csv(path) and fits(path)
 
 
 def _is_folder(path: Path) -> bool:
@@ -54,7 +48,7 @@ _FORMATS: Final[Mapping[str, Format]] = {
     ),
     "fer2013": (
         f"{FACES_FILE}, or a CSV file with its columns",
-        _is_fer2013,
+        is_fer2013,
         lambda path, choices: read_fer2013(path, choices.votes),
     ),
     "raf-db": ("EmoLabel/list_patition_label.txt", lambda path: list_file(path) is not None, read_raf_db),
@@ -65,7 +59,7 @@ _FORMATS: Final[Mapping[str, Format]] = {
     ),
     "npy": ("X_train.npy with Y_train.npy", lambda path: path.is_dir() and bool(npy_pairs(path)), read_npy),
     "affectnet": ("a CSV file with AffectNet's columns", lambda path: _has_csv(path, is_affectnet), read_affectnet),
-    "csv": ("a CSV file with path and label", lambda path: _has_csv(path, is_path_csv), read_path_csv),
+    "csv": ("a CSV file with path, and label or valence", lambda path: _has_csv(path, is_path_csv), read_path_csv),
     "jaffe": ("images named like KA.AN1.39.tiff", lambda path: path.is_dir() and bool(jaffe_files(path)), read_jaffe),
     "folder": ("folders of images, a class each, perhaps under train/ and test/", _is_folder, read_folder),
 }

@@ -66,7 +66,10 @@ def split_anew(classes: Integers, people: Integers | None, shares: tuple[float, 
             cut = _part(classes[left], _of(people, left), shares[held_out] / total, seed)
             alone = people is not None and len(np.unique(people[left])) == 1 and people[left][0] >= 0
             if alone or not len(cut):
-                raise EmotionEdgeError(f"splits: too few faces or people for {SPLITS[held_out]}")
+                raise EmotionEdgeError(
+                    f"splits: too few faces or people for {SPLITS[held_out]} (a person's faces, and near duplicates, "
+                    "stay together); add faces of others, or keep the data set's own splits"
+                )
             split[left[cut]] = held_out
             total -= shares[held_out]
     return split
@@ -111,4 +114,6 @@ def _by_person(classes: Integers, people: Integers, share: float, seed: int) -> 
     with warnings.catch_warnings():
         # That a class has fewer faces than there are folds: it is where its people are.
         warnings.simplefilter("ignore", UserWarning)
-        return np.asarray(next(iter(splitter.split(classes, classes, groups)))[1], np.int64)
+        parts = [np.asarray(part, np.int64) for _, part in splitter.split(classes, classes, groups)]
+    # Who has more faces than a part should have is mostly in the first one, which is then too large to hold out.
+    return next((part for part in parts if len(part) <= 2 * share * len(classes)), min(parts, key=len))

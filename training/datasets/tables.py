@@ -7,6 +7,11 @@ from pathlib import Path
 from edge.errors import EmotionEdgeError
 
 
+def is_csv(path: Path) -> bool:
+    """True for a file whose name ends in .csv, in small letters or capitals."""
+    return path.suffix.lower() == ".csv" and path.is_file()
+
+
 def header_of(path: Path) -> tuple[str, ...]:
     """The column names in the first line; none for an empty file. Raises EmotionEdgeError for no text file."""
     try:
@@ -21,11 +26,11 @@ def tables_in(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
 
     def is_one(file: Path) -> bool:
         try:
-            return not file.name.startswith(".") and fits(file)
+            return is_csv(file) and not file.name.startswith(".") and fits(file)
         except EmotionEdgeError:
             return False
 
-    return [file for file in sorted(folder.glob("*.csv")) if is_one(file)]
+    return [file for file in sorted(folder.glob("*")) if is_one(file)]
 
 
 def rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
