@@ -189,11 +189,18 @@ def _commands(options: argparse.Namespace, config: TrainingConfig) -> str:
     elif options.samples != SAMPLES:
         parts.append(f"--samples {options.samples}")
     parts.append(f"--model-version {options.model_version}" + (" --final" if options.final else ""))
-    runs = [config.name]
-    if (start := Path(str(config.options.get("weights", "")))).parts[:1] == ("runs",):
-        runs.insert(0, start.parent.name)
-    fits = [f"emotion-train fit training/configs/{run}.yaml" for run in runs]
+    fits = [f"emotion-train fit training/configs/{run}.yaml" for run in _runs_to(config)]
     return "\n".join([*fits, " ".join(parts)])
+
+
+def _runs_to(config: TrainingConfig) -> list[str]:
+    """A run and, before it, those whose weights it went on from, as far as they are here."""
+    start = Path(str(config.options.get("weights", "")))
+    if start.parts[:1] != ("runs",):
+        return [config.name]
+    settings = start.parent / CONFIG_FILE
+    earlier = _runs_to(read_config(settings)) if settings.exists() else [start.parent.name]
+    return [*earlier, config.name]
 
 
 def _verify(options: argparse.Namespace) -> None:

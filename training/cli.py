@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from edge.emotion.committee import installed_committees
 from edge.errors import EmotionEdgeError
 from edge.models import model_dir
 from training.config import read_config
@@ -62,7 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--split", metavar="80/10/10", help="new splits, stratified, by person where known")
     prepare.add_argument("--keep-near-duplicates", action="store_true", help="for series of one person in one pose")
     prepare.add_argument(
-        "--judge", metavar="RUN_OR_MODEL", help="what finds likely wrong labels; not trained on these faces"
+        "--judge",
+        type=_network,
+        metavar="RUN_OR_MODEL",
+        help="what finds likely wrong labels; not trained on these faces",
     )
     prepare.add_argument("--drop-label-issues", action="store_true", help="leave likely wrong labels out of Training")
     prepare.add_argument("--seed", type=int, default=0)
@@ -148,7 +152,7 @@ def _prepare(options: argparse.Namespace) -> None:
         size=options.size,
         split=parse_split(options.split) if options.split else None,
         near_duplicates=not options.keep_near_duplicates,
-        judge=model_dir(options.judge) if options.judge else None,
+        judge=options.judge,
         drop_label_issues=options.drop_label_issues,
         seed=options.seed,
     )
@@ -158,9 +162,11 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _network(text: str) -> Path:
-    """A folder, or that of a released model by its name; a folder that is not there is left to whoever opens it."""
+    """A folder, or that of a released model or committee by its name; a path to nothing is left to whoever opens it."""
     path = Path(text)
-    return path if path.exists() or len(path.parts) > 1 else model_dir(text)
+    if path.exists() or len(path.parts) > 1:
+        return path
+    return installed_committees().get(text) or model_dir(text)
 
 
 def _networks(_: argparse.Namespace) -> None:
