@@ -12,6 +12,7 @@ import pytest
 from edge.card import EmotionCard, read_card
 from edge.runtime import choose, installed
 from tests.conftest import ROOT
+from training.config import read_config
 from training.datasets.dataset import Dataset
 from training.datasets.fer2013 import read_fer2013
 
@@ -110,5 +111,12 @@ def test_the_file_is_the_card_s_and_as_small_as_promised(name: str) -> None:
     text = (folder / "CARD.md").read_text()
     assert card.sha256 in text
     assert f"file: {(folder / 'model.tflite').stat().st_size:,} bytes" in text
-    assert "emotion-train fit" in card.command
-    assert "emotion-quantize" in card.command
+    *fits, quantized = card.command.splitlines()
+    assert quantized.startswith(f"emotion-quantize qat runs/{name} ")
+    # Each run of the chain, from the first: its settings are here, and say whose weights it went on from.
+    earlier = "none"
+    for fit in fits:
+        config = read_config(ROOT / fit.removeprefix("emotion-train fit "))
+        assert config.options.get("weights", "none") == earlier
+        earlier = f"runs/{config.name}/network.keras"
+    assert earlier == f"runs/{name}/network.keras"
