@@ -1,10 +1,16 @@
-"""Refusals of the download from Kaggle, with Kaggle's own client; a download itself needs somebody's token."""
+"""The download from Kaggle by Kaggle's own client, from a server of our own, and its refusals."""
 
 import importlib.util
+import io
 import json
 import os
 import subprocess
 import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -25,6 +31,76 @@ try:
 except EmotionEdgeError as error:
     sys.exit(f"refused: {error}")
 """
+
+
+@dataclass
+class Kaggle:
+    """A server that stands where the client looks for Kaggle. asked: the bodies of the requests. status: what it
+    answers with, an archive of fer2013.csv or a refusal."""
+
+    port: int = 0
+    status: int = 200
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def kaggle() -> Iterator[Kaggle]:
+    here = Kaggle()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("fer2013.csv", "emotion,pixels,Usage\n")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            here.asked.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            content = archive.getvalue() if here.status == 200 else b"{}"
+            self.send_response(here.status)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Last-Modified", "Sat, 01 Jan 2022 00:00:00 GMT")
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        here.port = server.server_address[1]
+        threading.Thread(target=server.serve_forever).start()
+        yield here
+        server.shutdown()
+
+
+def fetch(home: Path, server: Kaggle) -> "subprocess.CompletedProcess[str]":
+    """The client with a token, its Kaggle at http://localhost, which a proxy leads to the server."""
+    proxy = f"http://127.0.0.1:{server.port}"
+    plain = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
+    env = plain | {"HOME": str(home), "http_proxy": proxy, "KAGGLE_API_ENVIRONMENT": "LOCALHOST"}
+    env |= {"KAGGLE_USERNAME": "somebody", "KAGGLE_KEY": "0" * 32}
+    command = [sys.executable, "-c", PROGRAM, str(home / "data")]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def test_what_kaggle_sends_is_unpacked(tmp_path: Path, kaggle: Kaggle) -> None:
+    done = fetch(tmp_path, kaggle)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["fer2013.csv"]
+    assert any('"somebody"' in body and '"faces"' in body for body in kaggle.asked)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (401, "Kaggle does not take the token; make a token at https://www.kaggle.com/settings"),
+        (403, "Kaggle refuses; accept the data set's terms on its page first"),
+        (404, "Kaggle knows no such data set"),
+    ],
+)
+def test_what_kaggle_refuses_is_said(tmp_path: Path, kaggle: Kaggle, status: int, reason: str) -> None:
+    kaggle.status = status
+    assert f"refused: kaggle:somebody/faces: {reason}" in fetch(tmp_path, kaggle).stderr
 
 
 def refusal(home: Path, **settings: str) -> str:
