@@ -111,6 +111,8 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> Trainin
 
     Raises EmotionEdgeError for a file that is missing, is no YAML, or has a setting that is not known or out of range.
     """
+    if not path.exists():
+        raise EmotionEdgeError(f"{path}: not there")
     settings = read_yaml(path, "settings")
     if isinstance(settings, dict):
         settings = settings | dict(changes or {})
