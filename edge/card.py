@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from edge.errors import EmotionEdgeError
+from edge.errors import EmotionEdgeError, in_one_line
 from edge.labels import CIRCUMPLEX
 
 MODEL_FILE = "model.tflite"
@@ -167,8 +167,7 @@ def _read_card(kind: type[CardT], folder: Path) -> CardT:
     try:
         card = kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, it['loc']))}: {it['msg']}".removeprefix(": ") for it in error.errors())
-        raise EmotionEdgeError(f"model card {path}: {'; '.join(problems)}") from error
+        raise EmotionEdgeError(f"model card {path}: {in_one_line(error)}") from error
     except ValueError as error:
         raise EmotionEdgeError(f"model card {path}: is no valid JSON: {error}") from error
     if (found := sha256_of(model)) != card.sha256:

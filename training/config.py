@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edge.errors import EmotionEdgeError
+from edge.errors import EmotionEdgeError, in_one_line
 from edge.yaml_file import read_yaml
 
 CONFIG_FILE = "config.yaml"
@@ -119,8 +119,7 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> Trainin
     try:
         return TrainingConfig.model_validate(settings)
     except ValidationError as error:
-        said = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ") for fault in error.errors())
-        raise EmotionEdgeError(f"settings {path}: {'; '.join(said)}") from None
+        raise EmotionEdgeError(f"settings {path}: {in_one_line(error)}") from None
 
 
 def write_config(config: TrainingConfig, path: Path) -> None:
