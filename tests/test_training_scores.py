@@ -4,7 +4,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.judging.committee import vote
 from training.scores import (
     accuracy,
     bootstrap,
@@ -104,12 +103,3 @@ def test_concordance_is_lin_s() -> None:
     assert concordance(-said, said - 4) == pytest.approx(-1)
     assert concordance(np.full(3, 0.5), true) == 0
     assert concordance(np.full(3, 0.5), np.full(3, 0.5)) == 0
-
-
-def test_the_majority_decides_and_the_leader_a_tie() -> None:
-    leader = np.array([[0.6, 0.3, 0.1, 0], [0.6, 0.3, 0.1, 0], [0.5, 0.1, 0.4, 0], [0.5, 0.1, 0.4, 0]])
-    labels = [leader.argmax(axis=1), np.array([1, 1, 2, 1]), np.array([1, 2, 2, 1]), np.array([3, 3, 1, 2]),
-              np.array([3, 0, 1, 2])]  # fmt: skip
-    # Rows: 1 and 3 tie, the leader thinks 1 likelier; 0 has two; 2 and 1 tie; 1 and 2 tie.
-    assert vote(labels, leader).tolist() == [1, 0, 2, 2]
-    assert vote(labels[:2], leader).tolist() == [0, 0, 0, 0]

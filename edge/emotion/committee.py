@@ -107,8 +107,8 @@ class Committee:
         supporters = vote(probabilities)
         votes = probabilities.argmax(axis=2).T
         return Scores(
-            _mean_of(supporters, probabilities),
-            _mean_of(supporters, affects),
+            mean_of(supporters, probabilities),
+            mean_of(supporters, affects),
             [{name: self.labels[label] for name, label in zip(self.members, face, strict=True)} for face in votes],
         )
 
@@ -123,6 +123,11 @@ def vote(probabilities: Floats) -> Floats:
     tied = counts == counts.max(axis=1, keepdims=True)
     winners = np.where(tied, probabilities[0], -1).argmax(axis=1)
     return np.asarray(votes == winners, np.float32)
+
+
+def mean_of(supporters: Floats, values: Floats) -> Floats:
+    """The mean over the supporters [members, n] of values [members, n, k], as [n, k]."""
+    return np.asarray(np.einsum("mn,mnk->nk", supporters, values) / supporters.sum(axis=0)[:, None], np.float32)
 
 
 def open_local(name: str, runtime: Runtime, threads: int = 1) -> LocalClassifier | Committee:
@@ -211,8 +216,3 @@ def _face(card: EmotionCard) -> tuple[str, ...]:
 
 def _text(words: Sequence[str]) -> str:
     return ", ".join(words)
-
-
-def _mean_of(supporters: Floats, values: Floats) -> Floats:
-    """The mean over the supporters [members, n] of values [members, n, k], as [n, k]."""
-    return np.asarray(np.einsum("mn,mnk->nk", supporters, values) / supporters.sum(axis=0)[:, None], np.float32)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from edge.emotion.committee import mean_of, vote
 from edge.errors import EmotionEdgeError
 from edge.labels import CIRCUMPLEX, UNCERTAIN, circumplex_of, labels_of, map_matrix
 from training.config import AFFECT
@@ -15,7 +16,6 @@ from training.datasets.dataset import Dataset
 from training.datasets.pixels import in_memory
 from training.datasets.relabel import relabel
 from training.evaluate import Figures, Said, figures_of, protocol
-from training.judging.committee import vote
 from training.judging.jitter import moved, moves
 from training.judging.members import Member
 from training.scores import (
@@ -178,10 +178,10 @@ def answer(question: Question, outputs: Outputs) -> dict[str, Said]:
         calibrated[name] = _onto(softmax(outputs[name][head], question.temperatures[name]), onto)
     said = {name: _said(calibrated[name].argmax(axis=1), raw[name], calibrated[name]) for name in raw}
     if len(said) > 1:
-        leader = next(iter(said))
-        decided = vote([one.labels for one in said.values()], calibrated[leader])
-        together = (np.mean(list(each.values()), axis=0) for each in (raw, calibrated))
-        said[COMMITTEE] = _said(decided, *together)
+        voters = np.array(list(calibrated.values()), np.float32)
+        supporters = vote(voters)
+        before, after = (mean_of(supporters, each) for each in (np.array(list(raw.values()), np.float32), voters))
+        said[COMMITTEE] = _said(after.argmax(axis=1), before.astype(np.float64), after.astype(np.float64))
     return said
 
 
