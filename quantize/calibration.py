@@ -13,6 +13,7 @@ from edge.errors import EmotionEdgeError
 from training.datasets.dataset import SPLITS, Dataset, clean_training
 
 SAMPLES = 500
+_LARGEST = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def read_rows(path: Path) -> npt.NDArray[np.int64]:
     except (OSError, UnicodeDecodeError) as error:
         raise EmotionEdgeError(f"calibration rows {path}: {error}") from None
     for number, line in enumerate(lines, 1):
-        if not line.isdecimal():
+        if not line.isdecimal() or int(line) > _LARGEST:
             raise EmotionEdgeError(f"calibration rows {path}, line {number}: {line!r} is no row number")
     if not lines:
         raise EmotionEdgeError(f"calibration rows {path}: empty")
@@ -109,21 +110,27 @@ def write_rows(calibration: Calibration, path: Path) -> None:
     path.write_text(_text(calibration.rows), encoding="utf-8")
 
 
-def representative(images: npt.NDArray[np.uint8]) -> Callable[[], Iterator[dict[str, npt.NDArray[np.float32]]]]:
-    """Images as the converter wants them: one at a time, float32 [1, h, w, c] in 0 to 1, by input name."""
+def representative(
+    images: npt.NDArray[np.uint8], value_range: tuple[float, float] = (0.0, 1.0)
+) -> Callable[[], Iterator[dict[str, npt.NDArray[np.float32]]]]:
+    """Images as the converter wants them: one at a time, float32 [1, h, w, c] as `as_input` has them, by input name."""
 
     def samples() -> Iterator[dict[str, npt.NDArray[np.float32]]]:
         for image in images:
-            yield {"image": as_input(image[None])}
+            yield {"image": as_input(image[None], value_range)}
 
     return samples
 
 
-def as_input(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Images uint8 [n, h, w] or [n, h, w, 3] as a float network takes them: float32 [n, h, w, c], pixel / 255."""
+def as_input(images: npt.NDArray[np.uint8], value_range: tuple[float, float] = (0.0, 1.0)) -> npt.NDArray[np.float32]:
+    """Images uint8 [n, h, w] or [n, h, w, 3] as a float network takes them: float32 [n, h, w, c].
+
+    value_range: what black and white are to it; by default a value is pixel / 255.
+    """
     if images.ndim == 3:
         images = images[..., None]
-    return np.asarray(images / np.float32(255), np.float32)
+    low, high = value_range
+    return np.asarray(images / np.float32(255) * np.float32(high - low) + np.float32(low), np.float32)
 
 
 def _ends(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from edge.card import MODEL_FILE, EmotionCard, read_card
 from edge.errors import EmotionEdgeError
+from quantize.arriving import arriving
 from quantize.calibration import SAMPLES, Calibration, calibration_set, pinned_calibration_set, read_rows
 from training.config import CONFIG_FILE, TrainingConfig, read_config
 from training.datasets.dataset import Dataset, clean_training
-from training.distill import read_soft_labels
 from training.run_data import read_run_data
 
 if TYPE_CHECKING:
@@ -25,10 +26,18 @@ VALIDATION, TEST = "PublicTest", "PrivateTest"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Gives the exit status: 0, or 2 with one line on standard error for something the user can mend."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the network was trained on
+    # Whatever the network was trained on. Keras reads it when it is imported, which therefore comes later.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     options = _parser().parse_args(arguments)
-    does = {"verify": _verify, "card": _card, "committee": _committee, "edgetpu": _edgetpu, "show": _show}
+    does = {
+        "verify": _verify,
+        "card": _card,
+        "committee": _committee,
+        "edgetpu": _edgetpu,
+        "show": _show,
+        "keras": _keras,
+    }
     try:
         does.get(options.command, _make)(options)
     except EmotionEdgeError as error:
@@ -48,23 +57,43 @@ def _parser() -> argparse.ArgumentParser:
     committee = commands.add_parser("committee", help="let released models vote: committee.json, measured, with a card")
     edgetpu = commands.add_parser("edgetpu", help="what the Edge TPU would run of a file, and why not the rest")
     show = commands.add_parser("show", help="the card and the labels inside a file")
-    qat.add_argument("--epochs", type=int, default=2, help="over the training split (2)")
+    keras = commands.add_parser("keras", help="int8 of any Keras vision model, after training, from example images")
+    keras.add_argument("network", type=Path, metavar="FILE.keras")
+    keras.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="what it is to see, some hundreds")
+    keras.add_argument("--out", type=Path, required=True, metavar="FILE.tflite")
+    keras.add_argument(
+        "--value-range",
+        type=float,
+        nargs=2,
+        default=(0.0, 1.0),
+        metavar=("LOW", "HIGH"),
+        help="what black and white are to it (0 1; a network that begins with Rescaling wants 0 255)",
+    )
+    qat.add_argument("--epochs", type=_one_up, default=2, help="over the training split (2)")
     qat.add_argument("--learning-rate", type=float, default=1e-5, help="its peak (0.00001)")
     qat.add_argument(
         "--soft-labels", type=Path, metavar="FILE.npz", help="a teacher's probabilities, to learn from, too"
     )
     slimmer = ptq.add_mutually_exclusive_group()
-    slimmer.add_argument("--prune", type=float, metavar="PART", help="part of the weights to set to zero first, 0 to 1")
-    slimmer.add_argument("--cluster", type=int, metavar="N", help="number of values a layer's weights shall share")
+    slimmer.add_argument("--prune", type=_part, metavar="PART", help="part of the weights to set to zero first, 0 to 1")
+    slimmer.add_argument("--cluster", type=_two_up, metavar="N", help="number of values a layer's weights shall share")
     plain.add_argument("--precision", choices=("float32", "float16", "dynamic"), default="float16", help="(float16)")
     for command in (qat, ptq):
         command.add_argument("--calibration", type=Path, metavar="ROWS.txt", help="rows of the data set, one a line")
-        command.add_argument("--samples", type=int, default=SAMPLES, help=f"or so many drawn from Training ({SAMPLES})")
+    for command, drawn in (
+        (qat, "or so many drawn from Training"),
+        (ptq, "or so many drawn from Training"),
+        (keras, "so many of them set the ranges"),
+    ):
+        command.add_argument("--samples", type=_one_up, default=SAMPLES, help=f"{drawn} ({SAMPLES})")
     for command in (qat, ptq, plain):
         command.add_argument("run", type=Path, metavar="RUN_DIR")
     for command in (verify, card):
         command.add_argument("model", type=Path, metavar="MODEL_DIR")
-        command.add_argument("--run", type=Path, required=True, help="the run it was made from")
+    verify.add_argument(
+        "--run", type=Path, help="the run it was made from (a released model has its network beside it)"
+    )
+    card.add_argument("--run", type=Path, required=True, help="the run it was made from")
     verify.add_argument("--layers", action="store_true", help="also layer by layer where int8 parts from float")
     committee.add_argument("members", nargs="+", metavar="MODEL", help="by name, or a folder; the first one leads")
     committee.add_argument("--mirror", action="store_true", help="each sees mirrored faces, too, at twice the cost")
@@ -81,6 +110,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _whole(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
+    return int(text)
+
+
+def _one_up(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _two_up(text: str) -> int:
+    return _whole(text, 2)
+
+
+def _part(text: str) -> float:
+    try:
+        part = float(text)
+    except ValueError:
+        part = -1.0
+    if not 0 < part < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")
+    return part
+
+
 def _splits(options: argparse.Namespace) -> tuple[str, ...]:
     return (VALIDATION, TEST) if options.final else (VALIDATION,)
 
@@ -94,6 +147,7 @@ def _read_data(options: argparse.Namespace, source: "Source") -> Dataset:
 
 def _make(options: argparse.Namespace) -> None:
     config = read_config(options.run / CONFIG_FILE)
+    rows = read_rows(options.calibration) if options.command != "float" and options.calibration else None
     # TensorFlow takes seconds to load: what can be said before is said before.
     from quantize.card import write_cards
     from quantize.convert import to_float, write_file
@@ -111,29 +165,25 @@ def _make(options: argparse.Namespace) -> None:
         content = float_file if precision == "float32" else to_float(source.network, options.precision)
     else:
         precision = "int8"
-        calibration = (
-            pinned_calibration_set(data, read_rows(options.calibration))
-            if options.calibration
-            else calibration_set(data, options.samples)
-        )
+        calibration = calibration_set(data, options.samples) if rows is None else pinned_calibration_set(data, rows)
         make = _aware if options.command == "qat" else _after_training
         content = make(options, twin_of(source, config), data, calibration, config)
-    path = write_file(content, options.out, source.heads, source.input_shape, precision == "int8")
-    primary = config.primary
-    measured = measure(path, source, data, _splits(options), primary, float_file, precision, options.arm)
-    write_cards(
-        options.out,
-        options.model_version,
-        _commands(options, config),
-        measured,
-        data,
-        source.heads,
-        source.input_shape,
-        calibration or {},
-        config.teacher,
-    )
-    print(table(sized(measured, path)))
-    print(f"wrote {path}")
+    with arriving(options.out) as folder:
+        path = write_file(content, folder, source.heads, source.input_shape, precision == "int8")
+        measured = measure(path, source, data, _splits(options), config.primary, float_file, precision, options.arm)
+        write_cards(
+            folder,
+            options.model_version,
+            _commands(options, config),
+            measured,
+            data,
+            source.heads,
+            source.input_shape,
+            calibration or {},
+            config.teacher,
+        )
+        print(table(sized(measured, path)))
+    print(f"wrote {options.out / MODEL_FILE}")
 
 
 def _aware(
@@ -146,6 +196,7 @@ def _aware(
     from quantize.aware import train_aware
     from quantize.convert import to_int8
     from quantize.teach import Lesson
+    from training.distill import read_soft_labels
 
     taught = {}
     if options.soft_labels:
@@ -210,7 +261,7 @@ def _verify(options: argparse.Namespace) -> None:
     from quantize.table import layers_table, table
     from quantize.verify import measure
 
-    source = read_source(options.run)
+    source = read_source(options.run or options.model)
     data = _read_data(options, source)
     float_file = to_float(source.network)
     path = options.model / MODEL_FILE
@@ -232,30 +283,27 @@ def _card(options: argparse.Namespace) -> None:
     from quantize.verify import measure, sized
 
     card = read_card(ReleasedCard, options.model)
+    config = read_config(options.run / CONFIG_FILE)
     source = read_source(options.run)
     data = _read_data(options, source)
-    measured = measure(
-        options.model / MODEL_FILE,
-        source,
-        data,
-        _splits(options),
-        card.primary.name,
-        to_float(source.network),
-        _precision(card),
-        options.arm,
-    )
-    write_cards(
-        options.model,
-        card.version,
-        command_of(card, options.final),
-        measured,
-        data,
-        source.heads,
-        source.input_shape,
-        card.calibration,
-        read_config(options.run / CONFIG_FILE).teacher,
-    )
-    print(table(sized(measured, options.model / MODEL_FILE)))
+    float_file = to_float(source.network)
+    with arriving(options.model) as folder:
+        path = folder / MODEL_FILE
+        shutil.copyfile(options.model / MODEL_FILE, path)
+        primary, precision = card.primary.name, _precision(card)
+        measured = measure(path, source, data, _splits(options), primary, float_file, precision, options.arm)
+        write_cards(
+            folder,
+            card.version,
+            command_of(card, options.final),
+            measured,
+            data,
+            source.heads,
+            source.input_shape,
+            card.calibration,
+            config.teacher,
+        )
+        print(table(sized(measured, path)))
     print(f"wrote {options.model / 'card.json'}")
 
 
@@ -294,6 +342,16 @@ def _show(options: argparse.Namespace) -> None:
     print(json.dumps(card, indent=2))
     for output, names in labels.items():
         print(f"{output}: {', '.join(names)}")
+
+
+def _keras(options: argparse.Namespace) -> None:
+    low, high = options.value_range
+    if not low < high:
+        raise EmotionEdgeError(f"--value-range {low:g} {high:g}: black comes first, and is less than white")
+    from quantize.keras_file import quantize_file, text
+
+    print(text(quantize_file(options.network, options.images, options.out, (low, high), options.samples)))
+    print(f"wrote {options.out}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """A released committee: `committee.json` for the board, `CARD.md` for people, from one measurement of its members."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from edge.emotion.committee import COMMITTEE_FILE, CommitteeFile, Member, open_l
 from edge.errors import EmotionEdgeError
 from edge.models import model_dir
 from edge.runtime import choose
+from quantize.arriving import arriving
 from quantize.card import figure_facts
 from quantize.card_text import COMMITTEE_TEXT, USE_TEXT, class_table
 from training.datasets.dataset import Dataset
@@ -34,19 +34,12 @@ def write_committee(
         raise EmotionEdgeError(f"committee {out}: wants two members or more")
     pins = tuple(Member(model=name, sha256=read_card(EmotionCard, model_dir(name)).sha256) for name in members)
     content = CommitteeFile(name=out.resolve().name, version=version, members=pins, mirror=mirror)
-    coming = out.with_name(f".coming-{out.name}")
-    coming.mkdir(parents=True, exist_ok=True)
-    try:
+    with arriving(out) as coming:
         _write(coming, content, {})
         open_local(str(coming), choose())
         found = find([coming], data, final)
         _write(coming, content, {"command": command, "metrics": _metrics(found)})
         (coming / "CARD.md").write_text(_text(content, command, found), encoding="utf-8")
-        out.mkdir(parents=True, exist_ok=True)
-        for name in (COMMITTEE_FILE, "CARD.md"):
-            (coming / name).replace(out / name)
-    finally:
-        shutil.rmtree(coming)
     return out / COMMITTEE_FILE
 
 

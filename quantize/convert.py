@@ -1,9 +1,9 @@
-"""From a tf_keras network to a TFLite file whose names, dtypes and input scale are as promised."""
+"""From a Keras network to a TFLite file whose names, dtypes and input scale are as promised."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +16,6 @@ from quantize.interpreters import run_everywhere
 FloatPrecision = Literal["float32", "float16", "dynamic"]
 """float16: weights of half the size. dynamic: int8 weights, activations quantized while it runs. Both keep a float
 input and outputs."""
-FLOAT_PRECISIONS = get_args(FloatPrecision)
 INPUT_NAME = "image"
 SCALE, ZERO_POINT = 1 / 255, -128
 """So that the stored input is pixel - 128 and no arithmetic is left for the board."""
@@ -27,7 +26,7 @@ Samples = Callable[[], Iterator[dict[str, Any]]]
 def to_int8(model: Any, calibration: Samples | None = None) -> bytes:
     """The network as a TFLite file, int8 in, out and between, any batch size, the outputs named by their heads.
 
-    model: a tf_keras network with a dictionary of outputs, float or quantization-aware. calibration: gives {"image":
+    model: a network of Keras 3 on TensorFlow, or of tf_keras, float or quantization-aware. calibration: gives {"image":
     float32 [1, h, w, c]} samples; None for a quantization-aware network, which knows its ranges. Raises
     EmotionEdgeError where an operation has no int8 form.
     """
@@ -57,18 +56,28 @@ def to_float(model: Any, precision: FloatPrecision = "float32") -> bytes:
 
 def saved(model: Any, folder: str) -> None:
     """Write a network of Keras 3 on TensorFlow, or of tf_keras, as a SavedModel whose signature has the names that the
-    card promises."""
-    shape = model.input_shape[1:]
+    card promises: `image`, and the outputs' names, or the last layer's where the only output has none."""
+    shape, names = model.input_shape[1:], output_names(model)
 
     @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.float32, INPUT_NAME)])  # type: ignore[untyped-decorator]
     def serve(image: Any) -> dict[str, Any]:
-        return dict(model(image, training=False))
+        said = model(image, training=False)
+        return dict(said) if isinstance(said, Mapping) else dict(zip(names, [said], strict=True))
 
     module = tf.Module()
     module.model, module.serve = model, serve
     # Keras 3 wraps its variables; those that the module does not hold itself stay variables in the file.
     module.held = [each if isinstance(each, tf.Variable) else each.value for each in model.variables]
     tf.saved_model.save(module, folder, signatures=serve)
+
+
+def output_names(model: Any) -> tuple[str, ...]:
+    """The names under which `saved` writes the outputs. Raises EmotionEdgeError where there are several without."""
+    if isinstance(model.output, Mapping):
+        return tuple(model.output)
+    if isinstance(model.output, list | tuple):
+        raise EmotionEdgeError(f"network {model.name}: has several outputs without names; give it a dictionary of them")
+    return (str(model.output_names[0]),)
 
 
 def _convert(model: Any, settle: Callable[[Any], None]) -> bytes:
@@ -98,23 +107,38 @@ def check_whole_int8(graph: Graph) -> None:
             )
     for operation in graph.operations:
         for tensor in operation.outputs:
-            if tensor.dtype not in ("INT8", "INT32", "BOOL"):
+            # Where a value only becomes float, the operation that wants it so is the next.
+            if tensor.dtype not in ("INT8", "INT32", "BOOL") and operation.op not in ("QUANTIZE", "DEQUANTIZE"):
                 raise EmotionEdgeError(
                     f"quantize: {operation.op} ({tensor.name}) would stay {tensor.dtype}: it has no int8 form, so use "
                     "another layer in its place"
                 )
 
 
-def check_file(path: Path, heads: Mapping[str, int], input_shape: tuple[int, int, int], int8: bool = True) -> None:
+def check_file(
+    path: Path,
+    heads: Iterable[str],
+    input_shape: tuple[int, int, int],
+    int8: bool = True,
+    value_range: tuple[float, float] = (0.0, 1.0),
+) -> None:
     """Raises EmotionEdgeError unless every interpreter installed here runs the file, at more than one batch size, and
-    finds the promised names and dtypes; of an int8 file also the input scale, and nothing float inside."""
+    finds the promised names and dtypes; of an int8 file also nothing float inside, and the input scale by which a
+    stored value is pixel - 128.
+
+    value_range: what black and white are to the float network.
+    """
     if int8:
         check_whole_int8(read_graph(path))
+    names = set(heads)
     height, width, channels = input_shape
     blank = np.zeros((3, height, width) if channels == 1 else (3, height, width, channels), np.uint8)
     wanted = "int8" if int8 else "float32"
+    low, high = value_range
+    scale = (high - low) / 255
+    zero_point = -128 - low / scale
     for name, run in run_everywhere(path, blank).items():
-        if set(run.inputs) != {INPUT_NAME} or set(run.tensors) != set(heads):
+        if set(run.inputs) != {INPUT_NAME} or set(run.tensors) != names:
             raise EmotionEdgeError(
                 f"quantize: {name} finds inputs {list(run.inputs)} and outputs {list(run.tensors)} in the file"
             )
@@ -122,15 +146,16 @@ def check_file(path: Path, heads: Mapping[str, int], input_shape: tuple[int, int
             if facts["dtype"] != wanted:
                 raise EmotionEdgeError(f"quantize: {name} finds {tensor} as {facts['dtype']}, not {wanted}")
         image = run.inputs[INPUT_NAME]
-        if int8 and (image["zero_point"] != ZERO_POINT or abs(image["scale"] - SCALE) > 1e-8):
+        # A zero point is a whole number: of -1 to 1, which would want -0.5, either neighbour will do.
+        if int8 and (abs(image["zero_point"] - zero_point) > 0.5 or abs(image["scale"] / scale - 1) > 1e-5):
             raise EmotionEdgeError(
                 f"quantize: input scale {image['scale']:.8f}, zero point {image['zero_point']}; "
-                f"wanted 1/255 and {ZERO_POINT}"
+                f"wanted {scale:.8f} and {zero_point:g}"
             )
 
 
 def write_file(
-    content: bytes, folder: Path, heads: Mapping[str, int], input_shape: tuple[int, int, int], int8: bool = True
+    content: bytes, folder: Path, heads: Iterable[str], input_shape: tuple[int, int, int], int8: bool = True
 ) -> Path:
     """Check a file and write it as `model.tflite` into a folder, made where it is not there.
 

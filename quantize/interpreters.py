@@ -108,4 +108,8 @@ def _main(model: Path, runtime: RuntimeChoice, given: Path, taken: Path) -> None
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))  # type: ignore[arg-type]
+    try:
+        _main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))  # type: ignore[arg-type]
+    except EmotionEdgeError as error:
+        # One line: `run_in` passes the last on.
+        sys.exit(" ".join(str(error.__cause__ or error).split()))

@@ -7,6 +7,7 @@ its way to a board.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras
 
@@ -34,7 +35,10 @@ def pruned(twin: Any, sparsity: float, data: Dataset, config: TrainingConfig, le
 
 def clustered(twin: Any, clusters: int, data: Dataset, config: TrainingConfig, lesson: Lesson) -> Any:
     """The network with each layer's weights drawn to a number of values that they share (Han et al., "Deep
-    Compression", 2016), taught to make up for it."""
+    Compression", 2016), taught to make up for it. Raises EmotionEdgeError where a layer has fewer weights than that."""
+    for layer in twin.layers:
+        if (kernel := getattr(layer, "kernel", None)) is not None and np.size(kernel) < clusters:
+            raise EmotionEdgeError(f"--cluster {clusters}: layer {layer.name} has only {np.size(kernel)} weights")
     kind = tfmot.clustering.keras.CentroidInitialization.KMEANS_PLUS_PLUS
     student = tfmot.clustering.keras.cluster_weights(
         _copy(twin), number_of_clusters=clusters, cluster_centroids_init=kind
@@ -64,14 +68,9 @@ def lesson_of(prune: float | None) -> Lesson:
 
 
 def slimmed(
-    twin: Any, prune: float | None, clusters: int | None, data: Dataset, config: TrainingConfig, lesson: Lesson
+    twin: Any, prune: float | None, clusters: int, data: Dataset, config: TrainingConfig, lesson: Lesson
 ) -> Any:
-    """The network pruned to a part of zeros, or else clustered to a number of values. Raises EmotionEdgeError for a
-    part that is not between 0 and 1, or fewer than 2 values."""
+    """The network pruned to a part of zeros, or else clustered to a number of values; raises as `clustered`."""
     if prune is not None:
-        if not 0 < prune < 1:
-            raise EmotionEdgeError(f"--prune {prune:g}: a part between 0 and 1 is wanted")
         return pruned(twin, prune, data, config, lesson)
-    if clusters is None or clusters < 2:
-        raise EmotionEdgeError(f"--cluster {clusters}: two values at least")
     return clustered(twin, clusters, data, config, lesson)

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from edge.errors import EmotionEdgeError
 from training.config import CONFIG_FILE, read_config
 from training.evaluate import load_network
 from training.networks import build_network
@@ -24,8 +25,10 @@ class Source:
 
 
 def read_source(run: Path) -> Source:
-    """Raises EmotionEdgeError where the run has no chosen network."""
+    """Raises EmotionEdgeError where the run has no chosen network, or it is none that `emotion-train` made."""
     network = load_network(run)
+    if not isinstance(network.output, Mapping):
+        raise EmotionEdgeError(f"{run}: its network has no outputs by name; `emotion-quantize keras` takes any other")
     heads = {name: int(output.shape[-1]) for name, output in network.output.items()}
     height, width, channels = (int(size) for size in network.input_shape[1:])
     if any(layer.compute_dtype not in (None, "float32") for layer in network.layers):

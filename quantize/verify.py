@@ -135,6 +135,8 @@ def measure(
     for name, run in runs.items():
         if set(run.outputs) != set(source.heads):
             raise EmotionEdgeError(f"{model}: has outputs {sorted(run.outputs)}, the run {sorted(source.heads)}")
+        if primary not in source.heads:
+            raise EmotionEdgeError(f"{model}: its card's primary output, {primary}, is none of {sorted(source.heads)}")
         rows.append(comparison.row(precision, f"{name} {run.version}", run.outputs, run.milliseconds))
     not_run: dict[str, str] = {}
     counted: dict[str, tuple[float, float | None]] = {}

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from edge.errors import EmotionEdgeError
+from edge.runtime import installed
+from quantize.arriving import arriving
 from quantize.calibration import calibration_set, pinned_calibration_set, read_rows, write_rows
 from quantize.cli import main
 from tests.fer2013_files import TINY, write_files
@@ -19,7 +21,7 @@ tf_keras = pytest.importorskip("tf_keras", reason="the training extra is not ins
 
 from quantize.aware import quantized  # noqa: E402
 from quantize.calibration import representative  # noqa: E402
-from quantize.convert import check_file, to_float, to_int8, write_file  # noqa: E402
+from quantize.convert import to_float, to_int8, write_file  # noqa: E402
 from quantize.twin import carry_weights  # noqa: E402
 
 HEADS = {"fer7": 7}
@@ -116,7 +118,13 @@ def test_black_in_one_image_and_white_in_another_make_the_promised_input_scale(t
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("1\ntwo\n", "line 2: 'two' is no row number"), ("", "empty"), (None, "rows.txt")]
+    ("text", "reason"),
+    [
+        ("1\ntwo\n", "line 2: 'two' is no row number"),
+        (f"{2**63}\n", "line 1: '9223372036854775808' is no row"),
+        ("", "empty"),
+        (None, "rows.txt"),
+    ],
 )
 def test_a_file_of_rows_that_is_none(tmp_path: Path, text: str | None, reason: str) -> None:
     path = tmp_path / "rows.txt"
@@ -154,12 +162,19 @@ def test_a_float_input_that_would_silently_stay_float_is_refused(tmp_path: Path)
     assert (tmp_path / "float" / "model.tflite").exists()
 
 
-def test_a_float_operation_inside_is_refused(tmp_path: Path) -> None:
-    # Without calibration samples the converter keeps the activations float between an int8 input and int8 outputs.
-    path = tmp_path / "model.tflite"
-    path.write_bytes(to_float(network(tf_keras, lambda x: x, units=64), "dynamic"))
-    with pytest.raises(EmotionEdgeError, match="would stay FLOAT32"):
-        check_file(path, HEADS, SHAPE)
+def test_a_float_operation_between_int8_ends_is_refused_by_its_name(tmp_path: Path) -> None:
+    odd = to_int8(network(tf_keras, tf_keras.layers.ELU()), samples())
+    with pytest.raises(EmotionEdgeError, match=r"quantize: ELU \(.*\) would stay FLOAT32"):
+        write_file(odd, tmp_path / "model", HEADS, SHAPE)
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_operation_that_one_interpreter_has_not_got_is_named(tmp_path: Path) -> None:
+    if len(installed()) < 2:
+        pytest.skip("only one interpreter is installed")
+    odd = to_int8(network(tf_keras, tf_keras.layers.Activation("softplus")), samples())
+    with pytest.raises(EmotionEdgeError, match=r"tflite-runtime does not run it: .*opcode 'LOG'"):
+        write_file(odd, tmp_path / "model", HEADS, SHAPE)
 
 
 def test_another_input_scale_and_other_outputs_are_refused(tmp_path: Path) -> None:
@@ -181,6 +196,47 @@ def test_a_twin_of_another_shape_or_of_other_values_is_refused() -> None:
         carry_weights(same, network(tf_keras, lambda x: x, units=12))
     with pytest.raises(EmotionEdgeError, match="differ by"):
         carry_weights(same, network(tf_keras, lambda x: tf_keras.layers.ReLU(max_value=0.01)(x)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["ptq", "--samples", "0"], "'0' is no whole number of 1 or more"),
+        (["ptq", "--cluster", "1"], "'1' is no whole number of 2 or more"),
+        (["ptq", "--prune", "1.5"], "'1.5' is no number between 0 and 1"),
+        (["qat", "--epochs", "-1"], "'-1' is no whole number"),
+    ],
+)
+def test_a_number_that_cannot_be_is_said_before_anything_is_read(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments, "runs/none", "--out", "m"])
+    assert stopped.value.code == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_a_folder_is_made_as_a_whole_or_stays_as_it_was(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "card.json").write_text("old")
+    (model / "network.keras").write_text("kept")
+
+    def broken_off() -> None:
+        with arriving(model) as coming:
+            (coming / "card.json").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    assert (model / "card.json").read_text() == "old"
+    with arriving(model) as coming:
+        assert coming.name == "model"
+        (coming / "card.json").write_text("new")
+    assert {path.name: path.read_text() for path in model.iterdir()} == {"card.json": "new", "network.keras": "kept"}
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    with pytest.raises(EmotionEdgeError, match="is a file; a model is a folder"), arriving(model / "card.json"):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Figures of a network on the splits of a data set, each with its protocol."""
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,11 +99,20 @@ def protocol(label_set: str, data_set: str, views: int = 1) -> str:
 
 
 def load_network(run: Path) -> Any:
-    """The chosen float network of a run. Raises EmotionEdgeError where there is none."""
+    """The chosen float network of a run. Raises EmotionEdgeError where there is none, or none that can be read."""
     path = run / NETWORK_FILE
     if not path.is_file():
         raise EmotionEdgeError(f"{path}: not there; train it first with `emotion-train fit`")
-    return keras.models.load_model(path, compile=False)
+    return read_network(path)
+
+
+def read_network(path: Path) -> Any:
+    """A network as Keras saved it, not compiled. Raises EmotionEdgeError where Keras cannot read the file."""
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise EmotionEdgeError(f"{path}: Keras cannot read it: {reason}") from error
 
 
 def fitting(network: Any, data: Dataset) -> Dataset:

@@ -1,0 +1,34 @@
+"""A folder of a model that is there as a whole or not at all."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge.errors import EmotionEdgeError
+
+
+@contextmanager
+def arriving(folder: Path) -> Iterator[Path]:
+    """An empty folder of the same name, in a hidden one beside it; what is written there takes its place in `folder`
+    at the end, and nothing does where an error ends it. What else `folder` holds stays.
+
+    Raises EmotionEdgeError where there is a file of that name, or the place cannot be written.
+    """
+    folder = folder.resolve()
+    hidden = folder.with_name(f".coming-{folder.name}")
+    coming = hidden / folder.name
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(f"{folder} is a file; a model is a folder")
+        shutil.rmtree(hidden, ignore_errors=True)
+        coming.mkdir(parents=True)
+    except OSError as error:
+        raise EmotionEdgeError(f"model {folder.name}: {error}") from error
+    try:
+        yield coming
+        folder.mkdir(exist_ok=True)
+        for file in coming.iterdir():
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(hidden)

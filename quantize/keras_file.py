@@ -1,0 +1,149 @@
+"""Any Keras vision model as an int8 file, by example images alone: for networks that `emotion-train` did not make."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import EmotionEdgeError
+from edge.runtime import installed
+from quantize.calibration import as_input, representative, whole_range
+from quantize.convert import check_file, output_names, to_float, to_int8
+from quantize.interpreters import run_everywhere, run_in
+from training.datasets.assemble import image_files
+from training.datasets.dataset import Dataset
+from training.datasets.pixels import in_memory
+from training.evaluate import read_network
+
+CHECKED = 500
+"""Images at most that float and int8 are compared on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output of the file beside the float network's. same: part of the images with the same largest value, None for
+    a single value. largest, mean: absolute difference. reach: from the least to the largest value of the float network.
+    """
+
+    same: float | None
+    largest: float
+    mean: float
+    reach: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """calibrated, checked: how many images of each; seen: whether the latter are among the former. size, float_size: of
+    the files in bytes. outputs: by interpreter and name. milliseconds: of one image on one thread, by interpreter;
+    float_milliseconds: of the float file in the first of them."""
+
+    calibrated: int
+    checked: int
+    seen: bool
+    size: int
+    float_size: int
+    outputs: Mapping[str, Mapping[str, Output]]
+    milliseconds: Mapping[str, float]
+    float_milliseconds: float
+
+
+def quantize_file(
+    network_file: Path, images: Path, out: Path, value_range: tuple[float, float], samples: int
+) -> Outcome:
+    """Write the int8 file of a Keras network with one image as its input, and compare the two.
+
+    images: a folder of what the network is for, drawn by chance with a fixed seed: the first `samples` set the ranges,
+    of the others up to CHECKED are compared, or the same ones where no others are left. Grey for a network of one
+    channel, else red first. value_range: what black and white are to the network. Raises EmotionEdgeError, with nothing
+    written, where the network or the images cannot be read, or an operation has no int8 form.
+    """
+    if not network_file.is_file():
+        raise EmotionEdgeError(f"{network_file}: not there")
+    network = read_network(network_file)
+    if isinstance(network, keras.Sequential):
+        network = keras.Model(network.inputs, network.outputs[0])
+    shape = _image_shape(network, network_file)
+    names = output_names(network)
+    pixels = _pixels(images, shape, samples + CHECKED)
+    calibrating, checking = pixels[:samples], pixels[samples:]
+    content = to_int8(network, representative(whole_range(calibrating), value_range))
+    seen = not len(checking)
+    checking = calibrating[:CHECKED] if seen else checking
+    with tempfile.TemporaryDirectory() as folder:
+        trial, floating = Path(folder) / "int8.tflite", Path(folder) / "float.tflite"
+        trial.write_bytes(content)
+        check_file(trial, names, shape, value_range=value_range)
+        floating.write_bytes(to_float(network))
+        says = network.predict(as_input(checking, value_range), batch_size=64, verbose=0)
+        wanted = says if isinstance(says, Mapping) else {names[0]: says}
+        runs = run_everywhere(trial, checking)
+        outcome = Outcome(
+            len(calibrating),
+            len(checking),
+            seen,
+            len(content),
+            floating.stat().st_size,
+            {f"{key} {run.version}": _compare(run.outputs, wanted) for key, run in runs.items()},
+            {f"{key} {run.version}": run.milliseconds for key, run in runs.items()},
+            run_in(next(iter(installed())), floating, checking[:1]).milliseconds,
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(content)
+    except OSError as error:
+        raise EmotionEdgeError(f"{out}: {error}") from error
+    return outcome
+
+
+def text(outcome: Outcome) -> str:
+    """The outcome in words."""
+    which = "the same that set them" if outcome.seen else "others"
+    lines = [
+        f"int8 ranges from {outcome.calibrated} images, compared on {outcome.checked} ({which})",
+        f"{outcome.size:,} bytes; as float {outcome.float_size:,} bytes, {outcome.float_milliseconds:.2f} ms an image",
+    ]
+    for runtime, outputs in outcome.outputs.items():
+        lines.append(f"{runtime}: {outcome.milliseconds[runtime]:.2f} ms an image")
+        for name, one in outputs.items():
+            same = "" if one.same is None else f"same largest value as float {one.same:.2%}, "
+            lines.append(f"  {name}: {same}off by {one.mean:.4g}, at most {one.largest:.4g}, of {one.reach:.4g}")
+    return "\n".join(lines)
+
+
+def _image_shape(network: Any, path: Path) -> tuple[int, int, int]:
+    shapes = network.input_shape
+    if not isinstance(shapes, tuple) or len(shapes) != 4 or None in shapes[1:] or shapes[3] not in (1, 3):
+        raise EmotionEdgeError(
+            f"{path}: takes {shapes}; wanted is one image of a fixed size, [batch, height, width, 1 or 3]"
+        )
+    _, height, width, channels = shapes
+    return height, width, channels
+
+
+def _pixels(folder: Path, shape: tuple[int, int, int], most: int) -> npt.NDArray[np.uint8]:
+    """Images of a folder, drawn by chance, uint8 [n, h, w] or [n, h, w, 3] with red first."""
+    files = image_files(folder)
+    if not files:
+        raise EmotionEdgeError(f"{folder}: no image in it, nor below it")
+    drawn = tuple(files[place] for place in np.random.default_rng(0).permutation(len(files))[:most])
+    rows = np.arange(len(drawn))
+    pixels = in_memory(Dataset(str(folder), drawn, {}, None, False, rows * 0, rows), *shape).pixels
+    return pixels if shape[2] == 1 else np.stack([cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in pixels])
+
+
+def _compare(
+    outputs: Mapping[str, npt.NDArray[np.float32]], wanted: Mapping[str, npt.NDArray[np.float32]]
+) -> dict[str, Output]:
+    found = {}
+    for name, true in wanted.items():
+        apart = np.abs(outputs[name] - true)
+        classes = true.ndim == 2 and true.shape[1] > 1
+        same = float(np.mean(outputs[name].argmax(axis=1) == true.argmax(axis=1))) if classes else None
+        found[name] = Output(same, float(apart.max()), float(apart.mean()), float(true.max() - true.min()))
+    return found
