@@ -52,24 +52,20 @@ class EdgeTpuReport:
     """blocking: why the compiler would refuse the whole file. eligible: operations the rules let on the TPU.
     fallbacks: those they do not, and those behind the first of them, which the compiler leaves with it. dynamic: the
     file takes any batch size, and is judged as it is with a batch of one. compiled: None where the compiler is not
-    installed."""
+    installed, would refuse the file, or fails. failure: what it said where it fails."""
 
     blocking: tuple[str, ...]
     eligible: tuple[Operation, ...]
     fallbacks: tuple[Fallback, ...]
     dynamic: bool
     compiled: Compiled | None
-
-    @property
-    def whole(self) -> bool:
-        """By the rules every operation may run on the Edge TPU."""
-        return not self.blocking and not self.fallbacks
+    failure: str = ""
 
 
 def inspect(path: Path) -> EdgeTpuReport:
     """Judge a file, and compile it where the compiler is installed.
 
-    Raises EmotionEdgeError where the file is missing or no TFLite file.
+    Raises EmotionEdgeError where the file is missing, no TFLite file, or not a whole one.
     """
     graph = read_graph(path)
     blocking = _blocking(graph)
@@ -80,12 +76,18 @@ def inspect(path: Path) -> EdgeTpuReport:
         if not reason and fallbacks:
             reason = f"{BEHIND} {fallbacks[0].place}, which falls back"
         if reason:
-            fallbacks.append(Fallback(place, operation.op, operation.outputs[0].name, reason))
+            tensor = operation.outputs[0].name if operation.outputs else "no output"
+            fallbacks.append(Fallback(place, operation.op, tensor, reason))
         else:
             eligible.append(operation)
     dynamic = any(tensor.dynamic for tensor in graph.inputs)
-    compiled = compile_file(path) if shutil.which(COMPILER) and not blocking else None
-    return EdgeTpuReport(blocking, tuple(eligible), tuple(fallbacks), dynamic, compiled)
+    compiled, failure = None, ""
+    if shutil.which(COMPILER) and not blocking:
+        try:
+            compiled = compile_file(path)
+        except EmotionEdgeError as error:  # the rules' word counts all the more
+            failure = str(error)
+    return EdgeTpuReport(blocking, tuple(eligible), tuple(fallbacks), dynamic, compiled, failure)
 
 
 def reason_against(operation: Operation) -> str:
@@ -96,7 +98,10 @@ def reason_against(operation: Operation) -> str:
     for tensor in (*operation.inputs, *operation.outputs):
         if reason := _tensor_reason(tensor):
             return reason
-    return rule(operation)
+    try:
+        return rule(operation)
+    except (IndexError, ValueError, ZeroDivisionError):
+        return f"its tensors are not those of a {operation.op}"
 
 
 def text(report: EdgeTpuReport, name: str) -> str:
@@ -115,9 +120,14 @@ def text(report: EdgeTpuReport, name: str) -> str:
             "before its first fallback is mapped"
         )
     if report.compiled is None:
-        lines.append(f"not compiled: {COMPILER} is not installed. Meeting the rules is no proof that it compiles.")
+        if report.blocking:
+            lines.append("not compiled")
+        else:
+            why = report.failure or f"{COMPILER} is not installed"
+            lines.append(f"not compiled: {why}. Meeting the rules is no proof that it compiles.")
         return "\n".join(lines)
     lines.append(f"compiled by {report.compiled.version}")
+    lines += [] if report.compiled.mapped else ["  nothing of it on the Edge TPU"]
     lines += [f"  {count:>3} {op}: on the Edge TPU" for op, count in report.compiled.mapped.items()]
     lines += [f"  {count:>3} {op}: on the processor: {why}" for (op, why), count in report.compiled.left.items()]
     return "\n".join(lines)
@@ -126,7 +136,7 @@ def text(report: EdgeTpuReport, name: str) -> str:
 def compile_file(path: Path, out: Path | None = None) -> Compiled:
     """Compile a file with a batch of one. out: where the compiled file goes; nowhere for None.
 
-    Raises EmotionEdgeError with what the compiler said where it fails.
+    Raises EmotionEdgeError, in one line with what the compiler said, where it fails or says nothing of its operations.
     """
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder) / path.name
@@ -136,11 +146,23 @@ def compile_file(path: Path, out: Path | None = None) -> Compiled:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except FileNotFoundError:
             raise EmotionEdgeError(f"{COMPILER}: not installed (coral.ai/docs/edgetpu/compiler says how)") from None
+        except OSError as error:
+            raise EmotionEdgeError(f"{COMPILER}: does not start: {error.strerror}") from error
+        said = "; ".join(line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip())
         if done.returncode:
-            raise EmotionEdgeError(f"{path}: {COMPILER} fails: {(done.stderr or done.stdout).strip()}")
+            raise EmotionEdgeError(f"{path}: {COMPILER} fails: {said or f'exit status {done.returncode}'}")
+        compiled = read_log(done.stdout)
+        if not compiled.mapped and not compiled.left:
+            raise EmotionEdgeError(f"{path}: {COMPILER} shows no table of operations: {said or 'it says nothing'}")
         if out is not None:
-            shutil.copy(Path(folder) / f"{path.stem}_edgetpu.tflite", out)
-    return read_log(done.stdout)
+            made = Path(folder) / f"{path.stem}_edgetpu.tflite"
+            if not made.is_file():
+                raise EmotionEdgeError(f"{path}: {COMPILER} ends well but writes no {made.name}: {said}")
+            try:
+                shutil.copyfile(made, out)
+            except OSError as error:
+                raise EmotionEdgeError(f"{out}: cannot be written: {error.strerror}") from error
+    return compiled
 
 
 def read_log(log: str) -> Compiled:
@@ -195,7 +217,10 @@ def _unfused(operation: Operation) -> str:
 def _concatenation(operation: Operation) -> str:
     constants = [tensor for tensor in operation.inputs if tensor.values is not None]
     if constants and len(operation.inputs) != 2:
-        return "has a constant among more than two inputs"
+        return f"has a constant among {len(operation.inputs)} inputs, and only beside one other may there be one"
+    for tensor in constants:
+        if tensor.values is not None and np.any(tensor.values.view(tensor.dtype.lower()) != tensor.zero_point):
+            return "joins a constant that is not all zeros"
     return _unfused(operation)
 
 
@@ -247,6 +272,12 @@ def _strided_slice(operation: Operation) -> str:
     return "has an ellipsis or a new axis" if any(masks) else ""
 
 
+def _split(operation: Operation) -> str:
+    # The axis comes before what is split.
+    (axis,), rank = _constant(operation.inputs[0]), len(operation.inputs[1].shape)
+    return "splits the batch" if axis % rank == 0 else ""
+
+
 def _squeeze(operation: Operation) -> str:
     before = [size for size in operation.inputs[0].shape if size != 1]
     shape = operation.inputs[0].shape
@@ -260,9 +291,9 @@ def _prelu(operation: Operation) -> str:
 RULES: Final[Mapping[str, Rule]] = {
     **dict.fromkeys(
         (
-            "ADD", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "L2_NORMALIZATION", "LOGISTIC", "MAXIMUM", "MINIMUM", "MUL",
+            "ADD", "EXPAND_DIMS", "L2_NORMALIZATION", "LOGISTIC", "MAXIMUM", "MINIMUM", "MUL",
             "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR",
-            "RSQRT", "SLICE", "SPACE_TO_DEPTH", "SPLIT", "SQUARED_DIFFERENCE", "SUB", "TANH", "TRANSPOSE",
+            "RSQRT", "SLICE", "SPACE_TO_DEPTH", "SQUARED_DIFFERENCE", "SUB", "TANH", "TRANSPOSE",
             "TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM",
         ),
         _any,
@@ -271,6 +302,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "MAX_POOL_2D": _unfused,
     "CONCATENATION": _concatenation,
     "CONV_2D": _convolution,
+    "DEPTHWISE_CONV_2D": _convolution,
     "FULLY_CONNECTED": _fully_connected,
     "MEAN": _mean,
     "PACK": _pack,
@@ -279,6 +311,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "REDUCE_MAX": _not_over_batch,
     "REDUCE_MIN": _not_over_batch,
     "SOFTMAX": _softmax,
+    "SPLIT": _split,
     "SQUEEZE": _squeeze,
     "STRIDED_SLICE": _strided_slice,
     "SUM": _not_over_batch,

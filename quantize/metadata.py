@@ -8,6 +8,7 @@ as they are. Interpreters take no notice of either; Netron, Android Studio and `
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edge.errors import EmotionEdgeError
-from quantize.flatbuffer import read_model, write_model
+from quantize.flatbuffer import read_model, whole, write_model
 
 BUFFER: Final = "TFLITE_METADATA"
 FILE_ID: Final = b"M001"
@@ -56,19 +57,29 @@ def embed(content: bytes, card: Mapping[str, Any], labels: Mapping[str, Sequence
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
-    """The card and the labels by output from inside a file. Raises EmotionEdgeError where it has none."""
+    """The card and the labels by output from inside a file.
+
+    Raises EmotionEdgeError where the file is missing, damaged, or has none.
+    """
     if not path.is_file():
         raise EmotionEdgeError(f"model {path}: not there")
     model = read_model(path.read_bytes(), str(path))
-    if not any(entry.name.decode() == BUFFER for entry in model.metadata or []) or not zipfile.is_zipfile(path):
-        raise EmotionEdgeError(f"model {path}: carries no card (it was not made by `emotion-quantize` 1.1 or later)")
-    with zipfile.ZipFile(path) as archive:
-        card = json.loads(archive.read(CARD))
-        labels = {
-            file.removeprefix("labels_").removesuffix(".txt"): tuple(archive.read(file).decode().split("\n")[:-1])
-            for file in archive.namelist()
-            if file != CARD
-        }
+    with whole(str(path)):
+        described = any(entry.name.decode() == BUFFER for entry in model.metadata or [])
+    if not described or not zipfile.is_zipfile(path):
+        beside = path.parent / CARD
+        lies = f"; its card lies beside it: {beside}" if beside.is_file() else ""
+        raise EmotionEdgeError(f"model {path}: has no card inside (no {BUFFER}, or no archive behind the model){lies}")
+    try:
+        with whole(str(path)), zipfile.ZipFile(path) as archive:
+            card = json.loads(archive.read(CARD))
+            labels = {
+                file.removeprefix("labels_").removesuffix(".txt"): tuple(archive.read(file).decode().split("\n")[:-1])
+                for file in archive.namelist()
+                if file != CARD
+            }
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise EmotionEdgeError(f"model {path}: the archive behind the model is damaged: {error}") from error
     return card, labels
 
 

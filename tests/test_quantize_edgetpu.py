@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from edge.card import MODEL_FILE
+from edge.errors import EmotionEdgeError
 from edge.runtime import choose
-from quantize.edgetpu import COMPILER, inspect, read_log, reason_against, text
+from quantize.edgetpu import COMPILER, compile_file, inspect, read_log, reason_against, text
 from quantize.flatbuffer import Operation, TensorFacts, fixed_batch, read_graph
 from tests.conftest import ROOT
 
@@ -27,9 +28,11 @@ DEPTH_TO_SPACE                 1          Operation not supported
 """
 
 
-def tensor(shape: tuple[int, ...], dtype: str = "INT8", values: list[int] | None = None) -> TensorFacts:
-    data = None if values is None else np.array(values, np.int32).view(np.uint8)
-    return TensorFacts("t", dtype, shape, False, data, dtype == "INT8")
+def tensor(
+    shape: tuple[int, ...], dtype: str = "INT8", values: list[int] | None = None, zero_point: int = 0
+) -> TensorFacts:
+    data = None if values is None else np.array(values, dtype.lower()).view(np.uint8)
+    return TensorFacts("t", dtype, shape, False, data, dtype == "INT8", zero_point)
 
 
 FACE = tensor((1, 8, 8, 16))
@@ -37,7 +40,8 @@ FACE = tensor((1, 8, 8, 16))
 
 def test_a_released_model_meets_the_rules_and_is_not_said_to_compile() -> None:
     report = inspect(EMOTION)
-    assert report.whole
+    assert not report.blocking
+    assert not report.fallbacks
     assert len(report.eligible) == len(read_graph(EMOTION).operations)
     if report.compiled is None:
         assert f"not compiled: {COMPILER} is not installed" in text(report, "m")
@@ -45,7 +49,6 @@ def test_a_released_model_meets_the_rules_and_is_not_said_to_compile() -> None:
 
 def test_what_falls_back_is_named_and_so_is_what_follows_it() -> None:
     report = inspect(DETECTOR)
-    assert not report.whole
     assert report.fallbacks[0].op == "DEPTH_TO_SPACE"
     assert "not among the supported operations" in report.fallbacks[0].reason
     assert len(report.eligible) == report.fallbacks[0].place
@@ -69,7 +72,17 @@ def test_what_falls_back_is_named_and_so_is_what_follows_it() -> None:
         (Operation("PAD", (FACE, tensor((4, 2), "INT32", [1, 0, 0, 0, 0, 0, 0, 0])), (FACE,), {}, "NONE"), "batch"),
         (Operation("SOFTMAX", (tensor((1, 20_000)),), (tensor((1, 20_000)),), {}, "NONE"), "20000 elements"),
         (Operation("SQUEEZE", (tensor((1, 5, 1, 10)),), (tensor((5, 10)),), {}, "NONE"), "does not lead"),
-        (Operation("CONCATENATION", (FACE, FACE, tensor((1,), "INT8", [0])), (FACE,), {}, "NONE"), "constant"),
+        (
+            Operation("DEPTHWISE_CONV_2D", (FACE,), (FACE,), {"dilationWFactor": 1, "dilationHFactor": 4}, "NONE"),
+            "1 across, 4 down",
+        ),
+        (Operation("CONCATENATION", (FACE, FACE, tensor((1,), "INT8", [0])), (FACE,), {}, "NONE"), "among 3 inputs"),
+        (
+            Operation("CONCATENATION", (FACE, tensor((1, 1, 1, 2), "INT8", [-5, 0], -5)), (FACE,), {}, "NONE"),
+            "not all zeros",
+        ),
+        (Operation("SPLIT", (tensor((), "INT32", [-4]), FACE), (FACE, FACE), {}, "NONE"), "splits the batch"),
+        (Operation("MEAN", (FACE,), (FACE,), {}, "NONE"), "not those of a MEAN"),
     ],
     ids=lambda value: value.op if isinstance(value, Operation) else "",
 )
@@ -81,6 +94,9 @@ def test_each_rule_is_held(operation: Operation, reason: str) -> None:
     "operation",
     [
         Operation("CONV_2D", (FACE,), (FACE,), {"dilationWFactor": 2, "dilationHFactor": 2}, "RELU"),
+        Operation("DEPTHWISE_CONV_2D", (FACE,), (FACE,), {"dilationWFactor": 2, "dilationHFactor": 2}, "RELU"),
+        Operation("CONCATENATION", (FACE, tensor((1, 1, 1, 2), "INT8", [-5, -5], -5)), (FACE,), {}, "NONE"),
+        Operation("SPLIT", (tensor((), "INT32", [3]), FACE), (FACE, FACE), {}, "NONE"),
         Operation("MEAN", (FACE, tensor((2,), "INT32", [1, 2])), (tensor((1, 16)),), {}, "NONE"),
         Operation("FULLY_CONNECTED", (tensor((1, 16)),), (tensor((1, 7)),), {"weightsFormat": 0}, "NONE"),
         Operation("SQUEEZE", (tensor((1, 1, 5, 10)),), (tensor((5, 10)),), {}, "NONE"),
@@ -129,13 +145,62 @@ def test_the_compiler_s_table_is_read() -> None:
     }
 
 
+def stand_in(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiler of this script on the PATH."""
+    program = folder / COMPILER
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
 def test_the_compiler_is_called_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in = tmp_path / COMPILER
-    stand_in.write_text(f"#!/bin/sh\ncat <<'END'\n{LOG}END\n")
-    stand_in.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    stand_in(tmp_path, f"cat <<'END'\n{LOG}END", monkeypatch)
     report = inspect(EMOTION)
     assert report.compiled is not None
     said = text(report, "m")
     assert "compiled by edgetpu_compiler 16.0" in said
     assert "2 CONV_2D: on the processor: More than one subgraph" in said
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo boom >&2; echo at once >&2; exit 1", "edgetpu_compiler fails: boom; at once"),
+        ("exit 3", "edgetpu_compiler fails: exit status 3"),
+        ("echo Edge TPU Compiler version 16.0", "shows no table of operations: Edge TPU Compiler version 16.0"),
+        ("", "shows no table of operations: it says nothing"),
+    ],
+)
+def test_a_compiler_that_fails_takes_nothing_from_the_rules_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, said: str
+) -> None:
+    stand_in(tmp_path, script, monkeypatch)
+    report = inspect(DETECTOR)
+    assert report.compiled is None
+    words = text(report, "m")
+    assert "DEPTH_TO_SPACE" in words
+    (last,) = [line for line in words.splitlines() if line.startswith("not compiled: ")]
+    assert said in last
+    assert "compiled by" not in words
+    with pytest.raises(EmotionEdgeError, match="edgetpu_compiler"):
+        compile_file(DETECTOR, tmp_path / "out.tflite")
+
+
+def test_a_compiler_that_maps_nothing_is_not_said_to_have_put_it_on_the_tpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, "echo 'CONV_2D  13  Operation not supported'", monkeypatch)
+    assert "nothing of it on the Edge TPU" in text(inspect(EMOTION), "m")
+
+
+def test_the_compiled_file_is_taken_or_missed_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.tflite"
+    stand_in(tmp_path, f"cat <<'END'\n{LOG}END", monkeypatch)
+    with pytest.raises(EmotionEdgeError, match=r"writes no model_edgetpu\.tflite"):
+        compile_file(EMOTION, out)
+    # As the compiler is called: --show_operations --out_dir FOLDER FILE.
+    stand_in(tmp_path, f"cp $4 $3/model_edgetpu.tflite\ncat <<'END'\n{LOG}END", monkeypatch)
+    assert compile_file(EMOTION, out).mapped["CONV_2D"] == 13
+    assert out.read_bytes() == fixed_batch(EMOTION.read_bytes(), "m")
+    with pytest.raises(EmotionEdgeError, match="cannot be written"):
+        compile_file(EMOTION, tmp_path / "nowhere" / "out.tflite")
