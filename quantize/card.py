@@ -7,18 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from edge.card import CARD_FILE, MODEL_FILE, CropSpec, EmotionCard, InputSpec, OutputSpec, sha256_of, write_card
+from edge.card import MODEL_FILE, CropSpec, EmotionCard, InputSpec, OutputSpec, sha256_of, write_card
 from edge.labels import LABEL_SETS
 from edge.selftest import add_self_test
 from quantize.calibration import Calibration
 from quantize.card_text import (
     CARD_TEXT,
     DATA_FAILURES,
-    DATA_TEXT,
     OTHER_DATA_FAILURES,
-    OTHER_DATA_TEXT,
     USE_TEXT,
+    calibration_text,
     class_table,
+    data_text,
+    failures_text,
+    losses_text,
+    rare_text,
+    taught_text,
 )
 from quantize.convert import INPUT_NAME, SCALE, ZERO_POINT
 from quantize.metadata import embed
@@ -30,8 +34,9 @@ from training.evaluate import Figures, protocol
 
 LICENCES: Mapping[str, str] = {
     "FER-2013": "Apache-2.0 (the weights). Trained on FER-2013, whose images carry no licence that was found and are "
-    "for research, and on the FER+ votes (MIT, Microsoft).",
+    "for research",
 }
+VOTES_LICENCE = ", and on the FER+ votes (MIT, Microsoft)"
 BULKY = ("confusion", "recall", "indices")
 """Not repeated inside the .tflite: they would make a small file larger by a tenth."""
 
@@ -41,7 +46,8 @@ class ReleasedCard(EmotionCard):
 
     calibration: data_set, split, rows (how many), sha256 (of the row numbers as text, one a line) and indices (the row
     numbers, from 0). verification: ways (precision, runtime, agreement and logit errors by output, milliseconds), and
-    of the file: bytes, compressed, of_float, jitter, affect, instructions and not_run.
+    of the file: bytes, compressed, of_float, jitter, affect, instructions and not_run. A way's agreement is over all
+    faces of its splits together, or over as many of them as `faces` says.
     """
 
     calibration: Mapping[str, Any] = {}
@@ -71,9 +77,7 @@ def write_cards(
         version=version,
         sha256="",
         input=input_spec(input_shape, measured.precision == "int8"),
-        licence=LICENCES.get(
-            source_of(data.name), f"The weights: as you choose. Trained on {data.name}: see its own licence."
-        ),
+        licence=_licence(data.name, heads),
         command=command,
         crop=CropSpec(colour="grey" if input_shape[2] == 1 else "bgr"),
         outputs=tuple(
@@ -93,6 +97,13 @@ def write_cards(
     card = card.model_copy(update={"self_test": add_self_test(folder)})
     (folder / "CARD.md").write_text(_card_text(card, measured, data, teacher), encoding="utf-8")
     return card
+
+
+def _licence(data_set: str, heads: Mapping[str, int]) -> str:
+    source = source_of(data_set)
+    if source not in LICENCES:
+        return f"The weights: as you choose. Trained on {data_set}: see its own licence."
+    return LICENCES[source] + (VOTES_LICENCE if "ferplus8" in heads else "") + "."
 
 
 def input_spec(input_shape: tuple[int, int, int], int8: bool) -> InputSpec:
@@ -164,6 +175,7 @@ def _verification(measured: Measured) -> dict[str, Any]:
                 "precision": row.precision,
                 "runtime": row.runtime,
                 "faces": row.faces,
+                "splits": _splits(row),
                 "agreement": {head: round(value, 4) for head, value in row.agreement.items()},
                 "logit_error": {
                     head: {
@@ -198,6 +210,11 @@ def _verification(measured: Measured) -> dict[str, Any]:
     }
 
 
+def _splits(row: Row) -> list[str]:
+    """Those whose faces the row is about, in their order."""
+    return list(dict.fromkeys(figure.split for figure in row.figures))
+
+
 def _without(value: Any, keys: Sequence[str]) -> Any:
     """JSON without some keys, at any depth."""
     if isinstance(value, dict):
@@ -211,7 +228,6 @@ def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, teacher: T
     last = measured.shipped.figures[-1].split
     shown = [figure for figure in measured.shipped.figures if figure.split == last]
     primary = next(figure for figure in shown if figure.head == card.primary.name)
-    calibration = card.calibration
     return CARD_TEXT.substitute(
         name=card.name,
         version=card.version,
@@ -225,22 +241,14 @@ def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, teacher: T
         licence=card.licence,
         use=USE_TEXT,
         command=card.command,
-        data=DATA_TEXT.get(data.name, OTHER_DATA_TEXT.substitute(name=data.name)),
-        taught=(
-            f"\nOf each target, {teacher.weight:.0%} is what larger networks said of the face "
-            f"(`{teacher.soft_labels}`); they learned from the same Training split."
-            if teacher
-            else ""
-        ),
-        calibration=(
-            f"The ranges of int8 were measured on {calibration['rows']:,} of its training faces (numbers of their rows "
-            f"in `{CARD_FILE}`; SHA-256 of the list `{calibration['sha256'][:16]}...`)."
-            if calibration
-            else "Nothing was calibrated: the activations stay float."
-        ),
+        data=data_text(data, [output.name for output in card.outputs]),
+        taught=taught_text(teacher),
+        calibration=calibration_text(card.calibration, measured.precision),
         figures=markdown(measured),
         classes="\n\n".join(class_table(figure, measured.precision) for figure in shown),
-        failures=_failures(primary),
+        splits=" and ".join(_splits(measured.shipped)),
+        failures=failures_text(primary) + rare_text(data, primary.head),
+        losses=losses_text(measured),
         data_failures=DATA_FAILURES.get(source_of(data.name), OTHER_DATA_FAILURES),
         protocols="\n".join(f"- {figure.head}: {protocol(figure.head, data.name)}." for figure in shown),
         temperatures=", ".join(f"{it.name} {it.temperature:.3f}" for it in card.outputs if it.kind == "emotion"),
@@ -268,23 +276,17 @@ def _outputs_text(card: EmotionCard) -> str:
     return "; ".join(texts)
 
 
-def _failures(figure: Figures) -> str:
-    """The weakest classes and the commonest mistakes, from the confusion matrix."""
-    weak = sorted(figure.recall.items(), key=lambda item: item[1])[:3]
-    lines = [f"- Of the faces labelled {label} it finds {value:.0%}." for label, value in weak]
-    return "\n".join(lines + [f"- {text}" for text in _mistakes(figure)])
-
-
-def _mistakes(figure: Figures, count: int = 4) -> list[str]:
-    matrix, labels = figure.confusion, figure.labels
-    rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    np.fill_diagonal(rates, 0)
-    order = np.argsort(rates, axis=None)[::-1][:count]
-    pairs = [divmod(int(place), len(labels)) for place in order]
-    return [f"{rates[true, said]:.0%} of {labels[true]} is called {labels[said]}." for true, said in pairs]
-
-
 def command_of(card: EmotionCard, final: bool) -> str:
     """An earlier card's command, with `--final` as it is now measured."""
     plain = re.sub(r" --final\b", "", card.command)
     return plain + (" --final" if final else "")
+
+
+def precision_of(card: EmotionCard) -> str:
+    """The precision of a card's file, as `quantize.verify.measure` takes it: int8, float32, float16 or dynamic.
+
+    The last figures of a card are always the file's own, those of the float network come before them.
+    """
+    if card.input.dtype == "int8":
+        return "int8"
+    return str(card.metrics[-1].get("precision", "float32")) if card.metrics else "float32"

@@ -1,32 +1,39 @@
 """The words of CARD.md; `$name` and its like are filled in by `quantize.card`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from string import Template
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
+
+from edge.card import CARD_FILE
+from quantize.verify import Measured, Row
+from training.config import Teacher
+from training.datasets.dataset import SPLITS, Dataset, clean_training, source_of
 from training.evaluate import Figures
 
-DATA_TEXT: Final[Mapping[str, str]] = {
-    "FER-2013": """\
-Trained on FER-2013's Training split (28,709 faces) without those that PublicTest or PrivateTest hold too, pixel for
-pixel, and without blank ones: 28,006 faces. FER-2013's labels and the FER+ votes are learned together. The epoch and
-the temperatures were chosen on PublicTest, so its figures flatter; PrivateTest chose nothing.""",
-}
-"""By the data set's name."""
-
-OTHER_DATA_TEXT: Final = Template(
+DATA_TEXT: Final = Template(
     """\
-Trained on the Training split of $name, without those of its faces that PublicTest or PrivateTest hold too, pixel for
-pixel, and without blank ones. The epoch and the temperatures were chosen on PublicTest, so its figures flatter;
-PrivateTest chose nothing."""
+Trained on the Training split of $name ($all faces) without those that PublicTest or PrivateTest hold too, pixel for
+pixel, and without blank ones: $kept faces. ${learned}The epoch and the temperatures were chosen on PublicTest, so its
+figures flatter; PrivateTest chose nothing."""
 )
-"""Of any other data set."""
+
+LABELS_TEXT: Final[Mapping[str, Mapping[str, str]]] = {
+    "FER-2013": {"fer7": "FER-2013's labels", "ferplus8": "the FER+ votes"},
+}
+"""What a label set is, by the name of the data set or of the one it was prepared from."""
+
+RARE: Final = 0.02
+"""A class is rare that has less than this part of the training faces that count under its label set."""
+
+LOST_POINTS: Final = 3
+"""A class that loses more points of recall to rounding is named among the known failures."""
 
 DATA_FAILURES: Final[Mapping[str, str]] = {
     "FER-2013": """\
 - FER-2013's labels are noisy: the majority of FER+'s ten voters agrees with them on less than two thirds of the
   faces. A part of what counts as an error here is none.
-- Contempt and disgust are rare in the data, and so is what the network knows of them.
 - The faces were found with an image search on the web, so many are posed, and the files do not say age, skin tone, sex
   or origin. How the errors differ between such groups has not been measured here; expect that they do.""",
 }
@@ -77,6 +84,8 @@ $calibration
 ## Figures
 $figures
 
+- Same label (`same`): part of all faces of $splits to which the file gives the float network's label, whether or not
+  they count below; of a row with fewer faces, part of these.
 $protocols
 - A figure on one label set and one on another cannot be compared.
 - Expected calibration error of $primary on $split: $before, and $after with logits divided by the temperature
@@ -86,6 +95,7 @@ $classes
 
 ## Known failures
 $failures
+$losses
 $data_failures
 - Not measured, but expected to make it worse: masks, hands, strong side light, profiles, faces smaller than about 40
   pixels.
@@ -145,5 +155,104 @@ def class_table(figure: Figures, how: str) -> str:
         "|---" * (len(figure.labels) + 2) + "|",
     ]
     for label, row in zip(figure.labels, figure.confusion, strict=True):
-        lines.append(f"| {label} | {figure.recall[label]:.1%} | " + " | ".join(str(count) for count in row) + " |")
+        found = f"{figure.recall[label]:.1%}" if row.sum() else ""
+        lines.append(f"| {label} | {found} | " + " | ".join(str(count) for count in row) + " |")
     return "\n".join(lines)
+
+
+def data_text(data: Dataset, heads: Collection[str]) -> str:
+    """What was learned from, with the numbers of faces that there are. heads: that the network has."""
+    training = SPLITS.index("Training")
+    known = LABELS_TEXT.get(source_of(data.name), {})
+    learned = [what for label_set, what in known.items() if label_set in heads and label_set in data.labels]
+    together = " are learned together. " if len(learned) > 1 else " are learned. "
+    return DATA_TEXT.substitute(
+        name=data.name,
+        all=f"{int((data.split == training).sum()):,}",
+        kept=f"{int((clean_training(data).split == training).sum()):,}",
+        learned=_first_large(" and ".join(learned)) + together if learned else "",
+    )
+
+
+def taught_text(teacher: Teacher | None) -> str:
+    """What a teacher had to say in it, as a line of its own; empty without one."""
+    if teacher is None:
+        return ""
+    return (
+        f"\nOf each target, {teacher.weight:.0%} is what a teacher said of the face (`{teacher.soft_labels}`); the "
+        "figures hold as far as the teacher, too, learned from the Training split alone."
+    )
+
+
+def calibration_text(calibration: Mapping[str, Any], precision: str) -> str:
+    """Where the ranges of a file come from. calibration: as a card has it, empty where there was none. precision: the
+    file's."""
+    if calibration:
+        return (
+            f"The ranges of int8 were measured on {calibration['rows']:,} of its training faces (numbers of their rows "
+            f"in `{CARD_FILE}`; SHA-256 of the list `{calibration['sha256'][:16]}...`)."
+        )
+    if precision == "int8":
+        return "It is not known which faces the ranges of int8 were measured on."
+    if precision == "dynamic":
+        return "Nothing was calibrated: weights are int8, and the range of activations is found while the file runs."
+    return "Nothing was calibrated: the activations stay float."
+
+
+def rare_text(data: Dataset, head: str) -> str:
+    """The classes of a label set of which a network has seen little, as a line of its own; empty where there are
+    none."""
+    cleaned = clean_training(data)
+    if head not in cleaned.labels:
+        return ""
+    labels = cleaned.labels[head].take(cleaned.split == SPLITS.index("Training"))
+    counts = np.bincount(labels.judged[labels.judged >= 0], minlength=len(labels.names))
+    rare = [
+        f"{name} ({count:,})" for name, count in zip(labels.names, counts, strict=True) if count < RARE * counts.sum()
+    ]
+    return f"\n- Rare among the training faces, and so is what it knows of them: {', '.join(rare)}." if rare else ""
+
+
+def failures_text(figure: Figures) -> str:
+    """The weakest classes and the commonest mistakes, from the confusion matrix; of classes without faces nothing."""
+    faces = dict(zip(figure.labels, figure.confusion.sum(axis=1).tolist(), strict=True))
+    weak = sorted((label for label in figure.labels if faces[label]), key=lambda label: figure.recall[label])[:3]
+    lines = [f"- Of the {faces[label]:,} faces labelled {label} it finds {figure.recall[label]:.0%}." for label in weak]
+    return "\n".join(lines + [f"- {text}" for text in _mistakes(figure)])
+
+
+def _mistakes(figure: Figures, count: int = 4) -> list[str]:
+    matrix, labels = figure.confusion, figure.labels
+    rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    np.fill_diagonal(rates, 0)
+    order = np.argsort(rates, axis=None)[::-1][:count]
+    pairs = [divmod(int(place), len(labels)) for place in order if rates.flat[place] > 0]
+    return [f"{rates[true, said]:.0%} of {labels[true]} is called {labels[said]}." for true, said in pairs]
+
+
+def losses_text(measured: Measured) -> str:
+    """The classes that lose more than LOST_POINTS to the float network, on any split and in any interpreter."""
+    whole = {(figure.split, figure.head): figure for figure in measured.float_row.figures}
+    rows = [row for row in measured.rows[1:] if row.precision == measured.precision and row.faces is None]
+    lines = [line for row in rows for figure in row.figures for line in _losses(row, figure, whole)]
+    if not lines:
+        return f"- No class loses more than {LOST_POINTS} points of recall to the float network."
+    return "\n".join(lines)
+
+
+def _losses(row: Row, figure: Figures, whole: Mapping[tuple[str, str], Figures]) -> list[str]:
+    counts = (
+        np.diag(whole[figure.split, figure.head].confusion),
+        np.diag(figure.confusion),
+        figure.confusion.sum(axis=1),
+    )
+    return [
+        f"- Of the {faces:,} faces labelled {label} under {figure.head} on {figure.split} it finds {now:,} in "
+        f"{row.runtime}, the float network {before:,}: a loss of {100 * (before - now) / faces:.1f} points."
+        for label, before, now, faces in zip(figure.labels, *counts, strict=True)
+        if 100 * (before - now) > LOST_POINTS * faces
+    ]
+
+
+def _first_large(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -119,6 +119,9 @@ def assert_as_good_as_float(workplace: Path, folder: Path, how: str, printed: st
     assert card.command in text
     assert "$" not in text
     assert "FER-2013's labels are noisy" in text
+    assert "of FER-2013 (140 faces)" in text
+    assert "blank ones: 140 faces. FER-2013's labels and the FER+ votes are learned together." in text
+    assert "part of all faces of PublicTest to which the file gives" in text
     assert "FER-2013" not in CARD_TEXT.template
     for runtime in installed():
         assert runtime in printed
