@@ -1,9 +1,11 @@
 """Layer by layer: where a file's values part from the float network's."""
 
+import copy
 import csv
 import io
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,67 +16,155 @@ import tensorflow as tf
 from edge.errors import EmotionEdgeError
 from quantize.calibration import as_input, representative
 from quantize.convert import saved
+from quantize.flatbuffer import operator_name, read_model, write_model
 
 DEBUGGED = 100
-"""Images that the debugger runs: it keeps every tensor of every image."""
+"""Images that a layer is judged on alone: every tensor of every image is kept."""
+STORED_ANEW = ("QUANTIZE", "DEQUANTIZE", "DELEGATE")
+"""Operations that compute nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
-    """op: TFLite's operation. name: of the layer. decibels: signal to error of its output, all layers before it being
-    int8, too. own: the error that this layer alone adds when it is given float input, as a root mean square in steps
-    of its int8 scale (rounding alone makes 0.29); None where the debugger does not judge it."""
+    """op: TFLite's operation. name: of the layer, or of the head whose output it is. decibels: signal to error of its
+    output, all layers before it being as they are in the file. own: the error that this operation of the file alone
+    adds when it is given the float file's values, rounded to its own scales, as a root mean square in steps of its
+    output's scale (rounding alone makes 0.29). after_training: the same of the float network when it is quantized
+    afresh, by TensorFlow's debugger: what the layer would add without quantization-aware training. Both None of a file
+    that is not int8, and where they cannot be told."""
 
     op: str
     name: str
     decibels: float
     own: float | None
+    after_training: float | None
 
 
-def layer_errors(content: bytes, float_content: bytes, twin: Any, images: npt.NDArray[np.uint8]) -> list[LayerError]:
-    """The layers of an int8 file against those of the float file of the same network, in the order they run.
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """An operation of a file and the real values of its outputs, by the numbers of their tensors."""
 
-    twin: the float network in tf_keras. images: uint8 [n, h, w] or [n, h, w, 3]; the error of a layer alone is measured
-    on the first DEBUGGED of them, with ranges from the same, by TensorFlow's QuantizationDebugger. Raises
-    EmotionEdgeError where the two files are not made of the same operations.
+    op: str
+    name: str
+    outputs: Mapping[int, npt.NDArray[np.float32]]
+
+
+def layer_errors(content: bytes, float_content: bytes, network: Any, images: npt.NDArray[np.uint8]) -> list[LayerError]:
+    """The layers of a file against those of the float file of the same network, in the order they run.
+
+    network: the float network, of Keras 3 or tf_keras; the debugger quantizes it. images: uint8 [n, h, w] or
+    [n, h, w, 3]; what one layer adds is measured on the first DEBUGGED of them, and the ranges that the debugger
+    quantizes with are from the same. Raises EmotionEdgeError where the two files are not made of the same operations.
     """
-    quantized, floating = _activations(content, images), _activations(float_content, images)
-    if [op for op, *_ in quantized] != [op for op, *_ in floating]:
-        raise EmotionEdgeError("layer by layer: the int8 file and the float file are not made of the same operations")
-    alone = _alone(twin, images[:DEBUGGED])
-    own = iter(alone) if len(alone) == len(quantized) else iter([None] * len(quantized))
+    steps, float_steps = (_steps(each, images, network.name) for each in (content, float_content))
+    if [step.op for step in steps] != [step.op for step in float_steps]:
+        raise EmotionEdgeError("layer by layer: the file and the float file are not made of the same operations")
+    own: list[float | None] = [None] * len(steps)
+    after = list(own)
+    if _is_int8(content):
+        own = _own(content, steps, float_steps, images[:DEBUGGED])
+        debugged = _after_training(network, images[:DEBUGGED])
+        after = [*debugged] if len(debugged) == len(steps) else after
     found = []
-    for (op, _, got), (_, name, wanted), error in zip(quantized, floating, own, strict=True):
-        noise = float(np.mean((got - wanted) ** 2))
-        decibels = 10 * np.log10(float(np.mean(wanted**2)) / noise) if noise else float("inf")
-        found.append(LayerError(op, _short(name), float(decibels), error))
+    for step, wanted, alone, afresh in zip(steps, float_steps, own, after, strict=True):
+        (got, *_), (real, *_) = step.outputs.values(), wanted.outputs.values()
+        noise = float(np.mean((got - real) ** 2))
+        decibels = 10 * np.log10(float(np.mean(real**2)) / noise) if noise else float("inf")
+        found.append(LayerError(step.op, step.name, float(decibels), alone, afresh))
     return found
 
 
-def _activations(content: bytes, images: npt.NDArray[np.uint8]) -> list[tuple[str, str, npt.NDArray[np.float32]]]:
-    """Operation, tensor name and real values of every operation's output."""
+def _interpreter(content: bytes) -> Any:
     # Without the delegate, which would run several operations as one and keep none of their values.
-    interpreter = tf.lite.Interpreter(
+    return tf.lite.Interpreter(
         model_content=content,
         experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
+
+
+def _is_int8(content: bytes) -> bool:
+    return bool(_interpreter(content).get_input_details()[0]["dtype"] == np.int8)
+
+
+def _steps(content: bytes, images: npt.NDArray[np.uint8], network: str) -> list[_Step]:
+    """What a file computes for these images, but for the operations that only store it in another way."""
+    interpreter = _interpreter(content)
     given = interpreter.get_input_details()[0]
-    stored = as_input(images)
-    if given["dtype"] == np.int8:
-        stored = (np.rint(stored * 255) - 128).astype(np.int8)
-    interpreter.resize_tensor_input(given["index"], stored.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(given["index"], stored)
-    interpreter.invoke()
+    _feed(interpreter, [given], [as_input(images)])
     details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+    model = read_model(content, "layer by layer")
+    graph = model.subgraphs[0]
+    heads = {entry.tensorIndex: entry.name.decode() for entry in model.signatureDefs[0].outputs}
     found = []
-    for operation in interpreter._get_ops_details():
-        if operation["op_name"] in ("QUANTIZE", "DEQUANTIZE", "DELEGATE"):
+    for operator in graph.operators:
+        op = operator_name(model, operator)
+        if op in STORED_ANEW:
             continue
-        detail = details[operation["outputs"][0]]
-        found.append((operation["op_name"], detail["name"], _real(interpreter.get_tensor(detail["index"]), detail)))
+        first = int(operator.outputs[0])
+        name = heads.get(first) or layer_name(details[first]["name"], network)
+        values = {int(at): _real(interpreter.get_tensor(at), details[at]) for at in operator.outputs}
+        found.append(_Step(op, name, values))
     return found
+
+
+def _feed(interpreter: Any, inputs: Sequence[Mapping[str, Any]], values: Sequence[npt.NDArray[np.float32]]) -> None:
+    """Run real values, each in its input's dtype and scale."""
+    for detail, real in zip(inputs, values, strict=True):
+        interpreter.resize_tensor_input(detail["index"], real.shape)
+    interpreter.allocate_tensors()
+    for detail, real in zip(inputs, values, strict=True):
+        interpreter.set_tensor(detail["index"], _stored(real, detail))
+    interpreter.invoke()
+
+
+def _own(
+    content: bytes, steps: Sequence[_Step], float_steps: Sequence[_Step], images: npt.NDArray[np.uint8]
+) -> list[float | None]:
+    """The error of each operation of an int8 file by itself: the file, cut apart before each of its operations."""
+    model = read_model(content, "layer by layer")
+    model.signatureDefs, model.metadata = None, None
+    graph = model.subgraphs[0]
+    count = len(images)
+    real = {int(graph.inputs[0]): as_input(images)}
+    for step, float_step in zip(steps, float_steps, strict=True):
+        real |= dict(zip(step.outputs, (values[:count] for values in float_step.outputs.values()), strict=True))
+    kept, fed = [], []
+    for operator in graph.operators:
+        if operator_name(model, operator) in STORED_ANEW:
+            real[int(operator.outputs[0])] = real[int(operator.inputs[0])]
+            continue
+        kept.append(operator)
+        places = [int(at) for at in operator.inputs]
+        for place, at in enumerate(places):
+            if at in real:
+                places[place] = len(graph.tensors)
+                fed.append(real[at])
+                graph.tensors.append(copy.copy(graph.tensors[at]))
+        operator.inputs = places
+    graph.operators = kept
+    graph.inputs = list(range(len(graph.tensors) - len(fed), len(graph.tensors)))
+    graph.outputs = [at for operator in kept for at in operator.outputs]
+    interpreter = _interpreter(write_model(model))
+    _feed(interpreter, interpreter.get_input_details(), fed)
+    details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+    found: list[float | None] = []
+    for step in steps:
+        at = next(iter(step.outputs))
+        scale, _ = details[at]["quantization"]
+        error = _real(interpreter.get_tensor(at), details[at]) - real[at]
+        found.append(float(np.sqrt(np.mean(error**2))) / scale if scale else None)
+    return found
+
+
+def _stored(real: npt.NDArray[np.float32], detail: Mapping[str, Any]) -> npt.NDArray[Any]:
+    """Real values as a tensor holds them: those outside its range at its ends."""
+    (scale, zero_point), dtype = detail["quantization"], np.dtype(detail["dtype"])
+    if scale == 0:
+        return real.astype(dtype)
+    limits = np.iinfo(dtype)
+    steps = np.rint(real / np.float32(scale)) + zero_point
+    return np.asarray(np.clip(steps, limits.min, limits.max), dtype)
 
 
 def _real(stored: npt.NDArray[Any], detail: Mapping[str, Any]) -> npt.NDArray[np.float32]:
@@ -82,10 +172,10 @@ def _real(stored: npt.NDArray[Any], detail: Mapping[str, Any]) -> npt.NDArray[np
     return stored.astype(np.float32) if scale == 0 else (stored.astype(np.float32) - zero_point) * np.float32(scale)
 
 
-def _alone(twin: Any, images: npt.NDArray[np.uint8]) -> list[float]:
-    """The debugger's error of each layer, in steps of its scale."""
+def _after_training(network: Any, images: npt.NDArray[np.uint8]) -> list[float]:
+    """The debugger's error of each layer of the network quantized afresh, in steps of its scale."""
     with tempfile.TemporaryDirectory() as folder:
-        saved(twin, folder)
+        saved(network, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative(images)
@@ -99,7 +189,12 @@ def _alone(twin: Any, images: npt.NDArray[np.uint8]) -> list[float]:
     return [float(row["mean_squared_error"]) ** 0.5 / float(row["scale"]) for row in rows]
 
 
-def _short(name: str) -> str:
-    """The layer's own name, of a name like `network/layer/Relu;network/other/FusedBatchNorm`."""
-    parts = name.split(";")[0].split("/")
-    return parts[-2] if len(parts) > 2 else parts[-1]
+def layer_name(tensor: str, network: str) -> str:
+    """The layer's own name, of a tensor's name like `network/quant_layer/Relu;network/other/FusedBatchNorm`: the path
+    between the network's name and the operation's. Where the network is there as `network_1`, Keras 3 has numbered
+    the names of its layers anew, too."""
+    scope, *parts = tensor.split(";")[0].split("/")
+    between = [part.removeprefix("quant_") for part in parts[:-1] if part != "batchnorm"]
+    if scope != network:
+        between = [re.sub(r"_\d+$", "", part) for part in between]
+    return "/".join(between) or (parts or [scope])[-1]
