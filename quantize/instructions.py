@@ -1,14 +1,15 @@
 """Instructions an inference on Arm, counted under emulation: `python -m quantize.instructions MODEL...`.
 
-A repeatable cost where no board is: two counts of the same file agree to parts in a million. The cost of one inference
-is the slope between a short run and a long one, so that start and load fall out. Instructions are not time: int8 also
-moves a quarter of the bytes.
+A repeatable cost where no board is: two counts of the same file agree to parts in ten thousand. The cost of one
+inference is the mean of REPEATS, counted between two marks within one run: start and load, whose own count moves by as
+much as a tenth of a small network, stay out. Instructions are not time: int8 also moves a quarter of the bytes.
 """
 
 import argparse
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from typing import Final
 from edge.errors import EmotionEdgeError
 from quantize.arm import CACHE, CPUS, emulated, missing
 
-SHORT, LONG = 2, 12
+WARM, REPEATS = 2, 10
 RUNTIME: Final = "ai-edge-litert"
 # The few names of qemu's plugin interface, version 1, that are used here: its header is in no Debian 12 package.
 PLUGIN: Final = """\
@@ -28,26 +29,34 @@ struct tb;
 extern void qemu_plugin_register_vcpu_tb_trans_cb(id, void (*)(id, struct tb *));
 extern size_t qemu_plugin_tb_n_insns(const struct tb *);
 extern void qemu_plugin_register_vcpu_tb_exec_inline(struct tb *, int, void *, uint64_t);
+extern void qemu_plugin_register_vcpu_syscall_cb(id, void (*)(id, unsigned, int64_t, uint64_t, uint64_t, uint64_t,
+                                                             uint64_t, uint64_t, uint64_t, uint64_t, uint64_t));
 extern void qemu_plugin_register_atexit_cb(id, void (*)(id, void *), void *);
+enum { GETPPID = 173 };
 int qemu_plugin_version = 1;
 static uint64_t count;
-static char path[4096];
+static FILE *file;
+static void mark(void) { fprintf(file, "%llu\\n", (unsigned long long) count); }
 static void translated(id plugin, struct tb *block) {
     qemu_plugin_register_vcpu_tb_exec_inline(block, 0, &count, qemu_plugin_tb_n_insns(block));
 }
-static void done(id plugin, void *unused) {
-    FILE *file = fopen(path, "w");
-    if (file) { fprintf(file, "%llu", (unsigned long long) count); fclose(file); }
+static void called(id plugin, unsigned cpu, int64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+                   uint64_t e, uint64_t f, uint64_t g, uint64_t h) {
+    if (number == GETPPID) mark();
 }
+static void done(id plugin, void *unused) { mark(); fclose(file); }
 int qemu_plugin_install(id plugin, const void *info, int argc, char **argv) {
     if (argc < 1 || strncmp(argv[0], "out=", 4)) return 1;
-    strncpy(path, argv[0] + 4, sizeof path - 1);
+    if (!(file = fopen(argv[0] + 4, "w"))) return 1;
     qemu_plugin_register_vcpu_tb_trans_cb(plugin, translated);
+    qemu_plugin_register_vcpu_syscall_cb(plugin, called);
     qemu_plugin_register_atexit_cb(plugin, done, 0);
     return 0;
 }
 """
+# os.getppid() is the mark: a system call that nothing else in the program makes.
 SCRIPT: Final = """\
+import os
 import sys
 from pathlib import Path
 import numpy as np
@@ -55,8 +64,10 @@ from edge.runtime import Network, choose
 network = Network(Path(sys.argv[1]), choose(sys.argv[2]))
 (image,) = network.inputs.values()
 pixels = np.random.default_rng(0).integers(0, 127, image.shape).astype(image.dtype)
-for _ in range(int(sys.argv[3])):
-    network(pixels)
+for repeats in sys.argv[3:]:
+    for _ in range(int(repeats)):
+        network(pixels)
+    os.getppid()
 """
 
 
@@ -65,15 +76,20 @@ def instructions(path: Path, cpu: str, runtime: str = RUNTIME) -> float:
 
     Raises EmotionEdgeError as `count`.
     """
-    words = ["-c", SCRIPT, str(path.resolve()), runtime]
-    short, long = (count([*words, str(repeats)], cpu, runtime) for repeats in (SHORT, LONG))
-    return (long - short) / (LONG - SHORT)
+    begin, end, _ = counts(["-c", SCRIPT, str(path.resolve()), runtime, str(WARM), str(REPEATS)], cpu, runtime)
+    return (end - begin) / REPEATS
 
 
 def count(arguments: Sequence[str], cpu: str, packages: str) -> int:
-    """Instructions that the emulated Python executes in all, with these arguments and packages of `quantize.arm`.
+    """Instructions that the emulated Python executes in all. Takes and raises what `counts` does."""
+    return counts(arguments, cpu, packages)[-1]
 
-    Raises EmotionEdgeError where the emulation is not ready, the plugin cannot be built, or the program fails.
+
+def counts(arguments: Sequence[str], cpu: str, packages: str) -> list[int]:
+    """Instructions that the emulated Python executes up to each of its calls of `os.getppid`, and at last in all.
+
+    arguments: Python's. cpu: the core to emulate. packages: one of the folders of `quantize.arm.WHEELS`. Raises
+    EmotionEdgeError where the emulation is not ready, the plugin cannot be built, or the program fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "count"
@@ -83,13 +99,14 @@ def count(arguments: Sequence[str], cpu: str, packages: str) -> int:
         if done.returncode or not out.exists():
             said = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
             raise EmotionEdgeError(f"{packages} under {cpu}: {' '.join(arguments[-2:])} fails: {said[0]}")
-        return int(out.read_text())
+        return [int(line) for line in out.read_text().split()]
 
 
 def _plugin(folder: Path = CACHE) -> Path:
     if reason := missing(folder):
         raise EmotionEdgeError(f"emulated aarch64: {reason}")
-    built = folder / "libinsn.so"
+    # By its source: one built from another is not this one.
+    built = folder / f"libinsn-{zlib.crc32(PLUGIN.encode()):08x}.so"
     if not built.exists():
         command = ["gcc", "-shared", "-fPIC", "-O2", "-x", "c", "-", "-o", str(built)]
         try:
@@ -108,8 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{'millions of instructions an image':<44}" + "".join(f"{cpu:>14}" for cpu in CPUS))
     try:
         for path in options.models:
-            counts = [instructions(path, cpu, options.runtime) / 1e6 for cpu in CPUS]
-            print(f"{path!s:<44}" + "".join(f"{count:>14.2f}" for count in counts))
+            millions = [instructions(path, cpu, options.runtime) / 1e6 for cpu in CPUS]
+            print(f"{path!s:<44}" + "".join(f"{each:>14.2f}" for each in millions))
     except EmotionEdgeError as error:
         print(f"instructions: {error}", file=sys.stderr)
         return 2
