@@ -1,8 +1,8 @@
 """Instructions an inference on Arm, counted under emulation: `python -m quantize.instructions MODEL...`.
 
 A repeatable cost where no board is: two counts of the same file agree to parts in ten thousand. The cost of one
-inference is the mean of REPEATS, counted between two marks within one run: start and load, whose own count moves by as
-much as a tenth of a small network, stay out. Instructions are not time: int8 also moves a quarter of the bytes.
+inference is the mean of REPEATS, counted between two marks within one run: start and load, whose own count moves by up
+to a million from run to run, stay out. Instructions are not time: int8 also moves a quarter of the bytes.
 """
 
 import argparse

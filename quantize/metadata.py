@@ -69,7 +69,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
     if not described or not zipfile.is_zipfile(path):
         beside = path.parent / CARD
         lies = f"; its card lies beside it: {beside}" if beside.is_file() else ""
-        raise EmotionEdgeError(f"model {path}: has no card inside (no {BUFFER}, or no archive behind the model){lies}")
+        raise EmotionEdgeError(f"model {path}: carries no card (no {BUFFER}, or no archive behind the model){lies}")
     try:
         with whole(str(path)), zipfile.ZipFile(path) as archive:
             card = json.loads(archive.read(CARD))

@@ -64,11 +64,11 @@ def test_flipped_bits_end_in_one_line_or_in_a_graph(tmp_path: Path) -> None:
 
 def test_a_card_beside_a_file_that_has_none_inside_is_pointed_to(tmp_path: Path) -> None:
     detector = ROOT / "models" / "yunet-320" / MODEL_FILE
-    with pytest.raises(EmotionEdgeError, match=r"no card inside .*lies beside it: .*card\.json"):
+    with pytest.raises(EmotionEdgeError, match=r"carries no card .*lies beside it: .*card\.json"):
         read(detector)
     alone = tmp_path / MODEL_FILE
     alone.write_bytes(detector.read_bytes())
-    with pytest.raises(EmotionEdgeError, match=r"no card inside \(no TFLITE_METADATA, or no archive [a-z ]+\)$"):
+    with pytest.raises(EmotionEdgeError, match=r"carries no card \(no TFLITE_METADATA, or no archive [a-z ]+\)$"):
         read(alone)
 
 
