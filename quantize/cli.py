@@ -240,8 +240,14 @@ def _commands(options: argparse.Namespace, config: TrainingConfig) -> str:
     elif options.samples != SAMPLES:
         parts.append(f"--samples {options.samples}")
     parts.append(f"--model-version {options.model_version}" + (" --final" if options.final else ""))
-    fits = [f"emotion-train fit training/configs/{run}.yaml" for run in _runs_to(config)]
-    return "\n".join([*fits, " ".join(parts)])
+    parts += ["--arm"] if options.arm else []
+    return "\n".join([*map(_fit, _runs_to(config)), " ".join(parts)])
+
+
+def _fit(run: str) -> str:
+    """The command that trains a run: by its released settings, or by those that every run keeps."""
+    released = Path(f"training/configs/{run}.yaml")
+    return f"emotion-train fit {released if released.exists() else Path('runs', run, CONFIG_FILE)}"
 
 
 def _runs_to(config: TrainingConfig) -> list[str]:
@@ -256,6 +262,7 @@ def _runs_to(config: TrainingConfig) -> list[str]:
 
 def _verify(options: argparse.Namespace) -> None:
     card = read_card(EmotionCard, options.model)
+    from quantize.card import precision_of
     from quantize.convert import to_float
     from quantize.source import read_source
     from quantize.table import layers_table, table
@@ -265,7 +272,7 @@ def _verify(options: argparse.Namespace) -> None:
     data = _read_data(options, source)
     float_file = to_float(source.network)
     path = options.model / MODEL_FILE
-    precision = _precision(card)
+    precision = precision_of(card)
     print(table(measure(path, source, data, _splits(options), card.primary.name, float_file, precision, options.arm)))
     if options.layers:
         from quantize.layers import layer_errors
@@ -276,7 +283,7 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _card(options: argparse.Namespace) -> None:
-    from quantize.card import ReleasedCard, command_of, write_cards
+    from quantize.card import ReleasedCard, command_of, precision_of, write_cards
     from quantize.convert import to_float
     from quantize.source import read_source
     from quantize.table import table
@@ -290,7 +297,7 @@ def _card(options: argparse.Namespace) -> None:
     with arriving(options.model) as folder:
         path = folder / MODEL_FILE
         shutil.copyfile(options.model / MODEL_FILE, path)
-        primary, precision = card.primary.name, _precision(card)
+        primary, precision = card.primary.name, precision_of(card)
         measured = measure(path, source, data, _splits(options), primary, float_file, precision, options.arm)
         write_cards(
             folder,
@@ -318,10 +325,6 @@ def _committee(options: argparse.Namespace) -> None:
     path = write_committee(options.members, options.out, version, options.mirror, command, data, options.final)
     print((path.parent / "CARD.md").read_text(encoding="utf-8").split("## Figures\n", 1)[1])
     print(f"wrote {path}")
-
-
-def _precision(card: EmotionCard) -> str:
-    return "int8" if card.input.dtype == "int8" else "float"
 
 
 def _file(path: Path) -> Path:

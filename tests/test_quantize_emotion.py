@@ -23,6 +23,8 @@ from training.datasets.fer2013 import read_fer2013
 
 pytest.importorskip("tensorflow_model_optimization", reason="the training extra is not installed")
 
+from quantize.card import ReleasedCard
+
 
 def quantize(folder: Path, *arguments: str) -> tuple[int, str, str]:
     """Run emotion-quantize in a folder: exit status, standard output and error. In this process, which has TensorFlow
@@ -220,9 +222,14 @@ def test_a_committee_of_one_is_refused(workplace: Path) -> None:
 def test_float16_halves_the_file_and_keeps_a_float_input(workplace: Path) -> None:
     folder = workplace / "models" / "half"
     made(workplace, "float", "runs/tiny", "--precision", "float16", "--out", "models/half")
-    card = read_card(EmotionCard, folder)
+    card = read_card(ReleasedCard, folder)
     assert (card.input.dtype, card.input.scale) == ("float32", 1)
     assert accuracy_of(card, "float16", "fer7") > 0.85
+    assert card.command.startswith("emotion-train fit runs/tiny/config.yaml\nemotion-quantize float runs/tiny ")
+    made(workplace, "card", "models/half", "--run", "runs/tiny")
+    assert accuracy_of(read_card(EmotionCard, folder), "float16", "fer7") == accuracy_of(card, "float16", "fer7")
+    shutil.copy(workplace / "runs/tiny/network.keras", folder)
+    assert "float16, " in made(workplace, "verify", "models/half")
     assert json.loads((folder / "card.json").read_text())["verification"]["of_float"] < 0.7
 
 

@@ -1,9 +1,10 @@
 """The released emotion models against their own cards, with nothing but the cards to go by; and both against what a
 released model is promised to be."""
 
+import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,12 @@ def run_by_card(runtime: str, folder: Path, images: npt.NDArray[np.uint8]) -> di
     return outputs
 
 
+@pytest.fixture(scope="module")
+def says(faces: Dataset) -> Callable[[str, str], Outputs]:
+    """What a model's file says of the faces in an interpreter; run once."""
+    return functools.cache(lambda runtime, name: run_by_card(runtime, ROOT / "models" / name, faces.pixels))
+
+
 def figures(card: EmotionCard, precision: str, runtime: str = "", split: str = TEST) -> dict[str, Mapping[str, Any]]:
     """What the card says of a split, by output, in the first interpreter whose name begins so."""
     found: dict[str, Mapping[str, Any]] = {}
@@ -91,10 +98,11 @@ def sampling_error(share: float, drawn: int, rows: int) -> float:
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("runtime", list(installed()))
-def test_the_card_alone_gives_the_accuracy_it_promises(runtime: str, name: str, faces: Dataset) -> None:
-    folder = ROOT / "models" / name
-    card = read_card(EmotionCard, folder)
-    outputs = run_by_card(runtime, folder, faces.pixels)
+def test_the_card_alone_gives_the_accuracy_it_promises(
+    runtime: str, name: str, faces: Dataset, says: Callable[[str, str], Outputs]
+) -> None:
+    card = read_card(EmotionCard, ROOT / "models" / name)
+    outputs = says(runtime, name)
     promised = figures(card, "int8", runtime)
     for head in HEADS:
         drawn = int((faces.labels[head].judged >= 0).sum())
@@ -111,14 +119,16 @@ def test_the_card_alone_gives_the_accuracy_it_promises(runtime: str, name: str, 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("runtime", list(installed()))
 def test_the_file_says_what_its_float_network_says(
-    runtime: str, name: str, faces: Dataset, float_says: Mapping[str, Outputs]
+    runtime: str,
+    name: str,
+    faces: Dataset,
+    says: Callable[[str, str], Outputs],
+    float_says: Mapping[str, Outputs],
 ) -> None:
     """On the same faces the luck of the draw is the same for both: this sees what 1,000 faces alone would not."""
     if name not in float_says:
         pytest.skip(f"models/{name} has no float network beside it")
-    folder, floating = ROOT / "models" / name, float_says[name]
-    card = read_card(EmotionCard, folder)
-    outputs = run_by_card(runtime, folder, faces.pixels)
+    card, floating, outputs = read_card(EmotionCard, ROOT / "models" / name), float_says[name], says(runtime, name)
     for head in HEADS:
         assert float(np.mean(outputs[head].argmax(axis=1) == floating[head].argmax(axis=1))) >= 0.97
         lost = accuracy(floating, faces, head) - accuracy(outputs, faces, head)
@@ -128,12 +138,11 @@ def test_the_file_says_what_its_float_network_says(
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_both_interpreters_say_nearly_the_same(name: str, faces: Dataset) -> None:
+def test_both_interpreters_say_nearly_the_same(name: str, says: Callable[[str, str], Outputs]) -> None:
     if len(installed()) < 2:
         pytest.skip("only one interpreter is installed")
-    folder = ROOT / "models" / name
-    primary = read_card(EmotionCard, folder).primary.name
-    first, second = (run_by_card(runtime, folder, faces.pixels)[primary].argmax(axis=1) for runtime in installed())
+    primary = read_card(EmotionCard, ROOT / "models" / name).primary.name
+    first, second = (says(runtime, name)[primary].argmax(axis=1) for runtime in installed())
     assert float(np.mean(first == second)) > 0.97
 
 
