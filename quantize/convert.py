@@ -105,7 +105,7 @@ def check_whole_int8(graph: Graph) -> None:
             raise EmotionEdgeError(
                 f"quantize: the tensor {tensor.name!r} would stay {tensor.dtype}; the board needs int8 in and out"
             )
-    for operation in graph.operations:
+    for operation in (*graph.operations, *graph.inner):
         for tensor in operation.outputs:
             # Where a value only becomes float, the operation that wants it so is the next.
             if tensor.dtype not in ("INT8", "INT32", "BOOL") and operation.op not in ("QUANTIZE", "DEQUANTIZE"):
