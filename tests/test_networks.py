@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,9 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
     "xception": {"width": 0.125, "stem_stride": 2},
     "resnet50": {"width": 0.25, "stem_stride": 2},
 }  # fmt: skip
-OWN = ("plain_residual", "separable_residual")
+OWN: Sequence[tuple[str, Mapping[str, Any]]] = (
+    ("plain_residual", {}), ("plain_residual", {"fine": 16}), ("separable_residual", {})
+)  # fmt: skip
 # Layers that full int8 and the Edge TPU run, or that are gone when a network runs.
 EDGE_LAYERS = {
     "InputLayer", "Conv2D", "DepthwiseConv2D", "BatchNormalization", "ReLU", "Add", "GlobalAveragePooling2D", "Dropout",
@@ -228,6 +230,27 @@ def test_a_file_of_keras_own_network_has_its_channels_turned_to_ours(tmp_path: P
     np.testing.assert_allclose(features(grey)(one, training=False), expected, atol=1e-5)
 
 
+def test_a_trained_network_that_grows_says_at_first_what_it_said_before_and_keeps_what_it_learns(
+    tmp_path: Path,
+) -> None:
+    before = narrow("plain_residual")
+    generator = np.random.default_rng(2)
+    before.set_weights([generator.uniform(-1, 1, w.shape) if w.ndim > 1 else w for w in before.get_weights()])
+    before.save(tmp_path / "before.keras")
+    grown = narrow("plain_residual", fine=16, weights=str(tmp_path / "before.keras"))
+    inputs = images(4, 32, 32)
+
+    def pooled(network: Any) -> npt.NDArray[np.float32]:
+        return np.asarray(keras.Model(network.inputs[0], network.get_layer("fer7").input)(inputs, training=False))
+
+    np.testing.assert_allclose(pooled(grown), pooled(before), atol=1e-5)
+    grown.get_layer("grown_3_norm").gamma.assign(np.ones(16))
+    assert np.abs(pooled(grown) - pooled(before)).max() > 0.01
+    grown.save(tmp_path / "grown.keras")
+    later = narrow("plain_residual", fine=16, weights=str(tmp_path / "grown.keras"))
+    np.testing.assert_allclose(pooled(later), pooled(grown), atol=1e-5)
+
+
 def test_weights_that_do_not_fit_are_refused_with_the_layer(tmp_path: Path) -> None:
     path = tmp_path / "narrow.weights.h5"
     narrow("vgg11").save_weights(path)
@@ -239,11 +262,11 @@ def test_weights_that_do_not_fit_are_refused_with_the_layer(tmp_path: Path) -> N
         build_network("vgg11", keras, (32, 32, 1), HEADS, {"weights": str(path)})
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_own_networks_are_the_same_in_tf_keras(name: str) -> None:
+@pytest.mark.parametrize(("name", "options"), OWN)
+def test_own_networks_are_the_same_in_tf_keras(name: str, options: Mapping[str, Any]) -> None:
     tf_keras = pytest.importorskip("tf_keras", reason="the training extra is not installed")
-    network = build_network(name, keras, (48, 48, 1), HEADS, {})
-    twin = build_network(name, tf_keras, (48, 48, 1), HEADS, {})
+    network = build_network(name, keras, (48, 48, 1), HEADS, options)
+    twin = build_network(name, tf_keras, (48, 48, 1), HEADS, options)
     # Random statistics, too, so that none can change places with another unseen.
     generator = np.random.default_rng(2)
     weights = [w if w.ndim > 1 else generator.uniform(0.5, 1.5, w.shape) for w in network.get_weights()]
@@ -255,13 +278,13 @@ def test_own_networks_are_the_same_in_tf_keras(name: str) -> None:
         np.testing.assert_allclose(found[head], expected[head], atol=1e-4)
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_it_becomes_full_int8(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "options"), OWN)
+def test_it_becomes_full_int8(name: str, options: Mapping[str, Any], tmp_path: Path) -> None:
     tf_keras = pytest.importorskip("tf_keras", reason="the training extra is not installed")
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
 
-    network = build_network(name, tf_keras, (48, 48, 1), HEADS, NARROW[name])
+    network = build_network(name, tf_keras, (48, 48, 1), HEADS, {**NARROW[name], **options})
     inputs = images(16)
     converter = tf.lite.TFLiteConverter.from_keras_model(network)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -8,6 +8,8 @@ from training.networks.about import SIGNED, Scaling
 SMALL: Final = 96
 MOMENTUM: Final = 0.99
 SCALING_LAYER: Final = "scaling"
+GROWN: Final = "grown_"
+"""Before the names of layers that begin at nothing, so that a trained network without them says the same with them."""
 
 
 def divisible(channels: float) -> int:

@@ -2,14 +2,15 @@
 
 Regular rather than depthwise: a byte of activation read serves many multiply-adds, which is what int8 dot-product
 cores are fast at, and what a workstation without a GPU trains fastest. Residual blocks after He et al., "Deep
-residual learning for image recognition" (2016), with a strided stem because a face of 48x48 is soft at full size
-anyway.
+residual learning for image recognition" (2016), with a strided stem, since most of a network's cost is at full size;
+where there is some to spend, a narrow branch beside it sees the face at 48x48 (`fine`).
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from training.networks.about import About
+from training.networks.common import GROWN
 
 ABOUT: Final = About(
     source="own; blocks of He et al., Deep residual learning for image recognition (2016)",
@@ -27,24 +28,34 @@ def build(
     stem: int = 24,
     widths: Sequence[int] = (24, 48, 80),
     blocks: Sequence[int] = (1, 1, 2),
+    fine: int = 0,
     dropout: float = 0.2,
 ) -> Any:
     """The network, built with the given keras module.
 
     stem: channels of the first convolution, stride 2. widths, blocks: channels and residual blocks of each stage;
-    every stage but the first halves the resolution. dropout: of the pooled features, 0 to 1. On a CPU with AVX-512,
-    TensorFlow 2.21's oneDNN corrupts memory where layers are 8 wide and batches odd; 16 is safe, and so is the
-    environment variable TF_ENABLE_ONEDNN_OPTS=0, at 0.6 of the speed. The defaults make 258k parameters and 18
-    million multiply-adds.
+    every stage but the first halves the resolution. fine: channels of a branch beside the stem that sees the face at
+    full size, 0 for none; it begins at nothing, so that a trained network without it can be given one. dropout: of the
+    pooled features, 0 to 1. On a CPU with AVX-512, TensorFlow 2.21's oneDNN corrupts memory where layers are 8 wide
+    and batches odd; 16 is safe, and so is the environment variable TF_ENABLE_ONEDNN_OPTS=0, at 0.6 of the speed. The
+    defaults make 258k parameters and 18 million multiply-adds.
     """
     layers = keras.layers
 
-    def convolution(x: Any, channels: int, size: int = 3, stride: int = 1) -> Any:
-        x = layers.Conv2D(channels, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-        return layers.BatchNormalization(momentum=0.99, epsilon=1e-3)(x)
+    def convolution(x: Any, channels: int, size: int = 3, stride: int = 1, name: str = "", gamma: str = "ones") -> Any:
+        names = (f"{name}_conv", f"{name}_norm") if name else (None, None)
+        x = layers.Conv2D(
+            channels, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal", name=names[0]
+        )(x)
+        return layers.BatchNormalization(momentum=0.99, epsilon=1e-3, gamma_initializer=gamma, name=names[1])(x)
 
     image = keras.Input(input_shape, name="image")
-    x = layers.ReLU()(convolution(image, stem, stride=2))
+    x = convolution(image, stem, stride=2)
+    if fine:
+        y = layers.ReLU()(convolution(image, fine, name=f"{GROWN}1"))
+        y = layers.ReLU()(convolution(y, fine, name=f"{GROWN}2"))
+        x = layers.Add()([convolution(y, stem, stride=2, name=f"{GROWN}3", gamma="zeros"), x])
+    x = layers.ReLU()(x)
     for stage, (channels, count) in enumerate(zip(widths, blocks, strict=True)):
         for block in range(count):
             stride = 2 if stage > 0 and block == 0 else 1

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
 from training.networks.about import SIGNED, About, Scaling
-from training.networks.common import SCALING_LAYER
+from training.networks.common import GROWN, SCALING_LAYER
 
 NO_WEIGHTS: Final = "none"
 IMAGENET: Final = "imagenet"
@@ -42,7 +42,8 @@ def load(
 
     weights: `imagenet`, or a file: `.keras` or `.weights.h5` of a network made here, or Keras's older `.h5` (Keras's
     ImageNet files, VGG-Face in Keras's form). The layers of the file go to those of the network in order; what the
-    file has after them is its own head and left out. Raises EmotionEdgeError where the weights cannot be had or do not
+    file has after them is its own head and left out. Layers that a network grows (`common.GROWN`) and the file lacks
+    stay as they begin. Raises EmotionEdgeError where the weights cannot be had or do not
     fit.
     """
     if weights == IMAGENET:
@@ -50,7 +51,12 @@ def load(
     else:
         path = Path(weights)
         stored, red_first = read_layers(path, network), about.rgb and _is_older_file(path)
-    receiving = [layer for layer in network.layers if layer.weights and layer.name not in heads]
+    named = {has.name for has in stored}
+    receiving = [
+        layer
+        for layer in network.layers
+        if layer.weights and layer.name not in heads and (layer.name in named or not layer.name.startswith(GROWN))
+    ]
     source = f"network {network.name}: weights {weights}"
     if len(stored) < len(receiving):
         raise EmotionEdgeError(f"{source}: {len(stored)} layers, but the network has {len(receiving)} before its heads")
