@@ -117,8 +117,8 @@ def measure(
 
     model: the .tflite file. PublicTest is always among the splits, because the temperatures are fitted on it.
     float_file: the same network as a float TFLite file, to compare with in the same interpreter. arm: on emulated
-    aarch64, too, on EMULATED_FACES faces, and its instructions counted: minutes. Raises EmotionEdgeError where the
-    file or an interpreter is missing, or the file does not have the network's outputs.
+    aarch64, too, on EMULATED_FACES faces, and its instructions counted: minutes; not_run says what fails there. Raises
+    EmotionEdgeError where the file or an interpreter is missing, or the file does not have the network's outputs.
     """
     parts = {split: data.part(split) for split in dict.fromkeys([VALIDATION, *splits])}
     images = np.concatenate([part.pixels for part in parts.values()])
@@ -144,8 +144,12 @@ def measure(
     if reason := missing() if arm else "not asked for (--arm)":
         not_run[where] = reason
     else:
-        rows.append(_emulated_row(model, comparison, precision, where))
-        counted = {cpu: _instructions(model, float_file, cpu) for cpu in CPUS}
+        try:
+            counted = {cpu: _instructions(model, float_file, cpu) for cpu in CPUS}
+            rows.append(_emulated_row(model, comparison, precision, where))
+        except EmotionEdgeError as error:
+            # The file is none the worse for it, and may have taken a long training.
+            not_run[where], counted = str(error), {}
     best = runs[next(iter(runs))]
     last = list(parts)[-1]
     return Measured(
