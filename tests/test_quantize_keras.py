@@ -33,6 +33,7 @@ def images(tmp_path: Path) -> Path:
 
 def network(outputs: Callable[[Any], Any], rescale: bool = False, activation: str = "relu") -> Any:
     """A network of colour images of 32x32 with a convolution, a batch normalization and these outputs."""
+    keras.utils.set_random_seed(1)
     image = keras.Input((32, 32, 3))
     x = keras.layers.Rescaling(1 / 255)(image) if rescale else image
     x = keras.layers.BatchNormalization()(keras.layers.Conv2D(16, 3, activation=activation)(x))
@@ -57,7 +58,8 @@ def test_a_model_of_somebody_s_own_becomes_int8_and_says_the_same(
     assert "int8 ranges from 30 images, compared on 10 (others)" in said
     assert {tensor.dtype for each in read_graph(out).operations for tensor in each.outputs} == {"INT8"}
     # As a board runs it: the stored value is pixel - 128, whatever the float network's values are.
-    photograph = cv2.cvtColor(cv2.imread(str(images / "left" / "1.png")), cv2.COLOR_BGR2RGB)[:32, :32]
+    photograph = cv2.cvtColor(cv2.imread(str(images / "left" / "1.png")), cv2.COLOR_BGR2RGB)
+    photograph = cv2.resize(photograph, (32, 32), interpolation=cv2.INTER_AREA)
     runner = choose("ai-edge-litert").interpreter(model_path=str(out)).get_signature_runner()
     (stored,) = runner(image=(photograph[None].astype(np.int16) - 128).astype(np.int8)).values()
     scale, zero_point = runner.get_output_details()["kind"]["quantization"]
