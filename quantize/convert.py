@@ -18,7 +18,8 @@ FloatPrecision = Literal["float32", "float16", "dynamic"]
 input and outputs."""
 INPUT_NAME = "image"
 SCALE, ZERO_POINT = 1 / 255, -128
-"""So that the stored input is pixel - 128 and no arithmetic is left for the board."""
+"""Where black is 0 to the float network and white 1: so that the stored input is pixel - 128 and no arithmetic is left
+for the board."""
 
 Samples = Callable[[], Iterator[dict[str, Any]]]
 
@@ -135,8 +136,8 @@ def check_file(
     blank = np.zeros((3, height, width) if channels == 1 else (3, height, width, channels), np.uint8)
     wanted = "int8" if int8 else "float32"
     low, high = value_range
-    scale = (high - low) / 255
-    zero_point = -128 - low / scale
+    scale = SCALE * (high - low)
+    zero_point = ZERO_POINT - low / scale
     for name, run in run_everywhere(path, blank).items():
         if set(run.inputs) != {INPUT_NAME} or set(run.tensors) != names:
             raise EmotionEdgeError(

@@ -120,6 +120,8 @@ def measure(
     aarch64, too, on EMULATED_FACES faces, and its instructions counted: minutes; not_run says what fails there. Raises
     EmotionEdgeError where the file or an interpreter is missing, or the file does not have the network's outputs.
     """
+    if primary not in source.heads:
+        raise EmotionEdgeError(f"{model}: its card's primary output, {primary}, is none of {sorted(source.heads)}")
     parts = {split: data.part(split) for split in dict.fromkeys([VALIDATION, *splits])}
     images = np.concatenate([part.pixels for part in parts.values()])
     comparison = _Comparison(parts, predict(source.network, images), primary)
@@ -135,8 +137,6 @@ def measure(
     for name, run in runs.items():
         if set(run.outputs) != set(source.heads):
             raise EmotionEdgeError(f"{model}: has outputs {sorted(run.outputs)}, the run {sorted(source.heads)}")
-        if primary not in source.heads:
-            raise EmotionEdgeError(f"{model}: its card's primary output, {primary}, is none of {sorted(source.heads)}")
         rows.append(comparison.row(precision, f"{name} {run.version}", run.outputs, run.milliseconds))
     not_run: dict[str, str] = {}
     counted: dict[str, tuple[float, float | None]] = {}

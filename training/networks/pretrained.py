@@ -43,8 +43,7 @@ def load(
     weights: `imagenet`, or a file: `.keras` or `.weights.h5` of a network made here, or Keras's older `.h5` (Keras's
     ImageNet files, VGG-Face in Keras's form). The layers of the file go to those of the network in order; what the
     file has after them is its own head and left out. Layers that a network grows (`common.GROWN`) and the file lacks
-    stay as they begin. Raises EmotionEdgeError where the weights cannot be had or do not
-    fit.
+    stay as they begin. Raises EmotionEdgeError where the weights cannot be had or do not fit.
     """
     if weights == IMAGENET:
         stored, red_first = _imagenet(network, keras, about, options), about.rgb
