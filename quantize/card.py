@@ -20,6 +20,7 @@ from quantize.card_text import (
     class_table,
     data_text,
     failures_text,
+    licence_text,
     losses_text,
     rare_text,
     taught_text,
@@ -28,15 +29,10 @@ from quantize.convert import INPUT_NAME, SCALE, ZERO_POINT
 from quantize.metadata import embed
 from quantize.table import markdown
 from quantize.verify import Measured, Row, sized
-from training.config import AFFECT, Teacher
+from training.config import AFFECT, Teacher, TrainingConfig
 from training.datasets.dataset import Dataset, source_of
 from training.evaluate import Figures, protocol
 
-LICENCES: Mapping[str, str] = {
-    "FER-2013": "Apache-2.0 (the weights). Trained on FER-2013, whose images carry no licence that was found and are "
-    "for research",
-}
-VOTES_LICENCE = ", and on the FER+ votes (MIT, Microsoft)"
 BULKY = ("confusion", "recall", "indices")
 """Not repeated inside the .tflite: they would make a small file larger by a tenth."""
 
@@ -63,13 +59,13 @@ def write_cards(
     heads: Mapping[str, int],
     input_shape: tuple[int, int, int],
     calibration: Calibration | Mapping[str, Any],
-    teacher: Teacher | None = None,
+    run: TrainingConfig | None = None,
 ) -> ReleasedCard:
     """Write card.json and CARD.md beside folder/model.tflite, and labels and card into it.
 
     command: what made the file, one line a command. data: that was measured on. heads: by name, with their number of
-    outputs, the primary one first. calibration: that set the ranges, or what an earlier card says of it. teacher: of
-    the run, where it had one.
+    outputs, the primary one first. calibration: that set the ranges, or what an earlier card says of it. run: the
+    settings of the training, which say the weights' licence and the teacher.
     """
     model = folder / MODEL_FILE
     card = ReleasedCard(
@@ -77,7 +73,7 @@ def write_cards(
         version=version,
         sha256="",
         input=input_spec(input_shape, measured.precision == "int8"),
-        licence=_licence(data.name, heads),
+        licence=licence_text(run.licence if run else "", data.name, heads),
         command=command,
         crop=CropSpec(colour="grey" if input_shape[2] == 1 else "bgr"),
         outputs=tuple(
@@ -95,15 +91,8 @@ def write_cards(
     card = card.model_copy(update={"sha256": sha256_of(model), "verification": _verification(measured)})
     write_card(card, folder)
     card = card.model_copy(update={"self_test": add_self_test(folder)})
-    (folder / "CARD.md").write_text(_card_text(card, measured, data, teacher), encoding="utf-8")
+    (folder / "CARD.md").write_text(_card_text(card, measured, data, run.teacher if run else None), encoding="utf-8")
     return card
-
-
-def _licence(data_set: str, heads: Mapping[str, int]) -> str:
-    source = source_of(data_set)
-    if source not in LICENCES:
-        return f"The weights: as you choose. Trained on {data_set}: see its own licence."
-    return LICENCES[source] + (VOTES_LICENCE if "ferplus8" in heads else "") + "."
 
 
 def input_spec(input_shape: tuple[int, int, int], int8: bool) -> InputSpec:

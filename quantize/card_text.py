@@ -1,6 +1,6 @@
 """The words of CARD.md; `$name` and its like are filled in by `quantize.card`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from string import Template
 from typing import Any, Final
 
@@ -23,6 +23,13 @@ LABELS_TEXT: Final[Mapping[str, Mapping[str, str]]] = {
     "FER-2013": {"fer7": "FER-2013's labels", "ferplus8": "the FER+ votes"},
 }
 """What a label set is, by the name of the data set or of the one it was prepared from."""
+
+LICENCES: Final[Mapping[str, str]] = {
+    "FER-2013": "FER-2013, whose images carry no licence that was found and are for research",
+}
+"""Of the images, by the name of the data set or of the one it was prepared from."""
+
+VOTES_LICENCE: Final = ", and on the FER+ votes (MIT, Microsoft)"
 
 RARE: Final = 0.02
 """A class is rare that has less than this part of the training faces that count under its label set."""
@@ -172,6 +179,14 @@ def data_text(data: Dataset, heads: Collection[str]) -> str:
         kept=f"{int((clean_training(data).split == training).sum()):,}",
         learned=_first_large(" and ".join(learned)) + together if learned else "",
     )
+
+
+def licence_text(weights: str, data_set: str, heads: Iterable[str]) -> str:
+    """Of a model. weights: their licence, or "" where none is chosen yet. heads: of the network, by name."""
+    source = source_of(data_set)
+    trained_on = LICENCES.get(source, f"{data_set}: see its own licence")
+    votes = VOTES_LICENCE if source in LICENCES and "ferplus8" in heads else ""
+    return f"{f'{weights} (the weights)' if weights else 'The weights: as you choose'}. Trained on {trained_on}{votes}."
 
 
 def taught_text(teacher: Teacher | None) -> str:

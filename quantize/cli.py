@@ -180,7 +180,7 @@ def _make(options: argparse.Namespace) -> None:
             source.heads,
             source.input_shape,
             calibration or {},
-            config.teacher,
+            config,
         )
         print(table(sized(measured, path)))
     print(f"wrote {options.out / MODEL_FILE}")
@@ -308,7 +308,7 @@ def _card(options: argparse.Namespace) -> None:
             source.heads,
             source.input_shape,
             card.calibration,
-            config.teacher,
+            config,
         )
         print(table(sized(measured, path)))
     print(f"wrote {options.model / 'card.json'}")

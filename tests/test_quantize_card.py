@@ -12,7 +12,15 @@ pytest.importorskip("tensorflow_model_optimization", reason="the training extra 
 from edge.card import EmotionCard
 from edge.labels import LABEL_SETS
 from quantize.card import precision_of
-from quantize.card_text import calibration_text, class_table, data_text, failures_text, losses_text, rare_text
+from quantize.card_text import (
+    calibration_text,
+    class_table,
+    data_text,
+    failures_text,
+    licence_text,
+    losses_text,
+    rare_text,
+)
 from quantize.verify import Measured, Row
 from tests.conftest import ROOT
 from training.datasets.dataset import PREPARED, Dataset, one_hot
@@ -56,6 +64,18 @@ def test_rare_classes_are_those_of_the_data_at_hand() -> None:
     assert rare_text(faces(), "ferplus8").endswith("contempt (0).")
     assert rare_text(faces(), "fer7") == ""
     assert rare_text(faces(votes=False), "ferplus8") == ""
+
+
+def test_a_licence_is_that_of_the_settings_and_nobody_is_given_one() -> None:
+    chosen = licence_text("Apache-2.0", "FER-2013", HEADS)
+    assert chosen.startswith("Apache-2.0 (the weights). Trained on FER-2013, whose images carry no licence")
+    assert chosen.endswith("and on the FER+ votes (MIT, Microsoft).")
+    for name in ("FER-2013", f"FER-2013{PREPARED}", "of my own"):
+        text = licence_text("", name, HEADS)
+        assert text.startswith("The weights: as you choose. Trained on ")
+        assert "Apache" not in text
+        assert ("for research" in text) == (name != "of my own")
+    assert "FER+" not in licence_text("", "FER-2013", ("fer7",))
 
 
 def test_a_card_without_calibration_says_what_holds_for_its_precision() -> None:

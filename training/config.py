@@ -69,7 +69,8 @@ class TrainingConfig(_Part):
     differ from its defaults. learning_rate: the peak, reached after warmup_epochs and then lowered along a cosine.
     average_momentum: of the exponential moving average of the weights, per step. patience: stop after so many epochs
     without a better one; null is never. precision: `mixed_bfloat16` halves the time on PyTorch and processors that have
-    it. seed: of the weights, the order and the augmentation.
+    it. seed: of the weights, the order and the augmentation. licence: of the weights, for the model's card; empty where
+    it is not chosen yet.
     """
 
     name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
@@ -93,6 +94,7 @@ class TrainingConfig(_Part):
     patience: int | None = Field(None, gt=0)
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     seed: int = 0
+    licence: str = ""
 
     @property
     def primary(self) -> str:
