@@ -64,11 +64,21 @@ def test_what_a_run_says_is_kept_with_the_faces_it_said_it_of(tmp_path: Path, da
     said = keras.layers.Dense(7, name="fer7")(keras.layers.Flatten()(image))
     (tmp_path / "run").mkdir()
     keras.Model(image, {"fer7": said}).save(tmp_path / "run/network.keras")
-    distill([tmp_path / "run"], data, tmp_path / "soft.npz")
+    right = distill([tmp_path / "run"], data, tmp_path / "soft.npz")
     soft = read_soft_labels(tmp_path / "soft.npz")
     assert soft.prints is not None
     assert (soft.data_set, len(soft.prints), list(soft.heads)) == ("FER-2013", 14, ["fer7"])
     np.testing.assert_allclose(soft.of(data.part("Training"), data)["fer7"].sum(axis=1), 1, atol=1e-5)
+    # What it is worth as a teacher: both views together, on the faces it is chosen by.
+    network = keras.models.load_model(tmp_path / "run/network.keras")
+    public = data.part("PublicTest")
+    faces = in_memory(public, 24, 24, 1).pixels[..., None] / np.float32(255)
+    views = [keras.ops.softmax(network.predict(view, verbose=0)["fer7"]) for view in (faces, faces[:, :, ::-1])]
+    said = np.mean(views, axis=0).argmax(axis=1)
+    assert right == {"fer7": pytest.approx(np.mean(said == public.labels["fer7"].judged))}
+    unjudged = replace(data, labels={})
+    assert distill([tmp_path / "run"], unjudged, tmp_path / "soft.npz") == {}
+    assert distill([tmp_path / "run"], data.part("Training"), tmp_path / "soft.npz") == {}
 
 
 def test_a_file_of_old_is_read_with_a_warning(tmp_path: Path, data: Dataset, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 import signal
 import subprocess
 import sys
@@ -143,6 +144,7 @@ def test_a_student_learns_from_a_committee_of_teachers(train: Train, whole: Path
     assert taught.returncode == 0, taught.stderr
     made = train(tmp_path, "distill", str(whole / "runs/tiny"), "runs/second", "--out", "soft.npz")
     assert made.returncode == 0, made.stderr
+    assert re.search(r"mean of 2 .* PublicTest: ferplus8 \d+\.\d\d%, fer7 \d+\.\d\d%", made.stdout)
     soft = read_soft_labels(tmp_path / "soft.npz")
     assert set(soft.heads) == {"ferplus8", "fer7"}
     assert soft.rows.tolist() == list(range(140))

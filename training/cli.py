@@ -192,7 +192,10 @@ def _fit(options: argparse.Namespace) -> None:
 def _distill(options: argparse.Namespace) -> None:
     from training.distill import distill
 
-    distill(options.runs, _read_for(options.runs, options), options.out)
+    right = distill(options.runs, _read_for(options.runs, options), options.out)
+    if right:
+        said = ", ".join(f"{head} {part:.2%}" for head, part in right.items())
+        print(f"mean of {len(options.runs)} and of each face and its mirror image, PublicTest: {said}")
     print(f"wrote {options.out}")
 
 
