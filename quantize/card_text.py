@@ -118,8 +118,7 @@ COMMITTEE_TEXT: Final = Template(
     """\
 # $name $version
 
-Networks that vote on each face: $members. The most votes win; where labels have equally many, $leader decides between
-them.$mirror
+$how$mirror
 
 `emotion.model: $name` lets it run. It costs what its members cost together, so it is for still pictures and for boards
 with time to spare. `committee.json` pins the members by the hash of their files:

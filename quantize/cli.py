@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.card import MODEL_FILE, EmotionCard, read_card
+from edge.emotion.committee import Rule
 from edge.errors import EmotionEdgeError
 from quantize.arriving import arriving
 from quantize.calibration import SAMPLES, Calibration, calibration_set, pinned_calibration_set, read_rows
@@ -97,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--layers", action="store_true", help="also layer by layer where int8 parts from float")
     committee.add_argument("members", nargs="+", metavar="MODEL", help="by name, or a folder; the first one leads")
     committee.add_argument("--mirror", action="store_true", help="each sees mirrored faces, too, at twice the cost")
+    committee.add_argument(
+        "--mean", action="store_true", help="the mean of their probabilities decides, not their votes"
+    )
     for command in (qat, ptq, plain, committee):
         command.add_argument("--out", type=Path, required=True, help="the model's folder; its name is the model's")
         command.add_argument("--model-version", default="1.0.0", help="(1.0.0)")
@@ -318,11 +322,12 @@ def _committee(options: argparse.Namespace) -> None:
     from quantize.committee import write_committee
 
     words = ["emotion-quantize committee", *options.members, f"--out models/{options.out.resolve().name}"]
-    words += ["--mirror"] if options.mirror else []
+    words += [f"--{name}" for name in ("mirror", "mean") if getattr(options, name)]
     words += [f"--model-version {options.model_version}", *(["--final"] if options.final else [])]
     version, command = options.model_version, " ".join(words)
+    rule: Rule = "mean" if options.mean else "vote"
     data = read_run_data([], options.data)
-    path = write_committee(options.members, options.out, version, options.mirror, command, data, options.final)
+    path = write_committee(options.members, options.out, version, options.mirror, rule, command, data, options.final)
     print((path.parent / "CARD.md").read_text(encoding="utf-8").split("## Figures\n", 1)[1])
     print(f"wrote {path}")
 

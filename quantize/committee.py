@@ -1,12 +1,12 @@
 """A released committee: `committee.json` for the board, `CARD.md` for people, from one measurement of its members."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from edge.card import EmotionCard, read_card
-from edge.emotion.committee import COMMITTEE_FILE, CommitteeFile, Member, open_local
+from edge.emotion.committee import COMMITTEE_FILE, CommitteeFile, Member, Rule, open_local
 from edge.errors import EmotionEdgeError
 from edge.models import model_dir
 from edge.runtime import choose
@@ -18,22 +18,35 @@ from training.judging.findings import Findings, find
 from training.judging.judge import COMMITTEE
 from training.scores import bootstrap_rows
 
+_RULES: Final[Mapping[Rule, str]] = {
+    "vote": "Networks that vote on each face: {members}. The most votes win; where labels have equally many, {leader} "
+    "decides between them.",
+    "mean": "Networks that judge each face together: {members}. What they say is what is most probable in the mean of "
+    "them all.",
+}
 _MIRROR = " Each member sees each face and its mirror image, and says the mean of the two: at twice the cost."
 
 
 def write_committee(
-    members: Sequence[str], out: Path, version: str, mirror: bool, command: str, data: Dataset, final: bool
+    members: Sequence[str],
+    out: Path,
+    version: str,
+    mirror: bool,
+    rule: Rule,
+    command: str,
+    data: Dataset,
+    final: bool,
 ) -> Path:
     """Write `out`/committee.json and CARD.md; the path of the first.
 
-    members: released models by name, or their folders; the first leads. mirror: let each see mirrored faces, too.
-    command: what is to be typed to get the same. final: measured on PrivateTest, too. Raises EmotionEdgeError, with
-    nothing written, where a member is no released model or they cannot vote together.
+    members: released models by name, or their folders; the first leads. mirror: let each see mirrored faces, too. rule:
+    by which they decide. command: what is to be typed to get the same. final: measured on PrivateTest, too. Raises
+    EmotionEdgeError, with nothing written, where a member is no released model or they cannot decide together.
     """
     if len(members) < 2:
         raise EmotionEdgeError(f"committee {out}: wants two members or more")
     pins = tuple(Member(model=name, sha256=read_card(EmotionCard, model_dir(name)).sha256) for name in members)
-    content = CommitteeFile(name=out.resolve().name, version=version, members=pins, mirror=mirror)
+    content = CommitteeFile(name=out.resolve().name, version=version, members=pins, mirror=mirror, rule=rule)
     with arriving(out) as coming:
         _write(coming, content, {})
         open_local(str(coming), choose())
@@ -63,8 +76,9 @@ def _text(content: CommitteeFile, command: str, found: Findings) -> str:
     return COMMITTEE_TEXT.substitute(
         name=content.name,
         version=content.version,
-        members=", ".join(member.model for member in content.members),
-        leader=content.members[0].model,
+        how=_RULES[content.rule].format(
+            members=", ".join(member.model for member in content.members), leader=content.members[0].model
+        ),
         mirror=_MIRROR if content.mirror else "",
         views=f"{'two views' if content.mirror else 'one view'} of each face, for each member alone, too",
         use=USE_TEXT,

@@ -12,7 +12,7 @@ import pytest
 from edge.card import sha256_of
 from edge.config import EmotionSettings, Settings
 from edge.emotion.classifier import Classifier, open_classifier
-from edge.emotion.committee import COMMITTEE_FILE, vote
+from edge.emotion.committee import COMMITTEE_FILE, supporters
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import face_crops
 from edge.outputs.messages import faces_message
@@ -101,7 +101,7 @@ LEADER, SECOND, THIRD = (0.4, 0.35, 0.25), (0.1, 0.8, 0.1), (0.2, 0.1, 0.7)
 
 
 @pytest.mark.parametrize(
-    ("said", "supporters"),
+    ("said", "counted"),
     [
         ([LEADER, SECOND, SECOND], [0, 1, 1]),  # the majority, against the leader
         ([LEADER, LEADER, SECOND], [1, 1, 0]),
@@ -111,8 +111,9 @@ LEADER, SECOND, THIRD = (0.4, 0.35, 0.25), (0.1, 0.8, 0.1), (0.2, 0.1, 0.7)
         ([LEADER, SECOND, SECOND, THIRD, THIRD], [0, 1, 1, 0, 0]),
     ],
 )
-def test_the_most_votes_win_and_the_leader_decides_between_equals(said: list[Any], supporters: list[int]) -> None:
-    assert vote(np.array(said, np.float32)[:, None]).tolist() == [[float(one)] for one in supporters]
+def test_the_most_votes_win_and_the_leader_decides_between_equals(said: list[Any], counted: list[int]) -> None:
+    probabilities = np.array(said, np.float32)[:, None]
+    assert supporters(probabilities, "vote").tolist() == [[float(one)] for one in counted]
 
 
 def test_what_a_committee_publishes_is_the_mean_of_the_winners_and_has_the_winner_on_top(
@@ -144,7 +145,7 @@ def test_what_a_committee_publishes_is_the_mean_of_the_winners_and_has_the_winne
 
 def written(folder: Path, members: list[Path], **changes: object) -> Path:
     """A folder with a committee.json."""
-    (folder / "mine").mkdir()
+    (folder / "mine").mkdir(parents=True)
     pinned = [{"model": str(path), "sha256": sha256_of(path / "model.tflite")} for path in members]
     content = {"name": "mine", "version": "2.1.0", "members": pinned, "metrics": "ignored"} | changes
     (folder / "mine" / COMMITTEE_FILE).write_text(json.dumps(content))
@@ -157,6 +158,21 @@ def test_a_committee_in_a_folder_is_a_model_of_its_own(tmp_path: Path, astronaut
     assert len(committee.card.sha256) == 64
     assert committee.card.sha256 != SMALL_CARD.sha256
     assert set(committee(astronaut, [FACE]).votes[0]) == {"large", "small", "nano"}
+
+
+def test_a_committee_may_decide_by_the_mean_of_all(tmp_path: Path, astronaut: Image) -> None:
+    folders = three(tmp_path)
+    voting, meaning = (opened(model=str(written(tmp_path / rule, folders, rule=rule))) for rule in ("vote", "mean"))
+    members = [opened(model=str(folder)) for folder in folders]
+    moved = np.random.default_rng(1).uniform(-60, 60, (40, 2))
+    boxes = [replace(FACE, x=FACE.x + x, y=FACE.y + y) for x, y in moved.tolist()]
+    said = [member(astronaut, boxes) for member in members]
+    scores = meaning(astronaut, boxes)
+    assert scores.probabilities == pytest.approx(np.mean([one.probabilities for one in said], axis=0), abs=1e-6)
+    assert scores.valence_arousal == pytest.approx(np.mean([one.valence_arousal for one in said], axis=0), abs=1e-6)
+    votes = voting(astronaut, boxes)
+    assert scores.votes == votes.votes
+    assert not np.allclose(scores.probabilities, votes.probabilities, atol=1e-3)
 
 
 def test_a_committee_that_looks_in_the_mirror_says_the_mean_of_both_views(tmp_path: Path, astronaut: Image) -> None:

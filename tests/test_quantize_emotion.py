@@ -188,15 +188,15 @@ def test_models_become_a_committee_that_is_measured_as_the_board_runs_it(workpla
         folder = shutil.copytree(model, workplace / "models" / name, dirs_exist_ok=True)
         card = json.loads((folder / "card.json").read_text())
         (folder / "card.json").write_text(json.dumps(card | {"name": name}))
-    printed = made(
-        workplace, "committee", *(f"models/{name}" for name in names), "--out", "models/council", "--mirror", "--final"
-    )
+    folders = [f"models/{name}" for name in names]
+    printed = made(workplace, "committee", *folders, "--out", "models/council", "--mirror", "--mean", "--final")
     content = json.loads((workplace / "models/council/committee.json").read_text())
-    assert content["mirror"] is True
-    assert "--mirror --model-version 1.0.0 --final" in content["command"]
+    assert (content["mirror"], content["rule"]) == (True, "mean")
+    assert "--mirror --mean --model-version 1.0.0 --final" in content["command"]
     accuracy = {(metric["split"], metric["output"]): metric["accuracy"] for metric in content["metrics"]}
     assert f"| committee | {accuracy['PublicTest', 'fer7']:.2%} |" in printed
     card = (workplace / "models/council/CARD.md").read_text()
+    assert "most probable in the mean of them all" in " ".join(card.split())
     for words in (card, *(metric["protocol"] for metric in content["metrics"])):
         assert "the mean of each image and its mirror image" in words
         assert "one view" not in words

@@ -3,7 +3,7 @@
 A released committee is a folder with `committee.json`, which names its members, the leader first, and pins the file of
 each by its hash:
 
-    {"name": "committee", "version": "1.0.0", "mirror": true,
+    {"name": "committee", "version": "1.0.0", "mirror": true, "rule": "mean",
      "members": [{"model": "emotion-large", "sha256": "..."}, {"model": "emotion-small", "sha256": "..."}]}
 
 Any models with the same labels make one without a file: `emotion-large+emotion-small+emotion-nano`.
@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,6 +31,10 @@ COMMITTEE_FILE: Final = "committee.json"
 JOINT: Final = "+"
 """Between the names of a committee's members."""
 
+Rule = Literal["vote", "mean"]
+"""How a committee decides. vote: the label that most members find most probable; where several have equally many, the
+leader decides: of them, the one it finds most probable. mean: the label that is most probable in the mean."""
+
 
 class Member(BaseModel):
     """model: as the setting emotion.model takes it. sha256: of its model file."""
@@ -44,7 +48,8 @@ class Member(BaseModel):
 class CommitteeFile(BaseModel):
     """The content of `committee.json`; unknown keys are ignored, as in a model's card.
 
-    mirror: whether each member sees each face twice, as it is and mirrored, and says the mean of the two.
+    mirror: whether each member sees each face twice, as it is and mirrored, and says the mean of the two. rule: by
+    which they decide.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -53,29 +58,34 @@ class CommitteeFile(BaseModel):
     version: str
     members: tuple[Member, ...] = Field(min_length=2)
     mirror: bool = False
+    rule: Rule = "vote"
 
 
 class Committee:
-    """Models that vote on each face, the first of them the leader; a `Classifier`.
+    """Models that decide on each face together, the first of them the leader; a `Classifier`.
 
-    The most votes win. Where labels have equally many, the leader decides: of them, the one it finds most probable.
-    What is published is the mean over those who voted for the winner, so that the winner is the most probable label.
-    members: their names, in the order of the votes.
+    What is published is the mean over those whose word counts (`supporters`), so that the winner is the most probable
+    label. members: their names, in the order of the votes.
     """
 
     server: str | None = None
 
     def __init__(
-        self, members: Sequence[LocalClassifier], name: str = "", version: str = "", mirror: bool = False
+        self,
+        members: Sequence[LocalClassifier],
+        name: str = "",
+        version: str = "",
+        mirror: bool = False,
+        rule: Rule = "vote",
     ) -> None:
         """name, version: the committee's own; empty: those of its members with + between them.
 
-        mirror: as in its file.
+        mirror, rule: as in its file.
 
         Raises EmotionEdgeError when the members are not of one kind: other labels, other crops, or twice one name.
         """
         self._voters = tuple(members)
-        self._mirror = mirror
+        self._mirror, self._rule = mirror, rule
         self.members = tuple(member.card.name for member in members)
         leader = self._voters[0]
         name = name or JOINT.join(self.members)
@@ -104,20 +114,21 @@ class Committee:
         said = [[member.classify(view) for view in views] for member in self._voters]
         probabilities = np.mean([[scores.probabilities for scores in each] for each in said], axis=1)
         affects = np.mean([[scores.valence_arousal for scores in each] for each in said], axis=1)
-        supporters = vote(probabilities)
+        heard = supporters(probabilities, self._rule)
         votes = probabilities.argmax(axis=2).T
         return Scores(
-            mean_of(supporters, probabilities),
-            mean_of(supporters, affects),
+            mean_of(heard, probabilities),
+            mean_of(heard, affects),
             [{name: self.labels[label] for name, label in zip(self.members, face, strict=True)} for face in votes],
         )
 
 
-def vote(probabilities: Floats) -> Floats:
-    """Who voted for each face's winner, float32 [members, n] of 1 and 0, from probabilities [members, n, labels].
-
-    The leader is the first member; it decides between labels with equally many votes.
+def supporters(probabilities: Floats, rule: Rule) -> Floats:
+    """Whose word counts for each face, float32 [members, n] of 1 and 0, from probabilities [members, n, labels]: by
+    vote, of those who voted for the winner; by mean, everybody's. The leader is the first member.
     """
+    if rule == "mean":
+        return np.ones(probabilities.shape[:2], np.float32)
     votes = probabilities.argmax(axis=2)
     counts = np.eye(probabilities.shape[2])[votes].sum(axis=0)
     tied = counts == counts.max(axis=1, keepdims=True)
@@ -125,9 +136,9 @@ def vote(probabilities: Floats) -> Floats:
     return np.asarray(votes == winners, np.float32)
 
 
-def mean_of(supporters: Floats, values: Floats) -> Floats:
-    """The mean over the supporters [members, n] of values [members, n, k], as [n, k]."""
-    return np.asarray(np.einsum("mn,mnk->nk", supporters, values) / supporters.sum(axis=0)[:, None], np.float32)
+def mean_of(heard: Floats, values: Floats) -> Floats:
+    """The mean over those whose word counts [members, n] of values [members, n, k], as [n, k]."""
+    return np.asarray(np.einsum("mn,mnk->nk", heard, values) / heard.sum(axis=0)[:, None], np.float32)
 
 
 def open_local(name: str, runtime: Runtime, threads: int = 1) -> LocalClassifier | Committee:
@@ -193,7 +204,7 @@ def _released(file: Path, runtime: Runtime, threads: int) -> Committee:
                 f"emotion.model: {together}"
             )
         members.append(member)
-    return Committee(members, content.name, content.version, content.mirror)
+    return Committee(members, content.name, content.version, content.mirror, content.rule)
 
 
 def _check_alike(name: str, leader: EmotionCard, member: EmotionCard) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge.emotion.committee import mean_of, vote
+from edge.emotion.committee import Rule, mean_of, supporters
 from edge.errors import EmotionEdgeError
 from edge.labels import CIRCUMPLEX, UNCERTAIN, circumplex_of, labels_of, map_matrix
 from training.config import AFFECT
@@ -50,6 +50,7 @@ class Question:
 
     names: of its classes. protocol: in words, which faces count, and what their true label is. heads: of each member,
     the head that answers and the matrix onto the label set, None for a head of its own. temperatures: by member.
+    rule: by which a committee decides.
     """
 
     label_set: str
@@ -57,6 +58,7 @@ class Question:
     protocol: str
     heads: Mapping[str, tuple[str, Floats | None]]
     temperatures: Mapping[str, float]
+    rule: Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def ask(members: Sequence[Member], part: Dataset, wanted: Sequence[str], outputs
             name: fit_temperature(outputs[name][head][counts], true[counts], onto)
             for name, (head, onto) in known.items()
         }
-        found.append(Question(label_set, names, how, known, temperatures))
+        found.append(Question(label_set, names, how, known, temperatures, members[0].rule))
     if not found:
         raise EmotionEdgeError(
             f"{', '.join(member.name for member in members)}: no head says any label of {part.name} "
@@ -179,8 +181,8 @@ def answer(question: Question, outputs: Outputs) -> dict[str, Said]:
     said = {name: _said(calibrated[name].argmax(axis=1), raw[name], calibrated[name]) for name in raw}
     if len(said) > 1:
         voters = np.array(list(calibrated.values()), np.float32)
-        supporters = vote(voters)
-        before, after = (mean_of(supporters, each) for each in (np.array(list(raw.values()), np.float32), voters))
+        heard = supporters(voters, question.rule)
+        before, after = (mean_of(heard, each) for each in (np.array(list(raw.values()), np.float32), voters))
         said[COMMITTEE] = _said(after.argmax(axis=1), before.astype(np.float64), after.astype(np.float64))
     return said
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.card import CARD_FILE, MODEL_FILE, EmotionCard, read_card
-from edge.emotion.committee import COMMITTEE_FILE, read_committee
+from edge.emotion.committee import COMMITTEE_FILE, Rule, read_committee
 from edge.errors import EmotionEdgeError
 from edge.labels import labels_of
 from edge.models import model_dir
@@ -35,7 +35,7 @@ class Member:
     released model's card has them. shape: height, width and channels of its input. facts: what else there is to say,
     by name. history: a line an epoch, none for a released model. run: images uint8 [n, h, w] or [n, h, w, 3] of its
     shape to logits [n, classes] by label set, and valence and arousal [n, 2], -1 to 1, under AFFECT where it has them.
-    views: of each face that it looks at, 2 with its mirror image.
+    views: of each face that it looks at, 2 with its mirror image. rule: by which its committee decides.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Member:
     history: Sequence[Mapping[str, str]]
     run: Callable[[npt.NDArray[np.uint8]], Mapping[str, Logits]]
     views: int = 1
+    rule: Rule = "vote"
 
 
 def open_members(folders: Sequence[Path], data: Dataset) -> tuple[Member, ...]:
@@ -59,6 +60,7 @@ def open_members(folders: Sequence[Path], data: Dataset) -> tuple[Member, ...]:
     if len(folders) == 1 and (file := folders[0] / COMMITTEE_FILE).is_file():
         content = read_committee(file)
         members = open_members([model_dir(member.model) for member in content.members], data)
+        members = tuple(replace(member, rule=content.rule) for member in members)
         return tuple(map(_with_mirror, members)) if content.mirror else members
     names = Counter(folder.resolve().name for folder in folders)
     found = []

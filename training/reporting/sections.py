@@ -115,7 +115,7 @@ def _in_words(found: Findings, sheet: Sheet) -> list[str]:
             f"Against its leader alone, {leader}, the committee has {number} points of {sheet.question.label_set} "
             f"accuracy ({points(bootstrap_rows(lambda one: float(one.mean()), gain))})."
         )
-    if len(found.members) == 2:
+    if len(found.members) == 2 and sheet.question.rule == "vote":
         said.append("Of two, the leader decides every disagreement: the committee says what the leader says.")
     return said
 
