@@ -25,7 +25,7 @@ MODELS = sorted(
     if any(output["kind"] == "emotion" for output in json.loads(path.read_text()).get("outputs", []))
     and (path.parent / "model.tflite").exists()
 )
-KILOBYTES = {"emotion-nano": 150, "emotion-small": 400, "emotion-large": 1200}
+KILOBYTES = {"emotion-nano": 150, "emotion-small": 400, "emotion-large": 1200, "emotion-extra": 1800}
 FACES = 1000
 HEADS = ("ferplus8", "fer7")
 TEST = "PrivateTest"
@@ -199,15 +199,15 @@ def test_int8_costs_no_more_than_promised(name: str) -> None:
 def test_on_private_test_int8_gives_97_of_100_faces_the_label_of_float(name: str) -> None:
     card, verification = facts_of(name)
     # Of ferplus8 not every face counts, but of fer7: that is how many faces there are.
-    rows = {split: figures(card, "int8", split=split)["fer7"]["rows"] for split in ("PublicTest", TEST)}
+    rows = figures(card, "int8")["fer7"]["rows"]
     ways = [way for way in verification["ways"] if way["precision"] == "int8"]
     assert len(ways) >= 2
     for way in ways:
-        faces = way["faces"] or sum(rows.values())
+        # Fewer faces are of PrivateTest alone; else the card counts both splits together, which differ by chance: two
+        # standard deviations of 3% on PrivateTest.
+        spare = 0.0 if way["faces"] else 2 * math.sqrt(0.03 * 0.97 / rows)
         for head in HEADS:
-            # The card counts both splits together. Held to the worst case: all that differ are of PrivateTest.
-            differ = (1 - way["agreement"][head]) * faces
-            assert differ <= 0.03 * min(faces, rows[TEST])
+            assert 1 - way["agreement"][head] <= 0.03 - spare
 
 
 @pytest.mark.parametrize("name", MODELS)
