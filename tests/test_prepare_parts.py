@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edge.emotion.committee import COMMITTEE_FILE, read_committee
 from edge.errors import EmotionEdgeError
 from edge.labels import LABEL_SETS
 from edge.reading import Image
@@ -160,7 +161,9 @@ def test_a_committee_may_judge_the_labels(tmp_path: Path) -> None:
 
     said = said_by(models / "committee", data.pixels, data)
     seen = [data.pixels, data.pixels[:, :, ::-1]]
-    each = [said_by(models / f"emotion-{size}", view, data) for size in ("large", "small", "nano") for view in seen]
+    members = [member.model for member in read_committee(models / "committee" / COMMITTEE_FILE).members]
+    each = [said_by(models / name, view, data) for name in members for view in seen]
+    assert len(each) == 6
     assert said.shape == (210, 7)
     assert said.sum(axis=1) == pytest.approx(1)
     # A mirrored face is averaged at the temperature of the member's card: not quite the mean of what is said without.

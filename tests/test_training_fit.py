@@ -237,7 +237,7 @@ def test_a_released_model_is_judged_by_its_name(train: Train, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert "14" in done.stdout
     together = train(tmp_path, "evaluate", "committee", "--data", data)
-    assert "emotion-nano" in together.stdout
+    assert "emotion-extra" in together.stdout
     wrong = train(tmp_path, "evaluate", "emotion-tiny", "--data", data)
     assert wrong.returncode == 2
     assert "model 'emotion-tiny': not there, neither by name nor as a folder (models here: " in wrong.stderr
