@@ -59,7 +59,7 @@ def write_cards(
     heads: Mapping[str, int],
     input_shape: tuple[int, int, int],
     calibration: Calibration | Mapping[str, Any],
-    run: TrainingConfig | None = None,
+    run: TrainingConfig,
 ) -> ReleasedCard:
     """Write card.json and CARD.md beside folder/model.tflite, and labels and card into it.
 
@@ -73,7 +73,7 @@ def write_cards(
         version=version,
         sha256="",
         input=input_spec(input_shape, measured.precision == "int8"),
-        licence=licence_text(run.licence if run else "", data.name, heads),
+        licence=licence_text(run.licence, data.name, heads),
         command=command,
         crop=CropSpec(colour="grey" if input_shape[2] == 1 else "bgr"),
         outputs=tuple(
@@ -91,7 +91,7 @@ def write_cards(
     card = card.model_copy(update={"sha256": sha256_of(model), "verification": _verification(measured)})
     write_card(card, folder)
     card = card.model_copy(update={"self_test": add_self_test(folder)})
-    (folder / "CARD.md").write_text(_card_text(card, measured, data, run.teacher if run else None), encoding="utf-8")
+    (folder / "CARD.md").write_text(_card_text(card, measured, data, run.teacher), encoding="utf-8")
     return card
 
 

@@ -15,14 +15,11 @@ from edge.errors import EmotionEdgeError
 from quantize.arriving import arriving
 from quantize.calibration import SAMPLES, Calibration, calibration_set, pinned_calibration_set, read_rows
 from training.config import CONFIG_FILE, TrainingConfig, read_config
-from training.datasets.dataset import Dataset, clean_training
+from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
 from training.run_data import read_run_data
 
 if TYPE_CHECKING:
     from quantize.source import Source
-
-# The epoch and the temperatures are chosen on the first; the second chooses nothing.
-VALIDATION, TEST = "PublicTest", "PrivateTest"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--model-version", default="1.0.0", help="(1.0.0)")
     for command in (qat, ptq, plain, verify, card, committee):
         command.add_argument("--data", type=Path, help="the data set (the run's; else data)")
-        command.add_argument("--final", action="store_true", help=f"{TEST} too: once, for the final figure")
+        command.add_argument("--final", action="store_true", help=f"{FINAL} too: once, for the final figure")
     for command in (qat, ptq, plain, verify, card):
         command.add_argument("--arm", action="store_true", help="on emulated aarch64, too: minutes")
     for command in (edgetpu, show):
@@ -139,7 +136,7 @@ def _part(text: str) -> float:
 
 
 def _splits(options: argparse.Namespace) -> tuple[str, ...]:
-    return (VALIDATION, TEST) if options.final else (VALIDATION,)
+    return (VALIDATION, FINAL) if options.final else (VALIDATION,)
 
 
 def _read_data(options: argparse.Namespace, source: "Source") -> Dataset:

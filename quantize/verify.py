@@ -19,12 +19,11 @@ from quantize.instructions import instructions
 from quantize.interpreters import run_everywhere, run_in
 from quantize.source import Source
 from training.config import AFFECT
-from training.datasets.dataset import Dataset
+from training.datasets.dataset import VALIDATION, Dataset
 from training.evaluate import Figures, figures, predict, temperatures
 from training.judging.jitter import moved, moves
 from training.scores import concordance, rmse
 
-VALIDATION = "PublicTest"
 EMULATED_FACES = 1000
 EMULATED_CPU = "cortex-a76"
 

@@ -12,14 +12,12 @@ import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
 from training.config import AFFECT
-from training.datasets.dataset import SPLITS, Dataset
+from training.datasets.dataset import SPLITS, TRAINING, VALIDATION, Dataset
 from training.datasets.pixels import fingerprints
 from training.evaluate import fitting, load_network, predict
 from training.scores import accuracy, softmax
 
 Floats = npt.NDArray[np.float32]
-
-VALIDATION = "PublicTest"
 
 # What a file holds besides the heads.
 _FACTS = ("rows", "data_set", "prints")
@@ -91,7 +89,7 @@ def distill(runs: Sequence[Path], data: Dataset, path: Path) -> dict[str, float]
 
     Raises EmotionEdgeError where a run is not finished or no label set is common.
     """
-    splits = ["Training", *([VALIDATION] if np.any(data.split == SPLITS.index(VALIDATION)) else [])]
+    splits = [TRAINING, *([VALIDATION] if np.any(data.split == SPLITS.index(VALIDATION)) else [])]
     parts = {split: data.part(split) for split in splits}
     read: dict[str, Dataset] = {}
     views: dict[str, list[dict[str, Floats]]] = {split: [] for split in splits}
@@ -101,8 +99,8 @@ def distill(runs: Sequence[Path], data: Dataset, path: Path) -> dict[str, float]
             read[split] = fitting(network, part)
             images = read[split].pixels
             views[split] += [_said(network, images), _said(network, images[:, :, ::-1])]
-    training = parts["Training"]
-    _write(path, training.take(np.isin(training.rows, read["Training"].rows)), _means(views["Training"]))
+    training = parts[TRAINING]
+    _write(path, training.take(np.isin(training.rows, read[TRAINING].rows)), _means(views[TRAINING]))
     if VALIDATION not in read:
         return {}
     means = _means(views[VALIDATION])

@@ -11,6 +11,7 @@ from edge.errors import EmotionEdgeError
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
 """What is learned from, what choices are made on, and what the final figure is from: FER-2013's own names."""
+TRAINING, VALIDATION, FINAL = SPLITS
 
 PREPARED = " (prepared)"
 """At the end of the name of a data set that `emotion-train prepare` made of another: it has not all of its faces."""

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.datasets.dataset import Dataset
+from training.datasets.dataset import FINAL, VALIDATION, Dataset
 from training.judging.judge import (
-    FINAL,
-    VALIDATION,
     Affect,
     Jitter,
     Sheet,

@@ -12,7 +12,7 @@ from edge.emotion.committee import Rule, mean_of, supporters
 from edge.errors import EmotionEdgeError
 from edge.labels import CIRCUMPLEX, UNCERTAIN, circumplex_of, labels_of, map_matrix
 from training.config import AFFECT
-from training.datasets.dataset import Dataset
+from training.datasets.dataset import VALIDATION, Dataset
 from training.datasets.pixels import in_memory
 from training.datasets.relabel import relabel
 from training.evaluate import Figures, Said, figures_of, protocol
@@ -30,8 +30,6 @@ from training.scores import (
     softmax,
 )
 
-VALIDATION: Final = "PublicTest"
-FINAL: Final = "PrivateTest"
 COMMITTEE: Final = "committee"
 JITTERS: Final = 5
 """Times that every face is moved; the seeds are 1 to this number."""

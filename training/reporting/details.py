@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from training.datasets.dataset import Dataset
+from training.datasets.dataset import VALIDATION, Dataset
 from training.datasets.manifest import names_of
 from training.datasets.pixels import in_memory
 from training.history import CHOSEN_BY
 from training.judging.findings import Findings
-from training.judging.judge import VALIDATION, Sheet
+from training.judging.judge import Sheet
 from training.judging.members import Member
 from training.judging.slices import Measure, slice_of, slices
 from training.pages.plots import lines

@@ -4,9 +4,10 @@ from typing import Final
 
 import numpy as np
 
+from training.datasets.dataset import FINAL, VALIDATION
 from training.judging.findings import Findings
 from training.judging.jitter import ROTATE, SCALE, SHIFT
-from training.judging.judge import COMMITTEE, FINAL, JITTERS, VALIDATION, Sheet, unsaid
+from training.judging.judge import COMMITTEE, JITTERS, Sheet, unsaid
 from training.judging.members import Member
 from training.pages.page import Notice
 from training.pages.plots import confusion_plot, reliability_plot
