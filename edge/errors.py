@@ -15,5 +15,7 @@ class EmotionEdgeError(Exception):
 
 def in_one_line(error: "ValidationError") -> str:
     """Each place that does not fit, and why, without its value."""
-    faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".removeprefix(": ") for fault in error.errors())
-    return "; ".join(faults)
+    faults = [
+        (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")) for fault in error.errors()
+    ]
+    return "; ".join(f"{place}: {reason}".removeprefix(": ") for place, reason in faults)

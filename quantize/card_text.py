@@ -192,9 +192,10 @@ def taught_text(teacher: Teacher | None) -> str:
     """What a teacher had to say in it, as a line of its own; empty without one."""
     if teacher is None:
         return ""
+    who = f"`{teacher.soft_labels}`" if teacher.soft_labels else ", ".join(f"`{model}`" for model in teacher.models)
     return (
-        f"\nOf each target, {teacher.weight:.0%} is what a teacher said of the face (`{teacher.soft_labels}`); the "
-        "figures hold as far as the teacher, too, learned from the Training split alone."
+        f"\nOf each target, {teacher.weight:.0%} is what a teacher said of the face ({who}); the figures hold as far "
+        "as the teacher, too, learned from the Training split alone."
     )
 
 

@@ -163,6 +163,40 @@ def test_a_student_learns_from_a_committee_of_teachers(train: Train, whole: Path
     assert "no soft labels of 10 training faces" in refused.stderr
 
 
+def test_a_student_learns_from_a_teacher_that_sees_what_it_sees(
+    train: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path / "data")
+    # Faces laid over each other, and nothing of their labels: only who sees them so can say what they are.
+    live = {"models": [str(whole / "runs/tiny")], "weight": 1.0}
+    settings = {"teacher": live, "mixup": 2.0, "epochs": 12}
+    done = train(tmp_path, "fit", str(write_config(tmp_path, **settings)))
+    assert done.returncode == 0, done.stderr
+    assert max(float(row["public_fer7"]) for row in history(tmp_path)) > 0.7
+    # Stopped after a whole epoch, it carries on to the same end.
+    stopped = write_files(tmp_path / "stopped/data").parent
+    monkeypatch.setattr("training.fit.say_epoch", stop_after(5))
+    train(stopped, "fit", str(write_config(stopped, **settings)))
+    monkeypatch.undo()
+    assert len(history(stopped)) == 5
+    train(stopped, "fit", str(write_config(stopped, **settings)))
+    for name, values in run_state(tmp_path).items():
+        np.testing.assert_allclose(run_state(stopped)[name], values, atol=1e-5, err_msg=name)
+    small = train(tmp_path, "fit", str(write_config(tmp_path, **settings, name="x", input={"height": 24, "width": 24})))
+    assert small.returncode == 2
+    assert "tiny: sees images of (48, 48, 1), the student of (24, 24, 1)" in small.stderr
+
+
+def stop_after(epochs: int) -> Callable[..., None]:
+    """In place of what says an epoch: Ctrl+C after so many."""
+
+    def say(*said: object) -> None:
+        if said[1] == epochs:
+            raise KeyboardInterrupt
+
+    return say
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -176,6 +210,8 @@ def test_a_student_learns_from_a_committee_of_teachers(train: Train, whole: Path
         ({"epochs": 1, "name": ".."}, "name"),
         ({"epochs": 1, "augment": {"shfit": 0.1}}, "augment: shfit: not known (known: shift, scale, "),
         ({"epochs": 1, "teacher": {"soft_labels": "none.npz"}}, "none.npz: not there; make it with"),
+        ({"epochs": 1, "teacher": {"models": ["none"]}}, "none: holds neither a run"),
+        ({"epochs": 1, "teacher": {"weight": 0.5}}, "teacher: takes either `soft_labels` or `models`"),
         ({"epochs": 4, "learning_rate": 1e30}, "is no number; lower `learning_rate`"),
     ],
 )

@@ -165,17 +165,18 @@ def jit_compile() -> bool | str:
     return "auto" if keras.backend.backend() == "jax" else False
 
 
-def reseed(model: Any, seed: int, epoch: int, worker: int = 0) -> None:
-    """Put every random generator of a model's layers to a place that depends on the seed, the epoch and the worker
+def reseed(parts: Sequence[Any], seed: int, epoch: int, worker: int = 0) -> None:
+    """Put every random generator of layers and models to a place that depends on the seed, the epoch and the worker
     alone, so that a run that was stopped carries on as if it had not been.
     """
-    generators = [
-        value
-        for layer in model._flatten_layers()
+    generators = {
+        id(value): value
+        for part in parts
+        for layer in part._flatten_layers()
         for value in vars(layer).values()
         if isinstance(value, keras.random.SeedGenerator)
-    ]
-    for index, generator in enumerate(generators):
+    }
+    for index, generator in enumerate(generators.values()):
         first = (seed * 1000 + worker * 100_003 + index) % 2**31
         generator.state.assign([first, epoch * 1_000_000 % 2**31])
 

@@ -49,13 +49,22 @@ class InputSize(_Part):
 
 
 class Teacher(_Part):
-    """What another network, or a committee, says of the training faces: a file of `emotion-train distill`.
+    """What other networks say of the training faces, in one of two ways. soft_labels: what they said of each face as
+    it is, a file of `emotion-train distill`. models: their folders, released models, a committee or runs; they are
+    asked in each step, of the batch as the student sees it, mixed and augmented (Beyer et al. 2022).
 
     weight: how much of each target is the teacher's, 0 to 1; the rest is the label's.
     """
 
-    soft_labels: Path
+    soft_labels: Path | None = None
+    models: tuple[Path, ...] = ()
     weight: float = Field(0.7, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> Self:
+        if (self.soft_labels is None) == (not self.models):
+            raise ValueError("takes either `soft_labels` or `models`")
+        return self
 
 
 class TrainingConfig(_Part):

@@ -2,7 +2,7 @@
 
 import logging
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,16 +70,8 @@ class SoftLabels:
         return {head: values[order] for head, values in self.heads.items()}
 
     def check_heads(self, heads: Iterable[str]) -> None:
-        """Raises EmotionEdgeError where the teacher says nothing of any of a network's heads; warns of those of which
-        it says nothing."""
-        silent = [head for head in heads if head != AFFECT and head not in self.heads]
-        if not set(heads) & set(self.heads):
-            raise EmotionEdgeError(
-                f"{self.path}: the teacher says nothing of {', '.join(silent) or AFFECT} (only of "
-                f"{', '.join(self.heads)}); leave `teacher` out, or distill from a network with such a head"
-            )
-        if silent:
-            _log.warning("%s: the teacher says nothing of %s: learned from labels alone", self.path, ", ".join(silent))
+        """As the function of this name."""
+        check_heads(str(self.path), self.heads, heads)
 
 
 def distill(runs: Sequence[Path], data: Dataset, path: Path) -> dict[str, float]:
@@ -119,6 +111,19 @@ def _means(views: Sequence[dict[str, Floats]]) -> dict[str, Floats]:
     if not heads:
         raise EmotionEdgeError("distill: the teachers have no label set in common")
     return {head: np.asarray(np.mean([view[head] for view in views], axis=0)) for head in heads}
+
+
+def check_heads(teacher: str, said: Collection[str], heads: Iterable[str]) -> None:
+    """Raises EmotionEdgeError where a teacher, by its name, says nothing of any of a network's heads; warns of those of
+    which it says nothing. said: the label sets it knows."""
+    silent = [head for head in heads if head != AFFECT and head not in said]
+    if not set(heads) & set(said):
+        raise EmotionEdgeError(
+            f"{teacher}: the teacher says nothing of {', '.join(silent) or AFFECT} (only of "
+            f"{', '.join(said)}); leave `teacher` out, or take a network with such a head"
+        )
+    if silent:
+        _log.warning("%s: the teacher says nothing of %s: learned from labels alone", teacher, ", ".join(silent))
 
 
 def _write(path: Path, training: Dataset, means: Mapping[str, Floats]) -> None:

@@ -27,6 +27,7 @@ from training.networks import build_network
 from training.objectives import Arrays, head_sizes, losses, targets
 from training.progress import counted, say_epoch
 from training.scores import accuracy
+from training.teachers import open_teachers, taught_batches
 
 STATE_FILE = "state.npz"
 
@@ -44,9 +45,10 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     for, the teacher speaks of other faces or of none of the heads, or the batches do not divide among the workers.
     """
     heads = head_sizes(config, data)
-    taught = read_soft_labels(config.teacher.soft_labels) if config.teacher else None
+    taught = read_soft_labels(config.teacher.soft_labels) if config.teacher and config.teacher.soft_labels else None
     if taught:
         taught.check_heads(config.heads)
+    asked = open_teachers(config, data) if config.teacher and config.teacher.models else None
     team = workers()
     if team.chief:
         _claim(run, config)
@@ -71,10 +73,12 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
             _log.info("%s: no better epoch in the last %d; stopped", run, config.patience)
             break
         begun = time.monotonic()
-        reseed(parts.model, config.seed, epoch, team.index)
+        reseed((parts.augment, parts.model), config.seed, epoch, team.index)
         title = f"epoch {epoch + 1}/{config.epochs}"
-        passing = counted(batches.epoch(epoch, share), batches.steps, title, console)
-        figures = learn(parts, passing, epoch * batches.steps)
+        passing = batches.epoch(epoch, share)
+        if asked:
+            passing = taught_batches(passing, parts.augment, asked)
+        figures = learn(parts, counted(passing, batches.steps, title, console), epoch * batches.steps)
         if not np.isfinite(figures["loss"]):
             raise EmotionEdgeError(f"{run}: the loss of epoch {epoch + 1} is no number; lower `learning_rate`")
         if writer is None:
@@ -98,10 +102,13 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What is trained. model: the network behind augmentation. averaged: in float32, with the averaged weights."""
+    """What is trained. model: the network behind augmentation, or alone where teachers are to see what it sees.
+    averaged: in float32, with the averaged weights.
+    """
 
     network: Any
     averaged: Any
+    augment: Any
     model: Any
     average: WeightAverage
 
@@ -120,7 +127,8 @@ def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, te
     set_up(config.precision, config.seed)
     with team.scope():
         network = build_network(config.network, keras, config.input.shape, heads, config.options)
-        model = trainable(network, augmentation(config.augment, config.seed))
+        augment = augmentation(config.augment, config.seed)
+        model = network if config.teacher and config.teacher.models else trainable(network, augment)
         optimizer = optimizer_for(
             model, config.learning_rate, config.warmup_epochs, config.weight_decay, epoch_steps * config.epochs,
             epoch_steps,
@@ -129,7 +137,7 @@ def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, te
         team.join(model)
     averaged.set_weights(network.get_weights())
     keras.config.set_dtype_policy("float32")
-    return Parts(network, averaged, model, WeightAverage(network, averaged, config.average_momentum))
+    return Parts(network, averaged, augment, model, WeightAverage(network, averaged, config.average_momentum))
 
 
 def learn(parts: Parts, batches: Iterable[tuple[Any, Arrays]], before: int) -> dict[str, float]:

@@ -44,7 +44,6 @@ def targets(config: TrainingConfig, data: Dataset, taught: Mapping[str, npt.NDAr
     cross-entropy is linear in its target, so that is the weighted sum of both losses (Hinton et al. 2015, at
     temperature 1).
     """
-    part = 0.0 if config.teacher is None else config.teacher.weight
     found: Arrays = {}
     for head in config.heads:
         if head == AFFECT:
@@ -52,14 +51,24 @@ def targets(config: TrainingConfig, data: Dataset, taught: Mapping[str, npt.NDAr
             known = ~np.isnan(data.affect).any(axis=1, keepdims=True)
             found[head] = np.concatenate([np.nan_to_num(data.affect), known], axis=1).astype(np.float32)
         else:
-            said = taught.get(head) if part else None
-            found[head] = _emotion_targets(data.labels[head], config, said, part)
+            found[head] = _emotion_targets(data.labels[head], config)
+    return found if config.teacher is None else with_teacher(found, taught, config.teacher.weight)
+
+
+def with_teacher(wanted: Arrays, taught: Mapping[str, npt.NDArray[np.float32]], part: float) -> Arrays:
+    """Targets, of which a part, 0 to 1, is a teacher's probabilities [n, classes] by head: a row that says nothing
+    itself is the teacher's alone. Heads that the teacher says nothing of stay as they are.
+    """
+    found = dict(wanted)
+    for head in found.keys() & taught.keys() if part else ():
+        own, weight, said = found[head][:, :-1], found[head][:, -1:], taught[head]
+        known = weight > 0
+        mixed = np.where(known, part * said + (1.0 - part) * own, said)
+        found[head] = np.concatenate([mixed, np.where(known, weight, 1.0)], axis=1).astype(np.float32)
     return found
 
 
-def _emotion_targets(
-    labels: Labels, config: TrainingConfig, taught: npt.NDArray[np.float32] | None, part: float
-) -> npt.NDArray[np.float32]:
+def _emotion_targets(labels: Labels, config: TrainingConfig) -> npt.NDArray[np.float32]:
     classes = len(labels.names)
     wanted = labels.probabilities.copy()
     known = wanted.any(axis=1)
@@ -68,9 +77,6 @@ def _emotion_targets(
     if np.all(single[known]):
         wanted[known] = wanted[known] * (1.0 - config.label_smoothing) + config.label_smoothing / classes
     weight = np.where(known, class_weights(labels, config.class_balance), 0.0)
-    if taught is not None:
-        wanted = np.where(known[:, None], part * taught + (1.0 - part) * wanted, taught)
-        weight = np.where(known, weight, 1.0)
     return np.asarray(np.concatenate([wanted, weight[:, None]], axis=1), np.float32)
 
 

@@ -63,7 +63,7 @@ def measure(precision: str, images: Any) -> tuple[Rate, Rate]:
     parts = build(config, HEADS, batches.steps, Workers())
 
     def ours(turn: int) -> None:
-        reseed(parts.model, config.seed, turn)
+        reseed((parts.augment, parts.model), config.seed, turn)
         learn(parts, batches.epoch(turn), turn * batches.steps)
 
     set_up(precision, config.seed)

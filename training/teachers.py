@@ -1,0 +1,57 @@
+"""Teachers that are asked in each step of a training, of what the student sees."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import EmotionEdgeError
+from training.config import TrainingConfig
+from training.datasets.dataset import Dataset
+from training.distill import check_heads
+from training.judging.members import open_members
+from training.objectives import Arrays, with_teacher
+from training.scores import softmax
+
+Teachers = Callable[[npt.NDArray[np.uint8], Arrays], Arrays]
+"""Images uint8 [n, h, w, c] and what is wanted of them to what is wanted with the teachers' word in it."""
+
+
+def open_teachers(config: TrainingConfig, data: Dataset) -> Teachers:
+    """The models that a run learns from; they say the mean of their probabilities, at their cards' temperatures.
+
+    Raises EmotionEdgeError as `members.open_members` does, where a model sees another size of image than the student,
+    and where none speaks of its heads.
+    """
+    assert config.teacher is not None
+    part = config.teacher.weight
+    members = open_members(config.teacher.models, data)
+    for member in members:
+        if tuple(member.shape) != config.input.shape:
+            raise EmotionEdgeError(
+                f"{member.name}: sees images of {member.shape}, the student of {config.input.shape}; leave it out of "
+                "`teacher`, or change `input`"
+            )
+    spoken = [head for head in members[0].heads if all(head in member.heads for member in members)]
+    check_heads(", ".join(member.name for member in members), spoken, config.heads)
+
+    def taught(images: npt.NDArray[np.uint8], wanted: Arrays) -> Arrays:
+        views = [(member.run(images), member.card_temperatures) for member in members]
+        said = {
+            head: np.mean([softmax(view[head], degrees.get(head, 1.0)) for view, degrees in views], axis=0)
+            for head in spoken
+        }
+        return with_teacher(wanted, said, part)
+
+    return taught
+
+
+def taught_batches(
+    batches: Iterator[tuple[npt.NDArray[Any], Arrays]], augment: Any, teachers: Teachers
+) -> Iterator[tuple[npt.NDArray[np.float32], Arrays]]:
+    """Batches as the student sees them, float32 [n, h, w, c], 0 to 1, after augmentation, with the teachers' word."""
+    for pixels, wanted in batches:
+        seen = keras.ops.convert_to_numpy(augment(pixels, training=True))
+        yield seen, teachers(np.rint(seen * 255).astype(np.uint8), wanted)
