@@ -242,7 +242,7 @@ def _commands(options: argparse.Namespace, config: TrainingConfig) -> str:
         parts.append(f"--samples {options.samples}")
     parts.append(f"--model-version {options.model_version}" + (" --final" if options.final else ""))
     parts += ["--arm"] if options.arm else []
-    return "\n".join([*map(_fit, _runs_to(config)), " ".join(parts)])
+    return "\n".join([*dict.fromkeys(_made_by(config)), " ".join(parts)])
 
 
 def _fit(run: str) -> str:
@@ -251,14 +251,19 @@ def _fit(run: str) -> str:
     return f"emotion-train fit {released if released.exists() else Path('runs', run, CONFIG_FILE)}"
 
 
-def _runs_to(config: TrainingConfig) -> list[str]:
-    """A run and, before it, those whose weights it went on from, as far as they are here."""
+def _made_by(config: TrainingConfig) -> list[str]:
+    """The command that makes a run and, before it, those that make the runs it comes of, as far as they are here."""
+    if config.mean_of:
+        last = f"emotion-train soup {' '.join(map(str, config.mean_of))} --out runs/{config.name}"
+        return [*(command for run in config.mean_of for command in _commands_of(run)), last]
     start = Path(str(config.options.get("weights", "")))
-    if start.parts[:1] != ("runs",):
-        return [config.name]
-    settings = start.parent / CONFIG_FILE
-    earlier = _runs_to(read_config(settings)) if settings.exists() else [start.parent.name]
-    return [*earlier, config.name]
+    earlier = _commands_of(start.parent) if start.parts[:1] == ("runs",) else []
+    return [*earlier, _fit(config.name)]
+
+
+def _commands_of(run: Path) -> list[str]:
+    settings = run / CONFIG_FILE
+    return _made_by(read_config(settings)) if settings.exists() else [_fit(run.name)]
 
 
 def _verify(options: argparse.Namespace) -> None:

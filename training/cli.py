@@ -81,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--epochs", type=int, help="instead of the file's number")
     fit.set_defaults(run=_fit)
 
+    soup = commands.add_parser("soup", help="the mean of the weights of runs that went on from one another")
+    soup.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR")
+    soup.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder to make, such as runs/mean")
+    soup.set_defaults(run=_soup)
+
     distill = commands.add_parser("distill", help="what a run, or a committee of runs, says of the training faces")
     distill.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR")
     distill.add_argument("--out", type=Path, required=True, metavar="SOFT_LABELS.npz")
@@ -187,6 +192,12 @@ def _fit(options: argparse.Namespace) -> None:
     path = fit(config, data, RUNS / config.name)
     if workers().chief:
         print(f"wrote {path}")
+
+
+def _soup(options: argparse.Namespace) -> None:
+    from training.soup import soup
+
+    print(f"wrote {soup(options.runs, options.out)}")
 
 
 def _distill(options: argparse.Namespace) -> None:

@@ -79,7 +79,7 @@ class TrainingConfig(_Part):
     average_momentum: of the exponential moving average of the weights, per step. patience: stop after so many epochs
     without a better one; null is never. precision: `mixed_bfloat16` halves the time on PyTorch and processors that have
     it. seed: of the weights, the order and the augmentation. licence: of the weights, for the model's card; empty where
-    it is not chosen yet.
+    it is not chosen yet. mean_of: the runs whose mean a network is; `emotion-train soup` writes it.
     """
 
     name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
@@ -104,6 +104,7 @@ class TrainingConfig(_Part):
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     seed: int = 0
     licence: str = ""
+    mean_of: tuple[Path, ...] = ()
 
     @property
     def primary(self) -> str:

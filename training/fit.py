@@ -42,8 +42,13 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     chosen averaged network), and gives the path of the last. Of several workers (`backend.workers`), each of which
     calls this with the same settings and data, the chief alone reads and writes there. Raises EmotionEdgeError where
     the folder holds a run with other settings, the data set lacks a label, an image or a split that the settings ask
-    for, the teacher speaks of other faces or of none of the heads, or the batches do not divide among the workers.
+    for, the teacher speaks of other faces or of none of the heads, the batches do not divide among the workers, or the
+    run is a mean (`training.soup`).
     """
+    if config.mean_of:
+        raise EmotionEdgeError(
+            f"{config.name}: is the mean of other runs (`mean_of`); make it with `emotion-train soup`"
+        )
     heads = head_sizes(config, data)
     taught = read_soft_labels(config.teacher.soft_labels) if config.teacher and config.teacher.soft_labels else None
     if taught:

@@ -1,0 +1,40 @@
+"""The mean of the weights of runs that went on from one another, as one network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import EmotionEdgeError
+from training.config import CONFIG_FILE, read_config, write_config
+from training.evaluate import NETWORK_FILE, load_network
+
+
+def soup(runs: Sequence[Path], out: Path) -> Path:
+    """Write a run whose network has the mean of the weights of several (a model soup, Wortsman et al. 2022), batch
+    statistics included; its settings are the last one's. Gives the network's path.
+
+    Runs whose weights have no common past have nothing in common to take the mean of: judge what comes out. Raises
+    EmotionEdgeError where a run is not finished, networks differ in shape, or the folder holds a run already.
+    """
+    if len({run.resolve() for run in runs}) < 2:
+        raise EmotionEdgeError("soup: takes two runs or more")
+    if (out / NETWORK_FILE).exists():
+        raise EmotionEdgeError(f"{out}: holds a run already; remove it or take another name")
+    networks = [load_network(run) for run in runs]
+    weights = [network.get_weights() for network in networks]
+    shapes = [
+        (network.output_names, [array.shape for array in each]) for network, each in zip(networks, weights, strict=True)
+    ]
+    for run, shape in zip(runs, shapes, strict=True):
+        if shape != shapes[0]:
+            raise EmotionEdgeError(f"{run}: not the same network as {runs[0]}; only the same have a mean")
+    settings = {"name": out.resolve().name, "mean_of": [str(run) for run in runs]}
+    config = read_config(runs[-1] / CONFIG_FILE, settings)
+    networks[-1].set_weights([np.mean(arrays, axis=0) for arrays in zip(*weights, strict=True)])
+    out.mkdir(parents=True, exist_ok=True)
+    write_config(config, out / CONFIG_FILE)
+    partial = out / f"partial-{NETWORK_FILE}"
+    networks[-1].save(partial)
+    partial.replace(out / NETWORK_FILE)
+    return out / NETWORK_FILE
