@@ -242,7 +242,7 @@ def _commands(options: argparse.Namespace, config: TrainingConfig) -> str:
         parts.append(f"--samples {options.samples}")
     parts.append(f"--model-version {options.model_version}" + (" --final" if options.final else ""))
     parts += ["--arm"] if options.arm else []
-    return "\n".join([*dict.fromkeys(_made_by(config)), " ".join(parts)])
+    return "\n".join([*dict.fromkeys(made_by(config)), " ".join(parts)])
 
 
 def _fit(run: str) -> str:
@@ -251,7 +251,7 @@ def _fit(run: str) -> str:
     return f"emotion-train fit {released if released.exists() else Path('runs', run, CONFIG_FILE)}"
 
 
-def _made_by(config: TrainingConfig) -> list[str]:
+def made_by(config: TrainingConfig) -> list[str]:
     """The command that makes a run and, before it, those that make the runs it comes of, as far as they are here."""
     if config.mean_of:
         last = f"emotion-train soup {' '.join(map(str, config.mean_of))} --out runs/{config.name}"
@@ -263,7 +263,7 @@ def _made_by(config: TrainingConfig) -> list[str]:
 
 def _commands_of(run: Path) -> list[str]:
     settings = run / CONFIG_FILE
-    return _made_by(read_config(settings)) if settings.exists() else [_fit(run.name)]
+    return made_by(read_config(settings)) if settings.exists() else [_fit(run.name)]
 
 
 def _verify(options: argparse.Namespace) -> None:

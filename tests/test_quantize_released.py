@@ -158,15 +158,20 @@ def test_the_file_is_the_card_s_and_as_small_as_promised(name: str) -> None:
     text = (folder / "CARD.md").read_text()
     assert card.sha256 in text
     assert f"file: {size:,} bytes" in text
-    *fits, quantized = card.command.splitlines()
+    *made, quantized = card.command.splitlines()
     assert quantized.startswith(f"emotion-quantize qat runs/{name} ")
     # Each run of the chain, from the first: its settings are here, and say whose weights it went on from.
-    earlier = "none"
-    for fit in fits:
-        config = read_config(ROOT / fit.removeprefix("emotion-train fit "))
-        assert config.options.get("weights", "none") == earlier
-        earlier = f"runs/{config.name}/network.keras"
-    assert earlier == f"runs/{name}/network.keras"
+    runs: list[str] = []
+    for command in made:
+        if command.startswith("emotion-train soup "):
+            *parts, _, mean = command.removeprefix("emotion-train soup ").split()
+            assert parts == runs[-len(parts) :]
+            runs.append(mean)
+            continue
+        config = read_config(ROOT / command.removeprefix("emotion-train fit "))
+        assert config.options.get("weights", "none") == (f"{runs[-1]}/network.keras" if runs else "none")
+        runs.append(f"runs/{config.name}")
+    assert runs[-1] == f"runs/{name}"
 
 
 def facts_of(name: str) -> tuple[EmotionCard, Any]:
