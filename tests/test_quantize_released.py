@@ -27,7 +27,8 @@ MODELS = sorted(
 )
 KILOBYTES = {"emotion-nano": 150, "emotion-small": 400, "emotion-large": 1200, "emotion-extra": 1800}
 BY_CHANCE = {"emotion-extra"}
-"""Too far from float for the worst case of both splits: held to two standard deviations of 3% on PrivateTest."""
+"""Too far from float for the worst case of both splits: held to two standard deviations of 3% on PrivateTest, and on
+the faces drawn from it to what 97% of all may be of so many."""
 FACES = 1000
 HEADS = ("ferplus8", "fer7")
 TEST = "PrivateTest"
@@ -131,8 +132,10 @@ def test_the_file_says_what_its_float_network_says(
     if name not in float_says:
         pytest.skip(f"models/{name} has no float network beside it")
     card, floating, outputs = read_card(EmotionCard, ROOT / "models" / name), float_says[name], says(runtime, name)
+    rows = figures(card, "int8", runtime)["fer7"]["rows"]
+    least = 0.97 - (2 * sampling_error(0.97, FACES, rows) if name in BY_CHANCE else 0.0)
     for head in HEADS:
-        assert float(np.mean(outputs[head].argmax(axis=1) == floating[head].argmax(axis=1))) >= 0.97
+        assert float(np.mean(outputs[head].argmax(axis=1) == floating[head].argmax(axis=1))) >= least
         lost = accuracy(floating, faces, head) - accuracy(outputs, faces, head)
         of_all = figures(card, "float32")[head]["accuracy"] - figures(card, "int8", runtime)[head]["accuracy"]
         # Four standard deviations, where one or two labels of a hundred are others.
