@@ -242,7 +242,7 @@ def _commands(options: argparse.Namespace, config: TrainingConfig) -> str:
         parts.append(f"--samples {options.samples}")
     parts.append(f"--model-version {options.model_version}" + (" --final" if options.final else ""))
     parts += ["--arm"] if options.arm else []
-    return "\n".join([*dict.fromkeys(made_by(config)), " ".join(parts)])
+    return "\n".join([*made_by(config), " ".join(parts)])
 
 
 def _fit(run: str) -> str:
@@ -255,7 +255,7 @@ def made_by(config: TrainingConfig) -> list[str]:
     """The command that makes a run and, before it, those that make the runs it comes of, as far as they are here."""
     if config.mean_of:
         last = f"emotion-train soup {' '.join(map(str, config.mean_of))} --out runs/{config.name}"
-        return [*(command for run in config.mean_of for command in _commands_of(run)), last]
+        return [*dict.fromkeys(command for run in config.mean_of for command in _commands_of(run)), last]
     start = Path(str(config.options.get("weights", "")))
     earlier = _commands_of(start.parent) if start.parts[:1] == ("runs",) else []
     return [*earlier, _fit(config.name)]
