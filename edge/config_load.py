@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import CliSettingsSource
 
 from edge.config import ENV_PREFIX, INSTANCE_VARIABLE, Settings, setting_names
-from edge.errors import EmotionEdgeError
+from edge.errors import EmotionEdgeError, reason_of
 from edge.secret import without_password
 from edge.yaml_file import read_yaml
 
@@ -123,7 +123,7 @@ def _explain(problem: Mapping[str, Any], arguments: Namespace, path: Path | None
         where = f"environment {_variable(name)}"
     else:
         where = f"settings file {path}: {name}"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = reason_of(problem)
     if problem["type"] in ("string_pattern_mismatch", "missing"):  # a pattern helps nobody: say what the setting is
         message = f"does not fit ({_about(name)})"
     elif problem["type"] == "string_type":

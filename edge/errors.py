@@ -1,6 +1,7 @@
 """The one error a user is meant to read."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -15,7 +16,10 @@ class EmotionEdgeError(Exception):
 
 def in_one_line(error: "ValidationError") -> str:
     """Each place that does not fit, and why, without its value."""
-    faults = [
-        (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")) for fault in error.errors()
-    ]
-    return "; ".join(f"{place}: {reason}".removeprefix(": ") for place, reason in faults)
+    faults = (f"{'.'.join(map(str, fault['loc']))}: {reason_of(fault)}".removeprefix(": ") for fault in error.errors())
+    return "; ".join(faults)
+
+
+def reason_of(fault: Mapping[str, Any]) -> str:
+    """Why one of a ValidationError's faults does not fit; a validator's own words as they are."""
+    return str(fault["msg"]).removeprefix("Value error, ")

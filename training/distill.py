@@ -18,6 +18,7 @@ from training.evaluate import fitting, load_network, predict
 from training.scores import accuracy, softmax
 
 Floats = npt.NDArray[np.float32]
+Probabilities = npt.NDArray[np.floating[Any]]
 
 # What a file holds besides the heads.
 _FACTS = ("rows", "data_set", "prints")
@@ -70,7 +71,7 @@ class SoftLabels:
         return {head: values[order] for head, values in self.heads.items()}
 
     def check_heads(self, heads: Iterable[str]) -> None:
-        """As the function of this name."""
+        """Raises EmotionEdgeError, and warns, as `check_heads` of this module does."""
         check_heads(str(self.path), self.heads, heads)
 
 
@@ -92,12 +93,12 @@ def distill(runs: Sequence[Path], data: Dataset, path: Path) -> dict[str, float]
             images = read[split].pixels
             views[split] += [_said(network, images), _said(network, images[:, :, ::-1])]
     training = parts[TRAINING]
-    _write(path, training.take(np.isin(training.rows, read[TRAINING].rows)), _means(views[TRAINING]))
+    _write(path, training.take(np.isin(training.rows, read[TRAINING].rows)), means(views[TRAINING]))
     if VALIDATION not in read:
         return {}
-    means = _means(views[VALIDATION])
+    mean = means(views[VALIDATION])
     judged = {head: labels.judged for head, labels in read[VALIDATION].labels.items() if np.any(labels.judged >= 0)}
-    return {head: accuracy(mean, judged[head]) for head, mean in means.items() if head in judged}
+    return {head: accuracy(said, judged[head]) for head, said in mean.items() if head in judged}
 
 
 def _said(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Floats]:
@@ -105,12 +106,20 @@ def _said(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Floats]:
     return {head: softmax(values).astype(np.float32) for head, values in outputs.items() if head != AFFECT}
 
 
-def _means(views: Sequence[dict[str, Floats]]) -> dict[str, Floats]:
-    """The mean over views of probabilities [n, classes] by head, of the heads that every view has."""
-    heads = [head for head in views[0] if all(head in view for view in views)]
+def means(views: Sequence[Mapping[str, Probabilities]]) -> dict[str, Floats]:
+    """The mean over views of probabilities [n, classes] by head, of the heads that every view has. Raises
+    EmotionEdgeError where there are none.
+    """
+    heads = common_heads(views)
+    return {head: np.mean([view[head] for view in views], axis=0).astype(np.float32) for head in heads}
+
+
+def common_heads(teachers: Sequence[Collection[str]]) -> list[str]:
+    """The label sets every teacher knows, in the first one's order. Raises EmotionEdgeError where there is none."""
+    heads = [head for head in teachers[0] if all(head in teacher for teacher in teachers)]
     if not heads:
-        raise EmotionEdgeError("distill: the teachers have no label set in common")
-    return {head: np.asarray(np.mean([view[head] for view in views], axis=0)) for head in heads}
+        raise EmotionEdgeError("the teachers have no label set in common")
+    return heads
 
 
 def check_heads(teacher: str, said: Collection[str], heads: Iterable[str]) -> None:

@@ -106,6 +106,13 @@ def load_network(run: Path) -> Any:
     return read_network(path)
 
 
+def save_network(network: Any, run: Path) -> Path:
+    """Write a run's network, whole or not at all; gives its path."""
+    partial = run / f"partial-{NETWORK_FILE}"
+    network.save(partial)
+    return partial.replace(run / NETWORK_FILE)
+
+
 def read_network(path: Path) -> Any:
     """A network as Keras saved it, not compiled. Raises EmotionEdgeError where Keras cannot read the file."""
     try:

@@ -21,7 +21,7 @@ from training.config import AFFECT, CONFIG_FILE, TrainingConfig, read_config, wr
 from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
 from training.distill import read_soft_labels
-from training.evaluate import NETWORK_FILE, predict
+from training.evaluate import NETWORK_FILE, predict, save_network
 from training.history import CHOSEN_BY, best_epoch, board, stale, write_history
 from training.networks import build_network
 from training.objectives import Arrays, head_sizes, losses, targets
@@ -93,9 +93,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
         # By the figures as they are written: what a report shows as the best epoch is the one that is kept.
         write_history(run, epoch, figures)
         if best_epoch(run, epoch + 1) == epoch:
-            partial = run / f"partial-{NETWORK_FILE}"
-            parts.averaged.save(partial)
-            partial.replace(run / NETWORK_FILE)
+            save_network(parts.averaged, run)
         for name, value in figures.items():
             writer.add_scalar(name, value, epoch + 1)
         save_state(run / STATE_FILE, parts.variables, epoch + 1)

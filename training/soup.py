@@ -7,7 +7,7 @@ import numpy as np
 
 from edge.errors import EmotionEdgeError
 from training.config import CONFIG_FILE, read_config, write_config
-from training.evaluate import NETWORK_FILE, load_network
+from training.evaluate import NETWORK_FILE, load_network, save_network
 
 
 def soup(runs: Sequence[Path], out: Path) -> Path:
@@ -34,7 +34,4 @@ def soup(runs: Sequence[Path], out: Path) -> Path:
     networks[-1].set_weights([np.mean(arrays, axis=0) for arrays in zip(*weights, strict=True)])
     out.mkdir(parents=True, exist_ok=True)
     write_config(config, out / CONFIG_FILE)
-    partial = out / f"partial-{NETWORK_FILE}"
-    networks[-1].save(partial)
-    partial.replace(out / NETWORK_FILE)
-    return out / NETWORK_FILE
+    return save_network(networks[-1], out)

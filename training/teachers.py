@@ -1,6 +1,6 @@
 """Teachers that are asked in each step of a training, of what the student sees."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -10,8 +10,8 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from training.config import TrainingConfig
 from training.datasets.dataset import Dataset
-from training.distill import check_heads
-from training.judging.members import open_members
+from training.distill import check_heads, common_heads, means
+from training.judging.members import Member, open_members
 from training.objectives import Arrays, with_teacher
 from training.scores import softmax
 
@@ -34,18 +34,18 @@ def open_teachers(config: TrainingConfig, data: Dataset) -> Teachers:
                 f"{member.name}: sees images of {member.shape}, the student of {config.input.shape}; leave it out of "
                 "`teacher`, or change `input`"
             )
-    spoken = [head for head in members[0].heads if all(head in member.heads for member in members)]
+    spoken = common_heads([member.heads for member in members])
     check_heads(", ".join(member.name for member in members), spoken, config.heads)
 
     def taught(images: npt.NDArray[np.uint8], wanted: Arrays) -> Arrays:
-        views = [(member.run(images), member.card_temperatures) for member in members]
-        said = {
-            head: np.mean([softmax(view[head], degrees.get(head, 1.0)) for view, degrees in views], axis=0)
-            for head in spoken
-        }
-        return with_teacher(wanted, said, part)
+        return with_teacher(wanted, means([_said(member, images) for member in members]), part)
 
     return taught
+
+
+def _said(member: Member, images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray[np.float64]]:
+    outputs = member.run(images)
+    return {head: softmax(outputs[head], member.card_temperatures.get(head, 1.0)) for head in member.heads}
 
 
 def taught_batches(
