@@ -112,9 +112,14 @@ class Card(_Part):
 
 
 class EmotionCard(Card):
-    """The card of an emotion model. `metrics` is a list of figures, each with its data set, split and protocol."""
+    """The card of an emotion model. `metrics` is a list of figures, each with its data set, split and protocol.
+
+    mirror: whether the model is run on each face twice, as it is and mirrored left to right; what it says is then the
+    mean of its outputs over both. The figures are of that.
+    """
 
     crop: CropSpec
+    mirror: bool = False
     outputs: tuple[OutputSpec, ...]
     metrics: tuple[Mapping[str, Any], ...]
 

@@ -76,11 +76,15 @@ def write_cards(
         licence=licence_text(run.licence, data.name, heads),
         command=command,
         crop=CropSpec(colour="grey" if input_shape[2] == 1 else "bgr"),
+        mirror=measured.mirror,
         outputs=tuple(
             _output(head, measured, data) for head in sorted(heads, key=lambda name: name != measured.primary)
         ),
         metrics=tuple(
-            _metric(row, figure, data.name) for row in measured.rows if row.faces is None for figure in row.figures
+            {"precision": row.precision, "runtime": row.runtime} | figure_facts(figure, data.name, measured.views)
+            for row in measured.rows
+            if row.faces is None
+            for figure in row.figures
         ),
         calibration=calibration_facts(calibration) if isinstance(calibration, Calibration) else calibration,
     )
@@ -135,12 +139,7 @@ def _output(head: str, measured: Measured, data: Dataset) -> OutputSpec:
     )
 
 
-def _metric(row: Row, figure: Figures, data_set: str) -> dict[str, Any]:
-    """One entry of `metrics`."""
-    return {"precision": row.precision, "runtime": row.runtime} | figure_facts(figure, data_set)
-
-
-def figure_facts(figure: Figures, data_set: str, views: int = 1) -> dict[str, Any]:
+def figure_facts(figure: Figures, data_set: str, views: int) -> dict[str, Any]:
     """What a head does on a split, for JSON; fractions with four digits. views: of each image, as of `protocol`."""
     return {
         "data_set": data_set,
@@ -217,6 +216,7 @@ def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, teacher: T
     last = measured.shipped.figures[-1].split
     shown = [figure for figure in measured.shipped.figures if figure.split == last]
     primary = next(figure for figure in shown if figure.head == card.primary.name)
+    protocols = {figure.head: protocol(figure.head, data.name, measured.views) for figure in shown}
     return CARD_TEXT.substitute(
         name=card.name,
         version=card.version,
@@ -239,7 +239,7 @@ def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, teacher: T
         failures=failures_text(primary) + rare_text(data, primary.head),
         losses=losses_text(measured),
         data_failures=DATA_FAILURES.get(source_of(data.name), OTHER_DATA_FAILURES),
-        protocols="\n".join(f"- {figure.head}: {protocol(figure.head, data.name)}." for figure in shown),
+        protocols="\n".join(f"- {head}: {said}." for head, said in protocols.items()),
         temperatures=", ".join(f"{it.name} {it.temperature:.3f}" for it in card.outputs if it.kind == "emotion"),
         before=f"{primary.calibration[0]:.3f}",
         after=f"{primary.calibration[1]:.3f}",
@@ -251,7 +251,8 @@ def _input_text(card: EmotionCard) -> str:
     spec = card.input
     colour = "grey" if spec.channels == 1 else "BGR"
     stored = f"{spec.dtype}, pixel - 128" if spec.dtype == "int8" else "float32, pixel / 255"
-    return f"one {colour} face, {spec.width}x{spec.height}, {stored}"
+    twice = ", and run again on its mirror image: the mean of the outputs counts" if card.mirror else ""
+    return f"one {colour} face, {spec.width}x{spec.height}, {stored}{twice}"
 
 
 def _outputs_text(card: EmotionCard) -> str:
@@ -265,10 +266,10 @@ def _outputs_text(card: EmotionCard) -> str:
     return "; ".join(texts)
 
 
-def command_of(card: EmotionCard, final: bool) -> str:
-    """An earlier card's command, with `--final` as it is now measured."""
-    plain = re.sub(r" --final\b", "", card.command)
-    return plain + (" --final" if final else "")
+def command_of(card: EmotionCard, final: bool, mirror: bool) -> str:
+    """An earlier card's command, with `--mirror` and `--final` as it is now measured."""
+    plain = re.sub(r" --(final|mirror)\b", "", card.command)
+    return plain + (" --mirror" if mirror else "") + (" --final" if final else "")
 
 
 def precision_of(card: EmotionCard) -> str:

@@ -136,7 +136,7 @@ $command
 ## Figures
 $figures
 
-int8; $views. What was chosen was chosen on PublicTest.
+int8; $views, for each member alone, too. What was chosen was chosen on PublicTest.
 
 $protocols
 - A figure on one label set and one on another cannot be compared.

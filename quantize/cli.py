@@ -104,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     for command in (qat, ptq, plain, verify, card, committee):
         command.add_argument("--data", type=Path, help="the data set (the run's; else data)")
         command.add_argument("--final", action="store_true", help=f"{FINAL} too: once, for the final figure")
+    for command in (qat, ptq, plain, card):
+        command.add_argument(
+            "--mirror", action="store_true", help="it is to look at each face and its mirror image: at twice the cost"
+        )
     for command in (qat, ptq, plain, verify, card):
         command.add_argument("--arm", action="store_true", help="on emulated aarch64, too: minutes")
     for command in (edgetpu, show):
@@ -171,7 +175,9 @@ def _make(options: argparse.Namespace) -> None:
         content = make(options, twin_of(source, config), data, calibration, config)
     with arriving(options.out) as folder:
         path = write_file(content, folder, source.heads, source.input_shape, precision == "int8")
-        measured = measure(path, source, data, _splits(options), config.primary, float_file, precision, options.arm)
+        measured = measure(
+            path, source, data, _splits(options), config.primary, float_file, precision, options.arm, options.mirror
+        )
         write_cards(
             folder,
             options.model_version,
@@ -240,8 +246,8 @@ def _commands(options: argparse.Namespace, config: TrainingConfig) -> str:
         parts.append(f"--calibration {options.calibration}")
     elif options.samples != SAMPLES:
         parts.append(f"--samples {options.samples}")
-    parts.append(f"--model-version {options.model_version}" + (" --final" if options.final else ""))
-    parts += ["--arm"] if options.arm else []
+    parts.append(f"--model-version {options.model_version}")
+    parts += [f"--{name}" for name in ("mirror", "final", "arm") if getattr(options, name)]
     return "\n".join([*made_by(config), " ".join(parts)])
 
 
@@ -278,8 +284,9 @@ def _verify(options: argparse.Namespace) -> None:
     data = _read_data(options, source)
     float_file = to_float(source.network)
     path = options.model / MODEL_FILE
-    precision = precision_of(card)
-    print(table(measure(path, source, data, _splits(options), card.primary.name, float_file, precision, options.arm)))
+    primary, precision = card.primary.name, precision_of(card)
+    splits = _splits(options)
+    print(table(measure(path, source, data, splits, primary, float_file, precision, options.arm, card.mirror)))
     if options.layers:
         from quantize.layers import layer_errors
 
@@ -303,12 +310,13 @@ def _card(options: argparse.Namespace) -> None:
     with arriving(options.model) as folder:
         path = folder / MODEL_FILE
         shutil.copyfile(options.model / MODEL_FILE, path)
-        primary, precision = card.primary.name, precision_of(card)
-        measured = measure(path, source, data, _splits(options), primary, float_file, precision, options.arm)
+        primary, precision, splits = card.primary.name, precision_of(card), _splits(options)
+        mirror = card.mirror or options.mirror
+        measured = measure(path, source, data, splits, primary, float_file, precision, options.arm, mirror)
         write_cards(
             folder,
             card.version,
-            command_of(card, options.final),
+            command_of(card, options.final, mirror),
             measured,
             data,
             source.heads,

@@ -14,8 +14,9 @@ from quantize.arriving import arriving
 from quantize.card import figure_facts
 from quantize.card_text import COMMITTEE_TEXT, USE_TEXT, class_table
 from training.datasets.dataset import Dataset
+from training.evaluate import SEEN
 from training.judging.findings import Findings, find
-from training.judging.judge import COMMITTEE
+from training.judging.judge import COMMITTEE, views_of
 from training.scores import bootstrap_rows
 
 _RULES: Final[Mapping[Rule, str]] = {
@@ -64,7 +65,7 @@ def _write(folder: Path, content: CommitteeFile, more: dict[str, Any]) -> None:
 def _metrics(found: Findings) -> list[dict[str, Any]]:
     """The committee's figures, a split and label set each."""
     return [
-        figure_facts(sheet.figures[COMMITTEE], found.part.name, found.members[0].views)
+        figure_facts(sheet.figures[COMMITTEE], found.part.name, views_of(found.members))
         | {"runtime": found.members[0].kind}
         for sheets in found.sheets
         for sheet in sheets
@@ -80,7 +81,7 @@ def _text(content: CommitteeFile, command: str, found: Findings) -> str:
             members=", ".join(member.model for member in content.members), leader=content.members[0].model
         ),
         mirror=_MIRROR if content.mirror else "",
-        views=f"{'two views' if content.mirror else 'one view'} of each face, for each member alone, too",
+        views=SEEN[views_of(found.members)],
         use=USE_TEXT,
         command=command,
         figures=_figures(found),

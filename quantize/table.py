@@ -32,12 +32,11 @@ def layers_table(layers: Sequence[LayerError]) -> str:
 
 
 def _cells(measured: Measured) -> list[list[str]]:
-    heads = [(figure.split, figure.head) for figure in measured.float_row.figures]
-    titles = [f"{split.removesuffix('Test')} {head}" for split, head in heads]
+    titles = _titles(measured)
     labelled = list(measured.float_row.agreement)
     floats = {row.runtime: row.milliseconds for row in measured.rows if row.precision == "float32" and row.milliseconds}
     base = next(iter(floats.values()), None)
-    cells = [["", *titles, *(f"same {head}" for head in labelled), "ms", "of float"]]
+    cells = [["", *titles.values(), *(f"same {head}" for head in labelled), "ms", "of float"]]
     for row in measured.rows:
         found = {(figure.split, figure.head): f"{figure.accuracy:.2%}" for figure in row.figures}
         same = (
@@ -47,8 +46,14 @@ def _cells(measured: Measured) -> list[list[str]]:
         )
         time = "" if row.milliseconds is None else f"{row.milliseconds:.2f}"
         ratio = f"{row.milliseconds / base:.2f}" if base and row.milliseconds else ""
-        cells.append([_title(row), *(found.get(key, "") for key in heads), *same, time, ratio])
+        cells.append([_title(row), *(found.get(key, "") for key in titles), *same, time, ratio])
     return cells
+
+
+def _titles(measured: Measured) -> dict[tuple[str, str], str]:
+    """The heads of the columns, by split and head."""
+    keys = [(figure.split, figure.head) for figure in measured.float_row.figures]
+    return {(split, head): f"{split.removesuffix('Test')} {head}" for split, head in keys}
 
 
 def _title(row: Row) -> str:
@@ -62,11 +67,16 @@ def _notes(measured: Measured) -> list[str]:
         size += f" ({measured.size / measured.float_size:.2f} of the float file's {measured.float_size:,})"
     last = measured.shipped.figures[-1].split
     still = next(f for f in measured.shipped.figures if f.split == last and f.head == measured.primary)
+    twice = ", looked at twice" if measured.mirror else ""
     notes = [
-        f"{size}; ms: one face, one thread, on the machine that measured",
+        f"{size}; ms: one face{twice}, one thread, on the machine that measured",
         f"{last} {measured.primary} with boxes as a detector jitters them (moved by up to 10%, scaled by 0.85 to 1.15, "
         f"rotated by up to 10 degrees): {measured.jitter:.2%} ({measured.jitter - still.accuracy:+.2%})",
     ]
+    if measured.mirror:
+        alone = {(figure.split, figure.head): figure.accuracy for figure in measured.one_view}
+        each = ", ".join(f"{title} {alone[key]:.2%}" for key, title in _titles(measured).items())
+        notes.insert(1, f"every figure is of the mean over each face and its mirror image; of the face alone: {each}")
     for affect in measured.affect:
         kind = "derived from labels on the circumplex, not measured" if affect.derived else "as annotated"
         notes.append(
@@ -74,7 +84,7 @@ def _notes(measured: Measured) -> list[str]:
             f"{affect.ccc[1]:.3f}; RMSE {affect.rmse[0]:.3f}, {affect.rmse[1]:.3f}"
         )
     if measured.instructions:
-        notes.append(f"instructions a face, millions, {_instructions(measured)}")
+        notes.append(f"instructions a face{twice}, millions, {_instructions(measured)}")
     return notes + [f"not run: {where}: {reason}" for where, reason in measured.not_run.items()]
 
 

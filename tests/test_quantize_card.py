@@ -124,7 +124,7 @@ FLOAT = (90, 90, 90, 90, 90, 4, 90, 0)
 
 def measured(*rows: Row) -> Measured:
     whole = row("float32", "keras 3", figure(FLOAT, OF), figure(FLOAT, OF, "PublicTest"))
-    return Measured("ferplus8", "int8", [whole, *rows], {}, 1, 1, None, 0.8, [], {})
+    return Measured("ferplus8", "int8", [whole, *rows], {}, 1, 1, None, 0.8, [], {}, ())
 
 
 def test_a_class_that_loses_more_than_3_points_is_a_known_failure() -> None:

