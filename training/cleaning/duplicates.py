@@ -133,23 +133,16 @@ def together(first: Indexes, second: Indexes, people: Indexes) -> Indexes:
 
     first, second: of pairs. people: int64 [n], who it is, or -1.
     """
+    from scipy.sparse import coo_array  # type: ignore[import-untyped]
+    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+
     if not len(first):
         return people
-    leads_to = list(range(len(people)))
-
-    def root(image: int) -> int:
-        while leads_to[image] != image:
-            leads_to[image] = leads_to[leads_to[image]]
-            image = leads_to[image]
-        return image
-
     # The images of a person are pairs with the first of them.
     known = np.flatnonzero(people >= 0)
     _, earliest, who = np.unique(people[known], return_index=True, return_inverse=True)
     ones, others = np.concatenate([first, known[earliest[who]]]), np.concatenate([second, known])
-    for one, other in zip(ones.tolist(), others.tolist(), strict=True):
-        low, high = sorted((root(one), root(other)))
-        leads_to[high] = low
-    roots = np.array([root(image) for image in range(len(people))], np.int64)
-    alone = np.bincount(roots, minlength=len(roots))[roots] == 1
-    return np.where(alone & (people < 0), -1, roots)
+    graph = coo_array((np.ones(len(ones), np.bool_), (ones, others)), (len(people), len(people)))
+    _, group = connected_components(graph, directed=False)
+    alone = np.bincount(group)[group] == 1
+    return np.where(alone & (people < 0), -1, group).astype(np.int64)
