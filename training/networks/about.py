@@ -10,14 +10,14 @@ Scaling = tuple[float | Sequence[float], float | Sequence[float]]
 SIGNED: Final[Scaling] = (2.0, -1.0)
 
 Donor = Callable[[Any, Mapping[str, Any]], Any]
-"""From the keras module and the options: Keras's own network with ImageNet weights, without its head."""
+"""From the keras module and the options: the network with ImageNet weights; a head after it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class About:
     """source: the paper or page, with the year. parameters, multiply_adds: of the defaults at 48x48, 1 channel, heads
     ferplus8, fer7 and affect. int8: whether it can be made full int8, and what of the Edge TPU. imagenet: its
-    pretrained network, None where Keras has none. scaling: what those weights want. scaling_of_files: what an .h5 file
+    pretrained network, None where there is none. scaling: what those weights want. scaling_of_files: what an .h5 file
     in Keras's older format wants, where that is something else. rgb: whether both want the channels red first (our
     images are blue first).
     """

