@@ -29,7 +29,7 @@ from quantize.convert import INPUT_NAME, SCALE, ZERO_POINT
 from quantize.metadata import embed
 from quantize.table import markdown
 from quantize.verify import Measured, Row, sized
-from training.config import AFFECT, Teacher, TrainingConfig
+from training.config import AFFECT, TrainingConfig
 from training.datasets.dataset import Dataset, source_of
 from training.evaluate import Figures, protocol
 
@@ -95,7 +95,7 @@ def write_cards(
     card = card.model_copy(update={"sha256": sha256_of(model), "verification": _verification(measured)})
     write_card(card, folder)
     card = card.model_copy(update={"self_test": add_self_test(folder)})
-    (folder / "CARD.md").write_text(_card_text(card, measured, data, run.teacher), encoding="utf-8")
+    (folder / "CARD.md").write_text(_card_text(card, measured, data, run), encoding="utf-8")
     return card
 
 
@@ -212,7 +212,7 @@ def _without(value: Any, keys: Sequence[str]) -> Any:
     return value
 
 
-def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, teacher: Teacher | None) -> str:
+def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, run: TrainingConfig) -> str:
     last = measured.shipped.figures[-1].split
     shown = [figure for figure in measured.shipped.figures if figure.split == last]
     primary = next(figure for figure in shown if figure.head == card.primary.name)
@@ -231,7 +231,7 @@ def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, teacher: T
         use=USE_TEXT,
         command=card.command,
         data=data_text(data, [output.name for output in card.outputs]),
-        taught=taught_text(teacher),
+        taught=taught_text(run.teacher, bool(run.mean_of)),
         calibration=calibration_text(card.calibration, measured.precision),
         figures=markdown(measured),
         classes="\n\n".join(class_table(figure, measured.precision) for figure in shown),

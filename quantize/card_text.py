@@ -188,14 +188,17 @@ def licence_text(weights: str, data_set: str, heads: Iterable[str]) -> str:
     return f"{f'{weights} (the weights)' if weights else 'The weights: as you choose'}. Trained on {trained_on}{votes}."
 
 
-def taught_text(teacher: Teacher | None) -> str:
-    """What a teacher had to say in it, as a line of its own; empty without one."""
+def taught_text(teacher: Teacher | None, of_last: bool) -> str:
+    """What a teacher had to say in it, as a line of its own; empty without one. of_last: it is a mean of runs, and the
+    teacher is the last one's.
+    """
     if teacher is None:
         return ""
     who = f"`{teacher.soft_labels}`" if teacher.soft_labels else ", ".join(f"`{model}`" for model in teacher.models)
+    what = "Of each target of the last run" if of_last else "Of each target"
     return (
-        f"\nOf each target, {teacher.weight:.0%} is what a teacher said of the face ({who}); the figures hold as far "
-        "as the teacher, too, learned from the Training split alone."
+        f"\n{what}, {teacher.weight:.0%} is what a teacher said of the face ({who}); the figures hold as far as the "
+        "teacher, too, learned from the Training split alone."
     )
 
 

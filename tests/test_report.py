@@ -90,6 +90,16 @@ def test_protocols_claim_no_more_than_is_known_of_the_data() -> None:
     assert prepared.endswith(", the mean of each image and its mirror image")
 
 
+def test_it_is_said_how_often_each_face_is_looked_at() -> None:
+    """By the released models, of which emotion-large looks twice and emotion-small once."""
+    seen = replace(faces(TRUE, SAID), images=np.random.default_rng(5).integers(0, 256, (len(TRUE), 48, 48), np.uint8))
+    folders = [ROOT / "models" / "emotion-large", ROOT / "models" / "emotion-small"]
+    views = [sheet_of(find(chosen, seen), "fer7").question.protocol for chosen in (folders[:1], folders[1:], folders)]
+    assert views[0].endswith(", the mean of each image and its mirror image")
+    assert views[1].endswith(", one view of each image")
+    assert views[2].endswith(", each image once or, where a network's card says so, with its mirror image")
+
+
 def test_each_member_and_the_committee_are_counted(committee: list[Path]) -> None:
     sheet = sheet_of(find(committee, faces(TRUE, SAID)), "fer7")
     found = {voter: figures.accuracy for voter, figures in sheet.figures.items()}
