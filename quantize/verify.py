@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.card import MODEL_FILE
-from edge.emotion.mirror import both_views
+from edge.emotion.mirror import looked_at
 from edge.errors import EmotionEdgeError
 from edge.runtime import installed
 from quantize.arm import CPUS, missing
@@ -140,8 +140,7 @@ def measure(
     parts = {split: data.part(split) for split in dict.fromkeys([VALIDATION, *splits])}
     images = np.concatenate([part.pixels for part in parts.values()])
     views = 2 if mirror else 1
-    float_says = partial(predict, source.network)
-    comparison = _Comparison(parts, both_views(float_says, images) if mirror else float_says(images), primary)
+    comparison = _Comparison(parts, looked_at(partial(predict, source.network), images, mirror), primary)
     rows = [comparison.row("float32", f"keras {keras.__version__}", comparison.float_says, None)]
     float_size = None
     if float_file is not None:
@@ -202,7 +201,7 @@ def _run(runtime: str, path: Path, images: npt.NDArray[np.uint8], mirror: bool, 
         runs.append(run_in(runtime, path, faces, cpu))
         return runs[-1].outputs
 
-    outputs = both_views(say, images) if mirror else say(images)
+    outputs = looked_at(say, images, mirror)
     return replace(runs[0], outputs=outputs, milliseconds=sum(run.milliseconds for run in runs))
 
 

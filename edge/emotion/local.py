@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.card import MODEL_FILE, EmotionCard, read_card
-from edge.emotion.mirror import both_views
+from edge.emotion.mirror import looked_at
 from edge.emotion.scores import Scores, no_scores, scores_of
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, face_crops, input_tensor
@@ -42,4 +42,4 @@ class LocalClassifier:
         if not len(crops):
             return no_scores(self.labels)
         faces = input_tensor(crops, self.card.input)
-        return scores_of(self.card, both_views(self._network, faces) if self._mirror else self._network(faces))
+        return scores_of(self.card, looked_at(self._network, faces, self._mirror))
