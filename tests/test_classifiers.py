@@ -175,10 +175,15 @@ def test_a_committee_may_decide_by_the_mean_of_all(tmp_path: Path, astronaut: Im
     assert not np.allclose(scores.probabilities, votes.probabilities, atol=1e-3)
 
 
-def test_a_model_whose_card_says_mirror_says_the_mean_of_both_views(tmp_path: Path, astronaut: Image) -> None:
-    once, folder = opened(model=str(SMALL)), member(tmp_path, "twice")
+def look_twice(folder: Path) -> None:
+    """Let the card of a model say so."""
     card = json.loads((folder / CARD_FILE).read_text())
     (folder / CARD_FILE).write_text(json.dumps(card | {"mirror": True}))
+
+
+def test_a_model_whose_card_says_mirror_says_the_mean_of_both_views(tmp_path: Path, astronaut: Image) -> None:
+    once, folder = opened(model=str(SMALL)), member(tmp_path, "twice")
+    look_twice(folder)
     twice = opened(model=str(folder))
     crops = face_crops(astronaut, [FACE, *BOXES], once.card.crop, once.card.input)
     views = [once.classify(view) for view in (crops, crops[:, :, ::-1])]
@@ -202,8 +207,7 @@ def test_a_committee_that_looks_in_the_mirror_lets_each_member_do_so(tmp_path: P
     assert not np.allclose(scores.probabilities, plain.classify(crops).probabilities, atol=1e-3)
     np.testing.assert_array_equal(mirrored.classify(crops[:, :, ::-1]).probabilities, scores.probabilities)
     for folder in folders:
-        card = json.loads((folder / CARD_FILE).read_text())
-        (folder / CARD_FILE).write_text(json.dumps(card | {"mirror": True}))
+        look_twice(folder)
     by_cards = opened(model=str(written(tmp_path / "cards", folders, rule="mean")))
     np.testing.assert_array_equal(by_cards.classify(crops).probabilities, scores.probabilities)
 
