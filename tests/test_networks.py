@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,8 @@ def test_imagenet_weights_without_a_way_to_them_say_what_to_do(monkeypatch: pyte
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
+    # urllib keeps the proxies of the first time it is asked: for this test alone, not for those after it.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     options = {"weights": "imagenet", "minimalistic": False, "alpha": 0.75}
     if list((Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models").glob("*v3_small_224_0.75_float*")):
         pytest.skip("Keras has the weights already")
