@@ -18,7 +18,7 @@ test: training
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
-	$(DEV)/pytest $(ARGS)
+	$(DEV)/pytest -n 2 --dist loadfile $(ARGS)
 
 bench: edge
 	@$(BIN)/emotion-edge bench $(ARGS)

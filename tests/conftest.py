@@ -1,6 +1,7 @@
 """Fixtures every test may use."""
 
 import contextlib
+import fcntl
 import importlib
 import subprocess
 import sys
@@ -36,6 +37,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     leave(config.stash.get(_STATUS, 0))
 
 
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Of all test processes, for what is made once in .cache."""
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with (ROOT / ".cache" / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def fer2013_dir() -> Path:
     """The folder with fer2013.csv and fer2013new.csv, unpacked once into .cache; skips where the data is absent."""
@@ -43,7 +53,8 @@ def fer2013_dir() -> Path:
     if not unpack.is_file():
         pytest.skip(f"FER-2013 is not here ({unpack.name} not found beside the project, in ../shared/data)")
     out = ROOT / ".cache" / "fer2013"
-    subprocess.run([sys.executable, str(unpack), str(out)], check=True)
+    with one_at_a_time():
+        subprocess.run([sys.executable, str(unpack), str(out)], check=True)
     return out
 
 
@@ -53,7 +64,8 @@ def onnx() -> Path:
     from quantize.detector import ONNX_CACHE, fetch_onnx
 
     try:
-        return fetch_onnx(ONNX_CACHE)
+        with one_at_a_time():
+            return fetch_onnx(ONNX_CACHE)
     except EmotionEdgeError as error:
         pytest.skip(f"YuNet's ONNX file cannot be had: {error}")
 
