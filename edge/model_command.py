@@ -58,7 +58,7 @@ def _lines(names: dict[store.Kind, str]) -> Iterator[str]:
                 listed.append((str(path) == running[kind], path, f"installed in place of {name}"))
     voters = running["emotion"].split(JOINT)
     for name, path in released.items():
-        listed.append((name in (*running.values(), *voters), path, "released"))
+        listed.append((name in (*running.values(), *voters), path, f"in {path.parent}"))
     for runs, path, origin in listed:
         try:
             card = read_any_card(path)
@@ -74,7 +74,8 @@ def _lines(names: dict[store.Kind, str]) -> Iterator[str]:
             yield f"  {name}: {error}"
             continue
         members = ", ".join(member.model for member in committee.members)
-        yield _line(name == running["emotion"], name, committee.version, "", "emotion", f"released: {members} vote")
+        origin = f"in {path.parent}: the {committee.rule} of {members}"
+        yield _line(name == running["emotion"], name, committee.version, "", "emotion", origin)
 
 
 def _line(runs: bool, name: str, version: str, digest: str, kind: str, origin: str) -> str:

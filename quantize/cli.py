@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import shutil
 import sys
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.card import MODEL_FILE, EmotionCard, read_card
-from edge.emotion.committee import Rule
+from edge.emotion.committee import COMMITTEE_FILE, Rule
 from edge.errors import EmotionEdgeError
+from edge.labels import LABEL_SETS
 from quantize.arriving import arriving
 from quantize.calibration import SAMPLES, Calibration, calibration_set, pinned_calibration_set, read_rows
-from training.config import CONFIG_FILE, TrainingConfig, read_config
+from training.config import AFFECT, CONFIG_FILE, TrainingConfig, read_config
 from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
 from training.run_data import read_run_data
 
@@ -68,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what black and white are to it (0 1; a network that begins with Rescaling wants 0 255)",
     )
     qat.add_argument("--epochs", type=_one_up, default=2, help="over the training split (2)")
-    qat.add_argument("--learning-rate", type=float, default=1e-5, help="its peak (0.00001)")
+    qat.add_argument("--learning-rate", type=_above_zero, default=1e-5, help="its peak (0.00001)")
     qat.add_argument(
         "--soft-labels", type=Path, metavar="FILE.npz", help="a teacher's probabilities, to learn from, too"
     )
@@ -129,11 +131,23 @@ def _two_up(text: str) -> int:
     return _whole(text, 2)
 
 
-def _part(text: str) -> float:
+def _above_zero(text: str) -> float:
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
+
+
+def _number(text: str) -> float:
+    """Not a number where it is none."""
     try:
-        part = float(text)
+        return float(text)
     except ValueError:
-        part = -1.0
+        return math.nan
+
+
+def _part(text: str) -> float:
+    part = _number(text)
     if not 0 < part < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and 1")
     return part
@@ -144,10 +158,18 @@ def _splits(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _read_data(options: argparse.Namespace, source: "Source") -> Dataset:
-    """The data set as the run read it, in the network's size."""
+    """The data set as the run read it, in the network's size. Raises EmotionEdgeError where it lacks labels that the
+    network has a head of, and that only the data set can name."""
     from training.datasets.pixels import in_memory
 
-    return in_memory(read_run_data([source.folder], options.data), *source.input_shape)
+    data = read_run_data([source.folder], options.data)
+    for head in source.heads:
+        if head not in (*data.labels, *LABEL_SETS, AFFECT):
+            raise EmotionEdgeError(
+                f"head {head!r}: data set {data.name} has no such labels (it has {', '.join(data.labels)}); give the "
+                "data that the run learned from as --data"
+            )
+    return in_memory(data, *source.input_shape)
 
 
 def _make(options: argparse.Namespace) -> None:
@@ -273,13 +295,20 @@ def _commands_of(run: Path) -> list[str]:
 
 
 def _verify(options: argparse.Namespace) -> None:
+    if (options.model / COMMITTEE_FILE).is_file():
+        raise EmotionEdgeError(
+            f"{options.model}: is a committee; verify its members, and judge it by `emotion-train report`"
+        )
     card = read_card(EmotionCard, options.model)
     from quantize.card import precision_of
     from quantize.convert import to_float
     from quantize.source import read_source
     from quantize.table import layers_table, table
     from quantize.verify import measure
+    from training.evaluate import NETWORK_FILE
 
+    if options.run is None and not (options.model / NETWORK_FILE).is_file():
+        raise EmotionEdgeError(f"{options.model}: has no {NETWORK_FILE} in it; give the run it was made from as --run")
     source = read_source(options.run or options.model)
     data = _read_data(options, source)
     float_file = to_float(source.network)

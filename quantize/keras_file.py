@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from edge.card import MODEL_FILE
 from edge.errors import EmotionEdgeError
 from edge.runtime import installed
 from quantize.calibration import as_input, representative, whole_range
@@ -23,6 +24,8 @@ from training.evaluate import read_network
 
 CHECKED = 500
 """Images at most that float and int8 are compared on."""
+ALIKE = 0.9
+"""Of the images, the part with float's largest value below which a file wants a word of warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,15 @@ def quantize_file(
     images: a folder of what the network is for, drawn by chance with a fixed seed: the first `samples` set the ranges,
     of the others up to CHECKED are compared, or the same ones where no others are left. Grey for a network of one
     channel, else red first. value_range: what black and white are to the network. Raises EmotionEdgeError, with nothing
-    written, where the network or the images cannot be read, or an operation has no int8 form.
+    written, where the network or the images cannot be read, `out` is the network's own file or a folder, or an
+    operation has no int8 form.
     """
     if not network_file.is_file():
         raise EmotionEdgeError(f"{network_file}: not there")
+    if out.is_dir():
+        raise EmotionEdgeError(f"{out}: is a folder; give the file to write, such as {out / MODEL_FILE}")
+    if out.resolve() == network_file.resolve():
+        raise EmotionEdgeError(f"{out}: is the network itself; give another file to write")
     network = read_network(network_file)
     if isinstance(network, keras.Sequential):
         network = keras.Model(network.inputs, network.outputs[0])
@@ -114,6 +122,8 @@ def text(outcome: Outcome) -> str:
         for name, one in outputs.items():
             same = "" if one.same is None else f"same largest value as float {one.same:.2%}, "
             lines.append(f"  {name}: {same}off by {one.mean:.4g}, at most {one.largest:.4g}, of {one.reach:.4g}")
+            if one.same is not None and one.same < ALIKE:
+                lines.append(f"  {name}: NOT what float says; see docs/quantization.md, Your own Keras model")
     return "\n".join(lines)
 
 
@@ -129,6 +139,8 @@ def _image_shape(network: Any, path: Path) -> tuple[int, int, int]:
 
 def _pixels(folder: Path, shape: tuple[int, int, int], most: int) -> npt.NDArray[np.uint8]:
     """Images of a folder, drawn by chance, uint8 [n, h, w] or [n, h, w, 3] with red first."""
+    if not folder.is_dir():
+        raise EmotionEdgeError(f"{folder}: {'is a file' if folder.exists() else 'not there'}; give a folder of images")
     files = image_files(folder)
     if not files:
         raise EmotionEdgeError(f"{folder}: no image in it, nor below it")

@@ -18,6 +18,8 @@ from tests.conftest import ROOT
 
 keras = pytest.importorskip("keras", reason="the training extra is not installed")
 
+from quantize.keras_file import Outcome, Output, text  # noqa: E402
+
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
@@ -88,19 +90,44 @@ def test_what_cannot_be_is_said_in_a_line_and_nothing_is_written(
     network(classes, activation="elu").save(tmp_path / "elu.keras")
     network(lambda x: [classes(x), keras.layers.Dense(1)(x)]).save(tmp_path / "nameless.keras")
     (tmp_path / "cut.keras").write_bytes((tmp_path / "elu.keras").read_bytes()[:500])
+    (tmp_path / "other.keras").write_bytes(b"TFL3")
     (tmp_path / "empty").mkdir()
     for name, folder, reason in (
         ("elu.keras", images, "ELU ("),
         ("nameless.keras", images, "several outputs without names"),
         ("cut.keras", images, "cut.keras: Keras cannot read it"),
         ("none.keras", images, "none.keras: not there"),
+        ("other.keras", images, "other.keras: Keras cannot read it: it is no .keras file"),
         ("elu.keras", tmp_path / "empty", "no image in it"),
+        ("elu.keras", tmp_path / "nowhere", "nowhere: not there; give a folder"),
+        ("elu.keras", images / "left" / "1.png", "1.png: is a file; give a folder"),
     ):
         arguments = ["keras", str(tmp_path / name), "--images", str(folder), "--out", str(tmp_path / "x.tflite")]
         assert main(arguments) == 2
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("emotion-quantize: ")]
         assert reason in line
         assert not (tmp_path / "x.tflite").exists()
+
+
+def test_a_network_is_not_overwritten_by_its_own_file(
+    tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.keras"
+    network(classes).save(path)
+    before = path.read_bytes()
+    for out, reason in ((path, "is the network itself"), (tmp_path, "is a folder; give the file to write")):
+        assert main(["keras", str(path), "--images", str(images), "--out", str(out)]) == 2
+        assert reason in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_seldom_agrees_with_float_is_not_praised() -> None:
+    def said(same: float) -> str:
+        outputs = {"ai-edge-litert": {"kind": Output(same, 0.5, 0.1, 0.9)}}
+        return text(Outcome(30, 10, False, 1000, 4000, outputs, {"ai-edge-litert": 1.0}, 2.0))
+
+    assert "kind: NOT what float says" in said(0.5)
+    assert "NOT" not in said(0.95)
 
 
 def test_the_commands_ask_for_tensorflow_whatever_keras_was_told_to_use() -> None:

@@ -1,5 +1,6 @@
 """What is refused, and with which reason, before a file is written."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from edge.runtime import installed
 from quantize.arriving import arriving
 from quantize.calibration import calibration_set, pinned_calibration_set, read_rows, write_rows
 from quantize.cli import main
+from tests.conftest import ROOT
 from tests.fer2013_files import TINY, write_files
 from training.config import TrainingConfig, write_config
 from training.datasets.dataset import SPLITS, Dataset
@@ -205,6 +207,8 @@ def test_a_twin_of_another_shape_or_of_other_values_is_refused() -> None:
         (["ptq", "--cluster", "1"], "'1' is no whole number of 2 or more"),
         (["ptq", "--prune", "1.5"], "'1.5' is no number between 0 and 1"),
         (["qat", "--epochs", "-1"], "'-1' is no whole number"),
+        (["qat", "--learning-rate", "-1"], "'-1' is no number above 0"),
+        (["qat", "--learning-rate", "nan"], "'nan' is no number above 0"),
     ],
 )
 def test_a_number_that_cannot_be_is_said_before_anything_is_read(
@@ -269,6 +273,34 @@ def test_a_run_that_is_not_finished_is_said(
     write_config(TrainingConfig.model_validate({**TINY, "epochs": 1}), tmp_path / "begun" / "config.yaml")
     assert main(["ptq", "begun", "--out", "m"]) == 2
     assert "network.keras: not there; train it first" in capsys.readouterr().err
+
+
+def test_data_without_the_labels_that_a_network_learned_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+
+    files, run = write_files(tmp_path / "data", training=28, test=7), tmp_path / "mine"
+    run.mkdir()
+    write_config(TrainingConfig.model_validate({**TINY, "epochs": 1, "heads": {"happy-sad": 1.0}}), run / "config.yaml")
+    other = network(keras, lambda x: x)
+    keras.Model(other.input, {"happy-sad": other.output["fer7"]}).save(run / "network.keras")
+    for command in ("ptq", "qat", "float"):
+        assert main([command, str(run), "--data", str(files), "--out", str(tmp_path / "m")]) == 2
+        assert "head 'happy-sad': data set FER-2013 has no such labels (it has" in capsys.readouterr().err
+
+
+def test_verify_says_what_it_wants_instead_of_a_model_that_has_its_network_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in ("card.json", "model.tflite"):
+        shutil.copy(ROOT / "models" / "emotion-nano" / file, tmp_path)
+    for model, reason in (
+        (tmp_path, "has no network.keras in it; give the run it was made from as --run"),
+        (ROOT / "models" / "committee", "is a committee; verify its members"),
+    ):
+        assert main(["verify", str(model)]) == 2
+        assert reason in capsys.readouterr().err
 
 
 def test_files_that_are_no_model_or_carry_no_card_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

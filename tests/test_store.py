@@ -25,6 +25,7 @@ from edge.runtime import choose
 from edge.selftest import check
 from edge.store import ACTIVE_FILE, current, store_folder
 from tests.broker import Mosquitto
+from tests.conftest import ROOT
 from tests.daemon import Listener, running, wait_until
 
 NAME = Settings().emotion.model
@@ -85,6 +86,14 @@ def test_those_that_vote_are_listed_as_running(capsys: pytest.CaptureFixture[str
     assert main(["model", "list", "--emotion.model", "emotion-nano+emotion-small"]) == 0
     starred = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("*")]
     assert starred == ["emotion-nano", "emotion-small", DETECTOR]
+
+
+def test_each_is_listed_with_where_it_lies_and_how_a_committee_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "list"]) == 0
+    listed = {line.lstrip("* ").split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    place = f"in {ROOT / 'models'}"
+    assert listed["emotion-nano"].endswith(place)
+    assert listed["committee"].endswith(f"{place}: the mean of emotion-large, emotion-extra, emotion-small")
 
 
 def test_of_several_installs_the_last_two_are_kept(tmp_path: Path, store: Path) -> None:

@@ -122,6 +122,8 @@ def save_network(network: Any, run: Path) -> Path:
 
 def read_network(path: Path) -> Any:
     """A network as Keras saved it, not compiled. Raises EmotionEdgeError where Keras cannot read the file."""
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # of which Keras says that it is not there
+        raise EmotionEdgeError(f"{path}: Keras cannot read it: it is no .keras file, or not a whole one")
     try:
         return keras.models.load_model(path, compile=False)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
