@@ -46,7 +46,6 @@ def _say(changed: store.Changed, settings: Settings) -> None:
 
 def _lines(names: dict[store.Kind, str]) -> Iterator[str]:
     """One a model: whether it runs (*), name and version, hash, kind, and where it comes from."""
-    released = installed_models()
     listed: list[tuple[bool, Path, str]] = []
     running = {}
     for kind, name in names.items():
@@ -57,7 +56,7 @@ def _lines(names: dict[store.Kind, str]) -> Iterator[str]:
                 path = store.store_folder() / folder
                 listed.append((str(path) == running[kind], path, f"installed in place of {name}"))
     voters = running["emotion"].split(JOINT)
-    for name, path in released.items():
+    for name, path in installed_models().items():
         listed.append((name in (*running.values(), *voters), path, f"in {path.parent}"))
     for runs, path, origin in listed:
         try:
