@@ -1,6 +1,7 @@
 """Every architecture is built, learns, is saved and loaded; weights come from files; what a network costs."""
 
 import importlib.util
+import json
 import logging
 import os
 import urllib.request
@@ -35,6 +36,7 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
     "efficientnet_lite": {"width": 0.25, "stem_stride": 2},
     "mobilenet_v3": {"stem_stride": 2},
     "mobilenet_v2": {"alpha": 0.5, "stem_stride": 2},
+    "mobilenet_face": {"blocks": 3},
     "efficientnet_b1": {"width": 0.25, "stem_stride": 2},
     "vgg11": {"width": 0.25},
     "vgg_face": {"width": 0.25},
@@ -42,12 +44,13 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
     "resnet50": {"width": 0.25, "stem_stride": 2},
 }  # fmt: skip
 OWN: Sequence[tuple[str, Mapping[str, Any]]] = (
-    ("plain_residual", {}), ("plain_residual", {"fine": 16}), ("separable_residual", {})
+    ("plain_residual", {}), ("plain_residual", {"fine": 16}), ("separable_residual", {}),
+    ("mobilenet_face", {}),
 )  # fmt: skip
 # Layers that full int8 and the Edge TPU run, or that are gone when a network runs.
 EDGE_LAYERS = {
     "InputLayer", "Conv2D", "DepthwiseConv2D", "BatchNormalization", "ReLU", "Add", "GlobalAveragePooling2D", "Dropout",
-    "Dense",
+    "Dense", "UpSampling2D",
 }  # fmt: skip
 
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -147,6 +150,8 @@ def test_small_images_keep_a_map_of_3x3_and_large_ones_go_as_published() -> None
         ("plain_residual", {"widths": [16, 24], "blocks": [1]}, "network plain_residual: cannot be built"),
         ("plain_residual", {"weights": "imagenet"}, "there are no ImageNet weights of it"),
         ("efficientnet_lite", {"stages": 8}, "stages 8: there are 1 to 7"),
+        ("mobilenet_face", {"blocks": 14}, "blocks 14: there are 1 to 13"),
+        ("mobilenet_face", {"enlarged": 0}, "enlarged 0: wants 1 or more"),
         ("vgg11", {"weights": "nothing.h5"}, "weights nothing.h5: not there"),
     ],
 )
@@ -267,6 +272,95 @@ def test_a_file_of_keras_own_network_has_its_channels_turned_to_ours(tmp_path: P
     np.testing.assert_allclose(features(grey)(one, training=False), expected, atol=1e-5)
 
 
+def write_graph(network: Any, folder: Path, factor: float = 1.0, **entry: Any) -> Path:
+    """The network's convolutions as a graph of TensorFlow.js: kernels of 16 bits, a factor after the depthwise."""
+    nodes: list[dict[str, Any]] = []
+    weights: list[dict[str, Any]] = []
+    data = b""
+
+    def constant(name: str, array: npt.NDArray[np.float32], kind: str = "float16") -> str:
+        nonlocal data
+        kept = {"dtype": kind, "original_dtype": "float32"}
+        weights.append({"name": name, "shape": array.shape, "dtype": "float32", "quantization": kept, **entry})
+        data += array.astype(kind).tobytes()
+        nodes.append({"name": name, "op": "Const"})
+        return name
+
+    def node(name: str, op: str, *inputs: str) -> str:
+        nodes.append({"name": name, "op": op, "input": inputs})
+        return name
+
+    x = node("image", "Placeholder", "")
+    weights.append({"name": "place", "shape": [2], "dtype": "int32"})
+    data += np.zeros(2, np.int32).tobytes()
+    for layer in network.layers:
+        if not isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+            continue
+        kernel, bias = layer.get_weights()
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            x = node(layer.name, "DepthwiseConv2dNative", x, constant(f"{layer.name}/k", kernel / factor))
+            x = node(f"{layer.name}/by", "Mul", x, constant(f"{layer.name}/f", np.full(bias.shape, factor)))
+        else:
+            x = node(layer.name, "Conv2D", x, constant(f"{layer.name}/k", kernel))
+        x = node(f"{layer.name}/add", "Add", x, constant(f"{layer.name}/b", bias))
+        x = node(f"{layer.name}/relu", "Relu", x)
+    graph = {"modelTopology": {"node": nodes}, "weightsManifest": [{"paths": ["graph.bin"], "weights": weights}]}
+    (folder / "graph.json").write_text(json.dumps(graph))
+    (folder / "graph.bin").write_bytes(data)
+    return folder / "graph.json"
+
+
+def test_a_graph_of_tensorflow_js_gives_its_convolutions_with_what_was_folded_out(tmp_path: Path) -> None:
+    shape = (32, 32, 3)
+    whole = build_network("mobilenet_face", keras, shape, HEADS, {"enlarged": 1, "blocks": 3})
+    generator = np.random.default_rng(3)
+    kept = [
+        np.float32(generator.choice([-1, -0.5, 0.25, 0.5], w.shape)) for w in whole.get_weights()
+    ]  # whole in 16 bits
+    whole.set_weights(kept)
+    path = write_graph(whole, tmp_path, factor=4.0)
+    options = {"enlarged": 1, "blocks": 2, "weights": str(path)}
+    blue_first = build_network("mobilenet_face", keras, shape, HEADS, options)
+    found = [layer.get_weights() for layer in blue_first.layers if layer.weights and layer.name not in HEADS]
+    for number, (kernel, bias) in enumerate(found):
+        np.testing.assert_array_equal(kernel, kept[2 * number])
+        np.testing.assert_array_equal(bias, kept[2 * number + 1])
+    assert len(found) == 5
+    # Pixels as the weights' training had them, the kernels of three channels added up for grey.
+    grey = build_network("mobilenet_face", keras, (32, 32, 1), HEADS, options)
+    stem = keras.Model(grey.inputs[0], next(x for x in grey.layers if isinstance(x, keras.layers.Conv2D)).output)
+    pixels = images(2, 32, 32)
+    convolved = keras.ops.conv(255 * pixels.repeat(3, axis=3) - 117, kept[0], 2, "same")
+    np.testing.assert_allclose(stem(pixels), np.asarray(convolved) + kept[1], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("not a graph", "not a known file of weights"),
+        ("{}", "weightsManifest"),
+        (None, "graph.bin"),
+    ],
+)
+def test_a_damaged_graph_of_tensorflow_js_is_refused(written: str | None, message: str, tmp_path: Path) -> None:
+    options = {"enlarged": 1, "blocks": 1}
+    path = write_graph(build_network("mobilenet_face", keras, (32, 32, 1), HEADS, options), tmp_path)
+    if written is None:
+        (tmp_path / "graph.bin").unlink()
+    else:
+        path.write_text(written)
+    with pytest.raises(EmotionEdgeError, match=message):
+        build_network("mobilenet_face", keras, (32, 32, 1), HEADS, {**options, "weights": str(path)})
+
+
+def test_weights_of_whole_numbers_are_refused(tmp_path: Path) -> None:
+    options = {"enlarged": 1, "blocks": 1}
+    network = build_network("mobilenet_face", keras, (32, 32, 1), HEADS, options)
+    path = write_graph(network, tmp_path, quantization={"dtype": "uint8", "scale": 0.1, "min": 0})
+    with pytest.raises(EmotionEdgeError, match="uint8 with a scale is not read"):
+        build_network("mobilenet_face", keras, (32, 32, 1), HEADS, {**options, "weights": str(path)})
+
+
 def test_a_trained_network_that_grows_says_at_first_what_it_said_before_and_keeps_what_it_learns(
     tmp_path: Path,
 ) -> None:
@@ -295,7 +389,7 @@ def test_weights_that_do_not_fit_are_refused_with_the_layer(tmp_path: Path) -> N
         build_network("vgg11", keras, (32, 32, 1), HEADS, {"weights": str(path), "width": 0.5})
     path = tmp_path / "text.h5"
     path.write_text("no weights")
-    with pytest.raises(EmotionEdgeError, match="not a Keras file of weights"):
+    with pytest.raises(EmotionEdgeError, match="not a known file of weights"):
         build_network("vgg11", keras, (32, 32, 1), HEADS, {"weights": str(path)})
 
 

