@@ -50,7 +50,7 @@ OWN: Sequence[tuple[str, Mapping[str, Any]]] = (
 # Layers that full int8 and the Edge TPU run, or that are gone when a network runs.
 EDGE_LAYERS = {
     "InputLayer", "Conv2D", "DepthwiseConv2D", "BatchNormalization", "ReLU", "Add", "GlobalAveragePooling2D", "Dropout",
-    "Dense", "UpSampling2D",
+    "Dense", "Rescaling", "UpSampling2D",
 }  # fmt: skip
 
 Arrays = dict[str, npt.NDArray[np.float32]]
