@@ -278,11 +278,11 @@ def write_graph(network: Any, folder: Path, factor: float = 1.0, **entry: Any) -
     weights: list[dict[str, Any]] = []
     data = b""
 
-    def constant(name: str, array: npt.NDArray[np.float32], kind: str = "float16") -> str:
+    def constant(name: str, array: npt.NDArray[np.float32]) -> str:
         nonlocal data
-        kept = {"dtype": kind, "original_dtype": "float32"}
+        kept = {"dtype": "float16", "original_dtype": "float32"}
         weights.append({"name": name, "shape": array.shape, "dtype": "float32", "quantization": kept, **entry})
-        data += array.astype(kind).tobytes()
+        data += array.astype(np.float16).tobytes()
         nodes.append({"name": name, "op": "Const"})
         return name
 
@@ -314,9 +314,8 @@ def test_a_graph_of_tensorflow_js_gives_its_convolutions_with_what_was_folded_ou
     shape = (32, 32, 3)
     whole = build_network("mobilenet_face", keras, shape, HEADS, {"enlarged": 1, "blocks": 3})
     generator = np.random.default_rng(3)
-    kept = [
-        np.float32(generator.choice([-1, -0.5, 0.25, 0.5], w.shape)) for w in whole.get_weights()
-    ]  # whole in 16 bits
+    exact = np.array([-1, -0.5, 0.25, 0.5], np.float32)  # in 16 bits, too
+    kept = [generator.choice(exact, w.shape) for w in whole.get_weights()]
     whole.set_weights(kept)
     path = write_graph(whole, tmp_path, factor=4.0)
     options = {"enlarged": 1, "blocks": 2, "weights": str(path)}
