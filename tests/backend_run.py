@@ -4,6 +4,7 @@ FOLDER/killed and FOLDER/whole hold data, `tiny.yaml` and, the first, a run that
 """
 
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from training.cli import main
 
 
 def run(folder: Path) -> None:
-    """Carry on with the killed run, do the other whole, and write what the network and batch normalization say."""
+    """Carry on with the killed run, do the other whole, and write what the network and PyTorch say."""
     for name in ("killed", "whole"):
         os.chdir(folder / name)
         assert main(["fit", "tiny.yaml"]) == 0
@@ -24,14 +25,14 @@ def run(folder: Path) -> None:
     outputs = keras.models.load_model("runs/tiny/network.keras").predict(images, verbose=0)
     np.savez(folder / "outputs.npz", images=images, **outputs)
     if keras.backend.backend() == "torch":
-        np.savez(folder / "normalized.npz", **_normalized())
+        set_up("float32", 0)
+        np.savez(folder / "torch.npz", pages=_pages_cleared(), **_normalized())
 
 
 def _normalized() -> dict[str, npt.NDArray[np.float32]]:
     """Forward and gradients of one step of batch normalization, Keras's own and ours, and the statistics after it."""
     import torch
 
-    set_up("float32", 0)
     found: dict[str, npt.NDArray[np.float32]] = {}
     generator = np.random.default_rng(4)
     images = generator.normal(2, 3, (16, 5, 7, 12)).astype(np.float32)
@@ -48,6 +49,19 @@ def _normalized() -> dict[str, npt.NDArray[np.float32]]:
         arrays |= {"mean": layer.moving_mean.value, "variance": layer.moving_variance.value}
         found |= {f"{name}/{key}": value.detach().numpy() for key, value in arrays.items()}
     return found
+
+
+def _pages_cleared() -> float:
+    """Of the pages of a tensor that is made twenty times, and given back: how many times the system cleared each."""
+    import torch
+
+    faults = []
+    for _ in range(40):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.empty(10_000_000).fill_(1.0)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    # The heap grows at first.
+    return sum(faults[20:]) * resource.getpagesize() / 40e6
 
 
 if __name__ == "__main__":

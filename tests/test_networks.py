@@ -45,12 +45,12 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 OWN: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("plain_residual", {}), ("plain_residual", {"fine": 16}), ("separable_residual", {}),
-    ("mobilenet_face", {}),
+    ("mobilenet_face", {}), ("mobilenet_face", {"enlarged": 2.3333}),
 )  # fmt: skip
 # Layers that full int8 and the Edge TPU run, or that are gone when a network runs.
 EDGE_LAYERS = {
     "InputLayer", "Conv2D", "DepthwiseConv2D", "BatchNormalization", "ReLU", "Add", "GlobalAveragePooling2D", "Dropout",
-    "Dense", "Rescaling", "UpSampling2D",
+    "Dense", "Rescaling", "UpSampling2D", "Resizing",
 }  # fmt: skip
 
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -152,6 +152,7 @@ def test_small_images_keep_a_map_of_3x3_and_large_ones_go_as_published() -> None
         ("efficientnet_lite", {"stages": 8}, "stages 8: there are 1 to 7"),
         ("mobilenet_face", {"blocks": 14}, "blocks 14: there are 1 to 13"),
         ("mobilenet_face", {"enlarged": 0}, "enlarged 0: wants 1 or more"),
+        ("mobilenet_face", {"blocks": 2, "frozen": 3}, "frozen 3: there are 0 to 2"),
         ("vgg11", {"weights": "nothing.h5"}, "weights nothing.h5: not there"),
     ],
 )
@@ -331,6 +332,19 @@ def test_a_graph_of_tensorflow_js_gives_its_convolutions_with_what_was_folded_ou
     pixels = images(2, 32, 32)
     convolved = keras.ops.conv(255 * pixels.repeat(3, axis=3) - 117, kept[0], 2, "same")
     np.testing.assert_allclose(stem(pixels), np.asarray(convolved) + kept[1], rtol=1e-4, atol=1e-3)
+
+
+def test_frozen_blocks_stay_as_they_begin() -> None:
+    options = {"enlarged": 1.5, "blocks": 3, "frozen": 1}
+    network = build_network("mobilenet_face", keras, (32, 32, 1), HEADS, options)
+    assert next(layer for layer in network.layers if isinstance(layer, keras.layers.Resizing)).output.shape[1] == 48
+    began = [layer.get_weights() for layer in network.layers if layer.weights]
+    network.compile(keras.optimizers.SGD(0.1), loss=dict.fromkeys(HEADS, "mse"))
+    wanted = {head: np.ones((4, size), np.float32) for head, size in HEADS.items()}
+    network.train_on_batch(images(4, 32, 32), wanted)
+    ended = [layer.get_weights() for layer in network.layers if layer.weights]
+    changed = [not np.array_equal(a[0], b[0]) for a, b in zip(began, ended, strict=True)]
+    assert changed == [False] * 3 + [True] * (4 + len(HEADS))
 
 
 @pytest.mark.parametrize(

@@ -102,13 +102,20 @@ def test_a_step_is_compiled_once_a_run(ran: Ran) -> None:
 def test_the_fast_batch_normalization_is_keras_own(ran: Ran) -> None:
     if ran.backend != "torch":
         pytest.skip("PyTorch's alone is replaced")
-    with np.load(ran.folder / "normalized.npz") as found:
+    with np.load(ran.folder / "torch.npz") as found:
         for key in ("out", "x", "gamma", "beta", "mean"):
             np.testing.assert_allclose(found[f"ours/{key}"], found[f"keras/{key}"], rtol=1e-4, atol=1e-4, err_msg=key)
         # PyTorch takes the variance of a sample: n / (n - 1) of Keras's, of 16 images of 5x7.
         count = 16 * 5 * 7
         kept = 0.9 + (found["keras/variance"] - 0.9) * count / (count - 1)
         np.testing.assert_allclose(found["ours/variance"], kept, rtol=1e-5)
+
+
+def test_pytorch_keeps_its_memory(ran: Ran) -> None:
+    if ran.backend != "torch":
+        pytest.skip("PyTorch's memory alone is kept")
+    with np.load(ran.folder / "torch.npz") as found:
+        assert float(found["pages"]) < 2
 
 
 def test_the_speed_of_a_backend_is_a_line_of_a_table(capsys: pytest.CaptureFixture[str]) -> None:
