@@ -70,6 +70,13 @@ def warned(page: str) -> list[str]:
     return [html.unescape(text) for text in found]
 
 
+def given_away(page: str) -> dict[str, list[str]]:
+    """The table of faces that Training has, too: a split's cells."""
+    table = page[page.index("What Training gives away") :].partition("</table>")[0]
+    rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table)
+    return {name: re.findall(r">([^<>]+)</td>", cells) for name, cells in rows}
+
+
 def test_what_is_wrong_is_said_at_the_top(photographs: Dataset, tmp_path: Path) -> None:
     out = explore(photographs, tmp_path / "deep" / "report.html")
     assert out == tmp_path / "deep" / "report.html"
@@ -99,6 +106,7 @@ def test_report_shows_classes_people_sizes_and_affect(photographs: Dataset, tmp_
     assert "derived" not in page
     assert '<th scope="row">Training</th><td class="number">1</td><td class="number">42</td>' in page
     assert "negative, surprise (rows 0, 60)" in page
+    assert given_away(page) == {"PrivateTest": ["1", "9.1%", "0"]}
     assert page.count('class="mosaic"') == 3 + 6
 
 
@@ -224,6 +232,7 @@ def test_fer2013_has_the_figures_that_are_known_of_it(fer2013_report: Path) -> N
     told = warned(page)
     assert told[0].startswith("Under fer7, Training has few faces of disgust (436)")
     assert any(text.startswith("557 images are in more than one split") for text in told)
+    assert given_away(page) == {"PublicTest": ["280", "7.8%", "273"], "PrivateTest": ["288", "8.0%", "279"]}
     assert fer2013_report.stat().st_size < 5_000_000
 
 

@@ -149,7 +149,24 @@ def duplicates_section(data: Dataset, twins: Duplicates) -> Section:
         ]
         caption = f"Images in more than one split: {len(rows)} of {len(across):,}"
         parts.append(table_html(["first of the group", "images", "splits"], rows, caption))
+        if told := _told_by_training(data, labels, across):
+            header = ["split", "faces that Training has, too", "of its faces", "with the class they have there"]
+            parts.append(table_html(header, told, "What Training gives away"))
     return Section("Duplicates", together(parts))
+
+
+def _told_by_training(data: Dataset, labels: Labels, across: Sequence[Index]) -> list[list[Cell]]:
+    """A row for each other split: how many of its faces have a copy in Training, and one of the same class."""
+    rows: list[list[Cell]] = []
+    for number, name in enumerate(SPLITS[1:], 1):
+        copied = same = 0
+        for group in across:
+            there, here = (labels.judged[group[data.split[group] == split]] for split in (0, number))
+            copied += len(here) * bool(len(there))
+            same += int((np.isin(here, there) & (here >= 0)).sum())
+        if copied:
+            rows.append([name, copied, f"{copied / (data.split == number).sum():.1%}", same])
+    return rows
 
 
 def agreement_section(data: Dataset, source: Path | None) -> Section:
