@@ -231,7 +231,7 @@ def _leave_pixels_in_place() -> None:
 
 def _keep_memory() -> None:
     """Let glibc keep the memory that a step gives back: PyTorch asks for each tensor anew, and the system clears every
-    page that it hands out, a fifth of the time of a step whose tensors are large. Elsewhere nothing is done.
+    page that it hands out, up to a fifth of the time of a step whose tensors are large. Elsewhere nothing is done.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -48,7 +48,7 @@ def build(
     enlarged: how many times the network itself enlarges the image, bilinear, since its filters know faces of 224
     pixels; 1 for not at all. Quantization-aware training knows whole numbers alone; else the size is rounded to pixels.
     blocks: how many of the 13, 1 to 13. frozen: how many of these stay as they begin, and the first convolution with
-    them; 3 save a third of a step's time. dropout: of the pooled features, 0 to 1. scaling: set with the weights.
+    them, which saves their part of a step. dropout: of the pooled features, 0 to 1. scaling: set with the weights.
     Without batch normalization it learns from a random start only slowly.
     """
     if not 1 <= blocks <= len(BLOCKS):
