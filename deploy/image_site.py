@@ -17,9 +17,9 @@ from typing import Annotated, Any, Final, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from edge import config_load
+from edge.config import load as config_load
+from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError
-from edge.yaml_file import read_yaml
 
 FIRST_BOOT: Final = "/boot/firmware/emotion-edge/first-boot"
 

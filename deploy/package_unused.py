@@ -1,6 +1,6 @@
 """What of the wheels stays off the board: one list, with the reason for each.
 
-`tests/test_package.py` holds that everything the daemon does still works without it.
+`tests/deploy/test_package.py` holds that everything the daemon does still works without it.
 """
 
 import shutil

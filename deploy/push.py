@@ -18,8 +18,8 @@ from deploy.package import build
 from deploy.push_each import Said, each
 from deploy.push_hosts import Host
 from deploy.push_ssh import Connection, quoted
+from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError
-from edge.yaml_file import read_yaml
 
 log = logging.getLogger(__name__)
 

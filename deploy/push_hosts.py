@@ -9,8 +9,8 @@ from typing import Annotated, Any, Final
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError
-from edge.yaml_file import read_yaml
 
 INVENTORY: Final = Path("hosts.yaml")
 

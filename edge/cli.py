@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge import __version__, config_load
+from edge import __version__
 from edge.config import Settings, setting_names
+from edge.config import load as config_load
 from edge.errors import EmotionEdgeError
 
 
@@ -108,33 +109,34 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     # A command imports what it needs when it runs: `--help` must not wait for OpenCV.
     match arguments.command:
         case "run":
-            from edge import service
-            from edge.leave import leave
+            from edge.daemon import run as daemon_run
+            from edge.system.process import leave
 
-            return leave(service.run(settings, lambda: config_load.load(arguments), sys.stdout.isatty()))
+            return leave(daemon_run.run(settings, lambda: config_load.load(arguments), sys.stdout.isatty()))
         case "demo":
-            from edge import demo, service
-            from edge.leave import leave
+            from edge.commands import demo
+            from edge.daemon import run as daemon_run
+            from edge.system.process import leave
 
             with demo.demo_settings(settings) as filled:
-                status = service.run(filled, console=True)
+                status = daemon_run.run(filled, console=True)
             return leave(status)
         case "snapshot":
-            from edge.leave import leave
-            from edge.snapshot import snapshot
+            from edge.commands.snapshot import snapshot
+            from edge.system.process import leave
 
             print(snapshot(settings, arguments.image, arguments.out, arguments.after))
             return leave(0)
         case "report":
-            from edge.report import report
+            from edge.commands.report import report
 
             print(report(settings, arguments.day, arguments.days, arguments.out))
         case "export":
-            from edge.report import export
+            from edge.commands.report import export
 
             export(settings, sys.stdout)
         case "forget":
-            from edge.outputs.mqtt_forget import forget
+            from edge.outputs.mqtt.forget import forget
 
             if forget(settings.mqtt):
                 print("it is said to be online: a daemon that runs will announce itself again, so stop it first")
@@ -143,22 +145,22 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
 
             return server.run(settings)
         case "check-config":
-            from edge.complaints import complaints
+            from edge.commands.check_config import complaints
 
             print(config_load.dump(settings), end="")
             for line in (found := complaints(settings)):
                 print(f"emotion-edge: {line}", file=sys.stderr)
             return 1 if found else 0
         case "doctor":
-            from edge import doctor
+            from edge.commands import doctor
 
             return doctor.report(settings)
         case "model":
-            from edge import model_command
+            from edge.commands import model
 
-            model_command.run(arguments, settings)
+            model.run(arguments, settings)
         case "bench":
-            from edge import bench
+            from edge.commands import bench
 
             bench.report(settings, arguments.seconds, arguments.plot)
     return 0

@@ -10,11 +10,11 @@ from edge.emotion.classifier import Classifier, open_classifier
 from edge.emotion.smoother import Smoother, Steady
 from edge.faces.cadence import Cadence, SceneCut
 from edge.faces.detector import Detector, open_detector
-from edge.faces.follow import Follower
+from edge.faces.optical_flow import Follower
 from edge.faces.search import Search
 from edge.faces.tracker import CONFIRM, Followed, Tracker
+from edge.models.runtime import Runtime
 from edge.reading import Box, Face, Frame, Reading
-from edge.runtime import Runtime
 
 
 class Pipeline:

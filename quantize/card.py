@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edge.card import MODEL_FILE, CropSpec, EmotionCard, InputSpec, OutputSpec, sha256_of, write_card
 from edge.labels import LABEL_SETS
-from edge.selftest import add_self_test
+from edge.model_updates.self_test import add_self_test
+from edge.models.card import MODEL_FILE, CropSpec, EmotionCard, InputSpec, OutputSpec, sha256_of, write_card
 from quantize.calibration import Calibration
 from quantize.card_text import (
     CARD_TEXT,
@@ -27,11 +27,11 @@ from quantize.card_text import (
 )
 from quantize.convert import INPUT_NAME, SCALE, ZERO_POINT
 from quantize.metadata import embed
-from quantize.table import markdown
 from quantize.verify import Measured, Row, sized
+from quantize.verify_table import markdown
 from training.config import AFFECT, TrainingConfig
 from training.datasets.dataset import Dataset, source_of
-from training.evaluate import Figures, protocol
+from training.evaluation.figures import Figures, protocol
 
 BULKY = ("confusion", "recall", "indices")
 """Not repeated inside the .tflite: they would make a small file larger by a tenth."""

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge.card import CARD_FILE
+from edge.models.card import CARD_FILE
 from quantize.verify import Measured, Row
 from training.config import Teacher
 from training.datasets.dataset import SPLITS, Dataset, clean_training, source_of
-from training.evaluate import Figures
+from training.evaluation.figures import Figures
 
 DATA_TEXT: Final = Template(
     """\

@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.card import MODEL_FILE, EmotionCard, read_card
 from edge.emotion.committee import COMMITTEE_FILE, Rule
 from edge.errors import EmotionEdgeError
 from edge.labels import LABEL_SETS
-from quantize.arriving import arriving
+from edge.models.card import MODEL_FILE, EmotionCard, read_card
+from quantize.atomic_folder import arriving
 from quantize.calibration import SAMPLES, Calibration, calibration_set, pinned_calibration_set, read_rows
 from training.config import AFFECT, CONFIG_FILE, TrainingConfig, read_config
 from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
 from training.run_data import read_run_data
 
 if TYPE_CHECKING:
-    from quantize.source import Source
+    from quantize.float_run import Source
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -178,10 +178,10 @@ def _make(options: argparse.Namespace) -> None:
     # TensorFlow takes seconds to load: what can be said before is said before.
     from quantize.card import write_cards
     from quantize.convert import to_float, write_file
-    from quantize.source import read_source
-    from quantize.table import table
-    from quantize.twin import twin_of
+    from quantize.float_run import read_source
+    from quantize.tf_keras_copy import twin_of
     from quantize.verify import measure, sized
+    from quantize.verify_table import table
 
     source = read_source(options.run)
     data = _read_data(options, source)
@@ -222,9 +222,9 @@ def _aware(
     calibration: Calibration,
     config: TrainingConfig,
 ) -> bytes:
-    from quantize.aware import train_aware
     from quantize.convert import to_int8
-    from quantize.teach import Lesson
+    from quantize.fine_tune import Lesson
+    from quantize.qat import train_aware
     from training.distill import read_soft_labels
 
     taught = {}
@@ -247,7 +247,7 @@ def _after_training(
 ) -> bytes:
     from quantize.calibration import representative
     from quantize.convert import to_int8
-    from quantize.slim import lesson_of, slimmed
+    from quantize.prune_and_cluster import lesson_of, slimmed
 
     if options.prune is not None or options.cluster is not None:
         twin = slimmed(twin, options.prune, options.cluster, data, config, lesson_of(options.prune))
@@ -302,10 +302,10 @@ def _verify(options: argparse.Namespace) -> None:
     card = read_card(EmotionCard, options.model)
     from quantize.card import precision_of
     from quantize.convert import to_float
-    from quantize.source import read_source
-    from quantize.table import layers_table, table
+    from quantize.float_run import read_source
     from quantize.verify import measure
-    from training.evaluate import NETWORK_FILE
+    from quantize.verify_table import layers_table, table
+    from training.evaluation.figures import NETWORK_FILE
 
     if options.run is None and not (options.model / NETWORK_FILE).is_file():
         raise EmotionEdgeError(f"{options.model}: has no {NETWORK_FILE} in it; give the run it was made from as --run")
@@ -327,9 +327,9 @@ def _verify(options: argparse.Namespace) -> None:
 def _card(options: argparse.Namespace) -> None:
     from quantize.card import ReleasedCard, command_of, precision_of, write_cards
     from quantize.convert import to_float
-    from quantize.source import read_source
-    from quantize.table import table
+    from quantize.float_run import read_source
     from quantize.verify import measure, sized
+    from quantize.verify_table import table
 
     card = read_card(ReleasedCard, options.model)
     config = read_config(options.run / CONFIG_FILE)

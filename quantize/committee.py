@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from edge.card import EmotionCard, read_card
 from edge.emotion.committee import COMMITTEE_FILE, CommitteeFile, Member, Rule, open_local
 from edge.errors import EmotionEdgeError
-from edge.models import model_dir
-from edge.runtime import choose
-from quantize.arriving import arriving
+from edge.models.card import EmotionCard, read_card
+from edge.models.released import model_dir
+from edge.models.runtime import choose
+from quantize.atomic_folder import arriving
 from quantize.card import figure_facts
 from quantize.card_text import COMMITTEE_TEXT, USE_TEXT, class_table
 from training.datasets.dataset import Dataset
-from training.evaluate import SEEN
-from training.judging.findings import Findings, find
-from training.judging.judge import COMMITTEE, views_of
-from training.scores import bootstrap_rows
+from training.evaluation.figures import SEEN
+from training.evaluation.findings import Findings, find
+from training.evaluation.judge import COMMITTEE, views_of
+from training.evaluation.metrics import bootstrap_rows
 
 _RULES: Final[Mapping[Rule, str]] = {
     "vote": "Networks that vote on each face: {members}. The most votes win; where labels have equally many, {leader} "

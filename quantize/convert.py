@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from edge.card import MODEL_FILE
 from edge.errors import EmotionEdgeError
+from edge.models.card import MODEL_FILE
 from quantize.flatbuffer import Graph, read_graph
 from quantize.interpreters import run_everywhere
 

@@ -27,14 +27,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge.card import MODEL_FILE, Card, InputSpec, sha256_of, write_card
 from edge.errors import EmotionEdgeError
 from edge.faces.yunet import LANDMARK_SCALE, LOGIT_FLOOR, SIZES, STRIDES, letterbox
+from edge.model_updates.self_test import add_self_test
+from edge.models.card import MODEL_FILE, Card, InputSpec, sha256_of, write_card
+from edge.models.runtime import Network, choose
 from edge.reading import Image
-from edge.runtime import Network, choose
-from edge.selftest import add_self_test
 from quantize.onnx_graph import Array, Graph, convolve, is_depthwise, read_graph, run
-from training.scenes.compose import read_faces, scenes
+from training.synthetic.compose import read_faces, scenes
 
 log = logging.getLogger(__name__)
 

@@ -60,7 +60,7 @@ import os
 import sys
 from pathlib import Path
 import numpy as np
-from edge.runtime import Network, choose
+from edge.models.runtime import Network, choose
 network = Network(Path(sys.argv[1]), choose(sys.argv[2]))
 (image,) = network.inputs.values()
 pixels = np.random.default_rng(0).integers(0, 127, image.shape).astype(image.dtype)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
-from edge.runtime import Network, RuntimeChoice, Tensor, choose, installed
+from edge.models.runtime import Network, RuntimeChoice, Tensor, choose, installed
 from quantize.arm import Emulated, emulated
 
 BATCH = 64

@@ -11,16 +11,16 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edge.card import MODEL_FILE
 from edge.errors import EmotionEdgeError
-from edge.runtime import installed
+from edge.models.card import MODEL_FILE
+from edge.models.runtime import installed
 from quantize.calibration import as_input, representative, whole_range
 from quantize.convert import check_file, output_names, to_float, to_int8
 from quantize.interpreters import TIMED, run_everywhere, run_in
 from training.datasets.assemble import image_files
 from training.datasets.dataset import Dataset
 from training.datasets.pixels import in_memory
-from training.evaluate import read_network
+from training.evaluation.figures import read_network
 
 CHECKED = 500
 """Images at most that float and int8 are compared on."""

@@ -12,19 +12,19 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edge.card import MODEL_FILE
 from edge.emotion.mirror import looked_at
 from edge.errors import EmotionEdgeError
-from edge.runtime import installed
+from edge.models.card import MODEL_FILE
+from edge.models.runtime import installed
 from quantize.arm import CPUS, missing
+from quantize.float_run import Source
 from quantize.instructions import instructions
 from quantize.interpreters import Run, run_in
-from quantize.source import Source
 from training.config import AFFECT
 from training.datasets.dataset import VALIDATION, Dataset
-from training.evaluate import Figures, figures, predict, temperatures
-from training.judging.jitter import moved, moves
-from training.scores import concordance, rmse
+from training.evaluation.figures import Figures, figures, predict, temperatures
+from training.evaluation.jitter import moved, moves
+from training.evaluation.metrics import concordance, rmse
 
 EMULATED_FACES = 1000
 EMULATED_CPU = "cortex-a76"

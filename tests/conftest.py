@@ -14,10 +14,10 @@ import pytest
 
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
-from edge.leave import leave
-from edge.outputs.web import WebViewer
+from edge.outputs.web.server import WebViewer
 from edge.reading import Image
-from tests.daemon import free_port
+from edge.system.process import leave
+from tests.support.daemon import free_port
 
 # tflite-runtime 2.14 cannot load a model ("vector::reserve") in a process that imported TensorFlow before it.
 with contextlib.suppress(Exception):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from edge.emotion.committee import installed_committees
 from edge.errors import EmotionEdgeError
-from edge.models import model_dir
+from edge.models.released import model_dir
 from training.config import read_config
 from training.datasets import read_dataset
 from training.datasets.dataset import Dataset
-from training.datasets.recognise import FORMATS
+from training.datasets.formats import FORMATS
 from training.run_data import read_run_data
 
 RUNS = Path("runs")

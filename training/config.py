@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError, in_one_line
-from edge.yaml_file import read_yaml
 
 CONFIG_FILE = "config.yaml"
 """In the folder of a run: its settings."""

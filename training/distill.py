@@ -14,8 +14,8 @@ from edge.errors import EmotionEdgeError
 from training.config import AFFECT
 from training.datasets.dataset import SPLITS, TRAINING, VALIDATION, Dataset
 from training.datasets.pixels import fingerprints
-from training.evaluate import fitting, load_network, predict
-from training.scores import accuracy, softmax
+from training.evaluation.figures import fitting, load_network, predict
+from training.evaluation.metrics import accuracy, softmax
 
 Floats = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.floating[Any]]

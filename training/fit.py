@@ -21,12 +21,12 @@ from training.config import AFFECT, CONFIG_FILE, TrainingConfig, read_config, wr
 from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
 from training.distill import read_soft_labels
-from training.evaluate import NETWORK_FILE, predict, save_network
+from training.evaluation.figures import NETWORK_FILE, predict, save_network
+from training.evaluation.metrics import accuracy
 from training.history import CHOSEN_BY, best_epoch, board, stale, write_history
 from training.networks import build_network
 from training.objectives import Arrays, head_sizes, losses, targets
 from training.progress import counted, say_epoch
-from training.scores import accuracy
 from training.teachers import open_teachers, taught_batches
 
 STATE_FILE = "state.npz"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from training.datasets.dataset import Dataset
-from training.judging.findings import find
+from training.evaluation.findings import find
 from training.reporting.blocks import to_html, to_markdown
 from training.reporting.sections import lead_of, notices_of, parts_of, title_of
 
@@ -32,6 +32,6 @@ def report(
 
 
 def evaluate(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets: Sequence[str] = ()) -> str:
-    """The same report as text, for the terminal; arguments and errors as of `training.judging.findings.find`."""
+    """The same report as text, for the terminal; arguments and errors as of `training.evaluation.findings.find`."""
     found = find(folders, data, final, label_sets)
     return to_markdown(title_of(found), lead_of(found), parts_of(found), notices_of(found))

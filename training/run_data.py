@@ -7,7 +7,7 @@ from pathlib import Path
 from training.config import CONFIG_FILE, DataSource, read_config
 from training.datasets import read_dataset
 from training.datasets.dataset import Dataset
-from training.datasets.recognise import MAPPED, recognise
+from training.datasets.formats import MAPPED, recognise
 
 _log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from edge.errors import EmotionEdgeError
 from training.config import TrainingConfig
 from training.datasets.dataset import Dataset
 from training.distill import check_heads, common_heads, means
-from training.judging.members import Member, open_members
+from training.evaluation.members import Member, open_members
+from training.evaluation.metrics import softmax
 from training.objectives import Arrays, with_teacher
-from training.scores import softmax
 
 Teachers = Callable[[npt.NDArray[np.uint8], Arrays], Arrays]
 """Images uint8 [n, h, w, c] and what is wanted of them to what is wanted with the teachers' word in it."""

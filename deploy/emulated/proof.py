@@ -347,7 +347,7 @@ def _next(proof: Proof, suffix: str, breaks: bool = False) -> Path:
     lines = control.read_text().splitlines()
     control.write_text("".join(f"Version: {version}\n" if x.startswith("Version:") else f"{x}\n" for x in lines))
     if breaks:
-        service = next(tree.glob("opt/emotion-edge/lib/python*/site-packages/edge/service.py"))
+        service = next(tree.glob("opt/emotion-edge/lib/python*/site-packages/edge/daemon/run.py"))
         service.write_text(service.read_text() + "\nraise SystemExit('broken on purpose')\n")
     subprocess.run(["dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "-b", str(tree), str(out)], check=True)
     shutil.rmtree(tree)

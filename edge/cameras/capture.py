@@ -12,9 +12,9 @@ from typing import Final, Self
 from edge.cameras.camera import Camera, Picture, Skipping
 from edge.cameras.choose import open_camera
 from edge.config import CameraSettings
+from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 from edge.reading import Frame
-from edge.secret import without_password
 
 logger = logging.getLogger(__name__)
 

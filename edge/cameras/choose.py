@@ -9,8 +9,8 @@ from edge.cameras.opencv import STREAM_SCHEMES, DeviceCamera, StreamCamera, Vide
 from edge.cameras.picamera import PiCamera, list_picameras
 from edge.cameras.v4l2 import list_devices
 from edge.config import CameraSettings
+from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
-from edge.secret import without_password
 
 
 @dataclass(frozen=True, slots=True)

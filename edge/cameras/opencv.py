@@ -19,9 +19,9 @@ import numpy as np
 from edge.cameras.camera import Pace, Picture, as_bgr, plausible
 from edge.cameras.v4l2 import device_problem
 from edge.config import CameraSettings
+from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 from edge.reading import Image
-from edge.secret import without_password
 
 # OpenCV's own warnings likewise: errors only. OpenCV 4 and 5 have the function in different places.
 _cv2: Any = cv2

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge.card import EmotionCard
 from edge.config import EmotionSettings
 from edge.emotion.committee import open_local
 from edge.emotion.remote import RemoteClassifier
 from edge.emotion.scores import Scores
 from edge.faces.crop import Pixels
+from edge.model_updates.install import current
+from edge.models.card import EmotionCard
+from edge.models.runtime import Runtime
 from edge.reading import Box, Image
-from edge.runtime import Runtime
-from edge.store import current
 
 
 class Classifier(Protocol):

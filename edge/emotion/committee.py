@@ -18,14 +18,14 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.card import EmotionCard, OutputSpec
 from edge.emotion.local import LocalClassifier
 from edge.emotion.scores import Floats, Scores, no_scores
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, face_crops
-from edge.models import MODEL_FOLDERS, model_dir
+from edge.models.card import EmotionCard, OutputSpec
+from edge.models.released import MODEL_FOLDERS, model_dir
+from edge.models.runtime import Runtime
 from edge.reading import Box, Image
-from edge.runtime import Runtime
 
 COMMITTEE_FILE: Final = "committee.json"
 JOINT: Final = "+"

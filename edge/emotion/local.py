@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.card import MODEL_FILE, EmotionCard, read_card
 from edge.emotion.mirror import looked_at
 from edge.emotion.scores import Scores, no_scores, scores_of
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, face_crops, input_tensor
+from edge.models.card import MODEL_FILE, EmotionCard, read_card
+from edge.models.runtime import Network, Runtime
 from edge.reading import Box, Image
-from edge.runtime import Network, Runtime
 
 
 class LocalClassifier:

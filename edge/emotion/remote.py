@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from edge.card import EmotionCard
 from edge.config import EmotionSettings
+from edge.config.secrets import secret_of
 from edge.emotion.committee import Committee
 from edge.emotion.local import LocalClassifier
 from edge.emotion.scores import Scores
-from edge.emotion.serving import NO_ANSWER, ModelServer, Served, ServerError
+from edge.emotion.tensorflow_serving import NO_ANSWER, ModelServer, Served, ServerError
 from edge.faces.crop import Pixels, face_crops
+from edge.models.card import EmotionCard
 from edge.reading import Box, Image
-from edge.secret import secret_of
 
 _log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.card import EmotionCard, OutputSpec
 from edge.labels import circumplex_of
+from edge.models.card import EmotionCard, OutputSpec
 
 Floats = npt.NDArray[np.float32]
 

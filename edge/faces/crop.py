@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.card import CropSpec, InputSpec
+from edge.models.card import CropSpec, InputSpec
 from edge.reading import Box, Image
 
 Pixels = npt.NDArray[np.uint8]

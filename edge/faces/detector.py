@@ -5,10 +5,10 @@ from typing import Protocol
 from edge.config import DetectorSettings
 from edge.faces.opencv_detectors import HaarDetector, Res10Detector, YuNetOpenCV
 from edge.faces.yunet import SIZES, YuNet
-from edge.models import model_dir
+from edge.model_updates.install import current
+from edge.models.released import model_dir
+from edge.models.runtime import Runtime
 from edge.reading import Detection, Image
-from edge.runtime import Runtime
-from edge.store import current
 
 
 class Detector(Protocol):

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.card import MODEL_FILE, Card, read_card
 from edge.errors import EmotionEdgeError
+from edge.models.card import MODEL_FILE, Card, read_card
+from edge.models.runtime import Network, Runtime
 from edge.reading import Box, Detection, Image
-from edge.runtime import Network, Runtime
 
 STRIDES: Final = (8, 16, 32)
 SIZES: Final[Mapping[int, tuple[int, int]]] = {160: (160, 128), 320: (320, 256), 640: (640, 480)}

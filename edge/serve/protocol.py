@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge.card import EmotionCard, InputSpec
 from edge.emotion.committee import Committee, voted_outputs
 from edge.emotion.local import LocalClassifier
 from edge.emotion.scores import Scores
-from edge.emotion.serving import OWN_METADATA, SIGNATURE, VOTES, OwnMetadata
+from edge.emotion.tensorflow_serving import OWN_METADATA, SIGNATURE, VOTES, OwnMetadata
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, cut
-from edge.outputs.web_picture import decoded
+from edge.models.card import EmotionCard, InputSpec
+from edge.outputs.web.upload import decoded
 from edge.reading import Box
 
 FACES_MAX: Final = 64

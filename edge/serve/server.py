@@ -18,22 +18,22 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, stream_request_body
 
-from edge.card import EmotionCard, read_any_card
 from edge.config import Settings, reaches_network
+from edge.config.secrets import secret_of
 from edge.emotion.committee import Committee, installed_committees, open_local
 from edge.emotion.local import LocalClassifier
 from edge.errors import EmotionEdgeError
 from edge.faces.detector import Detector, open_detector
-from edge.models import installed_models
-from edge.notify import Notifier
+from edge.model_updates.install import current
+from edge.models.card import EmotionCard, read_any_card
+from edge.models.released import installed_models
+from edge.models.runtime import Runtime, choose
 from edge.outputs.messages import faces_message
-from edge.outputs.web_picture import BYTES_MAX, decoded
+from edge.outputs.web.upload import BYTES_MAX, decoded
 from edge.pipeline import Pipeline
 from edge.reading import Frame
-from edge.runtime import Runtime, choose
-from edge.secret import secret_of
 from edge.serve.protocol import REQUEST_BYTES, RefusedError, answer_of, crops_in, metadata_of, status_of, version_of
-from edge.store import current
+from edge.system.systemd import Notifier
 
 _log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from edge.config import Settings
 from edge.errors import EmotionEdgeError
+from edge.models.runtime import choose
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
-from edge.runtime import choose
 from quantize.arm import CPUS
 from quantize.instructions import count
 from tests.bench.clips import LENGTH, write_clips
@@ -33,7 +33,7 @@ import numpy as np
 from edge.config import Settings
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
-from edge.runtime import choose
+from edge.models.runtime import choose
 path, width, height, model, every, rate, size, frames = sys.argv[1:]
 cv2.setNumThreads(1)
 settings = Settings(detector={"every": int(every), "size": size}, emotion={"model": model, "rate": float(rate)})

@@ -6,13 +6,13 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge.card import CropSpec
 from edge.config import DetectorSettings
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import crop_square, cut
 from edge.faces.detector import Detector, open_detector
+from edge.models.card import CropSpec
+from edge.models.runtime import choose
 from edge.reading import Box, Image
-from edge.runtime import choose
 from training.datasets.dataset import Dataset
 from training.datasets.pixels import read_image
 

@@ -12,10 +12,10 @@ from edge.errors import EmotionEdgeError
 from edge.labels import map_matrix
 from training.datasets.dataset import Dataset
 from training.datasets.pixels import in_memory
-from training.scores import softmax
+from training.evaluation.metrics import softmax
 
 if TYPE_CHECKING:
-    from training.judging.members import Member
+    from training.evaluation.members import Member
 
 FOLDS: Final = 5
 COMPONENTS: Final = 150
@@ -67,7 +67,7 @@ def said_by(judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Pr
     EmotionEdgeError where the folder holds no network, or one none of whose heads can say every class.
     """
     # Loads Keras and its backend.
-    from training.judging.members import open_members
+    from training.evaluation.members import open_members
 
     members = open_members([judge], data)
     return np.asarray(np.mean([_said_by_one(member, judge, thumbnails, data) for member in members], axis=0))

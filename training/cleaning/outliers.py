@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.judging.slices import sharpness
+from training.evaluation.slices import sharpness
 
 FAR: Final = 4.0
 """Modified z-score beyond which an image is an outlier.

@@ -30,6 +30,6 @@ def read_dataset(
     """
     # Here, not above: every reader is imported through this package, which would not be there yet.
     from training.datasets.assemble import Choices
-    from training.datasets.recognise import read
+    from training.datasets.formats import read
 
     return read(path, format, Choices(label_set, mapping, votes, seed))

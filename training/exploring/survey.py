@@ -17,7 +17,7 @@ from edge.errors import EmotionEdgeError
 from training.cleaning.duplicates import exact_groups
 from training.datasets import pixels
 from training.datasets.dataset import Dataset
-from training.judging.slices import sharpness
+from training.evaluation.slices import sharpness
 from training.pages.sheets import Picture, square
 
 SIDE: Final = 48

@@ -9,11 +9,11 @@ import numpy.typing as npt
 from training.datasets.dataset import VALIDATION, Dataset
 from training.datasets.manifest import names_of
 from training.datasets.pixels import in_memory
+from training.evaluation.findings import Findings
+from training.evaluation.judge import Sheet
+from training.evaluation.members import Member
+from training.evaluation.slices import Measure, slice_of, slices
 from training.history import CHOSEN_BY
-from training.judging.findings import Findings
-from training.judging.judge import Sheet
-from training.judging.members import Member
-from training.judging.slices import Measure, slice_of, slices
 from training.pages.plots import lines
 from training.reporting.blocks import Beside, Block, Faces, Heading, Part, Plot, Table, Words
 from training.reporting.plots import slices_plot

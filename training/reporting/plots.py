@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from training.judging.slices import Slice
+from training.evaluation.slices import Slice
 from training.pages.figures import SERIES, in_style, new_axes
 
 

@@ -5,17 +5,17 @@ from typing import Final
 import numpy as np
 
 from training.datasets.dataset import FINAL, VALIDATION
-from training.evaluate import SEEN
-from training.judging.findings import Findings
-from training.judging.jitter import ROTATE, SCALE, SHIFT
-from training.judging.judge import COMMITTEE, JITTERS, Sheet, unsaid, views_of
-from training.judging.members import Member
+from training.evaluation.figures import SEEN
+from training.evaluation.findings import Findings
+from training.evaluation.jitter import ROTATE, SCALE, SHIFT
+from training.evaluation.judge import COMMITTEE, JITTERS, Sheet, unsaid, views_of
+from training.evaluation.members import Member
+from training.evaluation.metrics import DRAWS, Interval, bootstrap_rows, f1, precision, recall, reliability
 from training.pages.page import Notice
 from training.pages.plots import confusion_plot, reliability_plot
 from training.reporting.blocks import Beside, Block, Heading, Part, Plot, Points, Table, Tiles, Words
 from training.reporting.details import curves_part, mistakes_part, slices_part
 from training.reporting.words import derived, ends, figure_with_ends, out_of, points, titled
-from training.scores import DRAWS, Interval, bootstrap_rows, f1, precision, recall, reliability
 
 AXES: Final = ("valence", "arousal")
 

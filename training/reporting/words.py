@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from training.evaluate import Figures
-from training.judging.judge import COMMITTEE
-from training.judging.members import Member
-from training.scores import Interval
+from training.evaluation.figures import Figures
+from training.evaluation.judge import COMMITTEE
+from training.evaluation.members import Member
+from training.evaluation.metrics import Interval
 
 
 def ends(interval: Interval) -> str:

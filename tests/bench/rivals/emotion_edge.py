@@ -10,12 +10,12 @@ from dataclasses import replace
 import cv2
 from protocol import serve
 
-from edge.card import EmotionCard, read_card
 from edge.config import Settings
-from edge.models import model_dir
+from edge.models.card import EmotionCard, read_card
+from edge.models.released import model_dir
+from edge.models.runtime import Network, choose
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
-from edge.runtime import Network, choose
 
 FPS = 30
 settings = Settings(**({"detector": {"every": os.environ["DETECT"]}} if "DETECT" in os.environ else {}))

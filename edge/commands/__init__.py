@@ -1,0 +1,1 @@
+"""The subcommands of `emotion-edge`, one file each."""

@@ -1,0 +1,151 @@
+"""What is there, what is not, and what to do: one line a part."""
+
+import logging
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from edge.cameras.choose import find_cameras, open_camera
+from edge.config import Settings
+from edge.emotion.classifier import open_classifier
+from edge.emotion.committee import JOINT
+from edge.emotion.remote import ONLINE
+from edge.errors import EmotionEdgeError
+from edge.model_updates.install import current
+from edge.models import edge_tpu
+from edge.models.released import installed_models
+from edge.models.runtime import MODULES, choose, installed
+from edge.outputs.display.output import outlook
+from edge.pipeline import open_pipeline
+from edge.reading import Frame
+from edge.system import board
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part. state: `ok`; `note`, something that need not be there; `fault`, the daemon cannot work without it."""
+
+    state: Literal["ok", "note", "fault"]
+    text: str
+
+
+def report(settings: Settings) -> int:
+    """Print a line for each part; the exit status: 1 where there is a fault."""
+    checks: dict[str, Callable[[Settings], Finding]] = {
+        "interpreter": _interpreter,
+        "accelerator": _accelerator,
+        "models": _models,
+        "camera": _camera,
+        "broker": _broker,
+        "display": _display,
+        "temperature": _temperature,
+    }
+    if settings.emotion.server:
+        checks["server"] = _server
+    findings = []
+    for name, check in checks.items():
+        try:
+            finding = check(settings)
+        except EmotionEdgeError as error:
+            finding = Finding("fault", str(error))
+        findings.append(finding)
+        print(f"{finding.state:5}  {name:12} {finding.text}")
+    sys.stdout.flush()
+    return int(any(finding.state == "fault" for finding in findings))
+
+
+def _interpreter(settings: Settings) -> Finding:
+    found = ", ".join(f"{name} {version}" for name, version in installed().items())
+    return Finding(
+        "ok", f"{choose(settings.runtime.interpreter)} (installed: {found}; Python {sys.version.split()[0]})"
+    )
+
+
+def _accelerator(settings: Settings) -> Finding:
+    choice, text = settings.runtime.accelerator, edge_tpu.outlook(settings.runtime.accelerator)
+    if choice == "cpu" or (choice == "auto" and not edge_tpu.find_edge_tpu()):
+        return Finding("note", text)
+    names = [f"yunet-{settings.detector.size}", *settings.emotion.model.split(JOINT)]
+    folders = [Path(folder) for name in names if (folder := installed_models().get(current(name), current(name)))]
+    compiled = [folder for folder in folders if (folder / edge_tpu.EDGE_TPU_FILE).is_file()]
+    if not compiled:
+        return Finding("note", f"{text}; none is: no {edge_tpu.EDGE_TPU_FILE} in {' or '.join(map(str, folders))}")
+    module = MODULES[choose(settings.runtime.interpreter).name]
+    for folder in compiled:
+        if problem := edge_tpu.trial(module, edge_tpu.LIBRARY, folder / edge_tpu.EDGE_TPU_FILE):
+            return Finding("note", f"{text}; it cannot be used, the processor runs the networks: {problem}")
+    return Finding("ok", f"{text}: {', '.join(folder.name for folder in compiled)}")
+
+
+def _models(settings: Settings) -> Finding:
+    here = settings.emotion.model_copy(update={"server": ""})  # which has a line of its own
+    pipeline = open_pipeline(settings.model_copy(update={"emotion": here}), choose(settings.runtime.interpreter))
+    # Through every stage once, so that a file that loads but does not run is found here and not at night.
+    pipeline.analyse(Frame(np.zeros((480, 640, 3), np.uint8), 0.0, 0.0, 0))
+    card = pipeline.card
+    labels = ", ".join(card.primary.labels)
+    return Finding("ok", f"{card.name} {card.version} ({labels}) with detector {settings.detector.kind}")
+
+
+def _server(settings: Settings) -> Finding:
+    emotion, runtime = settings.emotion, choose(settings.runtime.interpreter)
+    classifier = open_classifier(emotion, runtime, settings.runtime.threads)
+    spec = classifier.card.input
+    crops = np.zeros((1, spec.height, spec.width, spec.channels), np.uint8)
+    began = time.perf_counter()
+    classifier.classify(crops)
+    took = (time.perf_counter() - began) * 1000
+    if classifier.server != ONLINE:
+        return Finding("note", f"{emotion.server}: {classifier.server}; {classifier.card.name} here stands in")
+    return Finding("ok", f"{emotion.server} answers, one face in {took:.0f} ms; {classifier.card.name} would stand in")
+
+
+def _camera(settings: Settings) -> Finding:
+    found = ", ".join(f"{camera.source} {camera.name}" for camera in find_cameras()) or "none"
+    camera = open_camera(settings.camera)
+    try:
+        picture = camera.read()
+    finally:
+        camera.close()
+    if picture is None:
+        return Finding("fault", f"{camera.name} opens but gives no picture (cameras here: {found})")
+    height, width = picture.image.shape[:2]
+    return Finding("ok", f"{camera.name}, {width} x {height} (cameras here: {found})")
+
+
+def _broker(settings: Settings) -> Finding:
+    mqtt = settings.mqtt
+    if not mqtt.host:
+        return Finding("note", "none is configured: set mqtt.host (`emotion-edge demo` starts one of its own)")
+    where = f"{mqtt.host}:{mqtt.port}"
+    try:
+        with socket.create_connection((mqtt.host, mqtt.port), timeout=3) as connection:
+            if mqtt.tls:
+                context = ssl.create_default_context(cafile=str(mqtt.ca_file) if mqtt.ca_file else None)
+                context.wrap_socket(connection, server_hostname=mqtt.host).close()
+    except OSError as error:
+        return Finding("fault", f"{where} cannot be reached: {error} (is it running, and is the address right?)")
+    return Finding("ok", f"{where} answers{' over TLS' if mqtt.tls else ''}")
+
+
+def _display(settings: Settings) -> Finding:
+    if settings.display.mode == "off":
+        return Finding("note", "switched off (display.mode)")
+    there, which = outlook(settings.display)
+    return Finding("ok", which) if there else Finding("note", f"none: {which}")
+
+
+def _temperature(_: Settings) -> Finding:
+    degrees, held = board.temperature(), board.throttled()
+    if held:
+        return Finding("note", f"{degrees} °C, the firmware holds the clock down: cool the board, check its supply")
+    return Finding("ok", f"{degrees:.0f} °C") if degrees is not None else Finding("note", "no sensor here")

@@ -1,0 +1,66 @@
+"""One picture: what is seen in it as JSON, and the picture with it drawn on."""
+
+import json
+import time
+from pathlib import Path
+
+import cv2
+
+from edge.cameras.capture import Capture
+from edge.cameras.choose import open_camera
+from edge.config import CameraSettings, Settings
+from edge.config.secrets import without_password
+from edge.errors import EmotionEdgeError
+from edge.models.runtime import Runtime, choose
+from edge.outputs.drawing.blur import Veil
+from edge.outputs.drawing.last_minute import LastMinute
+from edge.outputs.drawing.overlay import Context, annotate
+from edge.outputs.messages import faces_message
+from edge.pipeline import open_pipeline
+from edge.reading import Frame, Reading
+from edge.translations import words_of
+
+PATIENCE = 10.0
+"""Seconds to wait for a camera's first picture."""
+
+
+def read_once(settings: Settings, runtime: Runtime, frame: Frame) -> Reading:
+    """What is seen in one picture, by networks of its own: it has nothing to do with what is analysed meanwhile."""
+    return open_pipeline(settings, runtime, confirm=1).analyse(frame)
+
+
+def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0.0) -> str:
+    """Analyse an image file, or one frame of the camera; write the annotated picture; return the JSON.
+
+    after: seconds for which the camera is watched first, so that its exposure settles and the scores are smoothed.
+    Raises EmotionEdgeError when there is no picture or `out` cannot be written.
+    """
+    if image is not None and not image.exists():
+        raise EmotionEdgeError(f"snapshot: image {image}: not there")
+    camera = settings.camera if image is None else CameraSettings(source=str(image), loop=False)
+    pipeline = open_pipeline(settings, choose(settings.runtime.interpreter, settings.runtime.accelerator), confirm=1)
+    capture = Capture(camera, open_camera(camera))
+    minute = LastMinute(words_of(settings.display.language))
+    veil = Veil(settings.detector.region) if settings.display.blur else None
+    try:
+        began = time.monotonic()
+        while True:
+            frame = capture.newest(timeout=PATIENCE)
+            if frame is None:
+                source = without_password(camera.source)
+                raise EmotionEdgeError(f"snapshot: no picture from {source}: {capture.status}")
+            reading = pipeline.analyse(frame)
+            minute.put(reading)
+            shown = veil(frame, reading) if veil else frame
+            if time.monotonic() - began >= after:
+                break
+    finally:
+        capture.close()
+    try:
+        context = minute.context() if after else Context(minute.context().words)
+        written = cv2.imwrite(str(out), annotate(shown.image, reading, context=context))
+    except cv2.error as error:
+        raise EmotionEdgeError(f"snapshot: cannot write {out}: use a name ending in .jpg or .png") from error
+    if not written:
+        raise EmotionEdgeError(f"snapshot: cannot write {out}: is the folder there and writable?")
+    return json.dumps(faces_message(reading), indent=2)

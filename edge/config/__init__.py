@@ -1,0 +1,33 @@
+"""The settings: their types, where they are read from, and what may change while the daemon runs."""
+
+from edge.config.settings import (
+    ENV_PREFIX,
+    INSTANCE_VARIABLE,
+    CameraSettings,
+    DetectorSettings,
+    DisplaySettings,
+    EmotionSettings,
+    MqttSettings,
+    PaceSettings,
+    RecordSettings,
+    Settings,
+    WebSettings,
+    reaches_network,
+    setting_names,
+)
+
+__all__ = [
+    "ENV_PREFIX",
+    "INSTANCE_VARIABLE",
+    "CameraSettings",
+    "DetectorSettings",
+    "DisplaySettings",
+    "EmotionSettings",
+    "MqttSettings",
+    "PaceSettings",
+    "RecordSettings",
+    "Settings",
+    "WebSettings",
+    "reaches_network",
+    "setting_names",
+]

@@ -1,0 +1,123 @@
+"""Settings that change while the daemon runs: the file is read again, and what can be applied is."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from edge.config import Settings, setting_names
+from edge.errors import EmotionEdgeError
+from edge.system.systemd import Notifier
+
+_log = logging.getLogger(__name__)
+
+LIVE: Final = frozenset(
+    {
+        "detector.kind",
+        "detector.size",
+        "detector.file",
+        "detector.score",
+        "detector.every",
+        "detector.region",
+        "detector.min_face",
+        "detector.max_faces",
+        "emotion.uncertain_below",
+        "emotion.smoothing",
+        "emotion.hysteresis",
+        "emotion.rate",
+        "pace.max_fps",
+        "pace.cores",
+        "pace.idle_after",
+        "pace.idle_fps",
+        "pace.dark",
+        "pace.hot",
+        "mqtt.faces_rate",
+        "mqtt.heartbeat",
+        "mqtt.stats_every",
+        "log.level",
+    }
+)
+"""What can change without a restart."""
+
+
+def merged(running: Settings, wanted: Settings) -> tuple[Settings, list[str], list[str]]:
+    """The settings to go on by: those that run, with what can change as it is wanted.
+
+    Returns them, the names that changed in them, and the names that differ and need a restart.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    left = []
+    for name in setting_names():
+        section, key = name.split(".")
+        value = getattr(getattr(wanted, section), key)
+        if value == getattr(getattr(running, section), key):
+            continue
+        if name in LIVE:
+            sections.setdefault(section, {})[key] = value
+        else:
+            left.append(name)
+    update = {section: getattr(running, section).model_copy(update=keys) for section, keys in sections.items()}
+    applied = [f"{section}.{key}" for section, keys in sections.items() for key in keys]
+    return running.model_copy(update=update), applied, left
+
+
+class Reloader:
+    """Reads the settings again whenever it is asked to, in a thread of its own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        read: Callable[[], Settings],
+        listeners: Sequence[Callable[[Settings], None]],
+        notifier: Notifier,
+    ) -> None:
+        """settings: those that run. read: as `config_load.load`.
+
+        listeners: told the new ones, one after the other; what the first cannot do (EmotionEdgeError) changes nothing.
+        """
+        self._settings = settings
+        self._read = read
+        self._listeners = listeners
+        self._notifier = notifier
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="settings")
+        self._thread.start()
+
+    def ask(self) -> None:
+        """Read them again soon; a signal handler may call this."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._closed:
+                return
+            self._notifier.reloading()
+            try:
+                self._reload()
+            except (EmotionEdgeError, OSError) as error:
+                _log.error("settings: nothing is changed: %s", str(error).replace("\nemotion-edge: ", "; "))
+            except Exception:  # this one failed; the next must find a thread that reads it
+                _log.exception("settings: nothing is changed")
+            finally:
+                self._notifier.ready()
+
+    def _reload(self) -> None:
+        settings, applied, left = merged(self._settings, self._read())
+        if left:
+            _log.warning("settings: %s: changed, but needs a restart", ", ".join(left))
+        if applied:
+            for told in self._listeners:
+                told(settings)
+            self._settings = settings
+            _log.info("settings: applied: %s", ", ".join(applied))
+        elif not left:
+            _log.info("settings: nothing has changed")

@@ -1,0 +1,324 @@
+"""One typed tree of settings. `edge.config.load` fills it."""
+
+import os
+import re
+import socket
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from edge.errors import EmotionEdgeError
+from edge.models.edge_tpu import AcceleratorChoice
+from edge.models.runtime import RuntimeChoice
+from edge.translations import Language
+
+ENV_PREFIX: Final = "EMOTION_EDGE_"
+INSTANCE_VARIABLE: Final = ENV_PREFIX + "INSTANCE"
+"""Set by emotion-edge@NAME.service to NAME: a device id that is not set then ends with it."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Pixels = Annotated[int, Field(ge=16, le=8192)]
+
+
+def _inside(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    x, y, width, height = region
+    if width <= 0 or height <= 0 or x + width > 1 + 1e-9 or y + height > 1 + 1e-9:
+        raise ValueError("a region is [x, y, width, height], fractions of the picture that lie inside it")
+    return region
+
+
+Region = Annotated[tuple[Fraction, Fraction, Fraction, Fraction], AfterValidator(_inside)]
+
+
+def _none_or_one_up(rate: float) -> float:
+    if 0 < rate < 1:
+        raise ValueError("must be 0, or 1 and more: fewer frames a second look like a camera that is lost")
+    return rate
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _as_text(value: object) -> object:
+    """YAML reads `0` as a number and `off` as false; where words are wanted they are meant as words."""
+    if value is False:
+        return "off"
+    return str(value) if isinstance(value, int | float) else value
+
+
+Text = BeforeValidator(_as_text)
+
+
+def reaches_network(host: str) -> bool:
+    """Whether others than this machine can reach what listens on this address."""
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
+def _or_host_name(device_id: str) -> str:
+    named = filter(None, (socket.gethostname() or "emotion-edge", os.environ.get(INSTANCE_VARIABLE)))
+    return device_id or re.sub(r"[^a-zA-Z0-9_-]", "-", "-".join(named))
+
+
+class CameraSettings(_Section):
+    source: Annotated[str, Text] = "auto"
+    """auto, picamera2, a V4L2 index or /dev path, a video, an image or folder of images, or an rtsp/http address."""
+    width: Pixels = 640
+    """Width to ask a camera for, in pixels."""
+    height: Pixels = 480
+    """Height to ask a camera for, in pixels."""
+    fps: Annotated[float, Field(gt=0, le=240)] = 30.0
+    """Frames a second to ask a camera for; the rate at which a folder of images is shown."""
+    loop: bool = True
+    """Start a video file or a folder of images again when it ends."""
+    realtime: bool = True
+    """Play a video file or folder at its own pace; false: as fast as it goes."""
+
+
+class DetectorSettings(_Section):
+    kind: Literal["yunet", "opencv-yunet", "haar", "res10"] = "yunet"
+    """Face detector: yunet (int8, default), or one of OpenCV's: opencv-yunet, haar, res10."""
+    size: Annotated[Literal["160", "320", "640"], Text] = "320"
+    """Width in pixels that yunet and opencv-yunet shrink a picture to: 160 is fast, 640 finds small faces."""
+    file: Path | None = None
+    """The model file of an OpenCV detector, or the model folder of another yunet; empty: the one that comes with it."""
+    score: Fraction = 0.5
+    """Faces with a lower detection score are ignored."""
+    every: Annotated[int, Field(ge=1, le=30)] | Literal["auto"] = "auto"
+    """Look for faces in every n-th frame, 1 to 30, and follow them in between; auto: as the time allows."""
+    region: Region | None = None
+    """Where to look: [x, y, width, height] as fractions of the picture, as in [0.25, 0, 0.5, 1]; null: everywhere."""
+    min_face: Annotated[int, Field(ge=0, le=8192)] = 0
+    """Faces narrower than this are ignored, in pixels; 0: none is."""
+    max_faces: Annotated[int, Field(ge=1, le=64)] = 16
+    """With more faces than this, the largest are kept."""
+
+
+class EmotionSettings(_Section):
+    model: str = "emotion-small"
+    """A model's name, or the folder of one; `committee`, or several with + between them, vote, and the first leads."""
+    uncertain_below: Fraction = 0.4
+    """With a smoothed confidence below this, the emotion is published as uncertain."""
+    smoothing: Seconds = 0.5
+    """Time constant of the smoothing of each face's scores, in seconds; 0: none."""
+    hysteresis: Fraction = 0.08
+    """A new emotion must lead the current one by this much before it takes over."""
+    rate: Annotated[float, Field(ge=0, le=240)] = 10.0
+    """Times a second at most that each face's emotion is looked at; 0: in every frame."""
+    server: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+/v1/models/[^\s/?#:]+(/versions/\d+)?)?$")] = ""
+    """A server that classifies in place of this board: http://host:8501/v1/models/emotion-small; empty: none."""
+    server_timeout: Annotated[float, Field(gt=0, le=10)] = 0.5
+    """Seconds to wait for its answer; without one, the model above is used, and the server asked again later."""
+    server_token: SecretStr = SecretStr("")
+    """Token of the server; better in EMOTION_EDGE_EMOTION_SERVER_TOKEN or in server_token_file."""
+    server_token_file: Path | None = None
+    """A file whose first line is the token."""
+
+
+class RuntimeSettings(_Section):
+    interpreter: RuntimeChoice = "auto"
+    """auto, ai-edge-litert or tflite-runtime."""
+    accelerator: AcceleratorChoice = "auto"
+    """auto: a Coral Edge TPU where one is found and the models are compiled for it; edgetpu: look no further; cpu."""
+    threads: Annotated[int, Field(ge=1, le=16)] = 1
+    """Threads of each network."""
+
+
+class PaceSettings(_Section):
+    max_fps: Annotated[float, Field(ge=0, le=240), AfterValidator(_none_or_one_up)] = 0.0
+    """Frames analysed a second at most, 1 or more; 0: as many as the camera gives and the board manages."""
+    cores: Annotated[int, Field(ge=0, le=256)] = 0
+    """Processor cores to use; 0: all."""
+    idle_after: Seconds = 30.0
+    """After this many seconds with nobody in view the board idles, and wakes when somebody comes; 0: never."""
+    idle_fps: Annotated[float, Field(ge=1, le=60)] = 5.0
+    """Frames analysed a second while idle, 1 or more; with fewer than 5, waking takes longer than half a second."""
+    dark: Annotated[float, Field(ge=0, le=255)] = 12.0
+    """A picture with a mean brightness below this (0 to 255) and nobody in it is night: idle at once; 0: never."""
+    hot: Annotated[float, Field(ge=0, le=150)] = 80.0
+    """From this many degrees Celsius on, and while the firmware throttles, fewer frames are analysed; 0: never."""
+
+
+class MqttSettings(_Section):
+    host: Annotated[str, Field(pattern=r"^[^\s/]*$")] = ""
+    """Name or address of the broker; empty: none (`emotion-edge demo` then starts one of its own)."""
+    port: Port = 1883
+    """Port of the broker; usually 8883 with TLS."""
+    version: Annotated[Literal["auto", "5", "3.1.1"], Text] = "auto"
+    """Version of MQTT; auto: 5, and 3.1.1 where the broker does not understand 5."""
+    username: str = ""
+    """User name at the broker; empty: none."""
+    password: SecretStr = SecretStr("")
+    """Password at the broker; better in EMOTION_EDGE_MQTT_PASSWORD or in password_file."""
+    password_file: Path | None = None
+    """A file whose first line is the password."""
+    tls: bool = False
+    """Encrypt, and check the broker's certificate."""
+    ca_file: Path | None = None
+    """Certificate authority of the broker's certificate, PEM; empty: the system's."""
+    cert_file: Path | None = None
+    """Client certificate, PEM."""
+    key_file: Path | None = None
+    """Key of the client certificate, PEM."""
+    base_topic: Annotated[str, Field(pattern=r"^[^+#\s/]+(/[^+#\s/]+)*$")] = "emotion"
+    """Topics begin with this and the device id: emotion/<device_id>/state."""
+    device_id: Annotated[str, BeforeValidator(_or_host_name), Field(pattern=r"^[a-zA-Z0-9_-]+$")] = Field(
+        default="", validate_default=True
+    )
+    """Name of this device in topics, of letters, digits, - and _; empty: the host name."""
+    faces_rate: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """Messages a second at most on the topic `faces`."""
+    heartbeat: Annotated[float, Field(gt=0)] = 10.0
+    """Seconds after which `state` is sent again though nothing changed."""
+    stats_every: Annotated[float, Field(gt=0)] = 10.0
+    """Seconds between messages on the topic `stats`."""
+    discovery_prefix: Annotated[str, Field(pattern=r"^([^+#\s/]+(/[^+#\s/]+)*)?$")] = "homeassistant"
+    """Where Home Assistant is told of this device; empty: it is not told."""
+    snapshots: bool = False
+    """Let a picture be asked for over MQTT: anyone who may write `snapshot/set` then gets one."""
+
+
+class WebSettings(_Section):
+    enabled: bool = True
+    """Serve the live page."""
+    host: Annotated[str, Field(pattern=r"^[^\s/]+$")] = "127.0.0.1"
+    """Address to listen on: 127.0.0.1 is this board alone; 0.0.0.0 is the network, and needs a password."""
+    port: Port = 8080
+    """Port of the live page."""
+    password: SecretStr = SecretStr("")
+    """Password of the page, with any user name; better in EMOTION_EDGE_WEB_PASSWORD or in password_file."""
+    password_file: Path | None = None
+    """A file whose first line is the password."""
+    cert_file: Path | None = None
+    """Certificate of the page, PEM: it is then served over HTTPS."""
+    key_file: Path | None = None
+    """Key of the certificate, PEM; empty: it is in the same file."""
+    names: str = ""
+    """Other names that the page is reached by, separated by commas; localhost and the host name are known."""
+    images: bool = True
+    """Show pictures on the page; false: emotions and figures only."""
+
+    @property
+    def on_network(self) -> bool:
+        """Whether others than this machine can reach the page."""
+        return reaches_network(self.host)
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> Self:
+        if self.on_network and not self.password.get_secret_value() and not self.password_file:
+            # Not a ValueError: what pydantic makes of one shows the section's values.
+            raise EmotionEdgeError(
+                f"web.host {self.host}: the page would be open to everybody on the network: set web.password_file (or "
+                "web.password), or leave web.host at 127.0.0.1 and come with  ssh -L 8080:127.0.0.1:8080 <this board>"
+            )
+        return self
+
+
+class ServeSettings(_Section):
+    host: Annotated[str, Field(pattern=r"^[^\s/]+$")] = "127.0.0.1"
+    """Where `emotion-edge serve` listens: 127.0.0.1 is this board alone; 0.0.0.0 is the network, and needs a token."""
+    port: Port = 8501
+    """Port of it."""
+    token: SecretStr = SecretStr("")
+    """Token that whoever asks must send; better in EMOTION_EDGE_SERVE_TOKEN or in token_file."""
+    token_file: Path | None = None
+    """A file whose first line is the token."""
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> Self:
+        if reaches_network(self.host) and not self.token.get_secret_value() and not self.token_file:
+            raise EmotionEdgeError(
+                f"serve.host {self.host}: anybody on the network could send pictures to this board: set "
+                "serve.token_file (or serve.token), or leave serve.host at 127.0.0.1"
+            )
+        return self
+
+
+class RecordSettings(_Section):
+    enabled: bool = False
+    """Keep a record of emotions and times, never of images, in a file on this board; false: nothing is stored."""
+    file: Path | None = None
+    """The record, .sqlite3 or .db; empty: the service has it in /var/lib/emotion-edge, a user in ~/.local/state."""
+    days: Annotated[int, Field(ge=1, le=3660)] = 30
+    """What is older than this many days is deleted."""
+    max_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    """With more than this many megabytes, the oldest is deleted."""
+
+
+class DisplaySettings(_Section):
+    mode: Annotated[Literal["auto", "window", "drm", "off"], Text] = "auto"
+    """window: on a desktop; drm: the whole screen, without a desktop; auto: what there is; off."""
+    fullscreen: bool = False
+    """Let the window fill the display."""
+    language: Language = "en"
+    """Language of the texts on the screen and in pictures: en, de, fr, es, it, nl, pl, pt, uk or ru."""
+    blur: bool = False
+    """Make faces unrecognisable in every picture that is shown or sent; they are then looked for in every frame."""
+
+
+class LogSettings(_Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much is logged."""
+
+
+class Settings(BaseSettings):
+    """All settings. Frozen; every section has defaults, so `Settings()` is what an empty file means."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        use_attribute_docstrings=True,
+    )
+
+    camera: CameraSettings = CameraSettings()
+    detector: DetectorSettings = DetectorSettings()
+    emotion: EmotionSettings = EmotionSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    pace: PaceSettings = PaceSettings()
+    mqtt: MqttSettings = Field(default_factory=MqttSettings)
+    web: WebSettings = WebSettings()
+    serve: ServeSettings = ServeSettings()
+    record: RecordSettings = RecordSettings()
+    display: DisplaySettings = DisplaySettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The file's content comes in as arguments, and the environment goes over it.
+        return env_settings, init_settings
+
+
+def setting_names() -> list[str]:
+    """Every setting there is, as `section.key`, in the order of the tree."""
+    return [
+        f"{section}.{key}"
+        for section, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        for key in field.annotation.model_fields
+    ]

@@ -1,0 +1,71 @@
+"""How the daemon is doing: rates and latencies of the last frames."""
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from edge.models.card import Card
+from edge.models.runtime import Runtime
+from edge.reading import Reading, Stats
+from edge.system import board
+
+WINDOW: Final = 300
+"""Frames over which medians and percentiles are taken: ten seconds at 30 frames a second."""
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """p50, p95 and p99 of the values, by those names; empty for no values."""
+    if not values:
+        return {}
+    return dict(zip(("p50", "p95", "p99"), np.percentile(values, (50, 95, 99)).tolist(), strict=True))
+
+
+class Meter:
+    """Gathers Readings as they leave the pipeline. card: of the model that runs. Belongs to one thread."""
+
+    def __init__(self, card: Card, runtime: Runtime) -> None:
+        self.card = card
+        self._runtime = runtime
+        self._started = time.monotonic()
+        self._left: deque[float] = deque(maxlen=WINDOW)
+        self._latencies: deque[float] = deque(maxlen=WINDOW)
+        self._stages: deque[Mapping[str, float]] = deque(maxlen=WINDOW)
+
+    def add(self, reading: Reading) -> None:
+        """A Reading leaves the pipeline now."""
+        now = time.monotonic()
+        self._left.append(now)
+        self._latencies.append((now - reading.captured_at) * 1000)
+        self._stages.append(reading.stages)
+
+    def stats(
+        self, captured: int, dropped: int, camera: str, pace: str, rate_limit: float | None, server: str | None = None
+    ) -> Stats:
+        """Where things stand. captured, dropped, camera: as the capture says; pace, rate_limit: as the pacer does;
+        server: as the classifier does."""
+        recent = [at for at in self._left if time.monotonic() - at < 5]
+        fps = (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
+        spent: dict[str, list[float]] = {}
+        for stages in self._stages:
+            for name, milliseconds in stages.items():
+                spent.setdefault(name, []).append(milliseconds)
+        return Stats(
+            fps=fps,
+            captured=captured,
+            dropped=dropped,
+            stages={name: float(np.median(times)) for name, times in spent.items()},
+            latency_ms=percentiles(list(self._latencies)),
+            temperature=board.temperature(),
+            throttled=board.throttled(),
+            pace=pace,
+            rate_limit=rate_limit,
+            camera=camera,
+            model=self.card.name,
+            model_sha256=self.card.sha256,
+            interpreter=str(self._runtime),
+            uptime=time.monotonic() - self._started,
+            server=server,
+        )

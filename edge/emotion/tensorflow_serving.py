@@ -1,0 +1,268 @@
+"""A client of TensorFlow Serving's REST API: what its model takes and gives, and what that says of faces.
+
+The protocol is TensorFlow Serving's own (https://www.tensorflow.org/tfx/serving/api_rest): `GET <model>/metadata` and
+`POST <model>:predict` with instances in row format. `emotion-edge serve` speaks it too, and adds to the metadata, under
+`emotion_edge`, what a signature cannot say: labels, and how faces are cut.
+"""
+
+import base64
+import http.client
+import json
+import math
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge.emotion.scores import Scores, affect_output, scores_of
+from edge.faces.crop import Pixels
+from edge.models.card import CropSpec, EmotionCard, OutputSpec
+
+SIGNATURE: Final = "serving_default"
+VOTES: Final = "votes"
+OWN_METADATA: Final = "emotion_edge"
+ANSWER_BYTES: Final = 1 << 20
+"""More than this is no answer: of one face it is about 200 bytes."""
+NO_ANSWER: Final = "no answer in time"
+_TEXT: Final = 200
+_PIXELS: Final = frozenset({"DT_UINT8", "DT_INT16", "DT_UINT16", "DT_INT32", "DT_UINT32", "DT_INT64", "DT_UINT64"})
+_REAL: Final = frozenset({"DT_FLOAT", "DT_DOUBLE", "DT_HALF", "DT_BFLOAT16"})
+_BINARY: Final = "DT_STRING"
+_SUM_ERROR: Final = 0.02
+
+
+class ServerError(Exception):
+    """Why a server gave no answer that can be used, in words."""
+
+
+class OwnMetadata(BaseModel):
+    """What `emotion-edge serve` tells of a model besides its signature.
+
+    members: of a committee, in the order of the votes. outputs: what the predictions hold, which has been decided and
+    calibrated already.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    version: str
+    sha256: str
+    members: tuple[str, ...]
+    crop: CropSpec
+    outputs: tuple[OutputSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server's model.
+
+    dtype: what is sent to its input. card: what its outputs mean. outputs: their names. members: who votes.
+    """
+
+    name: str
+    dtype: str
+    card: EmotionCard
+    outputs: tuple[str, ...]
+    members: tuple[str, ...]
+
+
+class ModelServer:
+    """One model on a server, over one connection that is kept. Not safe to call from two threads, but for `abort`."""
+
+    def __init__(self, url: str, timeout: float, token: str, card: EmotionCard) -> None:
+        """url: of the model, as http://host:8501/v1/models/name. timeout: seconds of each wait for the network.
+
+        card: of the model that stands in for it, whose labels and faces it must have.
+        """
+        parts = urlsplit(url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._http = kind(parts.netloc, timeout=timeout)
+        self._path = parts.path
+        self._headers = {"Content-Type": "application/json"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        self._card = card
+        self._served: Served | None = None
+
+    def open(self) -> Served:
+        """Connect, and learn what is there. Raises ServerError where nothing is, or another kind of model."""
+        self.close()
+        self._served = _served(self._call("GET", f"{self._path}/metadata"), self._card)
+        return self._served
+
+    def predict(self, crops: Pixels) -> Scores:
+        """What the server says of faces cut out as the card says, uint8 [n, height, width, channels]; n not 0.
+
+        A kept connection that the server has let go meanwhile is opened again, once. Raises ServerError.
+        """
+        served = self._served
+        if served is None or self._http.sock is None:
+            served = self.open()  # whoever answers now may be another than before
+        try:
+            return self._predict(crops, served)
+        except _StaleError:
+            return self._predict(crops, self.open())
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._served = None
+        self._http.close()
+
+    def abort(self) -> None:
+        """End what another thread waits for in here; it gets a ServerError."""
+        connection = self._http.sock
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _predict(self, crops: Pixels, served: Served) -> Scores:
+        body = json.dumps({"instances": instances_of(crops, served)}, separators=(",", ":")).encode()
+        return scores_in(self._call("POST", f"{self._path}:predict", body), served, len(crops))
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+        fresh = self._http.sock is None
+        try:
+            self._http.request(method, path, body, self._headers)
+            response = self._http.getresponse()
+            content = response.read(ANSWER_BYTES + 1)
+        except (ConnectionError, http.client.RemoteDisconnected) as error:
+            self.close()
+            raise (ServerError if fresh else _StaleError)(_words(error)) from error
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise ServerError(_words(error)) from error
+        if len(content) > ANSWER_BYTES:
+            self.close()
+            raise ServerError(f"an answer of more than {ANSWER_BYTES >> 20} MiB")
+        try:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
+            answer = None
+        if response.status != http.client.OK:
+            told = answer.get("error") if isinstance(answer, dict) else None
+            raise ServerError(_line(f"{response.status} {response.reason}{f': {told}' if told else ''}"))
+        if not isinstance(answer, dict):
+            self.close()
+            raise ServerError("an answer that is no JSON object: is this a model server?")
+        return answer
+
+
+def instances_of(crops: Pixels, served: Served) -> list[Any]:
+    """Faces as the server's input takes them: pixels, the real values that pixels mean, or PNG files in base64."""
+    if served.dtype in _PIXELS:
+        return list(crops.tolist())
+    if served.dtype in _REAL:
+        low, high = served.card.input.value_range
+        return list(np.round(low + np.arange(256) / 255.0 * (high - low), 5)[crops].tolist())
+    files = (cv2.imencode(".png", crop, (cv2.IMWRITE_PNG_COMPRESSION, 1))[1].tobytes() for crop in crops)
+    return [{"b64": base64.b64encode(file).decode("ascii")} for file in files]
+
+
+def scores_in(answer: Mapping[str, Any], served: Served, count: int) -> Scores:
+    """What an answer to `predict` says of `count` faces. Raises ServerError where it says nothing of use."""
+    predictions = answer.get("predictions")
+    if not isinstance(predictions, list) or len(predictions) != count:
+        raise ServerError(f"no `predictions` of {count} face(s) in the answer")
+    if len(served.outputs) == 1:  # the name is then left out
+        predictions = [{served.outputs[0]: prediction} for prediction in predictions]
+    card = served.card
+    values = {card.primary.name: _numbers(predictions, card.primary.name, len(card.primary.labels))}
+    affect = affect_output(card)
+    if affect and affect.name in served.outputs:
+        values[affect.name] = _numbers(predictions, affect.name, 2)
+    scores = scores_of(card, values)
+    sums = scores.probabilities.sum(axis=1)
+    if (scores.probabilities < 0).any() or not (np.abs(sums - 1) <= _SUM_ERROR).all():
+        raise ServerError(f"output {card.primary.name!r} holds no probabilities")
+    return Scores(
+        np.asarray(scores.probabilities / sums[:, None], np.float32),
+        scores.valence_arousal,
+        [_votes(prediction, served) for prediction in predictions],
+    )
+
+
+class _StaleError(ServerError):
+    """The connection broke that had been kept."""
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return NO_ANSWER
+    text = _line(str(getattr(error, "strerror", None) or error)) or type(error).__name__
+    return text[:1].lower() + text[1:]
+
+
+def _line(text: str) -> str:
+    """Foreign words as one line of a log."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:_TEXT]
+
+
+def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:
+    """What metadata says, held against the card of the model that stands in for the server."""
+    try:
+        signature = answer["metadata"]["signature_def"]["signature_def"][SIGNATURE]
+        inputs, outputs = dict(signature["inputs"]), dict(signature["outputs"])
+        ((_, taken),) = inputs.items()
+        dtype, shape = str(taken["dtype"]), _shape(taken)
+        told = answer["metadata"].get(OWN_METADATA)
+        own = None if told is None else OwnMetadata.model_validate(told)
+        if own:
+            theirs = EmotionCard.model_validate(card.model_dump() | {"outputs": own.outputs})
+        name = _line(f"{own.name} {own.version}" if own else str(answer["model_spec"]["name"]))
+        given = {str(output): _shape(tensor) for output, tensor in outputs.items()}
+    except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
+        raise ServerError(_line(f"metadata that describes no model with one input ({error!r})")) from error
+    spec = card.input
+    if dtype not in _PIXELS | _REAL | {_BINARY}:
+        raise ServerError(_line(f"its input is of type {dtype}"))
+    if dtype != _BINARY and shape and shape[1:] != (spec.height, spec.width, spec.channels):
+        raise ServerError(f"it takes faces of {_times(shape[1:])}, not {spec.height}x{spec.width}x{spec.channels}")
+    if own:
+        labels, here = theirs.primary.labels, card.primary.labels
+        if labels != here:
+            raise ServerError(_line(f"its labels are {', '.join(labels)}; here they are {', '.join(here)}"))
+        if own.crop != card.crop:
+            raise ServerError("its faces are cut in another way than here")
+        card, dtype = theirs, _BINARY  # which it takes as well, and which costs both sides a fraction
+    primary = card.primary
+    if primary.name not in given:
+        raise ServerError(_line(f"it has no output {primary.name!r} (it has {', '.join(sorted(given))})"))
+    if given[primary.name][-1:] not in ((), (-1,), (len(primary.labels),)):
+        raise ServerError(
+            f"its output {primary.name!r} has {given[primary.name][-1]} values, not {len(primary.labels)}"
+        )
+    return Served(name, dtype, card, tuple(given), own.members if own else ())
+
+
+def _shape(tensor: Mapping[str, Any]) -> tuple[int, ...]:
+    """Of a tensor in the metadata; empty where the server does not know it, -1 where a size may be any."""
+    shape = tensor["tensor_shape"]
+    return () if shape.get("unknown_rank") else tuple(int(dim["size"]) for dim in shape["dim"])
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _numbers(predictions: list[Any], output: str, size: int) -> Any:
+    """An output of every face, float32 [n, size]."""
+    try:
+        rows = [[float(value) for value in prediction[output]] for prediction in predictions]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ServerError(f"no numbers of output {output!r} in the answer") from error
+    if any(len(row) != size or not all(map(math.isfinite, row)) for row in rows):
+        raise ServerError(f"output {output!r} is not {size} finite numbers a face")
+    return np.array(rows, np.float32)
+
+
+def _votes(prediction: Any, served: Served) -> dict[str, str]:
+    votes = prediction.get(VOTES) if served.members else None
+    if not isinstance(votes, list) or len(votes) != len(served.members):
+        return {}
+    return {member: str(vote) for member, vote in zip(served.members, votes, strict=True)}

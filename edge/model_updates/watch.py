@@ -1,0 +1,76 @@
+"""Another model is taken up while the daemon runs, as soon as one is installed or rolled back."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from edge.config import Settings
+from edge.emotion.classifier import Classifier, open_classifier
+from edge.errors import EmotionEdgeError
+from edge.model_updates.install import Stamp, stamp
+from edge.models.card import EmotionCard
+from edge.models.runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+_LOOKS_S: Final = 1.0
+"""Between two looks at the store."""
+
+
+class ModelWatch:
+    """Watches the store in a thread of its own, and loads there what is to run next: the analysis does not wait."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        runtime: Runtime,
+        running: EmotionCard,
+        seen: Stamp | None,
+        swap: Callable[[Classifier], None],
+    ) -> None:
+        """running: of the model that runs. seen: the store's stamp before that was opened.
+
+        swap: is given each later one, by the watching thread.
+        """
+        self._settings = settings
+        self._runtime = runtime
+        self._running = running
+        self._seen = seen
+        self._swap = swap
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="models")
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            if (found := stamp()) != self._seen:
+                self._seen = found
+                try:
+                    self._take_up()
+                except (EmotionEdgeError, OSError, RuntimeError, ValueError) as error:
+                    _log.error("model: %s; %s goes on", error, self._running.name)
+                except Exception:  # the next one that is installed must find somebody who looks
+                    _log.exception("model: %s goes on", self._running.name)
+            if self._closed.wait(_LOOKS_S):
+                return
+
+    def _take_up(self) -> None:
+        classifier = open_classifier(self._settings.emotion, self._runtime, self._settings.runtime.threads)
+        card, before = classifier.card, self._running
+        if card.sha256 == before.sha256 and card.version == before.version:
+            return
+        if classifier.labels != before.primary.labels:
+            _log.warning(
+                "model: %s %s has other labels than %s (%s): it is taken up when the daemon is started again",
+                *(card.name, card.version, before.name, ", ".join(classifier.labels)),
+            )
+            return
+        self._running = card
+        self._swap(classifier)
+        _log.info("model: %s %s, %s, in place of %s", card.name, card.version, card.sha256[:12], before.name)

@@ -1,0 +1,200 @@
+"""The model card: all that is needed to run a model file right, as `card.json` beside `model.tflite`.
+
+Written by `quantize`, read by the board. Unknown keys are kept out of the way of older readers: they are ignored.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from edge.errors import EmotionEdgeError, in_one_line
+from edge.labels import CIRCUMPLEX
+
+MODEL_FILE = "model.tflite"
+CARD_FILE = "card.json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class InputSpec(_Part):
+    """How pixels become the network's input tensor [n, height, width, channels].
+
+    A pixel p of 0 to 255 means the real value `low + p / 255 * (high - low)` with `value_range` = (low, high), and a
+    real value v is stored as `round(v / scale) + zero_point` (TensorFlow Lite's affine quantization), clipped to the
+    dtype. For dtype float32, scale is 1 and zero_point 0.
+    """
+
+    name: str
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    dtype: Literal["int8", "uint8", "float32"]
+    scale: float
+    zero_point: int
+    value_range: tuple[float, float]
+
+    def lookup(self) -> npt.NDArray[Any]:
+        """The 256 stored values, one a pixel value: `table[pixels]` is the input tensor, so no float work is left."""
+        low, high = self.value_range
+        real = low + np.arange(256) / 255.0 * (high - low)
+        if self.dtype == "float32":
+            return real.astype(np.float32)
+        info = np.iinfo(self.dtype)
+        stored = np.rint(real / self.scale) + self.zero_point
+        return np.asarray(np.clip(stored, info.min, info.max), self.dtype)
+
+
+class CropSpec(_Part):
+    """How a face found by a detector becomes an input: a square about the box, upright, resized by area averaging.
+
+    The square's side is `scale * sqrt(box width * box height)`; its centre is the box's, moved by `shift` (x, y) sides.
+    Past the frame's edge the edge pixels are repeated. The defaults make a YuNet box into FER-2013's own framing;
+    `python -m training.synthetic.crop_framing` measures them.
+    """
+
+    how: str = (
+        "a square about the detector's box (forehead to chin), not rotated: side = scale * sqrt(width * height), its "
+        "centre the box's moved by shift * side in x and y; past the frame's edge the edge pixels repeated; resized to "
+        "the input by averaging"
+    )
+    """In words, for who reads the card alone."""
+    colour: Literal["grey", "bgr"] = "grey"
+    scale: float = 1.1
+    shift: tuple[float, float] = (0.0, -0.02)
+
+
+class OutputSpec(_Part):
+    """One output of the network, by its name in the TFLite signature.
+
+    kind `emotion`: [n, len(labels)], logits or probabilities by `activation`; `valence_arousal`: [n, 2], -1 to 1.
+    primary: true for the one output the board publishes.
+    temperature: logits are divided by it before softmax (fitted on a validation split, Guo et al. 2017).
+    """
+
+    name: str
+    kind: Literal["emotion", "valence_arousal"]
+    activation: Literal["logits", "softmax", "linear"]
+    label_set: str = ""
+    labels: tuple[str, ...] = ()
+    primary: bool = False
+    temperature: float = 1.0
+
+
+class SelfTest(_Part):
+    """What the model said of the drawn faces of `edge/model_updates/self_test.py` when it was made.
+
+    drawing: version of the drawing. expected: a row of values a face. tolerance: by which a value may be off.
+    """
+
+    drawing: int
+    expected: tuple[tuple[float, ...], ...]
+    tolerance: float
+
+
+class Card(_Part):
+    """What every model file has: its name, its hash and its input. A detector's card is just this."""
+
+    name: str
+    version: str
+    sha256: str
+    input: InputSpec
+    licence: str
+    command: str
+    self_test: SelfTest | None = None
+
+
+class EmotionCard(Card):
+    """The card of an emotion model. `metrics` is a list of figures, each with its data set, split and protocol.
+
+    mirror: whether the model is run on each face twice, as it is and mirrored left to right; what it says is then the
+    mean of its outputs over both. The figures are of that.
+    """
+
+    crop: CropSpec
+    mirror: bool = False
+    outputs: tuple[OutputSpec, ...]
+    metrics: tuple[Mapping[str, Any], ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        primaries = [output for output in self.outputs if output.primary]
+        if len(primaries) != 1 or primaries[0].kind != "emotion":
+            raise ValueError("outputs: exactly one emotion output must be primary")
+        for output in self.outputs:
+            if output.kind == "emotion" and not output.labels:
+                raise ValueError(f"outputs: {output.name!r} has no labels")
+            if unknown := [label for label in output.labels if label not in CIRCUMPLEX]:
+                raise ValueError(f"outputs: {output.name!r} has {unknown[0]!r}, which is no emotion that is known")
+        return self
+
+    @property
+    def primary(self) -> OutputSpec:
+        """The emotion output that is published."""
+        return next(output for output in self.outputs if output.primary)
+
+
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+CardT = TypeVar("CardT", bound=Card)
+
+
+def read_card(kind: type[CardT], folder: Path) -> CardT:
+    """Read and check the card in a model's folder, and the model file against its hash.
+
+    Raises EmotionEdgeError when a file is missing or cannot be read, the card is no valid card, or the hash is not the
+    file's.
+    """
+    try:
+        return _read_card(kind, folder)
+    except OSError as error:
+        raise EmotionEdgeError(f"model {folder}: cannot be read: {error}") from error
+
+
+def _read_card(kind: type[CardT], folder: Path) -> CardT:
+    path, model = folder / CARD_FILE, folder / MODEL_FILE
+    for file in (path, model):
+        if not file.is_file():
+            raise EmotionEdgeError(
+                f"model {folder}: {file.name} is missing (a model is a folder with {CARD_FILE} and {MODEL_FILE})"
+            )
+    try:
+        card = kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise EmotionEdgeError(f"model card {path}: {in_one_line(error)}") from error
+    except ValueError as error:
+        raise EmotionEdgeError(f"model card {path}: is no valid JSON: {error}") from error
+    if (found := sha256_of(model)) != card.sha256:
+        raise EmotionEdgeError(
+            f"model {model}: its SHA-256 is {found[:12]}..., its card says {card.sha256[:12]}... "
+            "(the file is damaged or was changed: install the model again)"
+        )
+    return card
+
+
+def read_any_card(folder: Path) -> Card:
+    """The card of a model of either kind: an EmotionCard where it has outputs, else the Card of a face detector.
+
+    Raises EmotionEdgeError as `read_card`.
+    """
+    try:
+        has_outputs = "outputs" in json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):  # what is wrong, read_card says
+        has_outputs = False
+    return read_card(EmotionCard if has_outputs else Card, folder)
+
+
+def write_card(card: Card, folder: Path) -> None:
+    """Write `card.json` into the folder, indented."""
+    (folder / CARD_FILE).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")

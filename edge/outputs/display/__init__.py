@@ -1,0 +1,1 @@
+"""The attached display: a desktop window, or the whole screen through DRM."""

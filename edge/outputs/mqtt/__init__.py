@@ -1,0 +1,1 @@
+"""MQTT: topics, connection, queue of messages, Home Assistant discovery and the embedded broker."""

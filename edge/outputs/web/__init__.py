@@ -1,0 +1,1 @@
+"""The live page: server, access, streams, events and the pages themselves."""

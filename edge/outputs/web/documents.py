@@ -1,0 +1,109 @@
+"""What the live page serves as a whole: its own files, the newest Reading, health, settings, and others' documents."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from tornado.web import HTTPError, StaticFileHandler
+
+from edge.config import Settings
+from edge.config.load import dump
+from edge.outputs.messages import faces_message
+from edge.outputs.web.access import Access, Handler
+from edge.outputs.web.latest import Live
+
+PAGE: Final = Path(__file__).parent / "page"
+SETTINGS: Final = "/settings.json"
+"""Where the page looks for `settings_document`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Text that is made anew for each who asks. make: called in a thread of its own, so that it may wait for a disk."""
+
+    content_type: str
+    make: Callable[[], str]
+
+
+def settings_document(settings: Settings) -> Document:
+    """Every setting as JSON: by section, `name`, `value`, `about` and whether it was `changed`; passwords as stars."""
+    values, defaults = yaml.safe_load(dump(settings)), yaml.safe_load(dump(Settings.model_construct()))
+    told = {
+        section: [
+            {
+                "name": f"{section}.{key}",
+                "value": value,
+                "about": type(getattr(settings, section)).model_fields[key].description,
+                "changed": value != defaults[section][key],
+            }
+            for key, value in keys.items()
+        ]
+        for section, keys in values.items()
+    }
+    text = json.dumps(told)
+    return Document("application/json", lambda: text)
+
+
+class NotFound(Handler):
+    def get(self) -> None:
+        raise HTTPError(404)
+
+
+class NoImages(Handler):
+    """In place of the pictures, where the settings want none to leave the board."""
+
+    def get(self) -> None:
+        raise HTTPError(403, reason="Images are off (web.images)")
+
+
+class PageFile(Handler, StaticFileHandler):
+    """A file of the page itself."""
+
+    def initialize(self, access: Access, path: str, default_filename: str | None = None) -> None:  # type: ignore[override]
+        Handler.initialize(self, access)
+        StaticFileHandler.initialize(self, path, default_filename)
+
+    def set_extra_headers(self, path: str) -> None:  # noqa: ARG002
+        self.set_header("Cache-Control", "no-cache")
+
+
+class Latest(Handler):
+    """The newest Reading as JSON, in the shape of the topic `faces`; null before the first."""
+
+    def initialize(self, access: Access, live: Live) -> None:  # type: ignore[override]
+        super().initialize(access)
+        self.live = live
+
+    def get(self) -> None:
+        newest = self.live.newest
+        self.set_header("Content-Type", "application/json")
+        self.write(json.dumps(faces_message(newest[1]) if newest else None))
+
+
+class Health(Handler):
+    """200 while there is a live picture, 503 and the reason while there is none."""
+
+    def initialize(self, access: Access, live: Live) -> None:  # type: ignore[override]
+        super().initialize(access)
+        self.live = live
+
+    def get(self) -> None:
+        problem = self.live.problem()
+        self.set_status(503 if problem else 200)
+        self.write({"status": "failing", "reason": problem} if problem else {"status": "ok"})
+
+
+class OneDocument(Handler):
+    def initialize(self, access: Access, documents: Mapping[str, Document]) -> None:  # type: ignore[override]
+        super().initialize(access)
+        self.documents = documents
+
+    async def get(self) -> None:
+        document = self.documents[self.request.path]
+        text: Any = await asyncio.get_running_loop().run_in_executor(None, document.make)
+        self.set_header("Content-Type", document.content_type)
+        self.finish(text)

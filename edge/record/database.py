@@ -1,0 +1,314 @@
+"""The file of the record: SQLite, whole after a power cut, and never larger or older than it may be.
+
+Times are milliseconds since the epoch, UTC. docs/record.md describes the tables for those who read them.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from edge.config import RecordSettings
+from edge.errors import EmotionEdgeError
+from edge.record.rows import Row, Seen, Watched
+from edge.system.state_folder import state_folder
+
+NAME: Final = "record.sqlite3"
+_SUFFIXES: Final = (".sqlite3", ".db")
+SERVICE_FOLDER: Final = Path("/var/lib/emotion-edge")
+APPLICATION_ID: Final = 0x454D4F45
+"""`EMOE` in the file's header: the file is a record of ours (SQLite, "Application ID")."""
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY, began INTEGER NOT NULL, version TEXT NOT NULL, model TEXT NOT NULL,
+        model_sha256 TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE seen (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL, track INTEGER NOT NULL, start TEXT NOT NULL,
+        began INTEGER NOT NULL, duration INTEGER NOT NULL, emotion TEXT NOT NULL, confidence REAL NOT NULL,
+        valence REAL NOT NULL, arousal REAL NOT NULL, frames INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX seen_began ON seen (began);
+    CREATE TABLE watched (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL, began INTEGER NOT NULL, duration INTEGER NOT NULL,
+        frames INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX watched_began ON watched (began);
+    """,
+)
+"""What brings a file from version n to n + 1, by n. A released one is never changed; a new one is added."""
+
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_PAGE_LIMIT: Final = 0.9
+"""Of the allowed size, what is left when the file was too large: so that not every batch makes room again."""
+_LOG_BYTES: Final = 1 << 22
+_BUSY_S: Final = 5.0
+
+
+class Store:
+    """The file, open for writing. Belongs to one thread.
+
+    rows: rows in `seen` and `watched`.
+    """
+
+    def __init__(self, path: Path, version: str, model: str, model_sha256: str, check: bool = True) -> None:
+        """Open or begin the file; bring an older one to the newest version.
+
+        version, model, model_sha256: of the daemon and its network, noted with the first rows. check: look through the
+        whole file for damage.
+        Raises sqlite3.Error or OSError where it cannot be had, EmotionEdgeError where the file is not ours to write.
+        """
+        self.path = path
+        self._about = (version, model, model_sha256)
+        self._run: int | None = None
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(check)
+            self.rows = sum(self._number(f"SELECT count(*) FROM {table}") for table in ("seen", "watched"))
+        except BaseException:
+            self._connection.close()
+            raise
+        self._opened = self._identities()
+
+    @property
+    def bytes(self) -> int:
+        """What the file and its write-ahead log take on the disk."""
+        return sum(file.stat().st_size for file in self._files() if file.exists())
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file and its log are still those that were opened: nobody else reads what goes to others."""
+        return self._identities() == self._opened
+
+    def note(self, version: str, model: str, model_sha256: str) -> None:
+        """What the next rows come from; where that is something else than before, they begin another run."""
+        if (version, model, model_sha256) != self._about:
+            self._about = (version, model, model_sha256)
+            self._run = None
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Add the rows: all of them or, when this raises sqlite3.Error, none."""
+        with self._transaction():
+            run = self._run or self._begin_run()
+            for row in rows:
+                match row:
+                    case Seen():
+                        self._connection.execute(
+                            "INSERT INTO seen (run, track, start, began, duration, emotion, confidence, valence, "
+                            "arousal, frames) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                            (
+                                run,
+                                row.track,
+                                row.start,
+                                row.began,
+                                row.duration,
+                                row.emotion,
+                                row.confidence,
+                                row.valence,
+                                row.arousal,
+                                row.frames,
+                            ),
+                        )
+                    case Watched():
+                        self._connection.execute(
+                            "INSERT INTO watched (run, began, duration, frames) VALUES (?, ?, ?, ?)",
+                            (run, row.began, row.duration, row.frames),
+                        )
+        self._run = run
+        self.rows += len(rows)
+
+    def forget(self, before: float) -> int:
+        """Delete what began before that moment, seconds since the epoch; how many rows that were."""
+        limit = (round(before * 1000),)
+        with self._transaction():
+            deleted = sum(
+                self._connection.execute(f"DELETE FROM {table} WHERE began < ?", limit).rowcount
+                for table in ("seen", "watched")
+            )
+            # A run's rows are all older than the next run.
+            self._connection.execute("DELETE FROM runs WHERE id < (SELECT max(id) FROM runs WHERE began < ?)", limit)
+        self.rows -= deleted
+        if deleted:
+            self._shrink()
+        return deleted
+
+    def shrink_to(self, limit: int) -> int:
+        """Where the file has more than `limit` bytes, delete its oldest rows; how many rows that were."""
+        used = self._used()
+        if used <= limit:
+            return 0
+        surplus = round(self.rows * (1 - _PAGE_LIMIT * limit / used))
+        oldest = "SELECT began FROM seen UNION ALL SELECT began FROM watched ORDER BY began LIMIT 1 OFFSET ?"
+        found = self._connection.execute(oldest, (surplus,)).fetchone()
+        return self.forget(found[0] / 1000) if found else 0
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file, and let go."""
+        self._connection.close()
+
+    def _prepare(self, check: bool) -> None:
+        run = self._connection.execute
+        version, ours = self._number("PRAGMA user_version"), self._number("PRAGMA application_id") == APPLICATION_ID
+        if not ours and self._number("SELECT count(*) FROM sqlite_schema"):
+            raise EmotionEdgeError(f"record.file {self.path}: is another program's database (name a file of its own)")
+        if version > len(MIGRATIONS):
+            raise EmotionEdgeError(
+                f"record.file {self.path}: was written by a newer Emotion Edge (its version is {version}, this one "
+                f"knows {len(MIGRATIONS)}): update, or name another file"
+            )
+        if check and (found := run("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise _damaged(str(found))
+        if not ours:
+            run("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or never
+            run(f"PRAGMA application_id = {APPLICATION_ID}")
+        run("PRAGMA journal_mode = WAL")
+        # Every batch is on the disk when it is written: with NORMAL a power cut takes all since the last checkpoint.
+        run("PRAGMA synchronous = FULL")
+        run(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+        run("PRAGMA secure_delete = ON")  # what is forgotten is to be gone
+        migrate(self._connection, MIGRATIONS)
+
+    def _files(self) -> tuple[Path, Path]:
+        return self.path, self.path.with_name(self.path.name + "-wal")
+
+    def _identities(self) -> list[tuple[int, int] | None]:
+        """Of each file, device and inode: an inode is no other file's while it is open."""
+        found = [file.stat() if file.exists() else None for file in self._files()]
+        return [status and (status.st_dev, status.st_ino) for status in found]
+
+    def _begin_run(self) -> int:
+        inserted = self._connection.execute(
+            "INSERT INTO runs (began, version, model, model_sha256) VALUES (?, ?, ?, ?)",
+            (round(time.time() * 1000), *self._about),
+        )
+        assert inserted.lastrowid is not None
+        return inserted.lastrowid
+
+    def _shrink(self) -> None:
+        # As a script, since that runs a statement to its end: a step of this one frees a single page.
+        self._connection.executescript("PRAGMA incremental_vacuum")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _used(self) -> int:
+        return self._number("PRAGMA page_count") * self._number("PRAGMA page_size")
+
+    def _number(self, query: str) -> int:
+        return int(self._connection.execute(query).fetchone()[0])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # SQLite ends it by itself when the disk is full
+                self._connection.execute("ROLLBACK")
+            raise
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
+    """Bring a file to the newest version, each step whole or not at all."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def is_damaged(error: Exception) -> bool:
+    """Whether the error says that the file is no whole database, so that no waiting mends it."""
+    return isinstance(error, sqlite3.DatabaseError) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a damaged file, with its log, to a name that says so; the new name."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    aside = path.with_name(f"{path.stem}-damaged-{stamp}{path.suffix}")
+    for end in ("-wal", "-shm", ""):
+        file = path.with_name(path.name + end)
+        if file.exists():
+            file.rename(aside.with_name(aside.name + end))
+    return aside
+
+
+def forget_aside(path: Path, before: float) -> None:
+    """Delete the damaged files of this record that were last written before that moment, seconds since the epoch."""
+    for file in path.parent.glob(f"{path.stem}-damaged-*{path.suffix}*"):
+        if file.stat().st_mtime < before:
+            file.unlink()
+
+
+def path_to_write(settings: RecordSettings) -> Path:
+    """Where the daemon keeps its record: the setting, else the service's folder, else the user's (XDG state).
+
+    Raises EmotionEdgeError for a name that is no database's: what is damaged is renamed, and that must be ours.
+    """
+    if settings.file:
+        if settings.file.suffix not in _SUFFIXES:
+            raise EmotionEdgeError(f"record.file {settings.file}: its name must end in {' or '.join(_SUFFIXES)}")
+        return settings.file
+    return state_folder() / NAME
+
+
+def path_to_read(settings: RecordSettings) -> Path:
+    """The record that is there: the setting, else the service's, else the user's.
+
+    Raises EmotionEdgeError when there is none.
+    """
+    paths = [settings.file] if settings.file else [SERVICE_FOLDER / NAME, path_to_write(settings)]
+    for path in paths:
+        try:
+            if path.stat():
+                return path
+        except PermissionError as error:
+            raise EmotionEdgeError(f"record {path}: may not be read by this user (try sudo)") from error
+        except OSError:
+            continue
+    where = " nor ".join(map(str, paths))
+    raise EmotionEdgeError(f"record: none at {where} (is record.enabled on? another file: --record.file)")
+
+
+@contextmanager
+def reading_from(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that only reads, while the daemon may write. Raises EmotionEdgeError for what cannot be read."""
+    try:
+        with closing(_open_to_read(path)) as connection:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            ours = int(connection.execute("PRAGMA application_id").fetchone()[0]) == APPLICATION_ID
+            if not ours:
+                raise EmotionEdgeError(f"record {path}: is no record of Emotion Edge")
+            if version != len(MIGRATIONS):
+                age = "a newer" if version > len(MIGRATIONS) else "an older"
+                raise EmotionEdgeError(f"record {path}: was written by {age} Emotion Edge: run its daemon or update")
+            yield connection
+    except sqlite3.Error as error:
+        raise EmotionEdgeError(f"record {path}: cannot be read: {error}") from error
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    address = path.absolute().as_uri()
+    connection = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=_BUSY_S)
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if path.with_name(path.name + "-wal").exists():
+            raise
+        # Nobody writes, and this user may not create the log that readers share: the file is whole as it is.
+        return sqlite3.connect(f"{address}?immutable=1", uri=True)
+    return connection
+
+
+def _damaged(what: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(what)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error

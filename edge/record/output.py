@@ -1,0 +1,210 @@
+"""The record of what was seen, on this board's disk: emotions and times, never a picture."""
+
+import json
+import logging
+import shutil
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from edge import __version__
+from edge.config import RecordSettings
+from edge.errors import EmotionEdgeError
+from edge.reading import Reading, Stats
+from edge.record.database import Store, forget_aside, is_damaged, path_to_write, put_aside, reading_from
+from edge.record.rows import Row, Stretches
+from edge.record.summary import days_until, summarise, summary_json
+
+_log = logging.getLogger(__name__)
+
+BATCH_S: Final = 10.0
+"""Seconds between two writes: what a power cut takes at most, besides the minute that is not full."""
+
+ROWS_KEPT: Final = 20_000
+"""Rows that wait for a disk that is full, the oldest dropped first: hours of a face or two."""
+
+RETRY_S: Final = 30.0
+_TIDY_S: Final = 3600.0
+_TODAY_S: Final = 10.0
+_CLOSE_S: Final = 0.9
+
+
+class History:
+    """An Output that keeps a record in SQLite.
+
+    `put` and `report` never wait: a thread of its own writes, a batch every few seconds. A disk that is full or not
+    there pauses the record, and it resumes by itself; a damaged file is put aside.
+
+    path: the file. paused: why nothing is written, or an empty string. dropped: rows lost because too many waited.
+    rows, bytes: what the file holds.
+    """
+
+    def __init__(
+        self,
+        settings: RecordSettings,
+        model: str,
+        model_sha256: str,
+        every: float = BATCH_S,
+        retry: float = RETRY_S,
+    ) -> None:
+        """every: seconds between two batches. retry: between two tries while the record is paused.
+
+        Raises EmotionEdgeError for a file name that is no database's.
+        """
+        self.path = path_to_write(settings)
+        self.paused = ""
+        self.dropped = self.rows = self.bytes = 0
+        self._about = (__version__, model, model_sha256)
+        self._days, self._limit = settings.days, settings.max_mb * 1_000_000
+        self._every, self._retry = every, retry
+        self._stretches = Stretches()
+        self._waiting: deque[Row] = deque(maxlen=ROWS_KEPT)
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._today: tuple[float, str] = (-_TODAY_S, "null")
+        self._store: Store | None = None
+        self._dropped_before = 0
+        # The board's clock may be wrong until the network has set it: what is old is looked for after a while only.
+        self._tidy_at = time.monotonic() + _TIDY_S
+        self._thread = threading.Thread(target=self._run, name="record", daemon=True)
+        self._thread.start()
+
+    def put(self, reading: Reading) -> None:
+        """One Reading: the rows that end with it wait for the next batch."""
+        self._add(self._stretches.add(reading))
+
+    def report(self, stats: Stats) -> None:
+        """Where the camera is lost, what it showed has ended. What follows is of the model that runs now."""
+        self._about = (__version__, stats.model, stats.model_sha256)
+        if stats.camera != "online":
+            self._add(self._stretches.end())
+
+    def close(self) -> None:
+        """Write what waits, within a second."""
+        self._add(self._stretches.end())
+        self._closing.set()
+        self._thread.join(_CLOSE_S)
+
+    def today(self) -> str:
+        """The summary of the day so far as JSON; `null` while there is none. Any thread; it may wait for the disk."""
+        now = time.monotonic()
+        if now - self._today[0] >= _TODAY_S:
+            day = datetime.now().astimezone().date()
+            try:
+                with reading_from(self.path) as connection:
+                    content = json.dumps(summary_json(summarise(connection, days_until(day, 1))))
+            except EmotionEdgeError as error:
+                _log.debug("%s", error)
+                content = "null"
+            self._today = (now, content)
+        return self._today[1]
+
+    def _add(self, rows: Sequence[Row]) -> None:
+        with self._lock:
+            self._count_dropped(len(rows))
+            self._waiting.extend(rows)
+
+    def _put_back(self, rows: Sequence[Row]) -> None:
+        with self._lock:
+            self._count_dropped(len(rows))
+            self._waiting = deque([*rows, *self._waiting], maxlen=ROWS_KEPT)
+
+    def _count_dropped(self, more: int) -> None:
+        self.dropped += max(0, len(self._waiting) + more - ROWS_KEPT)
+
+    def _take(self) -> list[Row]:
+        with self._lock:
+            rows = list(self._waiting)
+            self._waiting.clear()
+            return rows
+
+    def _run(self) -> None:
+        closed = False
+        while True:
+            try:
+                self._write()
+            except EmotionEdgeError as error:
+                self.paused = str(error)
+                _log.error("record: nothing is recorded: %s", error)
+                return
+            if closed:
+                break
+            closed = self._closing.wait(self._retry if self.paused else self._every)
+        if self._store:
+            self._store.close()
+
+    def _write(self) -> None:
+        """Write what waits; on any trouble with the disk, keep it and say so once."""
+        rows = self._take()
+        try:
+            store = self._opened()
+            if rows:
+                store.write(rows)
+                rows = []
+            self._tidy(store)
+            self.rows, self.bytes = store.rows, store.bytes
+            if self.paused:
+                lost = self.dropped - self._dropped_before
+                _log.info("record: goes on in %s%s", self.path, f"; {lost} rows were lost meanwhile" if lost else "")
+            self.paused, self._dropped_before = "", self.dropped
+        except (sqlite3.Error, OSError) as error:
+            self._put_back(rows)
+            self._let_go()
+            if is_damaged(error):
+                self._begin_anew(error)
+            else:
+                self._pause(error)
+
+    def _opened(self) -> Store:
+        """The store; opened again where somebody deleted or replaced its files."""
+        if self._store and not self._store.in_place:
+            self._let_go()
+        if self._store is None:
+            self._store = Store(self.path, *self._about, check=not self.paused)
+        self._store.note(*self._about)
+        return self._store
+
+    def _let_go(self) -> None:
+        if self._store:
+            with suppress(sqlite3.Error):
+                self._store.close()
+            self._store = None
+
+    def _begin_anew(self, damage: Exception) -> None:
+        try:
+            aside = put_aside(self.path)
+        except OSError as error:
+            self._pause(error)
+            return
+        _log.error("record: %s is damaged (%s): put aside as %s, a new one is begun", self.path, damage, aside.name)
+
+    def _pause(self, error: Exception) -> None:
+        if not self.paused:
+            _log.warning(
+                "record: paused: %s: %s%s; everything else goes on, and it resumes by itself",
+                self.path,
+                error,
+                _free_space(self.path.parent),
+            )
+        self.paused = str(error)
+
+    def _tidy(self, store: Store) -> None:
+        store.shrink_to(self._limit)
+        if time.monotonic() >= self._tidy_at:
+            self._tidy_at = time.monotonic() + _TIDY_S
+            before = time.time() - self._days * 86400
+            store.forget(before)
+            forget_aside(self.path, before)
+
+
+def _free_space(folder: Path) -> str:
+    try:
+        return f" ({shutil.disk_usage(folder).free // 1_000_000} MB free)"
+    except OSError:
+        return ""

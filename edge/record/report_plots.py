@@ -1,0 +1,230 @@
+"""The plots of a report: SVG and HTML made by hand, in the colours and words of the live page.
+
+Shapes stretch with the page, one unit of an SVG's width a time slot; text is HTML beside them, so that it keeps its
+size on a phone.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Final
+
+from edge.labels import CIRCUMPLEX, UNCERTAIN
+from edge.outputs.drawing.overlay import COLOURS
+from edge.record.summary import CELLS, Slot, Summary
+
+_MOST_TICKS: Final = 9
+_HEIGHT: Final = 100
+
+
+def duration(seconds: float) -> str:
+    """`3 h 12 min`, `12 min`, `40 s`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def percent(share: float) -> str:
+    """`12%`; what is there, but less than half a percent, is `<1%`."""
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def ordered(emotions: Iterable[str]) -> list[str]:
+    """The pleasant first, by their places on the circumplex; names that have none last."""
+    known = list(COLOURS)
+
+    def place(emotion: str) -> tuple[float, int]:
+        return -CIRCUMPLEX.get(emotion, (-2.0, 0.0))[0], known.index(emotion) if emotion in known else len(known)
+
+    return sorted(emotions, key=place)
+
+
+def hue(emotion: str) -> str:
+    """The emotion's colour; of a label that is not known, that of `uncertain`."""
+    return COLOURS.get(emotion, COLOURS[UNCERTAIN])
+
+
+def time_label(slot: Slot, days: int) -> str:
+    """When the slot begins: `14:15`, with its day before it where there are several."""
+    return f"{slot.start:%H:%M}" if days == 1 else f"{slot.start:%a %d %b, %H:%M}"
+
+
+def legend(summary: Summary) -> str:
+    """The colours of the emotions that were seen."""
+    items = "".join(
+        f'<li style="--hue:{hue(emotion)}"><i></i>{escape(emotion)}</li>' for emotion in ordered(summary.seconds)
+    )
+    return f'<ul class="legend">{items}<li class="unwatched"><i></i>not watched</li></ul>'
+
+
+def shares(summary: Summary) -> str:
+    """A column a slot, divided by the shares of the emotions, the pleasant on top; below, the part in view."""
+    order = ordered(summary.seconds)
+    days = (summary.last - summary.first).days + 1
+    columns, bars = [], []
+    for index, slot in enumerate(summary.slots):
+        total = sum(slot.seconds.values())
+        parts, top = [], 0.0
+        for emotion in order:
+            height = _HEIGHT * slot.seconds.get(emotion, 0.0) / total if total else 0.0
+            if height:
+                parts.append(f'<rect {_place(index, top, height)} fill="{hue(emotion)}"/>')
+                top += height
+        if parts:
+            columns.append(f"<g><title>{escape(_said(slot, order, total, days))}</title>{''.join(parts)}</g>")
+        present = _HEIGHT * slot.present / slot.length
+        if present:
+            bars.append(f"<rect {_place(index, _HEIGHT - present, present)}/>")
+    outlines = [
+        f'<rect class="outline" x="{first}" y="0" width="{end - first}" height="{_HEIGHT}"/>'
+        for first, end in _runs([bool(slot.seconds) for slot in summary.slots])
+    ]
+    ground = _watched(summary)
+    divided = _svg(summary, ground + "".join(columns) + "".join(outlines), "Shares of the emotions through the time")
+    in_view = _svg(summary, ground + "".join(bars), "How much of the time a face was in view")
+    return (
+        f'<div class="plot tall">{divided}</div><p class="strip-name">In view</p>'
+        f'<div class="plot strip">{in_view}</div>{_ticks(summary)}'
+    )
+
+
+def axis_line(summary: Summary, axis: str, high: str, low: str) -> str:
+    """Valence or arousal through the time, a step a slot. axis: its name in Slot; high, low: what its ends mean."""
+    values: list[float | None] = [getattr(slot, axis) for slot in summary.slots]
+    path = []
+    for first, end in _runs([value is not None for value in values]):
+        for index in range(first, end):
+            value = values[index] or 0.0
+            y = _short(_HEIGHT * (1 - value) / 2)
+            path.append(f"{'M' if index == first else 'L'}{index} {y}H{index + 1}")
+    line = f'<line x1="0" x2="{len(values)}" y1="50" y2="50"/><path class="{axis}" d="{"".join(path)}"/>'
+    return (
+        f'<h3>{axis.capitalize()}</h3><div class="ends"><span>{high}</span><span>{low}</span>'
+        f'<div class="plot low">{_svg(summary, _watched(summary) + line, f"{axis} through the time")}</div></div>'
+    )
+
+
+def axis_ticks(summary: Summary) -> str:
+    """The times below the lines of `axis_line`."""
+    return f'<div class="ends"><span></span><span></span>{_ticks(summary)}</div>'
+
+
+def bars(summary: Summary) -> str:
+    """Time in each emotion, the most first."""
+    seconds = summary.seconds
+    total, most = sum(seconds.values()), max(seconds.values(), default=0.0)
+    return "".join(
+        f'<li style="--hue:{hue(emotion)};--share:{_short(value / most)}"><span class="name">{escape(emotion)}</span>'
+        f'<span class="bar"><i></i></span><span class="share">{duration(value)}</span>'
+        f'<span class="share">{percent(value / total)}</span></li>'
+        for emotion, value in seconds.items()
+        if most
+    )
+
+
+def circumplex(summary: Summary) -> str:
+    """Where the time was spent on the plane of valence and arousal; dots are the emotions' places."""
+    most = max((cell for row in summary.circumplex for cell in row), default=0.0)
+    cells = [
+        # The root, so that what was rare can be seen beside what was common.
+        f'<rect x="{column}" y="{CELLS - 1 - row}" width="1" height="1" opacity="{_short((cell / most) ** 0.5)}">'
+        f"<title>{duration(cell)}</title></rect>"
+        for row, line in enumerate(summary.circumplex)
+        for column, cell in enumerate(line)
+        if cell > 0
+    ]
+    half = CELLS / 2
+    dots = [
+        f'<circle cx="{_short(half * (1 + valence))}" cy="{_short(half * (1 - arousal))}" r="0.36" '
+        f'fill="{hue(emotion)}"><title>{escape(emotion)}</title></circle>'
+        for emotion, (valence, arousal) in CIRCUMPLEX.items()
+        if emotion in summary.seconds and emotion != UNCERTAIN
+    ]
+    cross = f'<line x1="{half}" x2="{half}" y1="0" y2="{CELLS}"/><line x1="0" x2="{CELLS}" y1="{half}" y2="{half}"/>'
+    return (
+        '<div class="plane"><span>excited</span><span>unpleasant</span>'
+        f'<svg viewBox="0 0 {CELLS} {CELLS}" role="img" aria-label="Time by valence and arousal">'
+        f"{''.join(cells)}{cross}{''.join(dots)}</svg><span>pleasant</span><span>calm</span></div>"
+    )
+
+
+def table(summary: Summary) -> str:
+    """The slots in which something was seen, in figures."""
+    order = ordered(summary.seconds)
+    days = (summary.last - summary.first).days + 1
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("from", *order, "in view", "changes", "valence", "arousal"))
+    rows = []
+    for slot in summary.slots:
+        if slot.seconds:
+            figures = [duration(slot.seconds[emotion]) if emotion in slot.seconds else "–" for emotion in order]
+            figures += [duration(slot.present), str(slot.changed), f"{slot.valence:+.2f}", f"{slot.arousal:+.2f}"]
+            cells = "".join(f"<td>{figure}</td>" for figure in figures)
+            rows.append(f'<tr><th scope="row">{time_label(slot, days)}</th>{cells}</tr>')
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def changes_table(changes: Mapping[tuple[str, str], int], most: int) -> str:
+    """The most frequent changes from one emotion to another, at most `most` of them."""
+    rows = "".join(
+        f'<tr><td><i style="--hue:{hue(before)}"></i>{escape(before)}</td><td><i style="--hue:{hue(after)}"></i>'
+        f"{escape(after)}</td><td>{count}</td></tr>"
+        for (before, after), count in list(changes.items())[:most]
+    )
+    return f"<table><thead><tr><th>from</th><th>to</th><th>times</th></tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _said(slot: Slot, order: Sequence[str], total: float, days: int) -> str:
+    parts = [f"{emotion} {percent(slot.seconds[emotion] / total)}" for emotion in order if slot.seconds.get(emotion)]
+    return f"{time_label(slot, days)}: {', '.join(parts)}; in view for {duration(slot.present)}"
+
+
+def _svg(summary: Summary, content: str, label: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {len(summary.slots)} {_HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(label)}">{content}</svg>'
+    )
+
+
+def _watched(summary: Summary) -> str:
+    """The ground of the slots in which pictures were analysed; elsewhere the hatching behind it shows."""
+    runs = _runs([slot.watched >= slot.length / 100 or bool(slot.seconds) for slot in summary.slots])
+    return "".join(
+        f'<rect class="watched" x="{first}" y="0" width="{end - first}" height="{_HEIGHT}"/>' for first, end in runs
+    )
+
+
+def _place(index: int, top: float, height: float) -> str:
+    # A little wider than its slot: no seam of the ground between two columns.
+    return f'x="{index}" y="{_short(top)}" width="1.02" height="{_short(height)}"'
+
+
+def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
+    """Where flags are set: first index and the one past the last, run by run."""
+    edges = [index for index in range(len(flags) + 1) if _at(flags, index) != _at(flags, index - 1)]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _at(flags: Sequence[bool], index: int) -> bool:
+    return 0 <= index < len(flags) and flags[index]
+
+
+def _ticks(summary: Summary) -> str:
+    """Words below the plot: hours of one day, or days. Every other is left out where the screen is narrow."""
+    slots = summary.slots
+    if summary.first == summary.last:
+        marks = [(index, f"{slot.start:%H:%M}") for index, slot in enumerate(slots) if _on_the_hour(slot, 3)]
+    else:
+        starts = [(index, slot) for index, slot in enumerate(slots) if slot.start.hour == slot.start.minute == 0]
+        step = -(-len(starts) // _MOST_TICKS)
+        weekday = "%a %d" if len(starts) <= _MOST_TICKS else "%d %b"
+        marks = [(index, slot.start.strftime(weekday)) for index, slot in starts[::step]]
+    spans = "".join(f'<span style="left:{_short(100 * index / len(slots))}%">{label}</span>' for index, label in marks)
+    return f'<div class="ticks" aria-hidden="true">{spans}</div>'
+
+
+def _on_the_hour(slot: Slot, every: int) -> bool:
+    return slot.start.minute == 0 and slot.start.hour % every == 0
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".")

@@ -1,0 +1,70 @@
+"""What is asked of this process: its processor cores, its heap, and its end where a thread hangs."""
+
+import ctypes
+import logging
+import os
+import sys
+import threading
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+_log = logging.getLogger(__name__)
+
+_M_ARENA_MAX: Final = -8
+"""Of mallopt(3)."""
+
+_OURS: Final = frozenset({"capture", "console", "edge-tpu", "mqtt", "record", "web"})
+"""Threads that are left behind when they do not end in time."""
+
+
+def leave(status: int) -> int:
+    """The status to exit with; does not return where a thread of ours was left behind.
+
+    The interpreter would end such a thread inside OpenCV or FFmpeg as soon as it comes back, which aborts the process,
+    or wait for a lock that it holds. By now everything was closed that can be, so the process ends here and now.
+    """
+    left = [thread.name for thread in threading.enumerate() if thread.daemon and thread.name in _OURS]
+    if not left:
+        return status
+    _log.warning("ended without waiting for what hangs: %s", ", ".join(left))
+    if "console" not in left:  # it holds the lock of standard output
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def use_cores(count: int) -> None:
+    """Run on so many cores, with every thread there is and will be; 0: on all that the process was started with.
+
+    The last ones are taken: a Raspberry Pi serves its interrupts on the first.
+    """
+    import cv2  # here: commands that only end the process do not load it
+
+    given = _given()
+    cores = given[-count:] if count else given
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            os.sched_setaffinity(int(task.name), cores)
+        except ProcessLookupError:  # a thread that has just ended
+            continue
+        except OSError as error:
+            _log.warning("pace.cores: the system does not let us choose cores: %s", error.strerror)
+            return
+    cv2.setNumThreads(len(cores))
+
+
+@lru_cache(maxsize=1)
+def _given() -> list[int]:
+    return sorted(os.sched_getaffinity(0))
+
+
+def one_heap() -> None:
+    """Let every thread take memory from one heap; call it before there are threads.
+
+    glibc gives each thread a heap of its own. But pictures are made in one thread and let go in another: with one heap
+    the daemon takes 146 MB in place of 149, and 147 in place of 154 at most. Another C library goes on as it does.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

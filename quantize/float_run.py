@@ -1,0 +1,46 @@
+"""A finished float run: what is quantized, with the facts that the rest of `quantize` goes by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from edge.errors import EmotionEdgeError
+from training.config import CONFIG_FILE, read_config
+from training.evaluation.figures import load_network
+from training.networks import build_network
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """folder: of the run. network: the Keras 3 network, computing in float32. heads: number of outputs by head,
+    in the network's order. input_shape: height, width, channels."""
+
+    folder: Path
+    network: Any
+    heads: Mapping[str, int]
+    input_shape: tuple[int, int, int]
+
+
+def read_source(run: Path) -> Source:
+    """Raises EmotionEdgeError where the run has no chosen network, or it is none that `emotion-train` made."""
+    network = load_network(run)
+    if not isinstance(network.output, Mapping):
+        raise EmotionEdgeError(f"{run}: its network has no outputs by name; `emotion-quantize keras` takes any other")
+    heads = {name: int(output.shape[-1]) for name, output in network.output.items()}
+    height, width, channels = (int(size) for size in network.input_shape[1:])
+    if any(layer.compute_dtype not in (None, "float32") for layer in network.layers):
+        network = _in_float32(run, network, (height, width, channels), heads)
+    return Source(run, network, heads, (height, width, channels))
+
+
+def _in_float32(run: Path, network: Any, input_shape: tuple[int, int, int], heads: Mapping[str, int]) -> Any:
+    """The same weights in a network that was not built for half precision. Its weights are float32 all along."""
+    config = read_config(run / CONFIG_FILE)
+    sizes = {head: heads[head] for head in config.heads}
+    keras.config.set_dtype_policy("float32")
+    rebuilt = build_network(config.network, keras, input_shape, sizes, config.options, load=False)
+    rebuilt.set_weights(network.get_weights())
+    return rebuilt

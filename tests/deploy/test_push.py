@@ -1,0 +1,249 @@
+"""Boards over SSH, against a real sshd on the loopback: what is refused before anything is changed.
+
+That a push installs, upgrades and goes back is shown on a whole machine: `make board`.
+"""
+
+import getpass
+import hashlib
+import io
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy import cli
+from deploy.push import push_all, read_package, survey
+from deploy.push_hosts import Host, choose_hosts, read_inventory
+from deploy.push_ssh import Connection, quoted
+from edge.errors import EmotionEdgeError
+from tests.support.daemon import free_port, wait_until
+
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+needs_sshd = pytest.mark.skipif(not SSHD, reason="openssh-server is not installed")
+needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg is not here")
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """A server that lets this user in with `key`. known: a file of host keys with its own."""
+
+    port: int
+    key: Path
+    known: Path
+
+    @property
+    def host(self) -> Host:
+        return Host("loopback", f"{getpass.getuser()}@127.0.0.1", self.port)
+
+    def options(self, known: Path | None = None, key: Path | None = None) -> tuple[str, ...]:
+        return (
+            f"UserKnownHostsFile={known or self.known}",
+            "GlobalKnownHostsFile=/dev/null",
+            f"IdentityFile={key or self.key}",
+            "IdentitiesOnly=yes",
+            "IdentityAgent=none",
+        )
+
+
+def make_key(path: Path) -> Path:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    assert SSHD
+    folder = tmp_path_factory.mktemp("sshd")
+    host_key, key = make_key(folder / "host"), make_key(folder / "user")
+    (folder / "authorized").write_text(key.with_suffix(".pub").read_text())
+    port = free_port()
+    (folder / "config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {host_key}\nAuthorizedKeysFile {folder}/authorized\nStrictModes no\n"
+        f"PidFile none\nUsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n"
+        f"KbdInteractiveAuthentication no\n"
+    )
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key.with_suffix('.pub').read_text()}")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "config")], stderr=log)
+
+        def answers() -> bool:
+            assert process.poll() is None, (folder / "log").read_text()
+            with socket.socket() as client:
+                return client.connect_ex(("127.0.0.1", port)) == 0
+
+        try:
+            wait_until(answers, "sshd answers")
+            yield Sshd(port, key, folder / "known")
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def make_package(folder: Path, arch: str, python: str, installed_kib: int = 10, name: str = "emotion-edge") -> Path:
+    tree = folder / f"{name}-{arch}-{python}"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN/control").write_text(
+        f"Package: {name}\nVersion: 1.2.3\nArchitecture: {arch}\nMaintainer: Test <test@example.org>\n"
+        f"Installed-Size: {installed_kib}\nDepends: python3 (>= {python}~)\nDescription: for a test\n"
+    )
+    package = tree.with_name(f"{tree.name}.deb")
+    subprocess.run(["dpkg-deb", "-Znone", "-b", str(tree), str(package)], check=True, stdout=subprocess.DEVNULL)
+    return package
+
+
+def here() -> tuple[str, str, str]:
+    """Architecture, release and its Python, of this machine, or the test is skipped."""
+    arch = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+    release = Path("/etc/os-release").read_text()
+    pythons = {"bookworm": "3.11", "trixie": "3.13"}
+    suite = next((suite for suite in pythons if f"VERSION_CODENAME={suite}" in release), None)
+    if suite is None:
+        pytest.skip("this machine runs neither bookworm nor trixie")
+    return arch, suite, pythons[suite]
+
+
+@needs_sshd
+def test_a_file_arrives_as_it_is_and_its_way_is_told(sshd: Sshd, tmp_path: Path) -> None:
+    content, target = os.urandom(3_000_000), tmp_path / "it's there"
+    told: list[int] = []
+    with Connection(sshd.host, sshd.options()) as connection:
+        connection.send(io.BytesIO(content), len(content), f"cat > {quoted(target)}", told.append)
+        assert connection.run(f"sha256sum < {quoted(target)}").split()[0] == hashlib.sha256(content).hexdigest()
+        assert connection.status("echo out; echo err >&2; exit 3") == (3, "out\nerr\n")
+        with pytest.raises(EmotionEdgeError, match="No space left on device"):
+            connection.send(io.BytesIO(content), len(content), "cat > /dev/full", told.append)
+    assert told[:1] < [50]
+    assert 100 in told
+
+
+@needs_sshd
+def test_each_reason_for_no_connection_is_told_apart(sshd: Sshd, tmp_path: Path) -> None:
+    def refusal(host: Host, options: tuple[str, ...]) -> str:
+        with Connection(host, options) as connection, pytest.raises(EmotionEdgeError) as caught:
+            connection.run("true")
+        return str(caught.value)
+
+    unknown = refusal(sshd.host, sshd.options(known=tmp_path / "none"))
+    assert "its host key is not known here" in unknown
+    assert f"ssh -p {sshd.port} " in unknown
+    other = tmp_path / "other"
+    other.write_text(f"[127.0.0.1]:{sshd.port} {make_key(tmp_path / 'key').with_suffix('.pub').read_text()}")
+    wrong = refusal(sshd.host, sshd.options(known=other))
+    assert "its host key is another than it was" in wrong
+    assert f"ssh-keygen -R '[127.0.0.1]:{sshd.port}'" in wrong
+    assert "lets nobody in with the keys here" in refusal(sshd.host, sshd.options(key=make_key(tmp_path / "stranger")))
+    gone = Host("gone", "127.0.0.1", free_port())
+    assert "cannot be reached" in refusal(gone, sshd.options())
+    assert "cannot be reached" in refusal(Host("nowhere", "no-such-board.invalid"), sshd.options())
+
+
+@needs_sshd
+@needs_dpkg
+def test_a_package_that_does_not_fit_the_board_is_refused(
+    sshd: Sshd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arch, suite, python = here()
+    other_python = "3.11" if suite == "trixie" else "3.13"
+    petabyte = 1 << 40
+    for package, why in (
+        (make_package(tmp_path, "armhf", python), f"is {arch}, and "),
+        (
+            make_package(tmp_path, arch, other_python),
+            f"runs {suite}, and emotion-edge-{arch}-{other_python}.deb is for",
+        ),
+        (make_package(tmp_path, arch, python, petabyte), "too little room in /opt"),
+    ):
+        assert not push_all([sshd.host], package, 30, sshd.options())
+        said = capsys.readouterr().out
+        assert why in said
+        assert "failed" in said
+        assert "sending" not in said
+
+
+@needs_sshd
+@needs_dpkg
+def test_a_board_says_what_it_is(sshd: Sshd) -> None:
+    arch, suite, _ = here()
+    with Connection(sshd.host, sshd.options()) as connection:
+        board = survey(connection)
+    assert (board.arch, board.suite) == (arch, suite)
+    free = os.statvfs("/opt")
+    assert board.opt == pytest.approx(free.f_bavail * free.f_frsize / 1024, rel=0.2)
+
+
+@needs_sshd
+@needs_dpkg
+def test_settings_that_do_not_check_stop_all_before_any_board_is_asked(sshd: Sshd, tmp_path: Path) -> None:
+    config = tmp_path / "kitchen.yaml"
+    config.write_text("mqtt: {hots: broker}\n")
+    unreachable = Host("kitchen", "127.0.0.1", free_port(), config)
+    with pytest.raises(EmotionEdgeError, match=r"kitchen\.yaml: mqtt\.hots is not a setting"):
+        push_all([sshd.host, unreachable], make_package(tmp_path, "arm64", "3.13"), 30, sshd.options())
+
+
+@needs_sshd
+@needs_dpkg
+def test_one_board_that_is_away_does_not_hold_up_the_others(
+    sshd: Sshd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = Host("away", "127.0.0.1", free_port())
+    package = make_package(tmp_path, "armhf", "3.13")
+    assert not push_all([away, sshd.host], package, 30, sshd.options())
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("away ") and "cannot be reached" in line for line in lines)
+    assert any(line.startswith("loopback ") and "armhf" in line for line in lines)
+
+
+@needs_dpkg
+def test_another_package_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EmotionEdgeError, match="is the package sl, not emotion-edge"):
+        read_package(make_package(tmp_path, "arm64", "3.13", name="sl"))
+
+
+def test_boards_are_those_of_the_inventory_or_the_ones_named(tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text(
+        "boards:\n  kitchen: {host: pi@kitchen.lan, port: 2222, config: k.yaml}\n  hall: pi@10.0.0.7\n"
+    )
+    kitchen = Host("kitchen", "pi@kitchen.lan", 2222, tmp_path / "k.yaml")
+    hall = Host("hall", "pi@10.0.0.7")
+    assert read_inventory(inventory) == [kitchen, hall]
+    assert choose_hosts([], inventory) == [kitchen, hall]
+    assert choose_hosts(["hall"], inventory) == [hall]
+    with pytest.raises(EmotionEdgeError, match="did you mean kitchen"):
+        choose_hosts(["kitchn"], inventory)
+    assert choose_hosts(["pi@attic.lan"], None) == [Host("pi@attic.lan", "pi@attic.lan")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kitchen: {host: pi@kitchen.lan}\n", "must hold `boards:`"),
+        ("boards: {kitchen: {hots: pi@kitchen.lan}}\n", "kitchen.host|did you mean host"),
+        ("boards: {kitchen: {host: '-oProxyCommand=rm'}}\n", "kitchen.host"),
+        ("boards: {kitchen: {host: a, port: 70000}}\n", "kitchen.port"),
+        ("boards: {kitchen: a, hall: b, kitchen: c}\n", "kitchen is there twice"),
+        ("boards: {kitchen: pi@a, hall: pi@a}\n", "kitchen and hall are one board"),
+        ("boards: {kitchen: @a}\n", "is no YAML in line 1"),
+    ],
+)
+def test_an_inventory_that_is_wrong_says_where(text: str, message: str, tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yaml"
+    inventory.write_text(text)
+    with pytest.raises(EmotionEdgeError, match=message):
+        read_inventory(inventory)
+
+
+def test_without_a_board_the_command_says_how_to_name_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["status"]) == 2
+    assert "which board?" in capsys.readouterr().err

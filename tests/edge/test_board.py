@@ -1,0 +1,40 @@
+"""The board's own sensors, as files like the kernel's."""
+
+from pathlib import Path
+
+import pytest
+
+from edge.system import board
+
+
+def test_the_hottest_zone_counts(tmp_path: Path) -> None:
+    for zone, text in {"thermal_zone0": "48312\n", "thermal_zone1": "61500\n", "thermal_zone2": ""}.items():
+        (tmp_path / zone).mkdir()
+        (tmp_path / zone / "temp").write_text(text)
+    assert board.temperature(tmp_path) == pytest.approx(61.5)
+
+
+def test_no_zone_is_no_temperature(tmp_path: Path) -> None:
+    assert board.temperature(tmp_path) is None
+
+
+def firmware_file(folder: Path, soc: str) -> Path:
+    """Where the kernel has the firmware's word, for a folder in place of /sys/devices/platform."""
+    file = folder / soc / f"{soc}:firmware" / "get_throttled"
+    file.parent.mkdir(parents=True)
+    return file
+
+
+@pytest.mark.parametrize(("word", "held"), [("0", False), ("50000", False), ("50005", True), ("4", True)])
+def test_only_what_holds_now_is_throttling(tmp_path: Path, word: str, held: bool) -> None:
+    firmware_file(tmp_path, "soc").write_text(word + "\n")
+    assert board.throttled(tmp_path) is held
+
+
+def test_a_pi_5_has_its_firmware_under_another_name(tmp_path: Path) -> None:
+    firmware_file(tmp_path, "soc@107c000000").write_text("4\n")
+    assert board.throttled(tmp_path) is True
+
+
+def test_no_firmware_is_unknown(tmp_path: Path) -> None:
+    assert board.throttled(tmp_path) is None

@@ -1,0 +1,188 @@
+"""Settings: three sources, one over the other, and nothing unknown let through."""
+
+import os
+import re
+from argparse import ArgumentParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edge.cli import main
+from edge.config import ENV_PREFIX, Settings, setting_names
+from edge.config import load as config_load
+from edge.errors import EmotionEdgeError
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+def load(*flags: str) -> Settings:
+    parser = ArgumentParser()
+    config_load.add_flags(parser)
+    return config_load.load(parser.parse_args(flags))
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_file_then_environment_then_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, "mqtt: {host: file, port: 1001, username: file}\n")
+    monkeypatch.setenv("EMOTION_EDGE_MQTT_PORT", "1002")
+    monkeypatch.setenv("EMOTION_EDGE_MQTT_USERNAME", "environment")
+    mqtt = load("--config", path, "--mqtt.username", "flag").mqtt
+    assert (mqtt.host, mqtt.port, mqtt.username) == ("file", 1002, "flag")
+
+
+def test_config_file_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOTION_EDGE_CONFIG", written(tmp_path, "web: {port: 8099}\n"))
+    assert load().web.port == 8099
+
+
+def test_names_with_underscores_are_reached_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOTION_EDGE_EMOTION_UNCERTAIN_BELOW", "0.7")
+    monkeypatch.setenv("EMOTION_EDGE_MQTT_PASSWORD_FILE", "/run/secret")
+    settings = load()
+    assert settings.emotion.uncertain_below == 0.7
+    assert settings.mqtt.password_file == Path("/run/secret")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mqtt: {hots: x}\n", "mqtt.hots is not a setting (did you mean mqtt.host?)"),
+        ("mqt: {host: x}\n", "mqt is not a setting (did you mean mqtt?)"),
+        ("mqtt: {port: many}\n", "mqtt.port: Input should be a valid integer"),
+        ("mqtt: {port: 70000}\n", "mqtt.port: Input should be less than or equal to 65535"),
+        ("mqtt: {device_id: 'living room'}\n", "mqtt.device_id: does not fit (Name of this device in topics"),
+        ("pace: {max_fps: 0.2}\n", "pace.max_fps: must be 0, or 1 and more"),
+        ("pace: {idle_fps: 0.5}\n", "pace.idle_fps: Input should be greater than or equal to 1"),
+        ("mqtt: host\n", "mqtt: must hold `key: value` lines"),
+        ("- mqtt\n", "must hold sections such as `mqtt:`"),
+        ("mqtt: {host: [\n", "is no YAML in line 2"),
+        ("mqtt: {password: 2026-13-45}\n", "looks like a date or number and is none"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(EmotionEdgeError, match=re.escape(message)) as caught:
+        load("--config", path)
+    assert path in str(caught.value)
+
+
+def test_a_wrong_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOTION_EDGE_MQTT_HOTS", "x")
+    with pytest.raises(EmotionEdgeError, match=r"EMOTION_EDGE_MQTT_HOTS is not a setting .*EMOTION_EDGE_MQTT_HOST"):
+        load()
+
+
+def test_a_wrong_flag_is_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["check-config", "--mqtt.hots", "x"])
+    assert caught.value.code == 2
+    assert "--mqtt.hots is not a flag of check-config (did you mean --mqtt.host?)" in capsys.readouterr().err
+
+
+def test_a_wrong_value_says_which_source_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EmotionEdgeError, match=r"flag --mqtt\.port"):
+        load("--mqtt.port", "0")
+    monkeypatch.setenv("EMOTION_EDGE_WEB_PORT", "0")
+    with pytest.raises(EmotionEdgeError, match="environment EMOTION_EDGE_WEB_PORT"):
+        load()
+
+
+def test_a_missing_file_is_an_error() -> None:
+    with pytest.raises(EmotionEdgeError, match=r"/nowhere/config\.yaml: not there"):
+        load("--config", "/nowhere/config.yaml")
+
+
+def test_passwords_are_never_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "--mqtt.password", "hush-hush"]) == 0
+    assert "hush" not in capsys.readouterr().out
+
+
+def test_what_check_config_prints_is_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "--mqtt.host", "broker.lan"]) == 0
+    assert load("--config", written(tmp_path, capsys.readouterr().out)).mqtt.host == "broker.lan"
+
+
+def test_the_default_file_names_every_setting_with_its_default_and_a_comment() -> None:
+    path = ROOT / "systemd" / "config.yaml"
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert [f"{section}.{key}" for section, keys in tree.items() for key in keys] == setting_names()
+    assert load("--config", str(path)) == load()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines):
+        if re.match(r"  \w+:", line):
+            assert lines[number - 1].startswith("  # "), f"no comment above {line!r}"
+
+
+def test_numbers_and_off_are_words_where_words_are_wanted(tmp_path: Path) -> None:
+    text = "camera: {source: 0}\nmqtt: {version: 5}\ndisplay: {mode: off}\n"
+    settings = load("--config", written(tmp_path, text))
+    assert (settings.camera.source, settings.mqtt.version, settings.display.mode) == ("0", "5", "off")
+
+
+def test_an_address_with_a_scheme_is_no_host(tmp_path: Path) -> None:
+    with pytest.raises(EmotionEdgeError, match=r"mqtt\.host"):
+        load("--config", written(tmp_path, "mqtt: {host: 'mqtt://broker.lan'}\n"))
+
+
+def test_check_config_names_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = {"mqtt.password_file": tmp_path / "none", "emotion.model": "emotion-huge", "record.file": "day.txt"}
+    assert main(["check-config", *(f"--{name}={value}" for name, value in flags.items())]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"emotion-edge: mqtt.password_file {tmp_path / 'none'}: no such file or directory"
+    assert lines[1].startswith("emotion-edge: emotion.model: model 'emotion-huge': not there")
+    assert lines[2] == "emotion-edge: record.file day.txt: its name must end in .sqlite3 or .db"
+    assert len(lines) == 3
+
+
+def test_check_config_takes_the_file_itself_and_hides_a_cameras_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, "camera: {source: 'rtsp://user:hush@cam/live'}\n")
+    assert main(["check-config", path]) == 0
+    assert "rtsp://user:***@cam/live" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("rtsp://user:hu@sh@cam:8554/live", "rtsp://user:***@cam:8554/live"),
+        ("rtsp://user:hu/s?h#@cam/live", "rtsp://user:***@cam/live"),
+        ("rtsp://hush@cam/live", "rtsp://***@cam/live"),
+        ("rtsp://cam/live?channel=1&user=admin&pwd=hu/sh", "rtsp://cam/live?***"),
+        ("rtsp://cam/user=admin_password=hush_channel=1_stream=0?hush", "rtsp://cam/user=***"),
+        ("http://[fe80::1]:8080/live", "http://[fe80::1]:8080/live"),
+        ("/dev/video0", "/dev/video0"),
+        ("videos/a=b?c@d.mp4", "videos/a=b?c@d.mp4"),
+    ],
+)
+def test_no_part_of_a_camera_s_password_is_shown(source: str, shown: str) -> None:
+    settings = Settings.model_validate({"camera": {"source": source}})
+    assert yaml.safe_load(config_load.dump(settings))["camera"]["source"] == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "camera: {source:rtsp://user:hush@cam/live}\n",
+        "camera: rtsp://cam/live?pwd=hush\n",
+        "camera: {source: ['rtsp://user:hush@cam/live']}\n",
+    ],
+)
+def test_a_mistake_in_the_file_does_not_show_a_camera_s_password(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check-config", written(tmp_path, text)]) == 2
+    said = capsys.readouterr().err
+    assert "camera" in said
+    assert "hush" not in said

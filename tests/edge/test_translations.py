@@ -1,0 +1,70 @@
+"""The texts on the screen: every language has every word, and the font has every letter."""
+
+import string
+from typing import get_args
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from edge import translations as module
+from edge.labels import LABEL_SETS, UNCERTAIN
+from edge.outputs.drawing.text import has, lettering, margin
+from edge.translations import LANGUAGES, Language, words_of
+
+BLOCKS = yaml.safe_load(module._FILE.read_text(encoding="utf-8"))
+
+
+def fields(text: str) -> set[str | None]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def test_languages_are_those_of_the_setting() -> None:
+    assert tuple(BLOCKS) == get_args(Language) == LANGUAGES
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_every_word_and_the_font_its_letters(language: Language) -> None:
+    own = BLOCKS[language]
+    assert list(own) == list(BLOCKS["en"])
+    for key, text in own.items():
+        assert text == text.strip() != "", key
+        assert fields(text) == fields(BLOCKS["en"][key]), key
+        assert has(text), (key, [letter for letter in text if not has(letter)])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_emotion_has_a_word_of_its_own(language: Language) -> None:
+    emotions = {label for labels in LABEL_SETS.values() for label in labels} | {UNCERTAIN}
+    assert len({words_of(language)[emotion] for emotion in emotions}) == len(emotions)
+
+
+def test_english_shows_what_is_published() -> None:
+    for labels in LABEL_SETS.values():
+        assert [words_of("en")[label] for label in labels] == list(labels)
+
+
+@pytest.mark.parametrize("capital", [7, 13, 30, 80])
+def test_capitals_have_the_height_that_is_asked_for(capital: int) -> None:
+    ink = lettering("HÄЖΩ", capital)
+    flat = lettering("HEI", capital)
+    rows = np.flatnonzero((flat > 127).any(axis=1))
+    assert (rows[0], rows[-1] + 1) == pytest.approx((margin(capital), margin(capital) + capital), abs=1)
+    assert ink.shape[0] == flat.shape[0] == capital + 2 * margin(capital)
+    tall = lettering("ÄŐÅŹ|gjpqyЩ", capital)
+    assert not tall[0].any()
+    assert not tall[-1].any()
+
+
+def test_letters_are_soft_at_their_edges_and_have_holes() -> None:
+    ring = lettering("O", 60)
+    assert 0 < ((ring > 0) & (ring < 255)).sum() < (ring == 255).sum()
+    assert ring[ring.shape[0] // 2, ring.shape[1] // 2] == 0
+    contours, _ = cv2.findContours((ring > 127).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    assert len(contours) == 2
+
+
+def test_a_letter_the_font_has_not_is_a_question_mark() -> None:
+    assert not has("中")
+    assert np.array_equal(lettering("中", 20), lettering("?", 20))

@@ -1,0 +1,1 @@
+"""Tests of whole systems: real brokers, browsers and machines."""

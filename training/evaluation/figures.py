@@ -1,0 +1,195 @@
+"""Figures of a network on the splits of a data set, each with its protocol."""
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import EmotionEdgeError
+from training.config import AFFECT
+from training.datasets.dataset import Dataset, Labels, source_of
+from training.datasets.fer2013 import NAME as FER2013
+from training.datasets.pixels import in_memory
+from training.evaluation.metrics import (
+    Counts,
+    Floats,
+    Interval,
+    Logits,
+    bootstrap,
+    confusion,
+    fit_temperature,
+    macro_f1,
+    matrix_accuracy,
+    recall,
+    reliability,
+    softmax,
+)
+from training.evaluation.metrics import Labels as Indices
+
+Outputs = Mapping[str, Logits]
+
+NETWORK_FILE = "network.keras"
+"""In the folder of a run: the chosen float network."""
+
+PROTOCOLS: Mapping[str, Mapping[str, str]] = {
+    FER2013: {
+        "fer7": "label of fer2013.csv, 7 classes, every row of the split",
+        # Without that row PrivateTest has 3,152 faces with a majority, and 3,153 with it.
+        "ferplus8": "FER+ majority (Barsoum et al. 2016): single votes dropped, then rows where one of the 8 emotions "
+        "has more than half of the votes left, without row 33200 (not the pixels that were voted on)",
+    }
+}
+"""Which faces count and what their true label is, by data set and label set, where more is known than for any data."""
+
+SEEN: Mapping[int, str] = {
+    1: "one view of each image",
+    2: "the mean of each image and its mirror image",
+    0: "each image once or, where a network's card says so, with its mirror image",
+}
+"""How images are looked at, by the number of views; 0 where that differs between networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one head does on one split.
+
+    head: its label set. labels: the names of its classes. rows: how many count under the protocol. accuracy, macro_f1:
+    0 to 1, with their 95% intervals (bootstrap over the faces). recall: by label. confusion: int64 [true, predicted].
+    temperature: fitted on PublicTest; 1 for a committee, which has none of its own. calibration: expected
+    calibration error before and after the temperature, 0 to 1.
+    """
+
+    head: str
+    labels: tuple[str, ...]
+    split: str
+    rows: int
+    accuracy: float
+    accuracy_interval: Interval
+    macro_f1: float
+    macro_f1_interval: Interval
+    recall: Mapping[str, float]
+    confusion: Counts
+    temperature: float
+    calibration: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said of n faces. labels: int64 [n]. raw, confidence: float64 [n], 0 to 1, how sure it is before and after
+    the temperature.
+    """
+
+    labels: Indices
+    raw: Floats
+    confidence: Floats
+
+    def take(self, index: npt.NDArray[Any]) -> "Said":
+        """Of the faces at an index array or under a mask."""
+        return Said(self.labels[index], self.raw[index], self.confidence[index])
+
+
+def protocol(label_set: str, data_set: str, views: int = 1) -> str:
+    """Which faces of a data set count under a label set, what their true label is, and how often each is looked at, in
+    words. data_set: its name. views: 2 where the mean of an image and its mirror image is judged, 0 where that differs
+    between the networks.
+    """
+    source = source_of(data_set)
+    own = f"the data set's own label under {label_set}, every face that has one"
+    said = PROTOCOLS.get(source, {}).get(label_set, own)
+    kept = "" if source == data_set else "; of these the faces that `emotion-train prepare` kept, in its splits"
+    return f"{said}{kept}, {SEEN[views]}"
+
+
+def load_network(run: Path) -> Any:
+    """The chosen float network of a run. Raises EmotionEdgeError where there is none, or none that can be read."""
+    path = run / NETWORK_FILE
+    if not path.is_file():
+        raise EmotionEdgeError(f"{path}: not there; train it first with `emotion-train fit`")
+    return read_network(path)
+
+
+def save_network(network: Any, run: Path) -> Path:
+    """Write a run's network, whole or not at all; gives its path."""
+    partial = run / f"partial-{NETWORK_FILE}"
+    network.save(partial)
+    return partial.replace(run / NETWORK_FILE)
+
+
+def read_network(path: Path) -> Any:
+    """A network as Keras saved it, not compiled. Raises EmotionEdgeError where Keras cannot read the file."""
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # of which Keras says that it is not there
+        raise EmotionEdgeError(f"{path}: Keras cannot read it: it is no .keras file, or not a whole one")
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise EmotionEdgeError(f"{path}: Keras cannot read it: {reason}") from error
+
+
+def fitting(network: Any, data: Dataset) -> Dataset:
+    """The data set with its images in the size and the channels of a network."""
+    _, height, width, channels = network.input_shape
+    return in_memory(data, height, width, channels)
+
+
+def predict(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Logits]:
+    """What each head gives, [n, classes], for images uint8 [n, h, w] or [n, h, w, 3] of the network's size."""
+    if images.ndim == 3:
+        images = images[..., None]
+    outputs = network.predict(images / np.float32(255), batch_size=512, verbose=0)
+    return {head: np.asarray(values) for head, values in outputs.items()}
+
+
+def figures_of(
+    said: Said, true: Indices, head: str, labels: tuple[str, ...], split: str, temperature: float
+) -> Figures:
+    """The figures of what is said of n faces with the true labels int64 [n], each 0 or more."""
+    matrix = confusion(said.labels, true, len(labels))
+    right = said.labels == true
+    return Figures(
+        head,
+        labels,
+        split,
+        len(true),
+        float(matrix_accuracy(matrix)),
+        bootstrap(matrix, matrix_accuracy),
+        float(macro_f1(matrix)),
+        bootstrap(matrix, macro_f1),
+        dict(zip(labels, recall(matrix).tolist(), strict=True)),
+        matrix,
+        temperature,
+        (reliability(said.raw, right).error, reliability(said.confidence, right).error),
+    )
+
+
+def figures(outputs: Outputs, part: Dataset, split: str, temperatures: Mapping[str, float]) -> list[Figures]:
+    """Figures of each head that the data set has labels for, on one split."""
+    found = []
+    for head, labels in judged_heads(outputs, part):
+        counts = labels.judged >= 0
+        logits, true = outputs[head][counts], labels.judged[counts]
+        raw, calibrated = softmax(logits), softmax(logits, temperatures[head])
+        said = Said(np.asarray(logits.argmax(axis=1), np.int64), raw.max(axis=1), calibrated.max(axis=1))
+        found.append(figures_of(said, true, head, labels.names, split, temperatures[head]))
+    return found
+
+
+def temperatures(outputs: Outputs, part: Dataset) -> dict[str, float]:
+    """The temperature of each head fitted on a split: PublicTest, and no other. 1 where it has no labels for it."""
+    found = {head: 1.0 for head in outputs if head != AFFECT}
+    for head, labels in judged_heads(outputs, part):
+        counts = labels.judged >= 0
+        found[head] = fit_temperature(outputs[head][counts], labels.judged[counts])
+    return found
+
+
+def judged_heads(outputs: Outputs, part: Dataset) -> Iterator[tuple[str, Labels]]:
+    """The heads that can be judged on a data set: those with a label set of its own that says something."""
+    for head in outputs:
+        if head in part.labels and (part.labels[head].judged >= 0).any():
+            yield head, part.labels[head]
