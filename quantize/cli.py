@@ -4,24 +4,17 @@ import argparse
 import json
 import math
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edge.emotion.committee import COMMITTEE_FILE, Rule
 from edge.errors import EmotionEdgeError
-from edge.labels import LABEL_SETS
 from edge.models.card import MODEL_FILE, EmotionCard, read_card
-from quantize.atomic_folder import arriving
-from quantize.calibration import SAMPLES, Calibration, calibration_set, pinned_calibration_set, read_rows
-from training.config import AFFECT, CONFIG_FILE, TrainingConfig, read_config
-from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
+from quantize.calibration import SAMPLES, read_rows
+from training.config import CONFIG_FILE, NETWORK_FILE, read_config
+from training.datasets.dataset import FINAL
 from training.run_data import read_run_data
-
-if TYPE_CHECKING:
-    from quantize.float_run import Source
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,145 +146,14 @@ def _part(text: str) -> float:
     return part
 
 
-def _splits(options: argparse.Namespace) -> tuple[str, ...]:
-    return (VALIDATION, FINAL) if options.final else (VALIDATION,)
-
-
-def _read_data(options: argparse.Namespace, source: "Source") -> Dataset:
-    """The data set as the run read it, in the network's size. Raises EmotionEdgeError where it lacks labels that the
-    network has a head of, and that only the data set can name."""
-    from training.datasets.pixels import in_memory
-
-    data = read_run_data([source.folder], options.data)
-    for head in source.heads:
-        if head not in (*data.labels, *LABEL_SETS, AFFECT):
-            raise EmotionEdgeError(
-                f"head {head!r}: data set {data.name} has no such labels (it has {', '.join(data.labels)}); give the "
-                "data that the run learned from as --data"
-            )
-    return in_memory(data, *source.input_shape)
-
-
 def _make(options: argparse.Namespace) -> None:
-    config = read_config(options.run / CONFIG_FILE)
-    rows = read_rows(options.calibration) if options.command != "float" and options.calibration else None
-    # TensorFlow takes seconds to load: what can be said before is said before.
-    from quantize.card import write_cards
-    from quantize.convert import to_float, write_file
-    from quantize.float_run import read_source
-    from quantize.tf_keras_copy import twin_of
-    from quantize.verify import measure, sized
-    from quantize.verify_table import table
+    # TensorFlow takes seconds to load: faults that show without it are reported before.
+    read_config(options.run / CONFIG_FILE)
+    if options.command != "float" and options.calibration:
+        read_rows(options.calibration)
+    from quantize.make import make
 
-    source = read_source(options.run)
-    data = _read_data(options, source)
-    float_file = to_float(source.network)
-    calibration: Calibration | None = None
-    if options.command == "float":
-        precision = str(options.precision)
-        content = float_file if precision == "float32" else to_float(source.network, options.precision)
-    else:
-        precision = "int8"
-        calibration = calibration_set(data, options.samples) if rows is None else pinned_calibration_set(data, rows)
-        make = _aware if options.command == "qat" else _after_training
-        content = make(options, twin_of(source, config), data, calibration, config)
-    with arriving(options.out) as folder:
-        path = write_file(content, folder, source.heads, source.input_shape, precision == "int8")
-        measured = measure(
-            path, source, data, _splits(options), config.primary, float_file, precision, options.arm, options.mirror
-        )
-        write_cards(
-            folder,
-            options.model_version,
-            _commands(options, config),
-            measured,
-            data,
-            source.heads,
-            source.input_shape,
-            calibration or {},
-            config,
-        )
-        print(table(sized(measured, path)))
-    print(f"wrote {options.out / MODEL_FILE}")
-
-
-def _aware(
-    options: argparse.Namespace,
-    twin: object,
-    data: Dataset,
-    calibration: Calibration,
-    config: TrainingConfig,
-) -> bytes:
-    from quantize.convert import to_int8
-    from quantize.fine_tune import Lesson
-    from quantize.qat import train_aware
-    from training.distill import read_soft_labels
-
-    taught = {}
-    if options.soft_labels:
-        soft_labels = read_soft_labels(options.soft_labels)
-        soft_labels.check_heads(config.heads)
-        # Read again: faces are known again by their images as they were before they had the network's size.
-        as_read = read_run_data([options.run], options.data)
-        taught = soft_labels.of(clean_training(data).part("Training"), as_read)
-    lesson = Lesson("quantization-aware", options.epochs, options.learning_rate, taught)
-    return to_int8(train_aware(twin, data, calibration, config, lesson))
-
-
-def _after_training(
-    options: argparse.Namespace,
-    twin: object,
-    data: Dataset,
-    calibration: Calibration,
-    config: TrainingConfig,
-) -> bytes:
-    from quantize.calibration import representative
-    from quantize.convert import to_int8
-    from quantize.prune_and_cluster import lesson_of, slimmed
-
-    if options.prune is not None or options.cluster is not None:
-        twin = slimmed(twin, options.prune, options.cluster, data, config, lesson_of(options.prune))
-    return to_int8(twin, representative(calibration.images))
-
-
-def _commands(options: argparse.Namespace, config: TrainingConfig) -> str:
-    """The commands that make the file, one a line, with the data in its default place."""
-    parts = ["emotion-quantize", options.command, f"runs/{config.name}", f"--out models/{options.out.resolve().name}"]
-    if options.command == "qat":
-        parts.append(f"--epochs {options.epochs} --learning-rate {options.learning_rate:g}")
-        parts += [f"--soft-labels {options.soft_labels}"] if options.soft_labels else []
-    if options.command == "ptq":
-        parts += [f"--{name} {value}" for name in ("prune", "cluster") if (value := getattr(options, name)) is not None]
-    if options.command == "float":
-        parts.append(f"--precision {options.precision}")
-    elif options.calibration:
-        parts.append(f"--calibration {options.calibration}")
-    elif options.samples != SAMPLES:
-        parts.append(f"--samples {options.samples}")
-    parts.append(f"--model-version {options.model_version}")
-    parts += [f"--{name}" for name in ("mirror", "final", "arm") if getattr(options, name)]
-    return "\n".join([*made_by(config), " ".join(parts)])
-
-
-def _fit(run: str) -> str:
-    """The command that trains a run: by its released settings, or by those that every run keeps."""
-    released = Path(f"training/configs/{run}.yaml")
-    return f"emotion-train fit {released if released.exists() else Path('runs', run, CONFIG_FILE)}"
-
-
-def made_by(config: TrainingConfig) -> list[str]:
-    """The command that makes a run and, before it, those that make the runs it comes of, as far as they are here."""
-    if config.mean_of:
-        last = f"emotion-train soup {' '.join(map(str, config.mean_of))} --out runs/{config.name}"
-        return [*dict.fromkeys(command for run in config.mean_of for command in _commands_of(run)), last]
-    start = Path(str(config.options.get("weights", "")))
-    earlier = _commands_of(start.parent) if start.parts[:1] == ("runs",) else []
-    return [*earlier, _fit(config.name)]
-
-
-def _commands_of(run: Path) -> list[str]:
-    settings = run / CONFIG_FILE
-    return made_by(read_config(settings)) if settings.exists() else [_fit(run.name)]
+    make(options)
 
 
 def _verify(options: argparse.Namespace) -> None:
@@ -299,62 +161,20 @@ def _verify(options: argparse.Namespace) -> None:
         raise EmotionEdgeError(
             f"{options.model}: is a committee; verify its members, and judge it by `emotion-train report`"
         )
-    card = read_card(EmotionCard, options.model)
-    from quantize.card import precision_of
-    from quantize.convert import to_float
-    from quantize.float_run import read_source
-    from quantize.verify import measure
-    from quantize.verify_table import layers_table, table
-    from training.evaluation.figures import NETWORK_FILE
-
+    read_card(EmotionCard, options.model)
     if options.run is None and not (options.model / NETWORK_FILE).is_file():
         raise EmotionEdgeError(f"{options.model}: has no {NETWORK_FILE} in it; give the run it was made from as --run")
-    source = read_source(options.run or options.model)
-    data = _read_data(options, source)
-    float_file = to_float(source.network)
-    path = options.model / MODEL_FILE
-    primary, precision = card.primary.name, precision_of(card)
-    splits = _splits(options)
-    print(table(measure(path, source, data, splits, primary, float_file, precision, options.arm, card.mirror)))
-    if options.layers:
-        from quantize.layers import layer_errors
+    from quantize.make import verify
 
-        images = calibration_set(data, 200).images
-        print()
-        print(layers_table(layer_errors(path.read_bytes(), float_file, source.network, images)))
+    verify(options)
 
 
 def _card(options: argparse.Namespace) -> None:
-    from quantize.card import ReleasedCard, command_of, precision_of, write_cards
-    from quantize.convert import to_float
-    from quantize.float_run import read_source
-    from quantize.verify import measure, sized
-    from quantize.verify_table import table
+    read_card(EmotionCard, options.model)
+    read_config(options.run / CONFIG_FILE)
+    from quantize.make import write_card_again
 
-    card = read_card(ReleasedCard, options.model)
-    config = read_config(options.run / CONFIG_FILE)
-    source = read_source(options.run)
-    data = _read_data(options, source)
-    float_file = to_float(source.network)
-    with arriving(options.model) as folder:
-        path = folder / MODEL_FILE
-        shutil.copyfile(options.model / MODEL_FILE, path)
-        primary, precision, splits = card.primary.name, precision_of(card), _splits(options)
-        mirror = card.mirror or options.mirror
-        measured = measure(path, source, data, splits, primary, float_file, precision, options.arm, mirror)
-        write_cards(
-            folder,
-            card.version,
-            command_of(card, options.final, mirror),
-            measured,
-            data,
-            source.heads,
-            source.input_shape,
-            card.calibration,
-            config,
-        )
-        print(table(sized(measured, path)))
-    print(f"wrote {options.model / 'card.json'}")
+    write_card_again(options)
 
 
 def _committee(options: argparse.Namespace) -> None:

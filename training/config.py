@@ -12,7 +12,8 @@ from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError, in_one_line
 
 CONFIG_FILE = "config.yaml"
-"""In the folder of a run: its settings."""
+NETWORK_FILE = "network.keras"
+"""In the folder of a run: its settings, and the chosen float network."""
 
 AFFECT = "affect"
 """The head of valence and arousal; every other head is named after its label set."""

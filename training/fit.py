@@ -17,11 +17,11 @@ from training.augment import augmentation
 from training.average import WeightAverage, load_state, save_state
 from training.backend import Workers, jit_compile, reseed, set_up, workers
 from training.batches import Batches
-from training.config import AFFECT, CONFIG_FILE, TrainingConfig, read_config, write_config
+from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, TrainingConfig, read_config, write_config
 from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
 from training.distill import read_soft_labels
-from training.evaluation.figures import NETWORK_FILE, predict, save_network
+from training.evaluation.figures import predict, save_network
 from training.evaluation.metrics import accuracy
 from training.history import CHOSEN_BY, best_epoch, board, stale, write_history
 from training.networks import build_network

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import EmotionEdgeError
-from training.config import CONFIG_FILE, read_config, write_config
-from training.evaluation.figures import NETWORK_FILE, load_network, save_network
+from training.config import CONFIG_FILE, NETWORK_FILE, read_config, write_config
+from training.evaluation.figures import load_network, save_network
 
 
 def soup(runs: Sequence[Path], out: Path) -> Path:

@@ -46,7 +46,7 @@ def test_the_mean_lies_between_and_says_what_it_is_of(tmp_path: Path, monkeypatc
 
 def test_the_commands_that_make_a_mean_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tf_keras", reason="the training extra is not installed")
-    from quantize.cli import made_by
+    from quantize.made_by import made_by
 
     monkeypatch.chdir(tmp_path)
     make_run(Path("runs/first"), 1)

@@ -47,7 +47,7 @@ def faces(fer2013_dir: Path) -> Dataset:
 def float_says(faces: Dataset) -> dict[str, Outputs]:
     """What the float networks that the files were made of say of the faces, by model."""
     pytest.importorskip("tensorflow", reason="the training extra is not installed")
-    from training.evaluation.figures import NETWORK_FILE
+    from training.config import NETWORK_FILE
 
     there = [name for name in MODELS if (ROOT / "models" / name / NETWORK_FILE).is_file()]
     return {name: float_of(ROOT / "models" / name, faces.pixels) for name in there}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
-from training.config import AFFECT
+from training.config import AFFECT, NETWORK_FILE
 from training.datasets.dataset import Dataset, Labels, source_of
 from training.datasets.fer2013 import NAME as FER2013
 from training.datasets.pixels import in_memory
@@ -32,9 +32,6 @@ from training.evaluation.metrics import (
 from training.evaluation.metrics import Labels as Indices
 
 Outputs = Mapping[str, Logits]
-
-NETWORK_FILE = "network.keras"
-"""In the folder of a run: the chosen float network."""
 
 PROTOCOLS: Mapping[str, Mapping[str, str]] = {
     FER2013: {

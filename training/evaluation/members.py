@@ -17,9 +17,9 @@ from edge.labels import labels_of
 from edge.models.card import CARD_FILE, MODEL_FILE, EmotionCard, read_card
 from edge.models.released import model_dir
 from edge.models.runtime import Network, choose
-from training.config import AFFECT
+from training.config import AFFECT, NETWORK_FILE
 from training.datasets.dataset import Dataset
-from training.evaluation.figures import NETWORK_FILE, load_network, predict
+from training.evaluation.figures import load_network, predict
 from training.evaluation.metrics import Logits
 from training.history import read_history
 

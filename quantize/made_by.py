@@ -1,0 +1,47 @@
+"""The commands that make a model file, from the first training run to the file itself, for its card."""
+
+import argparse
+from pathlib import Path
+
+from quantize.calibration import SAMPLES
+from training.config import CONFIG_FILE, TrainingConfig, read_config
+
+
+def commands_of_file(options: argparse.Namespace, config: TrainingConfig) -> str:
+    """The commands that make the file, one a line, with the data in its default place."""
+    parts = ["emotion-quantize", options.command, f"runs/{config.name}", f"--out models/{options.out.resolve().name}"]
+    if options.command == "qat":
+        parts.append(f"--epochs {options.epochs} --learning-rate {options.learning_rate:g}")
+        parts += [f"--soft-labels {options.soft_labels}"] if options.soft_labels else []
+    if options.command == "ptq":
+        parts += [f"--{name} {value}" for name in ("prune", "cluster") if (value := getattr(options, name)) is not None]
+    if options.command == "float":
+        parts.append(f"--precision {options.precision}")
+    elif options.calibration:
+        parts.append(f"--calibration {options.calibration}")
+    elif options.samples != SAMPLES:
+        parts.append(f"--samples {options.samples}")
+    parts.append(f"--model-version {options.model_version}")
+    parts += [f"--{name}" for name in ("mirror", "final", "arm") if getattr(options, name)]
+    return "\n".join([*made_by(config), " ".join(parts)])
+
+
+def _fit(run: str) -> str:
+    """The command that trains a run: by its released settings, or by those that every run keeps."""
+    released = Path(f"training/configs/{run}.yaml")
+    return f"emotion-train fit {released if released.exists() else Path('runs', run, CONFIG_FILE)}"
+
+
+def made_by(config: TrainingConfig) -> list[str]:
+    """The command that makes a run and, before it, those that make the runs it comes of, as far as they are here."""
+    if config.mean_of:
+        last = f"emotion-train soup {' '.join(map(str, config.mean_of))} --out runs/{config.name}"
+        return [*dict.fromkeys(command for run in config.mean_of for command in _commands_of(run)), last]
+    start = Path(str(config.options.get("weights", "")))
+    earlier = _commands_of(start.parent) if start.parts[:1] == ("runs",) else []
+    return [*earlier, _fit(config.name)]
+
+
+def _commands_of(run: Path) -> list[str]:
+    settings = run / CONFIG_FILE
+    return made_by(read_config(settings)) if settings.exists() else [_fit(run.name)]

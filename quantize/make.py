@@ -1,0 +1,158 @@
+"""The procedures of `emotion-quantize qat`, `ptq`, `float`, `verify` and `card`: make a model file from a trained
+network, measure it against the float network, and write its card.
+"""
+
+import argparse
+import shutil
+
+from edge.errors import EmotionEdgeError
+from edge.labels import LABEL_SETS
+from edge.models.card import MODEL_FILE, EmotionCard, read_card
+from quantize.atomic_folder import arriving
+from quantize.calibration import Calibration, calibration_set, pinned_calibration_set, read_rows, representative
+from quantize.card import ReleasedCard, command_of, precision_of, write_cards
+from quantize.convert import to_float, to_int8, write_file
+from quantize.fine_tune import Lesson
+from quantize.float_run import Source, read_source
+from quantize.layers import layer_errors
+from quantize.made_by import commands_of_file
+from quantize.prune_and_cluster import lesson_of, slimmed
+from quantize.qat import train_aware
+from quantize.tf_keras_copy import twin_of
+from quantize.verify import measure, sized
+from quantize.verify_table import layers_table, table
+from training.config import AFFECT, CONFIG_FILE, TrainingConfig, read_config
+from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
+from training.datasets.pixels import in_memory
+from training.distill import read_soft_labels
+from training.run_data import read_run_data
+
+
+def make(options: argparse.Namespace) -> None:
+    config = read_config(options.run / CONFIG_FILE)
+    rows = read_rows(options.calibration) if options.command != "float" and options.calibration else None
+
+    source = read_source(options.run)
+    data = _read_data(options, source)
+    float_file = to_float(source.network)
+    calibration: Calibration | None = None
+    if options.command == "float":
+        precision = str(options.precision)
+        content = float_file if precision == "float32" else to_float(source.network, options.precision)
+    else:
+        precision = "int8"
+        calibration = calibration_set(data, options.samples) if rows is None else pinned_calibration_set(data, rows)
+        make_int8 = _aware if options.command == "qat" else _after_training
+        content = make_int8(options, twin_of(source, config), data, calibration, config)
+    with arriving(options.out) as folder:
+        path = write_file(content, folder, source.heads, source.input_shape, precision == "int8")
+        measured = measure(
+            path, source, data, _splits(options), config.primary, float_file, precision, options.arm, options.mirror
+        )
+        write_cards(
+            folder,
+            options.model_version,
+            commands_of_file(options, config),
+            measured,
+            data,
+            source.heads,
+            source.input_shape,
+            calibration or {},
+            config,
+        )
+        print(table(sized(measured, path)))
+    print(f"wrote {options.out / MODEL_FILE}")
+
+
+def verify(options: argparse.Namespace) -> None:
+    card = read_card(EmotionCard, options.model)
+
+    source = read_source(options.run or options.model)
+    data = _read_data(options, source)
+    float_file = to_float(source.network)
+    path = options.model / MODEL_FILE
+    primary, precision = card.primary.name, precision_of(card)
+    splits = _splits(options)
+    print(table(measure(path, source, data, splits, primary, float_file, precision, options.arm, card.mirror)))
+    if options.layers:
+        images = calibration_set(data, 200).images
+        print()
+        print(layers_table(layer_errors(path.read_bytes(), float_file, source.network, images)))
+
+
+def write_card_again(options: argparse.Namespace) -> None:
+
+    card = read_card(ReleasedCard, options.model)
+    config = read_config(options.run / CONFIG_FILE)
+    source = read_source(options.run)
+    data = _read_data(options, source)
+    float_file = to_float(source.network)
+    with arriving(options.model) as folder:
+        path = folder / MODEL_FILE
+        shutil.copyfile(options.model / MODEL_FILE, path)
+        primary, precision, splits = card.primary.name, precision_of(card), _splits(options)
+        mirror = card.mirror or options.mirror
+        measured = measure(path, source, data, splits, primary, float_file, precision, options.arm, mirror)
+        write_cards(
+            folder,
+            card.version,
+            command_of(card, options.final, mirror),
+            measured,
+            data,
+            source.heads,
+            source.input_shape,
+            card.calibration,
+            config,
+        )
+        print(table(sized(measured, path)))
+    print(f"wrote {options.model / 'card.json'}")
+
+
+def _aware(
+    options: argparse.Namespace,
+    twin: object,
+    data: Dataset,
+    calibration: Calibration,
+    config: TrainingConfig,
+) -> bytes:
+
+    taught = {}
+    if options.soft_labels:
+        soft_labels = read_soft_labels(options.soft_labels)
+        soft_labels.check_heads(config.heads)
+        # Read again: faces are known again by their images as they were before they had the network's size.
+        as_read = read_run_data([options.run], options.data)
+        taught = soft_labels.of(clean_training(data).part("Training"), as_read)
+    lesson = Lesson("quantization-aware", options.epochs, options.learning_rate, taught)
+    return to_int8(train_aware(twin, data, calibration, config, lesson))
+
+
+def _after_training(
+    options: argparse.Namespace,
+    twin: object,
+    data: Dataset,
+    calibration: Calibration,
+    config: TrainingConfig,
+) -> bytes:
+
+    if options.prune is not None or options.cluster is not None:
+        twin = slimmed(twin, options.prune, options.cluster, data, config, lesson_of(options.prune))
+    return to_int8(twin, representative(calibration.images))
+
+
+def _read_data(options: argparse.Namespace, source: Source) -> Dataset:
+    """The data set as the run read it, in the network's size. Raises EmotionEdgeError where it lacks labels that the
+    network has a head of, and that only the data set can name."""
+
+    data = read_run_data([source.folder], options.data)
+    for head in source.heads:
+        if head not in (*data.labels, *LABEL_SETS, AFFECT):
+            raise EmotionEdgeError(
+                f"head {head!r}: data set {data.name} has no such labels (it has {', '.join(data.labels)}); give the "
+                "data that the run learned from as --data"
+            )
+    return in_memory(data, *source.input_shape)
+
+
+def _splits(options: argparse.Namespace) -> tuple[str, ...]:
+    return (VALIDATION, FINAL) if options.final else (VALIDATION,)
