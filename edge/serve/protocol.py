@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from edge.cameras.images import decoded
 from edge.emotion.committee import Committee, voted_outputs
 from edge.emotion.local import LocalClassifier
 from edge.emotion.scores import Scores
@@ -18,7 +19,6 @@ from edge.emotion.tensorflow_serving import OWN_METADATA, SIGNATURE, VOTES, OwnM
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, cut
 from edge.models.card import EmotionCard, InputSpec
-from edge.outputs.web.upload import decoded
 from edge.reading import Box
 
 FACES_MAX: Final = 64

@@ -18,6 +18,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, stream_request_body
 
+from edge.cameras.images import decoded
 from edge.config import Settings, reaches_network
 from edge.config.secrets import secret_of
 from edge.emotion.committee import Committee, installed_committees, open_local
@@ -29,7 +30,7 @@ from edge.models.card import EmotionCard, read_any_card
 from edge.models.released import installed_models
 from edge.models.runtime import Runtime, choose
 from edge.outputs.messages import faces_message
-from edge.outputs.web.upload import BYTES_MAX, decoded
+from edge.outputs.web.upload import BYTES_MAX
 from edge.pipeline import Pipeline
 from edge.reading import Frame
 from edge.serve.protocol import REQUEST_BYTES, RefusedError, answer_of, crops_in, metadata_of, status_of, version_of

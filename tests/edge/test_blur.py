@@ -16,6 +16,7 @@ import pytest
 
 from edge.cameras.capture import Capture
 from edge.cameras.choose import open_camera
+from edge.cameras.images import narrowed
 from edge.config import CameraSettings, DetectorSettings, DisplaySettings, Settings
 from edge.controls import Controls
 from edge.daemon.loop import Daemon, Parts
@@ -26,7 +27,6 @@ from edge.faces.detector import open_detector
 from edge.models.runtime import choose
 from edge.outputs.drawing.blur import CELLS, REMEMBER, Veil
 from edge.outputs.drawing.jpeg import jpegs_of_others, privacy_card
-from edge.outputs.web.mjpeg import narrowed
 from edge.pipeline import Pipeline, open_pipeline
 from edge.reading import Box, Frame, Image, Reading
 from edge.system.systemd import Notifier

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
-import numpy as np
 from tornado.web import HTTPError
 
+from edge.cameras.images import narrowed
 from edge.outputs.drawing.jpeg import Draw
 from edge.outputs.web.access import Access, Handler
 from edge.outputs.web.latest import Live
 from edge.outputs.web.streaming import Endless
-from edge.reading import Frame, Image, Reading
+from edge.reading import Frame, Reading
 
 _log = logging.getLogger(__name__)
 
@@ -138,15 +138,6 @@ def behind_the_analysis() -> None:
 def drawn(draw: Draw, frame: Frame, reading: Reading, width: int) -> bytes:
     """The frame as a JPEG of that width, never wider than it is: made smaller first, so that text stays legible."""
     return draw(replace(frame, image=narrowed(frame.image, width)), reading)
-
-
-def narrowed(image: Image, width: int) -> Image:
-    """The picture, scaled down where it is wider."""
-    high, wide = image.shape[:2]
-    if wide <= width:
-        return image
-    size = width, max(1, round(high * width / wide))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _across(newest: tuple[Frame, Reading]) -> int:

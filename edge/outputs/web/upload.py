@@ -3,36 +3,26 @@
 import asyncio
 import json
 import logging
-import struct
 import time
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-import cv2
-import numpy as np
 from tornado.web import HTTPError, stream_request_body
 
-from edge.cameras.camera import as_bgr
+from edge.cameras.images import Bytes, decoded
 from edge.errors import EmotionEdgeError
 from edge.outputs.drawing.jpeg import Draw
 from edge.outputs.messages import faces_message
 from edge.outputs.web.access import Access, Handler
-from edge.outputs.web.mjpeg import behind_the_analysis, narrowed
-from edge.reading import Frame, Image, Reading
+from edge.outputs.web.mjpeg import behind_the_analysis
+from edge.reading import Frame, Reading
 
 _log = logging.getLogger(__name__)
 
 BYTES_MAX: Final = 16 * 1024 * 1024
-PIXELS_MAX: Final = 50_000_000
-"""What a phone's camera makes; decoded, a picture takes three bytes of memory a pixel."""
-
 WAITING_MAX: Final = 3
-_LONGEST: Final = 1920
-"""To this many pixels, the longer side is scaled down before anything else."""
-
-Bytes = bytes | bytearray
 Read = Callable[[Frame], Reading]
 """What is seen in one picture that has nothing to do with any other; it may take a second."""
 
@@ -64,74 +54,6 @@ class Pictures:
         reading = self._read(frame)
         picture = b64encode(self._draw(frame, reading)).decode()
         return json.dumps({"reading": faces_message(reading), "picture": f"data:image/jpeg;base64,{picture}"})
-
-
-def decoded(data: Bytes, pixels_max: int = PIXELS_MAX) -> Image:
-    """A JPEG, PNG or WebP file as BGR uint8 [H, W, 3], upright, its longer side at most 1920 pixels.
-
-    Raises EmotionEdgeError for anything else, and for a picture with more than pixels_max.
-    """
-    size = _size(data)
-    if size is None:
-        raise EmotionEdgeError("this is no picture that can be read: JPEG, PNG and WebP can")
-    if size[0] * size[1] > pixels_max:
-        raise EmotionEdgeError(
-            f"the picture has {size[0]} x {size[1]} pixels, over {pixels_max // 1_000_000} million: make it smaller"
-        )
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise EmotionEdgeError("the picture cannot be decoded: its file is damaged or not whole")
-    high, wide = image.shape[:2]
-    upright = as_bgr(np.asarray(image, np.uint8))
-    return narrowed(upright, wide if high <= _LONGEST >= wide else max(1, round(wide * _LONGEST / max(high, wide))))
-
-
-def _size(data: Bytes) -> tuple[int, int] | None:
-    """Width and height as the file's head says, before memory is taken for its pixels; None for another kind of file.
-
-    As in the PNG specification (IHDR), RFC 9649 (WebP) and ITU-T T.81 (JPEG, B.2.2 frame header).
-    """
-    try:
-        if data[:8] == b"\x89PNG\r\n\x1a\n":
-            return struct.unpack(">II", data[16:24])
-        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            return _webp_size(data)
-        if data[:3] == b"\xff\xd8\xff":
-            return _jpeg_size(data)
-    except (struct.error, IndexError):
-        pass
-    return None
-
-
-def _webp_size(data: Bytes) -> tuple[int, int] | None:
-    match data[12:16]:
-        case b"VP8X":
-            wide, high = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
-            return wide, high
-        case b"VP8L":
-            (bits,) = struct.unpack("<I", data[21:25])
-            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        case b"VP8 ":
-            wide, high = struct.unpack("<HH", data[26:30])
-            return wide & 0x3FFF, high & 0x3FFF
-    return None
-
-
-def _jpeg_size(data: Bytes) -> tuple[int, int] | None:
-    at = 2
-    while data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD7:  # fill, and markers without a length
-            at += 1 if marker == 0xFF else 2
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            high, wide = struct.unpack(">HH", data[at + 5 : at + 9])
-            return wide, high
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
 
 
 @stream_request_body
