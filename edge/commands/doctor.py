@@ -22,7 +22,7 @@ from edge.model_updates.install import current
 from edge.models import edge_tpu
 from edge.models.released import installed_models
 from edge.models.runtime import MODULES, choose, installed
-from edge.outputs.display.output import outlook
+from edge.outputs.display.output import display_available
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
 from edge.system import board
@@ -140,7 +140,7 @@ def _broker(settings: Settings) -> Finding:
 def _display(settings: Settings) -> Finding:
     if settings.display.mode == "off":
         return Finding("note", "switched off (display.mode)")
-    there, which = outlook(settings.display)
+    there, which = display_available(settings.display)
     return Finding("ok", which) if there else Finding("note", f"none: {which}")
 
 

@@ -12,9 +12,9 @@ from edge.config import CameraSettings, Settings
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 from edge.models.runtime import Runtime, choose
-from edge.outputs.drawing.blur import Veil
-from edge.outputs.drawing.last_minute import LastMinute
-from edge.outputs.drawing.overlay import Context, annotate
+from edge.outputs.drawing.blur import FaceBlur
+from edge.outputs.drawing.last_minute import Context, LastMinute
+from edge.outputs.drawing.overlay import annotate
 from edge.outputs.messages import faces_message
 from edge.pipeline import open_pipeline
 from edge.reading import Frame, Reading
@@ -41,7 +41,7 @@ def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0
     pipeline = open_pipeline(settings, choose(settings.runtime.interpreter, settings.runtime.accelerator), confirm=1)
     capture = Capture(camera, open_camera(camera))
     minute = LastMinute(words_of(settings.display.language))
-    veil = Veil(settings.detector.region) if settings.display.blur else None
+    blur = FaceBlur(settings.detector.region) if settings.display.blur else None
     try:
         began = time.monotonic()
         while True:
@@ -51,7 +51,7 @@ def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0
                 raise EmotionEdgeError(f"snapshot: no picture from {source}: {capture.status}")
             reading = pipeline.analyse(frame)
             minute.put(reading)
-            shown = veil(frame, reading) if veil else frame
+            shown = blur(frame, reading) if blur else frame
             if time.monotonic() - began >= after:
                 break
     finally:

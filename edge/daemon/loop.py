@@ -16,7 +16,7 @@ from edge.daemon.stats import Meter
 from edge.emotion.classifier import Classifier
 from edge.faces.detector import Detector
 from edge.outputs import Output, PictureTaker, Viewer
-from edge.outputs.drawing.blur import Veil
+from edge.outputs.drawing.blur import FaceBlur
 from edge.outputs.drawing.jpeg import privacy_card
 from edge.pipeline import Pipeline
 from edge.reading import Frame, Reading, Stats
@@ -37,10 +37,9 @@ _OPENS_S: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the daemon is made of. takers: who gets the pictures that are asked for.
+    """What the daemon is made of. takers: who gets the snapshots that are asked for.
 
-    veil: hides the faces of every picture that viewers and takers get; None: they are shown. language: of the card that
-    stands for the camera.
+    blur: pixelates faces before viewers and takers get a frame; None: it does not. language: of the placeholder.
     """
 
     capture: Capture
@@ -52,7 +51,7 @@ class Parts:
     controls: Controls
     pacer: Pacer
     notifier: Notifier
-    veil: Veil | None = None
+    blur: FaceBlur | None = None
     language: Language = "en"
 
 
@@ -77,7 +76,7 @@ class Daemon:
         self._controls = parts.controls
         self._pacer = parts.pacer
         self._capture.wanted_from = parts.pacer.next_due
-        self._veil = parts.veil
+        self._blur = parts.blur
         self._language = parts.language
         self._notifier = parts.notifier
         self._stats_every = stats_every
@@ -163,8 +162,8 @@ class Daemon:
             self._stats_every = settings.mqtt.stats_every
             self._pacer.change(settings.pace)
             self._pipeline.change(settings, detector)
-            if self._veil:
-                self._veil.region = settings.detector.region
+            if self._blur:
+                self._blur.region = settings.detector.region
 
     def _report(self, camera: str, pace: str, server: str | None) -> None:
         captured, dropped = self._capture.captured, self._capture.dropped
@@ -213,7 +212,7 @@ class Daemon:
             self._meter.add(reading)
         else:
             reading = _not_analysed(frame)
-        shown = self._veil(frame, reading) if self._veil else frame
+        shown = self._blur(frame, reading) if self._blur else frame
         self._pass_on(shown, reading)
         self._pacer.saw(frame, bool(reading.faces) or not reading.analysed, self._pipeline.unsure)
         if self._controls.take_snapshot():

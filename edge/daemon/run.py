@@ -27,8 +27,8 @@ from edge.models.runtime import Runtime, choose
 from edge.outputs import Output, Viewer
 from edge.outputs.console import Console
 from edge.outputs.display.output import Display
-from edge.outputs.drawing.blur import Veil
-from edge.outputs.drawing.jpeg import jpegs, jpegs_of_others
+from edge.outputs.drawing.blur import FaceBlur
+from edge.outputs.drawing.jpeg import frame_jpeg_encoder, upload_jpeg_encoder
 from edge.outputs.drawing.last_minute import LastMinute
 from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
 from edge.outputs.mqtt.home_assistant import announcement
@@ -88,13 +88,13 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None, consol
         display = Display(settings.display, minute.context)
         outputs.append(minute)
         viewers.append(display)
-    veil = Veil(settings.detector.region) if settings.display.blur else None
+    blur = FaceBlur(settings.detector.region) if settings.display.blur else None
     capture = Capture(settings.camera, camera, PRIVACY if controls.wanted.privacy else "")
     pacer, meter = Pacer(settings.pace), Meter(pipeline.card, runtime)
     language = settings.display.language
     takers = [publisher] if publisher else []
     parts = Parts(
-        capture, pipeline, meter, outputs, viewers, takers, controls, pacer, notifier, veil=veil, language=language
+        capture, pipeline, meter, outputs, viewers, takers, controls, pacer, notifier, blur=blur, language=language
     )
     daemon = Daemon(parts, settings.mqtt.stats_every, stop)
 
@@ -133,7 +133,7 @@ def _publisher(settings: Settings, card: EmotionCard, controls: Controls) -> Mqt
         log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
         return None
     told = announcement(settings.mqtt, card.primary.labels)
-    publisher = MqttOutput(settings.mqtt, controls, told, jpegs(settings))
+    publisher = MqttOutput(settings.mqtt, controls, told, frame_jpeg_encoder(settings))
     log.info("MQTT: subscribe with  %s", *_subscribe(settings.mqtt))
     for name in controls.names_before:
         log.info(
@@ -173,8 +173,8 @@ def _page(
         recorded=history is not None,
         read=lambda frame: read_once(settings, runtime, frame),
         health=_health(publisher, history),
-        draw=jpegs(settings),
-        draw_given=jpegs_of_others(settings),
+        draw=frame_jpeg_encoder(settings),
+        draw_given=upload_jpeg_encoder(settings),
     )
     log.info("live page: %s", web.url)
     return web

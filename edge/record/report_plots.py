@@ -9,7 +9,7 @@ from html import escape
 from typing import Final
 
 from edge.labels import CIRCUMPLEX, UNCERTAIN
-from edge.outputs.drawing.overlay import COLOURS
+from edge.outputs.drawing.colours import COLOURS, colour_of
 from edge.record.summary import CELLS, Slot, Summary
 
 _MOST_TICKS: Final = 9
@@ -39,11 +39,6 @@ def ordered(emotions: Iterable[str]) -> list[str]:
     return sorted(emotions, key=place)
 
 
-def hue(emotion: str) -> str:
-    """The emotion's colour; of a label that is not known, that of `uncertain`."""
-    return COLOURS.get(emotion, COLOURS[UNCERTAIN])
-
-
 def time_label(slot: Slot, days: int) -> str:
     """When the slot begins: `14:15`, with its day before it where there are several."""
     return f"{slot.start:%H:%M}" if days == 1 else f"{slot.start:%a %d %b, %H:%M}"
@@ -52,7 +47,7 @@ def time_label(slot: Slot, days: int) -> str:
 def legend(summary: Summary) -> str:
     """The colours of the emotions that were seen."""
     items = "".join(
-        f'<li style="--hue:{hue(emotion)}"><i></i>{escape(emotion)}</li>' for emotion in ordered(summary.seconds)
+        f'<li style="--hue:{colour_of(emotion)}"><i></i>{escape(emotion)}</li>' for emotion in ordered(summary.seconds)
     )
     return f'<ul class="legend">{items}<li class="unwatched"><i></i>not watched</li></ul>'
 
@@ -68,7 +63,7 @@ def shares(summary: Summary) -> str:
         for emotion in order:
             height = _HEIGHT * slot.seconds.get(emotion, 0.0) / total if total else 0.0
             if height:
-                parts.append(f'<rect {_place(index, top, height)} fill="{hue(emotion)}"/>')
+                parts.append(f'<rect {_place(index, top, height)} fill="{colour_of(emotion)}"/>')
                 top += height
         if parts:
             columns.append(f"<g><title>{escape(_said(slot, order, total, days))}</title>{''.join(parts)}</g>")
@@ -114,7 +109,8 @@ def bars(summary: Summary) -> str:
     seconds = summary.seconds
     total, most = sum(seconds.values()), max(seconds.values(), default=0.0)
     return "".join(
-        f'<li style="--hue:{hue(emotion)};--share:{_short(value / most)}"><span class="name">{escape(emotion)}</span>'
+        f'<li style="--hue:{colour_of(emotion)};--share:{_short(value / most)}">'
+        f'<span class="name">{escape(emotion)}</span>'
         f'<span class="bar"><i></i></span><span class="share">{duration(value)}</span>'
         f'<span class="share">{percent(value / total)}</span></li>'
         for emotion, value in seconds.items()
@@ -136,7 +132,7 @@ def circumplex(summary: Summary) -> str:
     half = CELLS / 2
     dots = [
         f'<circle cx="{_short(half * (1 + valence))}" cy="{_short(half * (1 - arousal))}" r="0.36" '
-        f'fill="{hue(emotion)}"><title>{escape(emotion)}</title></circle>'
+        f'fill="{colour_of(emotion)}"><title>{escape(emotion)}</title></circle>'
         for emotion, (valence, arousal) in CIRCUMPLEX.items()
         if emotion in summary.seconds and emotion != UNCERTAIN
     ]
@@ -166,8 +162,8 @@ def table(summary: Summary) -> str:
 def changes_table(changes: Mapping[tuple[str, str], int], most: int) -> str:
     """The most frequent changes from one emotion to another, at most `most` of them."""
     rows = "".join(
-        f'<tr><td><i style="--hue:{hue(before)}"></i>{escape(before)}</td><td><i style="--hue:{hue(after)}"></i>'
-        f"{escape(after)}</td><td>{count}</td></tr>"
+        f'<tr><td><i style="--hue:{colour_of(before)}"></i>{escape(before)}</td>'
+        f'<td><i style="--hue:{colour_of(after)}"></i>{escape(after)}</td><td>{count}</td></tr>'
         for (before, after), count in list(changes.items())[:most]
     )
     return f"<table><thead><tr><th>from</th><th>to</th><th>times</th></tr></thead><tbody>{rows}</tbody></table>"

@@ -25,8 +25,8 @@ from edge.daemon.stats import Meter
 from edge.emotion.classifier import open_classifier
 from edge.faces.detector import open_detector
 from edge.models.runtime import choose
-from edge.outputs.drawing.blur import CELLS, REMEMBER, Veil
-from edge.outputs.drawing.jpeg import jpegs_of_others, privacy_card
+from edge.outputs.drawing.blur import CELLS, REMEMBER, FaceBlur
+from edge.outputs.drawing.jpeg import privacy_card, upload_jpeg_encoder
 from edge.pipeline import Pipeline, open_pipeline
 from edge.reading import Box, Frame, Image, Reading
 from edge.system.systemd import Notifier
@@ -53,12 +53,12 @@ def colours(image: Image) -> int:
 def test_a_face_is_a_few_cells_and_all_else_is_as_it_was() -> None:
     shown = frame(image=noise())
     before = shown.image.copy()
-    veiled = Veil()(replace(shown, analysis=shown.image[::2, ::2]), reading([face(box=FACE)], shown))
-    assert 2 <= colours(part(veiled.image, FACE)) <= CELLS**2
-    assert veiled.analysis is None  # a small picture is a picture
+    blurred = FaceBlur()(replace(shown, analysis=shown.image[::2, ::2]), reading([face(box=FACE)], shown))
+    assert 2 <= colours(part(blurred.image, FACE)) <= CELLS**2
+    assert blurred.analysis is None  # a small picture is a picture
     assert np.array_equal(shown.image, before)
     far = np.s_[:, :150]
-    assert np.array_equal(veiled.image[far], before[far])
+    assert np.array_equal(blurred.image[far], before[far])
 
 
 def test_nothing_but_the_cells_means_is_left_of_a_face() -> None:
@@ -73,30 +73,30 @@ def test_nothing_but_the_cells_means_is_left_of_a_face() -> None:
             cell = np.s_[80 + row * 60 : 140 + row * 60, 160 + column * 60 : 220 + column * 60]
             other[cell] = one[cell][::-1, ::-1]
     assert not np.array_equal(one, other)
-    first, second = (Veil()(frame(image=image), seen).image for image in (one, other))
+    first, second = (FaceBlur()(frame(image=image), seen).image for image in (one, other))
     assert np.array_equal(first, second)
 
 
 def test_place_of_a_lost_face_stays_hidden_for_a_second() -> None:
-    veil = Veil()
+    blur = FaceBlur()
     shown = frame(image=noise())
-    veil(shown, reading([face(box=FACE)], shown, captured_at=10.0))
+    blur(shown, reading([face(box=FACE)], shown, captured_at=10.0))
     for at, hidden in ((10.3, True), (10 + REMEMBER, True), (10.1 + REMEMBER, False)):
-        veiled = veil(shown, reading([], shown, captured_at=at)).image
-        assert (colours(part(veiled, FACE)) <= CELLS**2) == hidden
+        blurred = blur(shown, reading([], shown, captured_at=at)).image
+        assert (colours(part(blurred, FACE)) <= CELLS**2) == hidden
 
 
 def test_faces_that_do_not_count_are_hidden_too() -> None:
     shown = frame(image=noise())
-    veiled = Veil()(shown, replace(reading([], shown), others=(FACE,))).image
-    assert colours(part(veiled, FACE)) <= CELLS**2
+    blurred = FaceBlur()(shown, replace(reading([], shown), others=(FACE,))).image
+    assert colours(part(blurred, FACE)) <= CELLS**2
 
 
 def test_where_nobody_looks_everything_is_hidden() -> None:
     shown = frame(image=noise())
     off = replace(reading([], shown), analysed=False)
-    assert colours(Veil()(shown, off).image) <= 64
-    half = Veil((0.5, 0, 0.5, 1))(shown, reading([], shown)).image
+    assert colours(FaceBlur()(shown, off).image) <= 64
+    half = FaceBlur((0.5, 0, 0.5, 1))(shown, reading([], shown)).image
     assert colours(half[:, :320]) <= 64
     assert np.array_equal(half[:, 320:], shown.image[:, 320:])
 
@@ -104,7 +104,7 @@ def test_where_nobody_looks_everything_is_hidden() -> None:
 @pytest.mark.parametrize("box", [Box(-80, -80, 60, 60), Box(-30, -30, 60, 60), Box(620, 460, 90, 90), Box(5, 5, 1, 1)])
 def test_faces_at_and_beyond_the_edge(box: Box) -> None:
     shown = frame(image=picture())
-    assert Veil()(shown, reading([face(box=box)], shown)).image.shape == (480, 640, 3)
+    assert FaceBlur()(shown, reading([face(box=box)], shown)).image.shape == (480, 640, 3)
 
 
 def one_portrait(portrait: Image) -> Frame:
@@ -132,9 +132,9 @@ def unlike(one: Image, other: Image) -> float:
 
 
 def test_no_detector_finds_a_face_in_what_is_left(seen: tuple[Frame, Reading]) -> None:
-    veiled = Veil()(*seen)
+    blurred = FaceBlur()(*seen)
     sharp = Settings(detector=DetectorSettings(size="640", score=0.3))
-    again = open_pipeline(sharp, choose("auto"), confirm=1).analyse(veiled)
+    again = open_pipeline(sharp, choose("auto"), confirm=1).analyse(blurred)
     assert not [found for found in again.faces if found.detection.box.iou(seen[1].faces[0].detection.box) > 0.3]
 
 
@@ -160,7 +160,7 @@ def decoded(jpeg: bytes | bytearray) -> Image:
 
 def test_jpegs_of_pictures_that_are_given_to_the_page(astronaut: Image, seen: tuple[Frame, Reading]) -> None:
     """They come straight from the pipeline."""
-    draws: list[Callable[[Frame, Reading], bytes]] = [jpegs_of_others(Settings()), jpegs_of_others(BLURRED)]
+    draws: list[Callable[[Frame, Reading], bytes]] = [upload_jpeg_encoder(Settings()), upload_jpeg_encoder(BLURRED)]
     plain, hidden = (bare(decoded(draw(*seen)), seen[1]) for draw in draws)
     assert unlike(plain, bare(astronaut, seen[1])) < 6
     assert unlike(hidden, bare(astronaut, seen[1])) > 10
@@ -193,7 +193,9 @@ def test_whatever_the_daemon_hands_out(astronaut: Image, seen: tuple[Frame, Read
     )
     collector, controls = Collector(), Controls(snapshots=True)
     capture, meter, pacer = Capture(camera, open_camera(camera)), Meter(pipeline.card, runtime), Pacer(settings.pace)
-    parts = Parts(capture, pipeline, meter, [], [collector], [collector], controls, pacer, Notifier({}), veil=Veil())
+    parts = Parts(
+        capture, pipeline, meter, [], [collector], [collector], controls, pacer, Notifier({}), blur=FaceBlur()
+    )
     daemon = Daemon(parts, 10.0, threading.Event())
     daemon.start()
     try:

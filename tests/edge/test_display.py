@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from edge.config import DisplaySettings
-from edge.outputs.display.output import STALE_SECONDS, Display, outlook, unavailable
+from edge.outputs.display.output import STALE_SECONDS, Display, display_available, window_problem
 from edge.outputs.drawing.overlay import annotate
 from edge.reading import Frame, Image
 from tests.support.samples import face, frame, picture, reading
@@ -299,13 +299,13 @@ def test_stop_before_the_first_frame_ends_at_once() -> None:
 
 def test_window_can_be_had(display: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", display)
-    assert unavailable() is None
+    assert window_problem() is None
 
 
 def test_without_a_display_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert "neither DISPLAY nor WAYLAND_DISPLAY" in str(unavailable())
+    assert "neither DISPLAY nor WAYLAND_DISPLAY" in str(window_problem())
 
 
 def test_screen_is_left_to_a_desktop_that_may_start_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,17 +313,17 @@ def test_screen_is_left_to_a_desktop_that_may_start_later(tmp_path: Path, monkey
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     manager = tmp_path / "display-manager.service"
     monkeypatch.setattr("edge.outputs.display.output._MANAGER", manager)
-    assert "left to this machine's desktop" not in outlook(DisplaySettings())[1]
+    assert "left to this machine's desktop" not in display_available(DisplaySettings())[1]
     manager.symlink_to("/lib/systemd/system/lightdm.service")
-    there, why = outlook(DisplaySettings())
+    there, why = display_available(DisplaySettings())
     assert not there
     assert "left to this machine's desktop" in why
-    assert "desktop" not in outlook(DisplaySettings(mode="drm"))[1]
+    assert "desktop" not in display_available(DisplaySettings(mode="drm"))[1]
 
 
 def test_display_that_is_not_there_is_said_and_aborts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":97531")
-    assert ":97531 cannot be opened" in str(unavailable())
+    assert ":97531 cannot be opened" in str(window_problem())
 
 
 def test_display_that_refuses_is_said_and_aborts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,7 +336,7 @@ def test_display_that_refuses_is_said_and_aborts_nothing(tmp_path: Path, monkeyp
     with x_server("-auth", str(cookies)) as name:
         monkeypatch.setenv("DISPLAY", name)
         monkeypatch.setenv("XAUTHORITY", str(none))
-        assert "cannot be opened" in str(unavailable())
+        assert "cannot be opened" in str(window_problem())
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge.outputs.drawing.last_minute import LastMinute
-from edge.outputs.drawing.overlay import SLOT, Moment, Past
+from edge.outputs.drawing.last_minute import SLOT, LastMinute, Moment, Past
 from edge.reading import Box, Reading
 from edge.translations import words_of
 from tests.support.samples import face, reading

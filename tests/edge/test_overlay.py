@@ -9,8 +9,10 @@ import numpy.typing as npt
 import pytest
 
 from edge.labels import LABEL_SETS, UNCERTAIN
-from edge.outputs.drawing.overlay import COLOURS, SLOT, Context, Moment, Past, annotate, bgr
-from edge.outputs.drawing.text import Coverage, lettering
+from edge.outputs.drawing.colours import COLOURS, bgr
+from edge.outputs.drawing.last_minute import SLOT, Context, Moment, Past
+from edge.outputs.drawing.overlay import annotate
+from edge.outputs.drawing.text import Coverage, render_text
 from edge.reading import Box, Detection, Image
 from edge.translations import LANGUAGES, Language, words_of
 from tests.support.samples import face, frame, picture, reading
@@ -149,9 +151,9 @@ def test_largest_face_is_on_top() -> None:
         shown.image, reading([large, replace(small, detection=Detection(Box(550, 350, 60, 60), 1))], shown)
     )
     both = annotate(shown.image, reading([large, small], shown))
-    plate = np.s_[145:190, 205:380]
-    assert (apart[plate] == 255).any()
-    assert np.array_equal(apart[plate], both[plate])
+    panel = np.s_[145:190, 205:380]
+    assert (apart[panel] == 255).any()
+    assert np.array_equal(apart[panel], both[panel])
 
 
 def moments(now: float, **emotions: float) -> Past:
@@ -230,14 +232,14 @@ def test_words_are_those_of_the_language() -> None:
         annotate(shown.image, reading([face()], shown), context=Context(words_of(language)))
         for language in ("de", "en")
     )
-    word = lettering("Freude", 30, "bold")
+    word = render_text("Freude", 30, "bold")
     assert holds(german, word)
     assert not holds(english, word)
 
 
-def holds(drawn: Image, ink: Coverage) -> bool:
+def holds(drawn: Image, paint: Coverage) -> bool:
     """Whether these letters are in the picture, in white."""
-    found = cv2.matchTemplate(drawn.min(axis=2), ink, cv2.TM_CCOEFF_NORMED)
+    found = cv2.matchTemplate(drawn.min(axis=2), paint, cv2.TM_CCOEFF_NORMED)
     return float(found.max()) > 0.95
 
 

@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 
 from edge.cli import main
 from edge.config import WebSettings
-from edge.outputs.drawing.overlay import COLOURS
+from edge.outputs.drawing.colours import COLOURS
 from edge.outputs.web.server import WebViewer
 from edge.record.database import Store
 from edge.record.report_plots import duration, percent

@@ -10,7 +10,7 @@ import yaml
 
 from edge import translations as module
 from edge.labels import LABEL_SETS, UNCERTAIN
-from edge.outputs.drawing.text import has, lettering, margin
+from edge.outputs.drawing.text import can_render, margin, render_text
 from edge.translations import LANGUAGES, Language, words_of
 
 BLOCKS = yaml.safe_load(module._FILE.read_text(encoding="utf-8"))
@@ -31,7 +31,7 @@ def test_every_language_has_every_word_and_the_font_its_letters(language: Langua
     for key, text in own.items():
         assert text == text.strip() != "", key
         assert fields(text) == fields(BLOCKS["en"][key]), key
-        assert has(text), (key, [letter for letter in text if not has(letter)])
+        assert can_render(text), (key, [letter for letter in text if not can_render(letter)])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -47,18 +47,18 @@ def test_english_shows_what_is_published() -> None:
 
 @pytest.mark.parametrize("capital", [7, 13, 30, 80])
 def test_capitals_have_the_height_that_is_asked_for(capital: int) -> None:
-    ink = lettering("HÄЖΩ", capital)
-    flat = lettering("HEI", capital)
+    paint = render_text("HÄЖΩ", capital)
+    flat = render_text("HEI", capital)
     rows = np.flatnonzero((flat > 127).any(axis=1))
     assert (rows[0], rows[-1] + 1) == pytest.approx((margin(capital), margin(capital) + capital), abs=1)
-    assert ink.shape[0] == flat.shape[0] == capital + 2 * margin(capital)
-    tall = lettering("ÄŐÅŹ|gjpqyЩ", capital)
+    assert paint.shape[0] == flat.shape[0] == capital + 2 * margin(capital)
+    tall = render_text("ÄŐÅŹ|gjpqyЩ", capital)
     assert not tall[0].any()
     assert not tall[-1].any()
 
 
 def test_letters_are_soft_at_their_edges_and_have_holes() -> None:
-    ring = lettering("O", 60)
+    ring = render_text("O", 60)
     assert 0 < ((ring > 0) & (ring < 255)).sum() < (ring == 255).sum()
     assert ring[ring.shape[0] // 2, ring.shape[1] // 2] == 0
     contours, _ = cv2.findContours((ring > 127).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
@@ -66,5 +66,5 @@ def test_letters_are_soft_at_their_edges_and_have_holes() -> None:
 
 
 def test_a_letter_the_font_has_not_is_a_question_mark() -> None:
-    assert not has("中")
-    assert np.array_equal(lettering("中", 20), lettering("?", 20))
+    assert not can_render("中")
+    assert np.array_equal(render_text("中", 20), render_text("?", 20))

@@ -23,7 +23,8 @@ import numpy as np
 from edge.config import DisplaySettings
 from edge.outputs.display.drm import DrmScreen, find_display
 from edge.outputs.display.drm_kernel import NoScreenError
-from edge.outputs.drawing.overlay import PLAIN, Context, annotate
+from edge.outputs.drawing.last_minute import PLAIN, Context
+from edge.outputs.drawing.overlay import annotate
 from edge.reading import Frame, Image, Reading
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Surface(Protocol):
         """Give it back."""
 
 
-def unavailable() -> str | None:
+def window_problem() -> str | None:
     """None where a window can be had, else why not.
 
     Tries it in a process of its own, since Qt aborts the whole process when it cannot open the display. Takes about as
@@ -82,7 +83,7 @@ def unavailable() -> str | None:
     return None
 
 
-def outlook(settings: DisplaySettings) -> tuple[bool, str]:
+def display_available(settings: DisplaySettings) -> tuple[bool, str]:
     """Whether there is a display now, and which or why not; nothing is shown."""
     try:
         if _wants_window(settings):

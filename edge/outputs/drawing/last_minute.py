@@ -1,18 +1,58 @@
-"""The last minute of the scene, for the pictures that show it."""
+"""The last minute of the scene, which the overlay draws beside the newest Reading."""
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Final
 
-from edge.outputs.drawing.overlay import MINUTE, SLOT, Context, Moment, Past
 from edge.reading import Reading, Stats
-from edge.translations import Words
+from edge.translations import Words, words_of
+
+MINUTE: Final = 60.0
+SLOT: Final = 0.5
+"""Seconds per column of the timeline."""
 
 _RATE_SECONDS: Final = 2.0
-"""The rate that is shown is that of as many last seconds."""
+"""Window over which the displayed frame rate is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The largest face in one slot of the timeline. slot: `captured_at // SLOT`; valence, arousal: -1 to 1."""
+
+    slot: int
+    emotion: str
+    confidence: float
+    valence: float
+    arousal: float
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """The last minute, oldest first. Compared by identity, so that cached drawings are found without hashing it."""
+
+    moments: tuple[Moment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the overlay draws besides the Reading.
+
+    Attributes:
+        words: the texts in the viewer's language.
+        past: the last minute; None: neither timeline nor circumplex is drawn.
+        fps: frames analysed per second; None: not drawn.
+    """
+
+    words: Words
+    past: Past | None = None
+    fps: float | None = None
+
+
+PLAIN: Final = Context(words_of())
 
 
 class LastMinute:
-    """An Output that remembers what is drawn besides the newest Reading."""
+    """An Output that keeps the Context of the newest Reading."""
 
     def __init__(self, words: Words) -> None:
         self._words = words
@@ -23,16 +63,16 @@ class LastMinute:
         self._slot = -1
 
     def put(self, reading: Reading) -> None:
-        """Note the largest face; the last one in each slot counts, when the slot is over."""
+        """Add the largest face. The last Reading of each slot counts, once the slot is over."""
         if not reading.analysed:
             return
         slot = int(reading.captured_at // SLOT)
-        if self._times and reading.captured_at < self._times[-1]:  # a clock that was set back
+        if self._times and reading.captured_at < self._times[-1]:  # the clock was set back
             self._times.clear()
             self._moments.clear()
             self._latest = None
         self._times.append(reading.captured_at)
-        if slot != self._slot:  # a figure that changed with every picture could not be read
+        if slot != self._slot:  # once per slot: a number that changes with every frame cannot be read
             self._slot = slot
             if self._latest:
                 self._moments.append(self._latest)
@@ -42,13 +82,13 @@ class LastMinute:
             self._latest = Moment(slot, leader.emotion, leader.confidence, leader.valence, leader.arousal)
 
     def report(self, stats: Stats) -> None:
-        """Nothing: what is shown follows from the Readings."""
+        """Ignored: everything shown follows from the Readings."""
 
     def close(self) -> None:
-        """Nothing: there is nothing to let go of."""
+        """Nothing to release."""
 
     def context(self) -> Context:
-        """What goes with the newest Reading; any thread."""
+        """The Context of the newest Reading; any thread."""
         return self._context
 
     def _rate(self) -> float | None:

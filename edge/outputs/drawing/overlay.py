@@ -1,43 +1,21 @@
 """The annotated picture: boxes, emotions, the last minute, and the notice that emotion recognition runs."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge.labels import UNCERTAIN
-from edge.outputs.drawing.layers import DARK, Colour, Sheet, ink, lay, plate
-from edge.outputs.drawing.text import Coverage, lettering, margin
+from edge.outputs.drawing.colours import Colour, bgr
+from edge.outputs.drawing.last_minute import MINUTE, PLAIN, SLOT, Context, Past
+from edge.outputs.drawing.layers import DARK, Layer, blend, paint, panel
+from edge.outputs.drawing.text import Coverage, margin, render_text
 from edge.reading import Box, Face, Image, Reading
-from edge.translations import Words, words_of
-
-COLOURS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        # The palette of Okabe and Ito, "Color Universal Design" (2008), told apart with any kind of colour vision.
-        "angry": "#d55e00",
-        "negative": "#d55e00",
-        "disgust": "#009e73",
-        "fear": "#cc79a7",
-        "happy": "#f0e442",
-        "sad": "#0072b2",
-        "surprise": "#e69f00",
-        "contempt": "#56b4e9",
-        "neutral": "#e8e8e8",
-        UNCERTAIN: "#6e6e6e",
-    }
-)
-"""sRGB colour of each emotion, for picture, page and plots."""
-
-MINUTE: Final = 60.0
-SLOT: Final = 0.5
-"""Seconds that one column of the timeline stands for."""
+from edge.translations import Words
 
 _TRAIL: Final = round(6 / SLOT)
 """Slots whose way on the circumplex is drawn."""
@@ -48,39 +26,6 @@ _ARCS: Final = np.stack([np.cos(_ARC), np.sin(_ARC)], axis=-1)
 
 _EMPTY: Final[Colour] = (50, 46, 44)
 _LINES: Final[Colour] = (130, 124, 120)
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """The largest face in one slot of the timeline. slot: `captured_at // SLOT`; valence, arousal: -1 to 1."""
-
-    slot: int
-    emotion: str
-    confidence: float
-    valence: float
-    arousal: float
-
-
-@dataclass(frozen=True, eq=False)
-class Past:
-    """The last minute, oldest first. Equal to nothing but itself, so that what was drawn of it is found at no cost."""
-
-    moments: tuple[Moment, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What is drawn besides the reading. words: the texts.
-
-    past: None: neither timeline nor circumplex is drawn. fps: frames analysed a second.
-    """
-
-    words: Words
-    past: Past | None = None
-    fps: float | None = None
-
-
-PLAIN: Final = Context(words_of())
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +49,6 @@ class _Sizes:
         return cls(max(8, round(room / share)), max(7, round(room / 29)), max(3, round(room / 60)))
 
 
-def bgr(emotion: str) -> Colour:
-    """The emotion's colour for OpenCV; of a label that is not known, that of `uncertain`."""
-    colour = COLOURS.get(emotion, COLOURS[UNCERTAIN])
-    return int(colour[5:7], 16), int(colour[3:5], 16), int(colour[1:3], 16)
-
-
 def annotate(image: Image, reading: Reading, message: str = "", context: Context = PLAIN) -> Image:
     """A copy of the picture with what was seen drawn on it, sharp at the picture's own size.
 
@@ -125,7 +64,7 @@ def annotate(image: Image, reading: Reading, message: str = "", context: Context
     foot = _foot(notice, fps, width, height, sizes, past is not None)
     floor = height - foot.height
     across, down = width / reading.width, height / reading.height
-    lay(drawn, foot, 0, floor)
+    blend(drawn, foot, 0, floor)
     if past is not None:
         _draw_past(drawn, past, reading, foot, sizes)
     # The largest last, so that no smaller face's label hides the one the scene is judged by.
@@ -135,46 +74,46 @@ def annotate(image: Image, reading: Reading, message: str = "", context: Context
         _draw_box(drawn[:floor], face, box, sizes)
         _draw_label(drawn[:floor], image, face, box, sizes, context.words)
     if message:
-        lay(drawn, _banner(message, width, height, sizes), 0, 0)
+        blend(drawn, _banner(message, width, height, sizes), 0, 0)
     return drawn
 
 
-def _cut(sheet: Sheet, height: int) -> Sheet:
+def _cut(layer: Layer, height: int) -> Layer:
     """On a thumbnail, a strip ends at half the height, so that something of the picture is left."""
-    return Sheet(sheet.keep[: height // 2], sheet.add[: height // 2])
+    return Layer(layer.keep[: height // 2], layer.add[: height // 2])
 
 
 def _wrapped(message: str, room: int, capital: int) -> list[Coverage]:
     lines: list[str] = []
     for word in message.split():
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and lettering(longer, capital).shape[1] <= room:
+        if lines and render_text(longer, capital).shape[1] <= room:
             lines[-1] = longer
         else:
             lines.append(word)
-    return [lettering(line, capital) for line in lines]
+    return [render_text(line, capital) for line in lines]
 
 
-def _print(sheet: Sheet, text: Coverage, x: int, top: int, capital: int) -> None:
+def _print(layer: Layer, text: Coverage, x: int, top: int, capital: int) -> None:
     """Print text with its capitals' top at `top`."""
-    ink(sheet, text, x, top - margin(capital))
+    paint(layer, text, x, top - margin(capital))
 
 
 def _write(image: Image, text: Coverage, x: int, y: int) -> None:
-    """White text on a plate, with its top left corner at x, y; what leaves the picture is cut off."""
+    """White text on a panel, with its top left corner at x, y; what leaves the picture is cut off."""
     text = text[max(0, -y) :, max(0, -x) :]
     into = image[max(0, y) :, max(0, x) :][: text.shape[0], : text.shape[1]]
     np.maximum(into, text[: into.shape[0], : into.shape[1], None], out=into)
 
 
 @lru_cache(maxsize=16)
-def _banner(message: str, width: int, height: int, sizes: _Sizes) -> Sheet:
+def _banner(message: str, width: int, height: int, sizes: _Sizes) -> Layer:
     lines = _wrapped(message, width - 2 * sizes.space, sizes.text)
     step = round(sizes.text * 1.6)
-    sheet = plate(width, 3 * sizes.space + sizes.text + step * (len(lines) - 1))
+    layer = panel(width, 3 * sizes.space + sizes.text + step * (len(lines) - 1))
     for row, text in enumerate(lines):
-        _print(sheet, text, (width - text.shape[1]) // 2, round(1.5 * sizes.space) + row * step, sizes.text)
-    return _cut(sheet, height)
+        _print(layer, text, (width - text.shape[1]) // 2, round(1.5 * sizes.space) + row * step, sizes.text)
+    return _cut(layer, height)
 
 
 def _band(sizes: _Sizes) -> int:
@@ -188,29 +127,29 @@ def _side(sizes: _Sizes) -> int:
 
 
 @lru_cache(maxsize=16)
-def _foot(notice: str, fps: str, width: int, height: int, sizes: _Sizes, past: bool) -> Sheet:
+def _foot(notice: str, fps: str, width: int, height: int, sizes: _Sizes, past: bool) -> Layer:
     """The strip along the bottom: the notice and the rate, with room for the timeline above them."""
     space = sizes.space
     room = width - 2 * space - (_side(sizes) if past else 0)
     # A little smaller, or without the rate, if that makes it one line.
     small = max(7, round(sizes.text * 0.75))
     for capital, figure in ((sizes.text, fps), (small, fps), (small, ""), (sizes.text, "")):
-        rate = lettering(figure, capital) if figure else None
+        rate = render_text(figure, capital) if figure else None
         lines = _wrapped(notice, room - (rate.shape[1] + 3 * space if rate is not None else 0), capital)
         if len(lines) == 1:
             break
     step = round(capital * 1.6)
     top = round(1.5 * space) + (_band(sizes) + round(1.5 * space) if past else 0)
-    sheet = plate(width, top + step * (len(lines) - 1) + capital + round(1.5 * space))
+    layer = panel(width, top + step * (len(lines) - 1) + capital + round(1.5 * space))
     for row, text in enumerate(lines):
         x = 2 * space if past or rate is not None else (width - text.shape[1]) // 2
-        _print(sheet, text, max(0, x), top + row * step, capital)
+        _print(layer, text, max(0, x), top + row * step, capital)
     if rate is not None:
-        _print(sheet, rate, space + room - rate.shape[1], top, capital)
-    return _cut(sheet, height)
+        _print(layer, rate, space + room - rate.shape[1], top, capital)
+    return _cut(layer, height)
 
 
-def _draw_past(image: Image, past: Past, reading: Reading, foot: Sheet, sizes: _Sizes) -> None:
+def _draw_past(image: Image, past: Past, reading: Reading, foot: Layer, sizes: _Sizes) -> None:
     """The timeline in the strip along the bottom, and the circumplex in the corner to the right of it."""
     height, width = image.shape[:2]
     side, space = _side(sizes), sizes.space
@@ -221,7 +160,7 @@ def _draw_past(image: Image, past: Past, reading: Reading, foot: Sheet, sizes: _
     left, top = width - side, height - side
     panel = _circumplex(side, space)
     strip = max(top, height - foot.height)
-    lay(image[:strip], panel, left, top)
+    blend(image[:strip], panel, left, top)
     # The strip is as dark as the panel, which goes on in it, lines alone.
     np.maximum(image[strip:, left:], panel.add[strip - top :], out=image[strip:, left:])
     centre = (left + side / 2, top + side / 2)
@@ -257,21 +196,21 @@ def _timeline(past: Past, now: int, width: int, height: int) -> Image:
 
 
 @lru_cache(maxsize=4)
-def _circumplex(side: int, space: int) -> Sheet:
+def _circumplex(side: int, space: int) -> Layer:
     """The panel: a circle with its axes, V at the pleasant end of valence, A at the lively end of arousal."""
-    sheet = plate(side, side, 2 * space, 0, 0, 0)
+    layer = panel(side, side, 2 * space, 0, 0, 0)
     lines = np.zeros((side * 4, side * 4), np.uint8)
     middle, radius = side * 2, round((side / 2 - 2.4 * space) * 4)
     stroke = max(4, round(space * 0.9))
     cv2.circle(lines, (middle, middle), radius, (255,), stroke)
     cv2.line(lines, (middle - radius, middle), (middle + radius, middle), (255,), stroke)
     cv2.line(lines, (middle, middle - radius), (middle, middle + radius), (255,), stroke)
-    ink(sheet, np.asarray(cv2.resize(lines, (side, side), interpolation=cv2.INTER_AREA), np.uint8), 0, 0, _LINES)
+    paint(layer, np.asarray(cv2.resize(lines, (side, side), interpolation=cv2.INTER_AREA), np.uint8), 0, 0, _LINES)
     capital = max(5, round(space * 1.2))
     for text, x, y in (("V", side - 1.2 * space, side / 2), ("A", side / 2, space)):
-        letter = lettering(text, capital, "bold")
-        ink(sheet, letter, round(x - letter.shape[1] / 2), round(y - letter.shape[0] / 2))
-    return sheet
+        letter = render_text(text, capital, "bold")
+        paint(layer, letter, round(x - letter.shape[1] / 2), round(y - letter.shape[0] / 2))
+    return layer
 
 
 def _outline(box: Box, radius: float) -> npt.NDArray[np.int32]:
@@ -298,14 +237,14 @@ def _small(sizes: _Sizes) -> int:
 
 
 @lru_cache(maxsize=128)
-def _label(word: str, sizes: _Sizes) -> Sheet:
-    """The plate of a face with the emotion's word, and room for what changes."""
+def _label(word: str, sizes: _Sizes) -> Layer:
+    """The panel of a face with the emotion's word, and room for what changes."""
     space = sizes.space
-    name, most = lettering(word, sizes.word, "bold"), lettering("100%", _small(sizes))
+    name, most = render_text(word, sizes.word, "bold"), render_text("100%", _small(sizes))
     inner = name.shape[1] + sizes.word + most.shape[1]
-    sheet = plate(inner + 4 * space, 4 * space + round(sizes.word * 1.36) + _bar(sizes), round(1.5 * space))
-    _print(sheet, name, 2 * space, 2 * space, sizes.word)
-    return sheet
+    layer = panel(inner + 4 * space, 4 * space + round(sizes.word * 1.36) + _bar(sizes), round(1.5 * space))
+    _print(layer, name, 2 * space, 2 * space, sizes.word)
+    return layer
 
 
 def _bar(sizes: _Sizes) -> int:
@@ -313,25 +252,25 @@ def _bar(sizes: _Sizes) -> int:
 
 
 def _draw_label(image: Image, under: Image, face: Face, box: Box, sizes: _Sizes, words: Words) -> None:
-    """The plate with the emotion, and how sure it is, as a figure and as a bar.
+    """The panel with the emotion, and how sure it is, as a figure and as a bar.
 
     under: the bare picture.
     """
-    sheet = _label(words.get(face.emotion, face.emotion), sizes)
-    x, y = _place(box, sheet, image.shape[1], image.shape[0], _stroke(sizes) + 1)
-    lay(image, sheet, x, y, under[: image.shape[0]])
+    layer = _label(words.get(face.emotion, face.emotion), sizes)
+    x, y = _place(box, layer, image.shape[1], image.shape[0], _stroke(sizes) + 1)
+    blend(image, layer, x, y, under[: image.shape[0]])
     space, bar, small = sizes.space, _bar(sizes), _small(sizes)
-    left, right, top = x + 2 * space, x + sheet.width - 2 * space, y + sheet.height - 2 * space - bar
-    sure = lettering(f"{face.confidence:.0%}", small)
+    left, right, top = x + 2 * space, x + layer.width - 2 * space, y + layer.height - 2 * space - bar
+    sure = render_text(f"{face.confidence:.0%}", small)
     _write(image, sure, right - sure.shape[1], y + 2 * space + sizes.word - small - margin(small))
     filled = round((right - left) * min(1.0, max(0.0, face.confidence)))
     image[top : top + bar, left:right] = _EMPTY
     image[top : top + bar, left : left + filled] = bgr(face.emotion)
 
 
-def _place(box: Box, sheet: Sheet, right: int, floor: int, gap: int) -> tuple[int, int]:
-    """Top left corner of a face's plate: above the box, else below, else at the box's top; always in the picture."""
+def _place(box: Box, layer: Layer, right: int, floor: int, gap: int) -> tuple[int, int]:
+    """Top left corner of a face's panel: above the box, else below, else at the box's top; always in the picture."""
     x = round(box.x) - gap // 2
-    above, below = round(box.y) - gap - sheet.height, round(box.y + box.height) + gap
-    y = next((y for y in (above, below) if 0 <= y <= floor - sheet.height), round(box.y) + gap)
-    return max(0, min(x, right - sheet.width)), max(0, min(y, floor - sheet.height))
+    above, below = round(box.y) - gap - layer.height, round(box.y + box.height) + gap
+    y = next((y for y in (above, below) if 0 <= y <= floor - layer.height), round(box.y) + gap)
+    return max(0, min(x, right - layer.width)), max(0, min(y, floor - layer.height))

@@ -1,8 +1,7 @@
-"""Text as pixels: the letters of Inter, filled by OpenCV, which by itself knows none beyond ASCII.
+"""Text rendering with the font Inter, since OpenCV's own fonts end at ASCII.
 
-The outlines are in font/inter.npz (112 KB for two weights of 514 characters: Latin, Greek and Cyrillic), made by
-training/synthetic/make_font.py. Pillow would do the same with 20 MB, cv2.freetype is not in OpenCV's wheels, and a
-picture of ready letters would be soft at all sizes but its own.
+The glyph outlines are in font/inter.npz (112 KB: two weights of 514 Latin, Greek and Cyrillic characters), made by
+training/synthetic/make_font.py. Pillow would add 20 MB, and cv2.freetype is not in OpenCV's wheels.
 """
 
 import math
@@ -16,22 +15,22 @@ import numpy.typing as npt
 
 Weight = Literal["regular", "bold"]
 Coverage = npt.NDArray[np.uint8]
-"""How much of each pixel is ink, uint8 [height, width], 0 to 255."""
+"""Coverage of each pixel by the glyphs, uint8 [height, width], 0 to 255."""
 
 _FILE: Final = Path(__file__).parent / "font" / "inter.npz"
 _CAPITAL: Final = 1000  # units of a capital's height in the file
 _RING: Final = 0.352
-"""How far the tallest letter, Å, reaches above the capitals, in their heights; none goes as far below the line."""
+"""Ascent of the tallest letter, Å, above the capitals, in capital heights; no descender is longer."""
 
-_FINER: Final = 4
-"""Letters are filled on a grid this much finer, then averaged."""
+_SUPERSAMPLING: Final = 4
+"""Glyphs are filled at this multiple of the resolution, then averaged."""
 
-_SHIFT: Final = 4  # binary places of OpenCV's coordinates
+_SHIFT: Final = 4  # fractional bits of OpenCV's coordinates
 
 
 @lru_cache(maxsize=1)
 def _glyphs() -> dict[Weight, dict[str, tuple[int, list[npt.NDArray[np.int16]]]]]:
-    """Of each weight and character: the advance and the polygons, in units, y downwards from the baseline."""
+    """Advance and polygons of each weight and character, in font units, y downwards from the baseline."""
     weights: tuple[Weight, ...] = ("regular", "bold")
     font: dict[Weight, dict[str, tuple[int, list[npt.NDArray[np.int16]]]]] = {}
     with np.load(_FILE) as file:
@@ -48,36 +47,42 @@ def _glyphs() -> dict[Weight, dict[str, tuple[int, list[npt.NDArray[np.int16]]]]
     return font
 
 
-def has(text: str) -> bool:
-    """Whether every character of the text can be drawn."""
+def can_render(text: str) -> bool:
+    """Whether the font has every character of the text."""
     return all(character in _glyphs()["regular"] for character in text)
 
 
 @lru_cache(maxsize=1024)
-def lettering(text: str, capital: int, weight: Weight = "regular") -> Coverage:
-    """The text as ink, uint8 [height, width]: capitals of `capital` pixels, with `margin(capital)` above and below.
+def render_text(text: str, capital: int, weight: Weight = "regular") -> Coverage:
+    """Render a line of text. The result is cached: do not write to it.
 
-    A character that the font has not is drawn as a question mark. Not to be written to.
+    Args:
+        text: one line; a character the font lacks becomes a question mark.
+        capital: height of capital letters in pixels.
+        weight: of the font.
+
+    Returns:
+        Coverage uint8 [capital + 2 * margin(capital), width].
     """
     glyphs = _glyphs()[weight]
     found = [glyphs.get(character, glyphs["?"]) for character in text]
-    scale = capital / _CAPITAL * _FINER
-    width = math.ceil(sum(advance for advance, _ in found) * scale / _FINER) or 1
-    ink = np.zeros(((capital + 2 * margin(capital)) * _FINER, width * _FINER), np.uint8)
-    start, baseline = 0, (margin(capital) + capital) * _FINER
+    scale = capital / _CAPITAL * _SUPERSAMPLING
+    width = math.ceil(sum(advance for advance, _ in found) * scale / _SUPERSAMPLING) or 1
+    coverage = np.zeros(((capital + 2 * margin(capital)) * _SUPERSAMPLING, width * _SUPERSAMPLING), np.uint8)
+    start, baseline = 0, (margin(capital) + capital) * _SUPERSAMPLING
     for advance, polygons in found:
-        # Half a pixel less, since OpenCV counts from pixels' middles; inner polygons are holes by the even-odd rule.
+        # Minus half a pixel: OpenCV's coordinates are pixel centres. Inner polygons are holes by the even-odd rule.
         at = [
             np.rint((polygon * scale + (start * scale - 0.5, baseline - 0.5)) * 2**_SHIFT).astype(np.int32)
             for polygon in polygons
         ]
         if at:
-            cv2.fillPoly(ink, at, (255,), cv2.LINE_8, _SHIFT)
+            cv2.fillPoly(coverage, at, (255,), cv2.LINE_8, _SHIFT)
         start += advance
-    size = ink.shape[1] // _FINER, ink.shape[0] // _FINER
-    return np.asarray(cv2.resize(ink, size, interpolation=cv2.INTER_AREA), np.uint8)
+    size = coverage.shape[1] // _SUPERSAMPLING, coverage.shape[0] // _SUPERSAMPLING
+    return np.asarray(cv2.resize(coverage, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def margin(capital: int) -> int:
-    """Rows above the capitals and below the baseline in the pixels of `lettering`."""
+    """Rows above the capitals and below the baseline in the result of `render_text`."""
     return math.ceil(capital * _RING) + 1

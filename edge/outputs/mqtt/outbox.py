@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from edge.config import MqttSettings
 from edge.controls import Switches
-from edge.outputs.drawing.jpeg import Draw, jpeg
+from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
 from edge.outputs.messages import Message, encode, event_messages, faces_message, state_message, stats_message
 from edge.outputs.mqtt.access import device_topic
 from edge.reading import Frame, Reading, Stats
@@ -47,7 +47,7 @@ class Outbox:
     dropped: events lost because too many waited.
     """
 
-    def __init__(self, settings: MqttSettings, announcement: Outgoing | None = None, draw: Draw = jpeg) -> None:
+    def __init__(self, settings: MqttSettings, announcement: Outgoing | None = None, draw: JpegEncoder = jpeg) -> None:
         """announcement: what tells Home Assistant of this device. draw: makes the pictures that are sent."""
         self.dropped = 0
         self._draw = draw

@@ -13,7 +13,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.config import MqttSettings, Settings
 from edge.controls import Controls, Switches
-from edge.outputs.drawing.jpeg import Draw, jpeg
+from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
 from edge.outputs.mqtt.access import ANSWER_S, VERSIONS, access_of
 from edge.outputs.mqtt.connection import Link, why_unreachable
 from edge.outputs.mqtt.home_assistant import birth_topic
@@ -44,7 +44,7 @@ class MqttOutput:
         settings: MqttSettings,
         controls: Controls | None = None,
         announcement: Outgoing | None = None,
-        draw: Draw = jpeg,
+        draw: JpegEncoder = jpeg,
     ) -> None:
         """Begin to connect; a broker that is not there yet is an outage like any other.
 

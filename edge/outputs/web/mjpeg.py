@@ -1,4 +1,4 @@
-"""The pictures of the live page: the annotated stream, sized to those who look, and the newest picture alone."""
+"""The annotated MJPEG stream, in the width each viewer asks for, and the newest frame as one JPEG."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ import cv2
 from tornado.web import HTTPError
 
 from edge.cameras.images import narrowed
-from edge.outputs.drawing.jpeg import Draw
+from edge.outputs.drawing.jpeg import JpegEncoder
 from edge.outputs.web.access import Access, Handler
 from edge.outputs.web.latest import Live
 from edge.outputs.web.streaming import Endless
@@ -23,7 +23,7 @@ from edge.reading import Frame, Reading
 _log = logging.getLogger(__name__)
 
 WIDTHS: Final = (320, 480, 640, 960, 1280, 1920)
-"""Widths in pixels that pictures are made in, besides their own: few, so that viewers share them."""
+"""Stream widths in pixels besides the camera's own. Few, so that viewers share encoded frames."""
 
 RATE: Final = 15.0
 """Pictures a second at most: enough to follow a face, and half the work of 30."""
@@ -32,10 +32,15 @@ _NICENESS: Final = 10
 
 
 @dataclass(eq=False)
-class Look:
-    """One who looks. width: 0 for the picture's own. page: the name the page gave itself.
+class StreamViewer:
+    """A client of the MJPEG stream.
 
-    new: set whenever there is another picture. jpeg: that picture, in place of one that was not fetched in time.
+    Attributes:
+        width: pixels asked for; 0 for the camera's own width.
+        page: id that the client's page gave itself.
+        new: set when `jpeg` was replaced.
+        jpeg: the newest encoded frame; it replaces one that was not sent in time.
+        of: the frame and Reading that `jpeg` shows.
     """
 
     width: int
@@ -46,24 +51,24 @@ class Look:
 
 
 class Streams:
-    """Annotates and encodes the newest picture, once for all who look in one size, and only while somebody looks.
+    """Annotates and encodes the newest frame once per width, and only while there are viewers.
 
-    Belongs to the server's thread, except `arrived`. encoded: pictures encoded since start.
+    All methods belong to the server's thread. encoded: frames encoded since start.
     """
 
-    def __init__(self, live: Live, draw: Draw) -> None:
+    def __init__(self, live: Live, draw: JpegEncoder) -> None:
         self.encoded = 0
         self._live = live
         self._draw = draw
-        self._looks: set[Look] = set()
+        self._viewers: set[StreamViewer] = set()
         self._arrived = asyncio.Event()
         self._made: dict[int, tuple[tuple[Frame, Reading], bytes]] = {}
         self._pool = ThreadPoolExecutor(1, "web-encoder", initializer=behind_the_analysis)
 
     @property
     def watched(self) -> bool:
-        """Whether anybody looks; any thread."""
-        return bool(self._looks)
+        """Whether there are viewers; any thread."""
+        return bool(self._viewers)
 
     def arrived(self) -> None:
         """There is a new picture."""
@@ -71,19 +76,19 @@ class Streams:
 
     def watches(self, page: str) -> bool:
         """Whether this page's stream is open."""
-        return any(look.page == page for look in self._looks)
+        return any(viewer.page == page for viewer in self._viewers)
 
     @contextmanager
-    def looking(self, width: int, page: str, new: asyncio.Event) -> Iterator[Look]:
-        """Somebody looks."""
-        look = Look(width, page, new)
-        self._looks.add(look)
+    def viewing(self, width: int, page: str, new: asyncio.Event) -> Iterator[StreamViewer]:
+        """Register a viewer for the duration of the context."""
+        viewer = StreamViewer(width, page, new)
+        self._viewers.add(viewer)
         self._arrived.set()
         try:
-            yield look
+            yield viewer
         finally:
-            self._looks.discard(look)
-            if not self._looks:
+            self._viewers.discard(viewer)
+            if not self._viewers:
                 self._made.clear()
 
     async def picture(self, width: int) -> bytes:
@@ -92,7 +97,7 @@ class Streams:
         return await self._encoded(newest, min(width or _across(newest), _across(newest))) if newest else b""
 
     async def run(self) -> None:
-        """Serve those who look, until cancelled."""
+        """Encode new frames for the viewers until cancelled."""
         try:
             while True:
                 await self._arrived.wait()
@@ -111,15 +116,15 @@ class Streams:
         if newest is None:
             return
         across = _across(newest)
-        sizes = {look: min(look.width or across, across) for look in self._looks}
+        sizes = {viewer: min(viewer.width or across, across) for viewer in self._viewers}
         self._made = {width: made for width, made in self._made.items() if width in sizes.values()}
         for width in sorted(set(sizes.values())):
             made = await self._encoded(newest, width)
             self._made[width] = newest, made
-            for look in sizes:
-                if sizes[look] == width and look.of is not newest:
-                    look.of, look.jpeg = newest, made
-                    look.new.set()
+            for viewer in sizes:
+                if sizes[viewer] == width and viewer.of is not newest:
+                    viewer.of, viewer.jpeg = newest, made
+                    viewer.new.set()
 
     async def _encoded(self, newest: tuple[Frame, Reading], width: int) -> bytes:
         made = self._made.get(width)
@@ -130,12 +135,12 @@ class Streams:
 
 
 def behind_the_analysis() -> None:
-    """Let this thread give way where processor time is short (on Linux, a thread has a niceness of its own)."""
+    """Lower this thread's priority below the analysis thread's (on Linux niceness is per thread)."""
     with suppress(OSError):  # the service manager may not allow it
         os.nice(_NICENESS)
 
 
-def drawn(draw: Draw, frame: Frame, reading: Reading, width: int) -> bytes:
+def drawn(draw: JpegEncoder, frame: Frame, reading: Reading, width: int) -> bytes:
     """The frame as a JPEG of that width, never wider than it is: made smaller first, so that text stays legible."""
     return draw(replace(frame, image=narrowed(frame.image, width)), reading)
 
@@ -165,16 +170,16 @@ class Stream(Endless):
     async def get(self) -> None:
         width = _width(self)
         self.set_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        with self.staying(), self.streams.looking(width, self.page, self.new) as look:
+        with self.staying(), self.streams.viewing(width, self.page, self.new) as viewer:
             alive = await self.send(b"--frame\r\n")
             while alive:
                 await self.new.wait()
                 self.new.clear()
-                if self.gone or not look.jpeg:
+                if self.gone or not viewer.jpeg:
                     alive = not self.gone
                     continue
-                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(look.jpeg)}\r\n\r\n"
-                alive = await self.send(head.encode(), look.jpeg, b"\r\n--frame\r\n")
+                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(viewer.jpeg)}\r\n\r\n"
+                alive = await self.send(head.encode(), viewer.jpeg, b"\r\n--frame\r\n")
 
 
 class LatestPicture(Handler):

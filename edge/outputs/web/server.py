@@ -16,8 +16,8 @@ from tornado.web import Application
 
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
-from edge.outputs.drawing.jpeg import Draw, jpeg
-from edge.outputs.drawing.overlay import COLOURS
+from edge.outputs.drawing.colours import COLOURS
+from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
 from edge.outputs.web.access import access_of
 from edge.outputs.web.documents import (
     PAGE,
@@ -64,8 +64,8 @@ class WebViewer:
         recorded: bool = False,
         read: Read | None = None,
         health: Mapping[str, Callable[[], str]] = MappingProxyType({}),
-        draw: Draw = jpeg,
-        draw_given: Draw = jpeg,
+        draw: JpegEncoder = jpeg,
+        draw_given: JpegEncoder = jpeg,
     ) -> None:
         """Listen on the port of the settings or the next free one.
 

@@ -13,7 +13,7 @@ from tornado.web import HTTPError, stream_request_body
 
 from edge.cameras.images import Bytes, decoded
 from edge.errors import EmotionEdgeError
-from edge.outputs.drawing.jpeg import Draw
+from edge.outputs.drawing.jpeg import JpegEncoder
 from edge.outputs.messages import faces_message
 from edge.outputs.web.access import Access, Handler
 from edge.outputs.web.mjpeg import behind_the_analysis
@@ -30,7 +30,7 @@ Read = Callable[[Frame], Reading]
 class Pictures:
     """Reads pictures one at a time in a thread that gives way to the analysis. Nothing is kept."""
 
-    def __init__(self, read: Read, draw: Draw) -> None:
+    def __init__(self, read: Read, draw: JpegEncoder) -> None:
         """read: called in that thread alone. Raises whatever it raises, EmotionEdgeError with words for people."""
         self.waiting = 0
         self._read = read
