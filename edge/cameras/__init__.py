@@ -1,1 +1,1 @@
-"""Where pictures come from, one file a kind of camera."""
+"""Sources of pictures, one file a kind of camera, and the thread that reads one."""

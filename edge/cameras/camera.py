@@ -1,9 +1,9 @@
-"""What every camera is, and the choice of one from its settings."""
+"""The interface of every camera, and what they share."""
 
 import math
 import time
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -14,9 +14,12 @@ from edge.reading import Image
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a camera gives: pixels, and when they were taken; `Capture` makes a Frame of it.
+    """One picture of a camera, of which `Capture` makes a Frame.
 
-    image: BGR uint8 [H, W, 3]. captured_at: seconds of `time.monotonic()`. analysis: as Frame.analysis.
+    Attributes:
+        image: BGR uint8 [H, W, 3].
+        captured_at: when it was taken, in seconds of `time.monotonic()`.
+        analysis: a smaller picture of the same scene, as in `Frame.analysis`.
     """
 
     image: Image
@@ -27,8 +30,9 @@ class Picture:
 class Camera(Protocol):
     """A source of pictures that is open.
 
-    name: as in messages: `camera /dev/video0`. lossless: every picture counts and none may be dropped, because the
-    source waits for whoever reads it.
+    Attributes:
+        name: as in messages: `camera /dev/video0`.
+        lossless: no picture may be dropped: the source waits for its reader.
     """
 
     name: str
@@ -37,19 +41,15 @@ class Camera(Protocol):
     def read(self) -> Picture | None:
         """The next picture, waiting for it; None when there are no more (the end of a file, or `close`).
 
-        Raises EmotionEdgeError when the camera gives none any more: unplugged, the server gone.
+        Raises:
+            EmotionEdgeError: the camera gives none any more: unplugged, the server gone.
         """
 
-    def close(self) -> None:
-        """Let the device go. May be called twice, and from another thread: a read that waits then ends soon."""
-
-
-@runtime_checkable
-class Skipping(Protocol):
-    """A camera whose pictures can be let pass at less than it costs to have them."""
-
     def skip(self) -> bool:
-        """Let the next picture pass, waiting for it; False where there is none, and `read` then says why."""
+        """Pass over the next picture, waiting for it, at less than `read` costs; False where there is none."""
+
+    def close(self) -> None:
+        """Release the device. May be called twice, and from another thread: a read that waits then ends soon."""
 
 
 def as_bgr(image: npt.NDArray[np.uint8]) -> Image:
@@ -62,8 +62,8 @@ def as_bgr(image: npt.NDArray[np.uint8]) -> Image:
     return image
 
 
-def plausible(taken: float) -> float:
-    """The driver's time of a picture if it can be one of `time.monotonic()` just past, else now, in seconds."""
+def plausible_time(taken: float) -> float:
+    """The driver's time of a picture where it lies in the last 5 s of `time.monotonic()`, else now, in seconds."""
     now = time.monotonic()
     return taken if now - 5 <= taken <= now else now
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
-from edge.cameras.camera import Camera, Picture, Skipping
+from edge.cameras.camera import Camera, Picture
 from edge.cameras.choose import open_camera
 from edge.config import CameraSettings
 from edge.config.secrets import without_password
@@ -20,20 +20,20 @@ logger = logging.getLogger(__name__)
 
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 10.0
-_LET_GO_S: Final = 2.0
+_RELEASE_S: Final = 2.0
 
 OPENING: Final = "opening the camera"
-"""The status before the first picture, or word that there is none."""
+"""The status until the first picture came or opening failed."""
 
 OPEN_PATIENCE_S: Final = 180.0
-"""Looking for a network camera's name may take a minute by itself, and `auto` tries several devices."""
+"""Seconds to open a camera: looking up a host name may take a minute, and `auto` tries several devices."""
 
 READ_PATIENCE_S: Final = 20.0
-"""Every camera gives up by itself sooner: V4L2 after 10 s, streams and libcamera after 5."""
+"""Seconds for one picture. Every camera gives up sooner: V4L2 after 10 s, streams and libcamera after 5."""
 
 
 class Capture:
-    """Frames of a camera as they come: whoever is slow gets the newest, and the others are dropped and counted.
+    """Reads a camera in a thread and keeps the newest frame; a slow reader misses frames, which are counted.
 
     A source that waits for its reader (a file with `realtime: false`) loses none. Every public method and property may
     be used from any thread.
@@ -46,13 +46,17 @@ class Capture:
         paused: str = "",
         patience: float = READ_PATIENCE_S,
     ) -> None:
-        """Start reading. camera: the one to begin with, already open; else it is opened in the thread.
-
-        paused: why it begins with a pause, which `resume` ends; empty: it does not. patience: seconds that the camera
-        may take for a picture, besides two of its periods, before it counts as hanging.
+        """Start reading.
 
         A camera that cannot be opened is no error here: `status` says why there is no picture, and it is tried again
         after 0.5 s, then after twice as long each time, up to 10 s.
+
+        Args:
+            settings: which camera, and how it is read.
+            camera: the camera to begin with, already open; None: it is opened in the thread.
+            paused: the reason for beginning with a pause, which `resume` ends; empty: no pause.
+            patience: seconds that the camera may take for a picture, besides two of its periods, before it counts as
+                hanging.
         """
         self._settings = settings
         self._changed = threading.Condition()
@@ -92,12 +96,12 @@ class Capture:
 
     @property
     def hanging(self) -> bool:
-        """The camera's driver has not come back for longer than any may; no camera at all is not that."""
+        """A call into the camera's driver takes longer than any should; a camera that is lost does not hang."""
         return time.monotonic() > self._hangs_at or not (self._thread.is_alive() or self._finished)
 
     @property
     def lossless(self) -> bool:
-        """The source waits for its reader, and every frame of it counts."""
+        """The source waits for its reader, and no frame of it may be dropped."""
         return self._lossless
 
     @property
@@ -107,7 +111,7 @@ class Capture:
 
     @property
     def dropped(self) -> int:
-        """Frames that were replaced by a newer one before anyone took them."""
+        """Frames that were replaced by a newer one before they were taken."""
         with self._changed:
             return self._captured - self._delivered - (self._frame is not None)
 
@@ -129,7 +133,7 @@ class Capture:
             return frame
 
     def pause(self, why: str) -> None:
-        """Let the camera go, and give no frame until `resume`; `why` is the status meanwhile.
+        """Close the camera, and give no frame until `resume`; `why` is the status meanwhile.
 
         Waits until the camera is closed, 2 s at most for a read that hangs. A file begins anew afterwards.
         """
@@ -141,7 +145,7 @@ class Capture:
         if camera is not None:
             camera.close()
         with self._changed:
-            self._changed.wait_for(lambda: self._camera is None, _LET_GO_S)
+            self._changed.wait_for(lambda: self._camera is None, _RELEASE_S)
 
     def resume(self) -> None:
         """Open the camera again."""
@@ -151,7 +155,7 @@ class Capture:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Stop reading and let the camera go, within a second; a read that hangs is left to end by itself."""
+        """Stop reading and close the camera, within a second; a read that hangs is left to end by itself."""
         with self._changed:
             self._closed = True
             self._status = "closed"
@@ -178,23 +182,23 @@ class Capture:
                 while (picture := self._read(camera)) is not None:
                     if not online_since:
                         online_since = time.monotonic()
-                        self._found(camera, picture)
+                        self._log_online(camera, picture)
                     self._offer(picture, camera.lossless)
                 if self._pauses == pauses:
                     break
                 continue
             except EmotionEdgeError as error:
                 reason = str(error)
-            except Exception as error:  # the daemon must not go blind for a driver's surprise
+            except Exception as error:  # an error that no camera documents: the next try may succeed
                 logger.debug("reading the camera failed", exc_info=True)
                 reason = f"camera {without_password(self._settings.source)}: {type(error).__name__}: {error}"
             finally:
-                self._let_go()
+                self._release()
             if online_since and time.monotonic() - online_since > _LONGEST_DELAY:
                 delay = _FIRST_DELAY
-            if self._pauses != pauses:  # the end was ours
+            if self._pauses != pauses:  # `pause` closed the camera
                 continue
-            self._lost(reason, delay)
+            self._report_lost(reason, delay)
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._paused, delay)
             delay = min(2 * delay, _LONGEST_DELAY)
@@ -204,15 +208,15 @@ class Capture:
             self._changed.notify_all()
 
     def _unpaused(self) -> int | None:
-        """Wait through a pause; how many there were so far, or None when there is nothing to read any more."""
+        """Wait through a pause; the number of pauses so far, or None once `close` was called."""
         with self._changed:
             if self._paused:
-                self._let_go()
+                self._release()
             self._changed.wait_for(lambda: self._closed or not self._paused)
             return None if self._closed else self._pauses
 
     def _open(self) -> Camera:
-        """The camera to read, known to `close` and `pause` from here on."""
+        """Open the camera; from here on `close` and `pause` can close it."""
         with self._waiting_for_camera(OPEN_PATIENCE_S):
             camera = self._camera or open_camera(self._settings)
         with self._changed:
@@ -222,21 +226,21 @@ class Capture:
         return camera
 
     def _read(self, camera: Camera) -> Picture | None:
-        """The next picture that may be wanted; those before it are let pass where that is cheaper."""
-        while isinstance(camera, Skipping) and time.monotonic() + self._period < self.wanted_from():
+        """The next picture that may be wanted; those before it are passed over, which is cheaper."""
+        while not camera.lossless and time.monotonic() + self._period < self.wanted_from():
             with self._waiting_for_camera(self._patience):
                 if not camera.skip():
                     break
-            self._arrived()
+            self._note_arrival()
             with self._changed:
                 self._captured += 1
                 self._delivered += 1
         with self._waiting_for_camera(self._patience):
             picture = camera.read()
-        self._arrived()
+        self._note_arrival()
         return picture
 
-    def _arrived(self) -> None:
+    def _note_arrival(self) -> None:
         now = time.monotonic()
         self._period, self._arrived_at = max(1 / self._settings.fps, min(now - self._arrived_at, 1.0)), now
 
@@ -248,7 +252,7 @@ class Capture:
         finally:
             self._hangs_at = math.inf
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         camera = self._camera
         if camera is not None:
             with self._waiting_for_camera(self._patience):
@@ -258,35 +262,35 @@ class Capture:
             self._changed.notify_all()
 
     def _offer(self, picture: Picture, lossless: bool) -> None:
-        """Make the picture the newest frame; of a source that waits, only when it is asked for."""
+        """Make the picture the newest frame; one of a lossless source waits until it is asked for."""
         with self._changed:
             if lossless:
                 self._changed.wait_for(lambda: self._closed or self._paused or (self._waiting and self._frame is None))
             if self._paused:
                 return
             now = time.monotonic()
-            # A frame that waited was captured when it was asked for: how long it waited is no delay of ours.
+            # A frame of a lossless source counts as captured when it is asked for: its waiting is no latency.
             self._last_time = now if lossless else max(picture.captured_at, self._last_time)
             wall_time = time.time() - (now - self._last_time)
             self._frame = Frame(picture.image, self._last_time, wall_time, self._captured, picture.analysis)
             self._captured += 1
             self._changed.notify_all()
 
-    def _found(self, camera: Camera, picture: Picture) -> None:
+    def _log_online(self, camera: Camera, picture: Picture) -> None:
         height, width = picture.image.shape[:2]
         logger.info("%s: online, %d x %d", camera.name, width, height)
         self._logged_lost = False
         self._set_status("online")
 
-    def _lost(self, reason: str, delay: float) -> None:
-        """Say so once in the log, and in the status. A picture that nobody took yet goes with the camera."""
+    def _report_lost(self, reason: str, delay: float) -> None:
+        """Log the loss once, and set the status. A frame that was not taken yet is discarded."""
         word = "no picture" if self._captured == 0 else "lost"
         if not self._logged_lost:
             self._logged_lost = True
             logger.warning("%s: %s; trying again until it is back", word, reason)
         self._retry_delay = delay
         with self._changed:
-            if not self._lossless:  # taken later, it would bring back the faces that have left with the camera
+            if not self._lossless:  # taken later, it would show faces as still there
                 self._frame = None
             self._set_status(f"{word}: {reason}")
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from edge.cameras.camera import Camera
 from edge.cameras.images import SUFFIXES, ImageFiles
-from edge.cameras.opencv import STREAM_SCHEMES, DeviceCamera, StreamCamera, VideoFile
 from edge.cameras.picamera import PiCamera, list_picameras
-from edge.cameras.v4l2 import list_devices
+from edge.cameras.stream import STREAM_SCHEMES, StreamCamera
+from edge.cameras.v4l2 import DeviceCamera, list_devices
+from edge.cameras.video_file import VideoFile
 from edge.config import CameraSettings
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
@@ -15,7 +16,12 @@ from edge.errors import EmotionEdgeError
 
 @dataclass(frozen=True, slots=True)
 class FoundCamera:
-    """A camera of this machine. source: what to write in `camera.source`; name: its maker's or its driver's."""
+    """A camera of this machine.
+
+    Attributes:
+        source: what to write in `camera.source`.
+        name: the maker's or the driver's name of it.
+    """
 
     source: str
     name: str
@@ -30,7 +36,8 @@ def find_cameras() -> list[FoundCamera]:
 def open_camera(settings: CameraSettings) -> Camera:
     """The camera that `settings.source` names, open and giving pictures.
 
-    Raises EmotionEdgeError when it is not there or gives none, with what was found instead.
+    Raises:
+        EmotionEdgeError: it is not there or gives no picture; the message says what was found instead.
     """
     source = settings.source
     if source == "auto":
@@ -46,7 +53,7 @@ def open_camera(settings: CameraSettings) -> Camera:
     path = Path(source).expanduser()
     if not path.exists():
         raise EmotionEdgeError(
-            f"camera {without_password(source)}: not there (found: {_shown(find_cameras())}); it may be auto, "
+            f"camera {without_password(source)}: not there (found: {_listed(find_cameras())}); it may be auto, "
             "picamera2, a V4L2 number or /dev path, a video, an image or a folder of images, or an rtsp or http address"
         )
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
@@ -66,12 +73,12 @@ def _first_that_works(settings: CameraSettings) -> Camera:
             return open_camera(settings.model_copy(update={"source": found.source}))
         except EmotionEdgeError as error:
             problems.append(str(error))
-    said = "; ".join(problems) or "no camera found"
+    reason = "; ".join(problems) or "no camera found"
     raise EmotionEdgeError(
-        f"camera auto: {said} (plug one in, or set camera.source to a video, a folder of images, or an rtsp or http "
+        f"camera auto: {reason} (plug one in, or set camera.source to a video, a folder of images, or an rtsp or http "
         "address)"
     )
 
 
-def _shown(found: list[FoundCamera]) -> str:
+def _listed(found: list[FoundCamera]) -> str:
     return ", ".join(f"{camera.source} {camera.name}" for camera in found) or "no camera"

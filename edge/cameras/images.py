@@ -1,4 +1,4 @@
-"""Pictures from files: one image, or a folder of them in the order of their names."""
+"""Picture files: one, or a folder of them in the order of their names."""
 
 import logging
 import struct
@@ -148,6 +148,9 @@ class ImageFiles:
         if image is None or self._closed.wait(self._pace.delay()):
             return None
         return Picture(image, time.monotonic())
+
+    def skip(self) -> bool:
+        return self.read() is not None
 
     def close(self) -> None:
         self._closed.set()

@@ -8,11 +8,11 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from edge.cameras.camera import Picture, plausible
+from edge.cameras.camera import Picture, plausible_time
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 
-# picamera2 is part of Raspberry Pi OS (apt), and imports only where libcamera is: anything may go wrong inside.
+# picamera2 is part of Raspberry Pi OS (apt) and needs libcamera: importing it can raise anything.
 try:
     from picamera2 import Picamera2
 except Exception as error:
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _TIMEOUT: Final = 5.0
 """Seconds without a picture after which the camera counts as lost."""
 _ANALYSIS_WIDTH: Final = 320
-"""Width of the small stream, in pixels: the usual face detector's own. One that sees more gets the large picture."""
+"""Width of the small stream, in pixels: the default face detector's input. Larger detectors get the large picture."""
 
 
 def list_picameras() -> list[str]:
@@ -61,7 +61,7 @@ class PiCamera:
         try:
             self._camera = Picamera2()
             self._start(settings)
-        except Exception as error:  # libcamera's own kinds: busy, no such mode, out of memory
+        except Exception as error:  # libcamera's own exceptions: busy, no such mode, out of memory
             if self._camera is not None:
                 self._camera.close()
             raise EmotionEdgeError(f"{self.name}: cannot be started: {error}") from error
@@ -106,7 +106,7 @@ class PiCamera:
         analysis = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)[:height, :width]
         # libcamera stamps on the clock that also counts while the machine sleeps, in nanoseconds.
         asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
-        taken = plausible(stamp / 1e9 - asleep)
+        taken = plausible_time(stamp / 1e9 - asleep)
         return Picture(image, taken, np.ascontiguousarray(analysis, dtype=np.uint8))
 
     def skip(self) -> bool:

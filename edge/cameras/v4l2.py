@@ -1,10 +1,17 @@
-"""The V4L2 devices of this machine: which are cameras, and why one cannot be opened."""
+"""V4L2 cameras, such as USB cameras: which are there, why one cannot be opened, and reading one."""
 
 import fcntl
 import os
 import struct
 from pathlib import Path
 from typing import Final
+
+import cv2
+
+from edge.cameras.camera import Picture, plausible_time
+from edge.cameras.opencv import VideoReader
+from edge.config import CameraSettings
+from edge.errors import EmotionEdgeError
 
 # From linux/videodev2.h: VIDIOC_QUERYCAP and struct v4l2_capability (driver, card, bus, version, capabilities,
 # device_caps, reserved).
@@ -14,9 +21,12 @@ _VIDEO_CAPTURE: Final = 0x00000001 | 0x00001000
 _MEMORY_TO_MEMORY: Final = 0x00004000 | 0x00008000
 _NEEDS_MEDIA_CONTROLLER: Final = 0x20000000
 
+_DEVICE_BUFFERS: Final = 2
+"""One is filled while the other is read; with a single one the driver has nowhere to put every second picture."""
+
 
 def list_devices() -> dict[str, str]:
-    """Path and name of every V4L2 device that gives pictures by itself, in the order of their numbers.
+    """Path and name of every V4L2 device that is a camera, in the order of their numbers.
 
     The codecs and the raw sensor nodes of a Raspberry Pi, and the metadata nodes of USB cameras, are left out.
     """
@@ -26,7 +36,7 @@ def list_devices() -> dict[str, str]:
 
 
 def _camera_name(path: Path) -> str:
-    """What the driver calls the camera; empty when the device is none."""
+    """The driver's name of the camera; empty when the device is no camera."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except PermissionError:
@@ -46,7 +56,7 @@ def _camera_name(path: Path) -> str:
 
 
 def device_problem(path: str) -> str:
-    """Why the device cannot be a camera, and what to do; empty when nothing is known against it."""
+    """Why the device cannot be opened, and what to do; empty where no reason is found."""
     if not Path(path).exists():
         return f"not there (found: {', '.join(list_devices()) or 'no camera'})"
     if not os.access(path, os.R_OK | os.W_OK):
@@ -54,3 +64,42 @@ def device_problem(path: str) -> str:
     if not Path(path).is_char_device():
         return "not a device"
     return ""
+
+
+class DeviceCamera:
+    """A V4L2 device, such as a USB camera."""
+
+    lossless = False
+
+    def __init__(self, path: str, settings: CameraSettings) -> None:
+        """path: /dev/video0, or a link to it. Raises EmotionEdgeError when it gives no picture."""
+        self.name = f"camera {path}"
+        self._path = path
+        problem = device_problem(path)
+        if problem:
+            raise EmotionEdgeError(f"{self.name}: {problem}")
+        self._video = VideoReader(path, cv2.CAP_V4L2)
+        # Compressed, or USB 2 has no room for more than a few uncompressed pictures a second; it has to be set first.
+        self._video.capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        self._video.capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
+        self._video.capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
+        self._video.capture.set(cv2.CAP_PROP_FPS, settings.fps)
+        self._video.capture.set(cv2.CAP_PROP_BUFFERSIZE, _DEVICE_BUFFERS)
+        if self._video.read() is None:
+            self._video.close()
+            raise EmotionEdgeError(f"{self.name}: opens but gives no picture (another program may be using it)")
+
+    def read(self) -> Picture | None:
+        image = self._video.read()
+        if image is None:
+            if self._video.closed.is_set():
+                return None
+            raise EmotionEdgeError(f"{self.name}: {device_problem(self._path) or 'gives no picture any more'}")
+        # V4L2 drivers stamp pictures on the clock of time.monotonic().
+        return Picture(image, plausible_time(self._video.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000))
+
+    def skip(self) -> bool:
+        return self._video.skip()
+
+    def close(self) -> None:
+        self._video.close()
