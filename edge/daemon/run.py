@@ -11,7 +11,7 @@ from typing import Final
 from edge.cameras.capture import Capture
 from edge.cameras.choose import can_come_back, open_camera
 from edge.commands.snapshot import read_once
-from edge.config import MqttSettings, Settings
+from edge.config import Settings
 from edge.config.reload import Reloader
 from edge.controls import Controls, memory_file
 from edge.daemon.loop import PRIVACY, Daemon, Parts
@@ -31,7 +31,8 @@ from edge.outputs.drawing.blur import FaceBlur
 from edge.outputs.drawing.jpeg import frame_jpeg_encoder, upload_jpeg_encoder
 from edge.outputs.drawing.last_minute import LastMinute
 from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
-from edge.outputs.mqtt.home_assistant import announcement
+from edge.outputs.mqtt.access import subscribe_command
+from edge.outputs.mqtt.home_assistant import discovery_message
 from edge.outputs.mqtt.output import MqttOutput
 from edge.outputs.web.documents import Document, settings_document
 from edge.outputs.web.server import WebViewer
@@ -121,20 +122,13 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None, consol
     return 1 if daemon.failed else 0
 
 
-def _subscribe(mqtt: MqttSettings) -> list[str]:
-    """What people can type to see what is published."""
-    if not mqtt.host:
-        return []
-    return [f"mosquitto_sub -h {mqtt.host} -p {mqtt.port} -t '{mqtt.base_topic}/{mqtt.device_id}/#' -v"]
-
-
 def _publisher(settings: Settings, card: EmotionCard, controls: Controls) -> MqttOutput | None:
     if not settings.mqtt.host:
         log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
         return None
-    told = announcement(settings.mqtt, card.primary.labels)
-    publisher = MqttOutput(settings.mqtt, controls, told, frame_jpeg_encoder(settings))
-    log.info("MQTT: subscribe with  %s", *_subscribe(settings.mqtt))
+    discovery = discovery_message(settings.mqtt, card.primary.labels)
+    publisher = MqttOutput(settings.mqtt, controls, discovery, frame_jpeg_encoder(settings))
+    log.info("MQTT: subscribe with  %s", subscribe_command(settings.mqtt))
     for name in controls.names_before:
         log.info(
             "MQTT: was this device %s? Let the broker forget it: emotion-edge forget --mqtt.device_id %s", name, name
@@ -168,7 +162,7 @@ def _page(
     web = WebViewer(
         settings.web,
         settings.mqtt.device_id,
-        _subscribe(settings.mqtt),
+        [subscribe_command(settings.mqtt)] if settings.mqtt.host else [],
         documents,
         recorded=history is not None,
         read=lambda frame: read_once(settings, runtime, frame),

@@ -1,4 +1,4 @@
-"""From Readings and Stats to the JSON of the MQTT contract: pure functions, one a topic.
+"""The JSON messages of Readings and Stats, one function for each MQTT topic.
 
 docs/schemas/ holds a JSON Schema for each. Times are ISO 8601 in UTC with milliseconds.
 """
@@ -12,13 +12,19 @@ from typing import Any, Final
 from edge.reading import Face, Reading, Stats
 
 VERSION: Final = 1
-"""Goes up when a message changes in a way that breaks its readers."""
+"""Raised when a message changes in a way that breaks its readers."""
+
+FACE_APPEARED: Final = "face_appeared"
+FACE_LEFT: Final = "face_left"
+EMOTION_CHANGED: Final = "emotion_changed"
+EVENTS: Final = (FACE_APPEARED, FACE_LEFT, EMOTION_CHANGED)
+"""The values of `event` in the messages on the topic `event`."""
 
 Message = dict[str, Any]
 
 
 def encode(message: Message) -> bytes:
-    """A message as it goes over the wire: compact JSON, UTF-8."""
+    """Compact JSON, UTF-8."""
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(errors="replace")
 
 
@@ -29,9 +35,12 @@ def timestamp(wall_time: float) -> str:
 
 
 def state_message(reading: Reading | None, camera: str, now: float) -> Message:
-    """The scene now, as its largest face has it. camera: `online` or why not; now: seconds since the epoch.
+    """The emotion of the scene, which is that of the largest face.
 
-    reading: the last one, None while there is no picture.
+    Args:
+        reading: the last one; None while there is no picture.
+        camera: `online`, or why not.
+        now: seconds since the epoch.
     """
     leader = reading.leader if reading else None
     return {
@@ -60,22 +69,22 @@ def faces_message(reading: Reading) -> Message:
 
 
 def event_messages(before: Reading | None, after: Reading) -> Iterator[Message]:
-    """What happened between two Readings: faces that left, faces that appeared, emotions that changed."""
+    """The events between two Readings: faces that left, faces that appeared, emotions that changed."""
     head = {"v": VERSION, "ts": timestamp(after.wall_time)}
     old = {face.track: face.emotion for face in before.faces} if before else {}
     new = {face.track: face.emotion for face in after.faces}
     for track in sorted(old.keys() - new.keys()):
-        yield {**head, "event": "face_left", "id": track}
+        yield {**head, "event": FACE_LEFT, "id": track}
     for face in after.faces:
         if face.track not in old:
-            yield {**head, "event": "face_appeared", "id": face.track, "emotion": face.emotion}
+            yield {**head, "event": FACE_APPEARED, "id": face.track, "emotion": face.emotion}
         elif old[face.track] != face.emotion:
             change = {"from": old[face.track], "to": face.emotion, "confidence": _number(face.confidence, 4)}
-            yield {**head, "event": "emotion_changed", "id": face.track, **change}
+            yield {**head, "event": EMOTION_CHANGED, "id": face.track, **change}
 
 
 def stats_message(stats: Stats, now: float) -> Message:
-    """How the daemon is doing. now: seconds since the epoch."""
+    """Rates, latencies and temperature of the daemon. now: seconds since the epoch."""
     return {
         "v": VERSION,
         "ts": timestamp(now),
@@ -117,7 +126,7 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _number(value: float, digits: int) -> float:
-    """Rounded; what is no number is sent as 0, since JSON has no NaN and a reader must never choke on one."""
+    """Rounded; NaN and infinity, which JSON does not have, become 0."""
     return round(float(value), digits) if math.isfinite(value) else 0.0
 
 

@@ -176,7 +176,7 @@ def test_privacy_takes_back_a_picture_that_waits() -> None:
     shown = frame(1, picture())
     for privacy, sent in ((False, 1), (True, 0)):
         outbox = Outbox(settings_for(1883))
-        outbox.open()
+        outbox.on_connected()
         assert outbox.picture(shown, reading((), shown))
         outbox.switched(Switches(privacy=privacy))
         outgoing = list(iter(outbox.next, None))

@@ -24,10 +24,10 @@ def settings_for(port: int, **settings: Any) -> MqttSettings:
 
 @contextmanager
 def publishing(
-    port: int, controls: Controls | None = None, announcement: Outgoing | None = None, **settings: Any
+    port: int, controls: Controls | None = None, discovery: Outgoing | None = None, **settings: Any
 ) -> Iterator[MqttOutput]:
     """An output for the broker on this port, closed at the end."""
-    output = MqttOutput(settings_for(port, **settings), controls, announcement)
+    output = MqttOutput(settings_for(port, **settings), controls, discovery)
     try:
         yield output
     finally:

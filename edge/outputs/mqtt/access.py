@@ -1,6 +1,7 @@
-"""How to reach a broker, made of the settings: whom to call, as whom, and with which certificates."""
+"""How to reach the broker, from the settings: address, login and certificates."""
 
 import secrets
+import shlex
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,21 +13,22 @@ from edge.config import MqttSettings
 from edge.config.certificate import check_readable, load_certificate, refuse_lone_key
 from edge.config.secrets import secret_of
 from edge.errors import EmotionEdgeError
+from edge.outputs.mqtt.topics import topics_of
 
 VERSIONS: Final[Mapping[str, tuple[MQTTProtocolVersion, ...]]] = {
     "auto": (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311),
     "5": (MQTTProtocolVersion.MQTTv5,),
     "3.1.1": (MQTTProtocolVersion.MQTTv311,),
 }
-"""What is tried on each connection, by mqtt.version."""
+"""The protocol versions to try on each connection, by mqtt.version."""
 
-ANSWER_S: Final = 4.0
-"""For the answer to CONNECT. Some brokers are silent, or hang up, at a version that they do not understand."""
+CONNACK_TIMEOUT_S: Final = 4.0
+"""Some brokers do not answer, or close the connection, at a protocol version that they do not support."""
 
 
 @dataclass(frozen=True)
-class Access:
-    """How to reach a broker. topic: base topic and device id; the status beneath it is set to `offline` by the will."""
+class BrokerAccess:
+    """How to reach a broker and log in."""
 
     host: str
     port: int
@@ -34,31 +36,46 @@ class Access:
     password: str | None
     tls: ssl.SSLContext | None
     client_id: str
-    topic: str
+
+    @property
+    def address(self) -> str:
+        """`host:port`, for messages."""
+        return f"{self.host}:{self.port}"
 
 
-def device_topic(settings: MqttSettings) -> str:
-    """Under which everything of this device is published: base topic and device id."""
-    return f"{settings.base_topic}/{settings.device_id}"
+def broker_access(settings: MqttSettings) -> BrokerAccess:
+    """The access that the settings describe.
 
-
-def access_of(settings: MqttSettings) -> Access:
-    """As the settings say. Raises EmotionEdgeError when the password or a certificate cannot be read."""
-    return Access(
+    Raises:
+        EmotionEdgeError: the password or a certificate cannot be read.
+    """
+    return BrokerAccess(
         host=settings.host,
         port=settings.port,
         username=settings.username,
         password=secret_of("mqtt.password", settings.password, settings.password_file) or None,
         tls=_tls(settings) if settings.tls else None,
-        # The same for every connection of this run, so that a broker that has not noticed the end of one replaces
-        # it, and does not announce its will later.
+        # The same for every connection of this run: a broker that has not yet noticed the end of the last connection
+        # then replaces it, instead of publishing its will later.
         client_id=f"{settings.device_id}-{secrets.token_hex(4)}",
-        topic=device_topic(settings),
     )
 
 
+def subscribe_command(settings: MqttSettings) -> str:
+    """The mosquitto_sub command that shows what this device publishes; the password is left for the user to add."""
+    words = ["mosquitto_sub", "-h", settings.host, "-p", str(settings.port)]
+    if settings.username:
+        words += ["-u", settings.username, "-P", "PASSWORD"]
+    if settings.tls:
+        words += ["--cafile", str(settings.ca_file)] if settings.ca_file else ["--tls-use-os-certs"]
+        if settings.cert_file:
+            words += ["--cert", str(settings.cert_file), "--key", str(settings.key_file or settings.cert_file)]
+    words += ["-t", topics_of(settings).all, "-v"]
+    return shlex.join(words)
+
+
 def _tls(settings: MqttSettings) -> ssl.SSLContext:
-    """What TLS needs: the broker's certificate and its name are always checked."""
+    """A TLS context that checks the chain and the name of the broker's certificate."""
     refuse_lone_key("mqtt", settings.cert_file, settings.key_file)
     if settings.ca_file:
         check_readable("mqtt.ca_file", settings.ca_file)

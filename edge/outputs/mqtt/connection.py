@@ -1,4 +1,4 @@
-"""One connection to a broker, from CONNECT to its end, and why it ended in plain words."""
+"""One connection to a broker, from CONNECT to its end, and the reason for its end in words."""
 
 import logging
 import select
@@ -15,14 +15,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge.outputs.mqtt.access import Access
+from edge.outputs.mqtt.access import BrokerAccess
 from edge.outputs.mqtt.outbox import Outgoing
 
 _log = logging.getLogger(__name__)
 
 _KEEPALIVE_S: Final = 20
 _CONNECT_S: Final = 5.0
-_IN_FLIGHT: Final = 10
+_MAX_IN_FLIGHT: Final = 10
 """Unacknowledged messages at a time; brokers allow 20 (Mosquitto's Receive Maximum) and more."""
 
 _UNSUPPORTED_VERSION: Final = 0x84
@@ -32,37 +32,45 @@ _REFUSED_LOGIN: Final = (0x86, 0x87, 0x8C)
 _KEEPALIVE_TIMEOUT: Final = 0x8D
 
 
-class Link:
-    """A connection and the messages that it has in flight. Belongs to one thread, and is never opened again.
+class Connection:
+    """A connection and its unacknowledged messages. Used by one thread, and never opened again.
 
-    What was published and not acknowledged when it ends is given back: nothing waits in the client library.
+    Messages that are unacknowledged when it ends are given back: the client library queues nothing.
     """
 
     def __init__(
         self,
-        access: Access,
+        access: BrokerAccess,
+        status: str,
         protocol: MQTTProtocolVersion,
         topics: Sequence[str] = (),
-        hear: Callable[[paho.MQTTMessage], None] | None = None,
-        present: bool = True,
+        on_message: Callable[[paho.MQTTMessage], None] | None = None,
+        as_device: bool = True,
     ) -> None:
-        """Connect and send CONNECT: waits for the name, the port and TLS, at most 5 s each.
+        """Open the socket and send CONNECT: name resolution, TCP and TLS take at most 5 s each.
 
-        topics: what is subscribed to besides the status; hear: what is given each message on all of them, in the thread
-        that waits. present: whether we are the device, whose status we keep; else we say nothing for it.
+        Args:
+            access: the broker's address and the login.
+            status: the topic of the device's status.
+            protocol: the MQTT version to speak.
+            topics: what to subscribe to besides the status.
+            on_message: called with each message on those topics and the status, in the thread that calls `wait`.
+            as_device: publish `online` and `offline` as the device's status; False for another client than the device.
 
-        Raises OSError or ValueError (a host name that is none) when there is no connection.
+        Raises:
+            OSError: there is no connection.
+            ValueError: the host name is not valid.
         """
         self.accepted = False
         self.refusal: ReasonCode | None = None
         self._protocol = protocol
-        self._status = f"{access.topic}/status"
+        self._status = status
         self._topics = topics
-        self._hear = hear
-        self._present = present
+        self._deliver = on_message
+        self._as_device = as_device
         self._ended = ""
         self._ending = False
-        self._in_flight: dict[int, Outgoing | None] = {}
+        self._unacknowledged: dict[int, Outgoing | None] = {}
         self._denied: set[str] = set()
         client = paho.Client(
             CallbackAPIVersion.VERSION2, access.client_id, protocol=protocol, reconnect_on_failure=False
@@ -72,9 +80,9 @@ class Link:
             client.username_pw_set(access.username, access.password)
         if access.tls:
             client.tls_set_context(access.tls)
-        if present:
+        if as_device:
             client.will_set(self._status, "offline", qos=1, retain=True)
-        client.on_socket_open = _without_delay
+        client.on_socket_open = _set_no_delay
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
@@ -85,35 +93,38 @@ class Link:
 
     @property
     def open(self) -> bool:
-        """Whether the connection stands, accepted or not yet."""
+        """Whether the socket is open, accepted by the broker or not yet."""
         return self._client.socket() is not None
 
     @property
     def ready(self) -> bool:
-        """Whether the broker keeps up: all is written, and not too much waits for its acknowledgement."""
-        return self.accepted and self.open and not self._client.want_write() and len(self._in_flight) < _IN_FLIGHT
+        """Whether another message may be sent: everything is written, and few messages are unacknowledged."""
+        return (
+            self.accepted and self.open and not self._client.want_write() and len(self._unacknowledged) < _MAX_IN_FLIGHT
+        )
 
     @property
-    def not_understood(self) -> bool:
-        """The broker refuses this version of MQTT, or hung up or was silent at it."""
+    def version_refused(self) -> bool:
+        """Whether the broker refused this version of MQTT, closed the connection at it, or did not answer."""
         return not self.accepted and (self.refusal is None or self.refusal.value == _UNSUPPORTED_VERSION)
 
     @property
     def version(self) -> str:
-        """Of MQTT, `5` or `3.1.1`."""
+        """The MQTT version, `5` or `3.1.1`."""
         return "5" if self._protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
 
     @property
-    def unsure(self) -> list[Outgoing]:
-        """What was sent and is not acknowledged, in its order."""
-        return [outgoing for outgoing in self._in_flight.values() if outgoing]
+    def unacknowledged(self) -> list[Outgoing]:
+        """The messages that were sent and are not acknowledged, in their order."""
+        return [outgoing for outgoing in self._unacknowledged.values() if outgoing]
 
-    def greet(self) -> None:
-        """Begin to hear. The device says `online`, and again whenever someone says `offline` for it: a will of an
-        earlier run that comes late.
+    def start_session(self) -> None:
+        """Publish `online` and subscribe.
+
+        `online` is published again whenever `offline` arrives: the will of an earlier connection may come late.
         """
-        if self._present:
-            self._say("online")
+        if self._as_device:
+            self._publish_status("online")
         topics = (self._status, *self._topics)
         if self._protocol == MQTTProtocolVersion.MQTTv5:
             self._client.subscribe([(topic, SubscribeOptions(qos=1, noLocal=True)) for topic in topics])
@@ -121,19 +132,21 @@ class Link:
             self._client.subscribe([(topic, 1) for topic in topics])
 
     def send(self, outgoing: Outgoing) -> None:
-        """Publish; what the socket does not take at once is written by `wait`."""
+        """Publish a message; `wait` writes what the socket does not take at once."""
         properties = None
         if outgoing.expiry is not None and self._protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = outgoing.expiry
         info = self._client.publish(outgoing.topic, outgoing.payload, outgoing.qos, outgoing.retain, properties)
         if outgoing.qos:
-            self._in_flight[info.mid] = outgoing
+            self._unacknowledged[info.mid] = outgoing
 
     def wait(self, wake: socket.socket, timeout: float) -> None:
-        """Read and write what there is to read and write; returns after `timeout` seconds, or when `wake` is readable.
+        """Read and write until there is something to do, at most `timeout` seconds.
 
-        wake: a socket that does not block; it is emptied.
+        Args:
+            wake: a non-blocking socket that ends the wait when it is readable; it is emptied.
+            timeout: seconds.
         """
         connection = self._client.socket()
         if connection is None:
@@ -151,23 +164,28 @@ class Link:
         self._client.loop_misc()
 
     def end(self, wake: socket.socket, within: float) -> None:
-        """Say `offline` if the broker had accepted us, and disconnect. within: seconds to wait for acknowledgements."""
+        """Publish `offline` if the broker had accepted the connection, wait for acknowledgements, and disconnect.
+
+        Args:
+            wake: as in `wait`.
+            within: seconds to wait for acknowledgements.
+        """
         self._ending = True
         if self.accepted and self.open:
             ends = time.monotonic() + within
-            if self._present:
-                self._say("offline")
-            while self.open and (self._in_flight or self._client.want_write()) and time.monotonic() < ends:
+            if self._as_device:
+                self._publish_status("offline")
+            while self.open and (self._unacknowledged or self._client.want_write()) and time.monotonic() < ends:
                 self.wait(wake, max(0.0, ends - time.monotonic()))
         self._client.disconnect()
 
-    def drop(self) -> None:
-        """Close the socket without a word; the will says `offline`."""
+    def abort(self) -> None:
+        """Close the socket without DISCONNECT; the broker then publishes the will."""
         if connection := self._client.socket():
             connection.close()
 
-    def why_ended(self) -> str:
-        """In plain words, why there is no connection any more, or why the broker did not accept it."""
+    def end_reason(self) -> str:
+        """Why the connection ended, or why the broker did not accept it, in words."""
         if self.refusal is not None and self.refusal.value in _REFUSED_LOGIN:
             return f"the broker refuses the login: {self.refusal} (check mqtt.username and the password)"
         if self.refusal is not None:
@@ -176,8 +194,8 @@ class Link:
             return "no answer to MQTT (is mqtt.port right? does the port want mqtt.tls, or a client certificate?)"
         return self._ended or "the connection was closed"
 
-    def _say(self, status: str) -> None:
-        self._in_flight[self._client.publish(self._status, status, qos=1, retain=True).mid] = None
+    def _publish_status(self, status: str) -> None:
+        self._unacknowledged[self._client.publish(self._status, status, qos=1, retain=True).mid] = None
 
     def _on_connect(
         self, _client: paho.Client, _data: object, _flags: paho.ConnectFlags, code: ReasonCode, _: Properties | None
@@ -190,10 +208,10 @@ class Link:
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         if self._ending:
             return
-        if self._present and message.topic == self._status and message.payload == b"offline":
-            self._say("online")
-        if self._hear:
-            self._hear(message)
+        if self._as_device and message.topic == self._status and message.payload == b"offline":
+            self._publish_status("online")
+        if self._deliver:
+            self._deliver(message)
 
     def _on_subscribe(
         self, _client: paho.Client, _data: object, _mid: int, codes: list[ReasonCode], _: Properties | None
@@ -201,15 +219,15 @@ class Link:
         topics = (self._status, *self._topics)
         refused = [topic for topic, code in zip(topics, codes, strict=False) if code.is_failure]
         if refused:
-            _log.warning("MQTT: the broker does not let us read %s", ", ".join(refused))
+            _log.warning("MQTT: the broker refuses the subscription to %s", ", ".join(refused))
 
     def _on_publish(
         self, _client: paho.Client, _data: object, mid: int, code: ReasonCode, _: Properties | None
     ) -> None:
-        outgoing = self._in_flight.pop(mid, None)
+        outgoing = self._unacknowledged.pop(mid, None)
         if code.is_failure and outgoing and outgoing.topic not in self._denied:
             self._denied.add(outgoing.topic)
-            _log.warning("MQTT: the broker does not take %s: %s", outgoing.topic, code)
+            _log.warning("MQTT: the broker refuses what is published on %s: %s", outgoing.topic, code)
 
     def _on_disconnect(
         self, _client: paho.Client, _data: object, flags: paho.DisconnectFlags, code: ReasonCode, _: Properties | None
@@ -219,13 +237,13 @@ class Link:
         if flags.is_disconnect_packet_from_server:
             self._ended = f"the broker ended the connection: {code}"
         elif code.value == _KEEPALIVE_TIMEOUT:
-            self._ended = "the broker does not answer any more"
+            self._ended = "the broker no longer answers"
         else:
             self._ended = "the connection broke"
 
 
-def why_unreachable(error: Exception) -> str:
-    """In plain words, why a Link could not be made, and what to do."""
+def connect_error_text(error: Exception) -> str:
+    """Why a Connection could not be made, and what to do, in words."""
     match error:
         case ssl.SSLCertVerificationError():
             return (
@@ -235,20 +253,20 @@ def why_unreachable(error: Exception) -> str:
         case ssl.SSLError():
             return f"no TLS there: {error.reason or error} (is mqtt.port the broker's TLS port?)"
         case socket.gaierror():
-            return f"the name is not known: {error.strerror} (is mqtt.host right?)"
+            return f"the name cannot be resolved: {error.strerror} (is mqtt.host right?)"
         case ConnectionRefusedError():
-            return "nothing listens there (is the broker running, are mqtt.host and mqtt.port right?)"
+            return "connection refused (is the broker running, are mqtt.host and mqtt.port right?)"
         case ConnectionResetError():
-            return "it hangs up (with mqtt.tls: is mqtt.port the broker's TLS port?)"
+            return "the connection was reset (with mqtt.tls: is mqtt.port the broker's TLS port?)"
         case TimeoutError():
-            return f"no answer in {_CONNECT_S:.0f} s (is mqtt.host right, does a firewall stand between?)"
+            return f"no answer in {_CONNECT_S:.0f} s (is mqtt.host right? does a firewall block the port?)"
         case OSError(strerror=str(text)):
             return text
         case _:
             return str(error)
 
 
-def _without_delay(_client: paho.Client, _data: object, connection: object) -> None:
-    # A small message must not wait for the acknowledgement of the one before it.
+def _set_no_delay(_client: paho.Client, _data: object, connection: object) -> None:
+    # A small message must not wait for the TCP acknowledgement of the one before it.
     if isinstance(connection, socket.socket):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,4 +1,4 @@
-"""An MQTT broker of its own for the first run, on the loopback only: amqtt, in a thread with its own event loop."""
+"""The MQTT broker of `emotion-edge demo`: amqtt in a thread with its own event loop, on the loopback interface only."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ _START_S: Final = 10.0
 
 
 class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
-    """amqtt sends whoever connects what it retains for the subscriptions of all others, too; this one does not."""
+    """amqtt sends a new client the retained messages of all others' subscriptions too; this subclass does not."""
 
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session
@@ -49,14 +49,14 @@ class EmbeddedBroker:
             self._thread.join(timeout=1.0)
 
     def _run(self) -> None:
-        # Its own words are of no use to who starts a demo, and every client that goes away would be a warning.
+        # amqtt logs a warning for every client that disconnects.
         logging.getLogger("amqtt").setLevel(logging.CRITICAL)
         logging.getLogger("transitions").setLevel(logging.CRITICAL)
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        # amqtt trips over clients that hang up unanswered, such as those of MQTT 5, which it does not speak.
+        # amqtt raises where a client closes the connection unanswered, as MQTT 5 clients do, which it does not support.
         self._loop.set_exception_handler(lambda _, context: _log.debug("broker: %s", context.get("message")))
         try:
             broker = _Broker(
@@ -66,7 +66,7 @@ class EmbeddedBroker:
                 }
             )
             await broker.start()
-        except Exception as error:  # told by the constructor, in the caller's thread
+        except Exception as error:  # raised by the constructor, in the caller's thread
             self._error = error
             return
         finally:
@@ -83,7 +83,7 @@ def start_broker(first_port: int = 1883) -> EmbeddedBroker:
             continue
         try:
             return EmbeddedBroker(port)
-        except EmotionEdgeError as error:  # taken between the look and the start, by another demo
+        except EmotionEdgeError as error:  # another demo took the port between the check and the start
             problem = str(error)
     raise EmotionEdgeError(f"broker: cannot start on 127.0.0.1: {problem} (set mqtt.port or mqtt.host)")
 

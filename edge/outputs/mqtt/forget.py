@@ -1,4 +1,4 @@
-"""Taking back what a device has left at the broker: its retained messages, and what told Home Assistant of it."""
+"""Deletes everything that the broker retains of a device, Home Assistant's discovery message included."""
 
 import socket
 import time
@@ -7,12 +7,11 @@ from typing import Final
 import paho.mqtt.client as paho
 
 from edge.config import MqttSettings
-from edge.controls import SWITCHES
 from edge.errors import EmotionEdgeError
-from edge.outputs.mqtt.access import ANSWER_S, VERSIONS, access_of
-from edge.outputs.mqtt.connection import Link, why_unreachable
-from edge.outputs.mqtt.home_assistant import discovery_topic
+from edge.outputs.mqtt.access import CONNACK_TIMEOUT_S, VERSIONS, broker_access
+from edge.outputs.mqtt.connection import Connection, connect_error_text
 from edge.outputs.mqtt.outbox import Outgoing
+from edge.outputs.mqtt.topics import topics_of
 
 _DONE_S: Final = 5.0
 
@@ -20,46 +19,45 @@ _DONE_S: Final = 5.0
 def forget(settings: MqttSettings) -> bool:
     """Delete every message that the broker retains of the device; Home Assistant then removes it.
 
-    Returns whether the device is said to be online: a daemon that runs will announce itself again. Raises
-    EmotionEdgeError when no broker is set, or it cannot be reached, or does not acknowledge within 5 s.
+    Returns:
+        Whether the device's status is `online`: a running daemon publishes everything again.
+
+    Raises:
+        EmotionEdgeError: no broker is set, or it cannot be reached, or does not acknowledge within 5 s.
     """
     if not settings.host:
         raise EmotionEdgeError("forget: no broker is set (mqtt.host)")
-    access = access_of(settings)
-    where = f"{settings.host}:{settings.port}"
-    status = f"{access.topic}/status"
-    topics = [f"{access.topic}/{name}" for name in ("state", "stats", *(f"{switch}/state" for switch in SWITCHES))]
-    if settings.discovery_prefix:
-        topics.insert(0, discovery_topic(settings))
-    said: list[bytes] = []
+    access, topics = broker_access(settings), topics_of(settings)
+    statuses: list[bytes] = []
 
-    def hear(message: paho.MQTTMessage) -> None:
-        if message.topic == status and message.retain:
-            said.append(bytes(message.payload))
+    def on_message(message: paho.MQTTMessage) -> None:
+        if message.topic == topics.status and message.retain:
+            statuses.append(bytes(message.payload))
 
     woken, waker = socket.socketpair()
     with woken, waker:
         woken.setblocking(False)
         for protocol in VERSIONS[settings.version]:
             try:
-                link = Link(access, protocol, hear=hear, present=False)
+                connection = Connection(access, topics.status, protocol, on_message=on_message, as_device=False)
             except (OSError, ValueError) as error:
-                raise EmotionEdgeError(f"forget: no connection to {where}: {why_unreachable(error)}") from error
-            ends = time.monotonic() + ANSWER_S
-            while link.open and not link.accepted and time.monotonic() < ends:
-                link.wait(woken, ANSWER_S)
-            if not link.not_understood:
+                text = connect_error_text(error)
+                raise EmotionEdgeError(f"forget: no connection to {access.address}: {text}") from error
+            ends = time.monotonic() + CONNACK_TIMEOUT_S
+            while connection.open and not connection.accepted and time.monotonic() < ends:
+                connection.wait(woken, CONNACK_TIMEOUT_S)
+            if not connection.version_refused:
                 break
-        if not link.accepted:
-            raise EmotionEdgeError(f"forget: no connection to {where}: {link.why_ended()}")
-        link.greet()
-        for topic in (*topics, status):
-            link.send(Outgoing(topic, b"", qos=1, retain=True))
+        if not connection.accepted:
+            raise EmotionEdgeError(f"forget: no connection to {access.address}: {connection.end_reason()}")
+        connection.start_session()
+        for topic in topics.retained:
+            connection.send(Outgoing(topic, b"", qos=1, retain=True))
         ends = time.monotonic() + _DONE_S
-        while link.open and link.unsure and time.monotonic() < ends:
-            link.wait(woken, _DONE_S)
-        unsure = link.unsure
-        link.end(woken, 0.0)
-    if unsure:
-        raise EmotionEdgeError(f"forget: {where} did not acknowledge it: {link.why_ended()}")
-    return b"online" in said
+        while connection.open and connection.unacknowledged and time.monotonic() < ends:
+            connection.wait(woken, _DONE_S)
+        unacknowledged = connection.unacknowledged
+        connection.end(woken, 0.0)
+    if unacknowledged:
+        raise EmotionEdgeError(f"forget: {access.address} did not acknowledge it: {connection.end_reason()}")
+    return b"online" in statuses

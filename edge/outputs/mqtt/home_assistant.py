@@ -1,7 +1,7 @@
-"""What tells Home Assistant of this device: one retained message with all its entities (MQTT device discovery).
+"""Home Assistant device discovery: one retained message that describes the device and all its entities.
 
 The fields are those of Home Assistant's documentation of MQTT discovery and of each MQTT platform; `default_entity_id`
-counts from its version 2025.10 on, and before that the entity's id is made of the names.
+is used from version 2025.10 on; earlier versions make the entity id of the names.
 """
 
 import re
@@ -11,53 +11,42 @@ from typing import Any, Final
 
 from edge import __version__
 from edge.config import MqttSettings
-from edge.controls import PRESS
+from edge.controls import PRESS, SNAPSHOT
 from edge.labels import UNCERTAIN
-from edge.outputs.messages import Message, encode
-from edge.outputs.mqtt.access import device_topic
+from edge.outputs.messages import EVENTS, Message, encode
 from edge.outputs.mqtt.outbox import Outgoing
+from edge.outputs.mqtt.topics import Topics, topics_of
 
 NOBODY: Final = "nobody"
-"""The emotion sensor's state with no face in view; while nobody looks it is unknown."""
-
-EVENTS: Final = ("face_appeared", "face_left", "emotion_changed")
+"""The emotion sensor's state with no face in view; while the camera is off it is unknown."""
 
 _DEVICE_TREE: Final = Path("/proc/device-tree/model")
 _UNKNOWN: Final = "None"
-"""What Home Assistant's MQTT sensors take for `unknown`."""
+"""The text that Home Assistant's MQTT sensors read as `unknown`."""
 
 
-def announcement(settings: MqttSettings, labels: Sequence[str]) -> Outgoing | None:
-    """The retained message for Home Assistant, or None where mqtt.discovery_prefix is empty.
+def discovery_message(settings: MqttSettings, labels: Sequence[str]) -> Outgoing | None:
+    """The discovery message to publish; None where mqtt.discovery_prefix is empty.
 
-    labels: of the emotion model.
+    Args:
+        settings: device id, topics and what the device offers.
+        labels: of the emotion model.
     """
-    if not settings.discovery_prefix:
-        return None
-    return Outgoing(discovery_topic(settings), encode(device_message(settings, labels)), qos=1, retain=True)
-
-
-def discovery_topic(settings: MqttSettings) -> str:
-    """Where Home Assistant looks for the device."""
-    return f"{settings.discovery_prefix}/device/{settings.device_id}/config"
-
-
-def birth_topic(settings: MqttSettings) -> str:
-    """Where Home Assistant says `online` when it has started, and wants to be told again."""
-    return f"{settings.discovery_prefix}/status"
+    topic = topics_of(settings).discovery
+    return Outgoing(topic, encode(device_message(settings, labels)), qos=1, retain=True) if topic else None
 
 
 def device_message(settings: MqttSettings, labels: Sequence[str]) -> Message:
-    """Device, origin, components and availability; topics are written in full."""
-    base = device_topic(settings)
+    """The content of the discovery message: device, origin, availability and components."""
+    topics = topics_of(settings)
     # Letters, digits and underscores: what Home Assistant's ids are made of.
     slug = re.sub(r"[^a-z0-9_]", "_", settings.device_id.lower())
     parts = {
-        **_scene(f"{base}/state", labels),
-        "event": _event(f"{base}/event"),
-        **_switches(base),
-        **(_snapshot(base) if settings.snapshots else {}),
-        **_diagnostics(f"{base}/stats"),
+        **_scene(topics.state, labels),
+        "event": _event(topics.event),
+        **_switches(topics),
+        **(_snapshot(topics) if settings.snapshots else {}),
+        **_diagnostics(topics.stats),
     }
     for name, part in parts.items():
         part["unique_id"] = f"emotion_edge_{settings.device_id}_{name}"
@@ -67,17 +56,17 @@ def device_message(settings: MqttSettings, labels: Sequence[str]) -> Message:
             "identifiers": [f"emotion_edge_{settings.device_id}"],
             "name": f"Emotion Edge {settings.device_id}",
             "manufacturer": "Emotion Edge",
-            "model": _board(),
+            "model": _board_model(),
             "sw_version": __version__,
         },
         "origin": {"name": "Emotion Edge", "sw_version": __version__},
-        "availability_topic": f"{base}/status",
+        "availability_topic": topics.status,
         "components": parts,
     }
 
 
 def _scene(topic: str, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What is seen. Everything is unknown while nobody looks: a camera that is away sees neither someone nor no one."""
+    """Emotion, faces and presence; all are unknown while the camera is off or lost."""
     emotions = list(dict.fromkeys([*labels, UNCERTAIN, NOBODY]))
     attributes = ("confidence", "valence", "arousal", "faces", "watching", "camera")
     listed = ", ".join(f"'{name}': value_json.{name}" for name in attributes)
@@ -94,7 +83,7 @@ def _scene(topic: str, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
             device_class="enum",
             options=emotions,
             icon="mdi:emoticon-outline",
-            # Without `ts`: a state that differs in nothing else is none that Home Assistant should write down.
+            # Without `ts`: Home Assistant would record a new state at every heartbeat.
             json_attributes_topic=topic,
             json_attributes_template=f"{{{{ {{{listed}}} | tojson }}}}",
         ),
@@ -125,7 +114,7 @@ def _scene(topic: str, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _event(topic: str) -> dict[str, Any]:
-    """Home Assistant wants the event's kind under a name of its own."""
+    """The event entity; Home Assistant wants the kind of event in `event_type`."""
     rest = "value_json.items() | rejectattr('0', 'in', ['v', 'event'])"
     return {
         "platform": "event",
@@ -138,10 +127,10 @@ def _event(topic: str) -> dict[str, Any]:
     }
 
 
-def _switches(base: str) -> dict[str, dict[str, Any]]:
+def _switches(topics: Topics) -> dict[str, dict[str, Any]]:
     def switch(control: str, name: str, icon: str) -> dict[str, Any]:
-        topics = {"state_topic": f"{base}/{control}/state", "command_topic": f"{base}/{control}/set"}
-        return {"platform": "switch", "name": name, **topics, "icon": icon, "qos": 1}
+        used = {"state_topic": topics.control_state(control), "command_topic": topics.command(control)}
+        return {"platform": "switch", "name": name, **used, "icon": icon, "qos": 1}
 
     return {
         "detection": switch("detection", "Detection", "mdi:face-man-shimmer"),
@@ -149,12 +138,12 @@ def _switches(base: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _snapshot(base: str) -> dict[str, dict[str, Any]]:
+def _snapshot(topics: Topics) -> dict[str, dict[str, Any]]:
     return {
         "take_snapshot": {
             "platform": "button",
             "name": "Take snapshot",
-            "command_topic": f"{base}/snapshot/set",
+            "command_topic": topics.command(SNAPSHOT),
             "payload_press": PRESS,
             "icon": "mdi:camera",
             "qos": 1,
@@ -162,7 +151,7 @@ def _snapshot(base: str) -> dict[str, dict[str, Any]]:
         "snapshot": {
             "platform": "image",
             "name": "Snapshot",
-            "image_topic": f"{base}/snapshot",
+            "image_topic": topics.snapshot,
             "content_type": "image/jpeg",
         },
     }
@@ -209,8 +198,8 @@ def _diagnostics(topic: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _board() -> str:
-    """What kind of machine this is, as its firmware says, such as `Raspberry Pi 5 Model B Rev 1.0`."""
+def _board_model() -> str:
+    """The board's name in the device tree, such as `Raspberry Pi 5 Model B Rev 1.0`."""
     try:
         return _DEVICE_TREE.read_text(encoding="utf-8", errors="replace").strip("\0 \n") or "Emotion Edge"
     except OSError:

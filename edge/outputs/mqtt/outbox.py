@@ -1,4 +1,4 @@
-"""What waits for the broker: never more than the last events and the newest of everything else."""
+"""The queue of messages to the broker: the last events in order, and only the newest message of every other topic."""
 
 import math
 import threading
@@ -12,22 +12,24 @@ from edge.config import MqttSettings
 from edge.controls import Switches
 from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
 from edge.outputs.messages import Message, encode, event_messages, faces_message, state_message, stats_message
-from edge.outputs.mqtt.access import device_topic
+from edge.outputs.mqtt.topics import topics_of
 from edge.reading import Frame, Reading, Stats
 
 EVENTS_KEPT: Final = 200
 """Events kept through an outage; the oldest is dropped first."""
 
 _EXPIRY_HEARTBEATS: Final = 3
-_STATES_KNOWN: Final = 16
+_STATES_REMEMBERED: Final = 16
 _ENDED: Final = "off: the daemon has ended"
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message on its way.
+    """A message to publish.
 
-    expiry: seconds after which a broker forgets it, None: never. kept: it is sent again when it is not acknowledged.
+    Attributes:
+        expiry: seconds after which an MQTT 5 broker deletes it; None: never.
+        resend: it is sent again on the next connection where it was not acknowledged on this one.
     """
 
     topic: str
@@ -35,29 +37,36 @@ class Outgoing:
     qos: int
     retain: bool
     expiry: int | None = None
-    kept: bool = False
+    resend: bool = False
 
 
 class Outbox:
-    """Filled by the analysis thread, emptied by the sender's; neither waits for the other.
+    """Filled by the analysis thread, emptied by the sender's thread; neither waits for the other.
 
-    Open while there is a connection. Shut, it keeps events, and neither faces nor a picture; the announcement and the
-    newest switches, state and stats are sent first thing when it opens again.
+    Without a connection, events are kept and faces and pictures are dropped. A new connection begins with the discovery
+    message and the newest switches, state and stats.
 
-    dropped: events lost because too many waited.
+    Attributes:
+        dropped: events lost because more than EVENTS_KEPT waited.
     """
 
-    def __init__(self, settings: MqttSettings, announcement: Outgoing | None = None, draw: JpegEncoder = jpeg) -> None:
-        """announcement: what tells Home Assistant of this device. draw: makes the pictures that are sent."""
+    def __init__(self, settings: MqttSettings, discovery: Outgoing | None = None, draw: JpegEncoder = jpeg) -> None:
+        """Start empty and without a connection.
+
+        Args:
+            settings: topics and rates.
+            discovery: Home Assistant's discovery message; None: none is sent.
+            draw: makes a JPEG of a picture that was asked for.
+        """
         self.dropped = 0
         self._draw = draw
-        self._topic = device_topic(settings)
+        self._topics = topics_of(settings)
         self._heartbeat = settings.heartbeat
         self._faces_period = 1 / settings.faces_rate
         self._lock = threading.Lock()
-        self._open = False
-        self._announcement = announcement
-        self._announcing = False
+        self._connected = False
+        self._discovery = discovery
+        self._discovery_due = False
         self._switches: Switches | None = None
         self._switches_sent: dict[str, bool] = {}
         self._reading: Reading | None = None
@@ -65,7 +74,7 @@ class Outbox:
         self._events: deque[Outgoing] = deque(maxlen=EVENTS_KEPT)
         self._state_sent: tuple[Any, ...] | None = None
         self._state_due = -math.inf
-        self._states: deque[bytes] = deque(maxlen=_STATES_KNOWN)
+        self._states: deque[bytes] = deque(maxlen=_STATES_REMEMBERED)
         self._faces: Reading | None = None
         self._faces_due = -math.inf
         self._picture: tuple[Frame, Reading] | None = None
@@ -73,7 +82,7 @@ class Outbox:
         self._stats_waiting = False
 
     def change(self, settings: MqttSettings) -> None:
-        """Go on by the rates of these settings."""
+        """Apply the rates of these settings."""
         with self._lock:
             self._heartbeat = settings.heartbeat
             self._faces_period = 1 / settings.faces_rate
@@ -81,131 +90,128 @@ class Outbox:
             self._state_due = min(self._state_due, time.monotonic() + settings.heartbeat)
 
     def put(self, reading: Reading) -> bool:
-        """Note a Reading: events where something changed, the state, and its faces if the rate allows.
+        """Queue a Reading: events where something changed, the state, and its faces if the rate allows.
 
         Returns whether there is something to send now.
         """
         with self._lock:
-            self._note_events(reading)
+            self._add_events(reading)
             self._reading = reading
-            if self._open and reading.analysed and reading.captured_at >= self._faces_due:
+            if self._connected and reading.analysed and reading.captured_at >= self._faces_due:
                 # Counted from when it was due, so that a camera a little faster than the rate does not halve it.
                 late = reading.captured_at - self._faces_due
                 since = self._faces_due if late < self._faces_period else reading.captured_at
                 self._faces_due = since + self._faces_period
                 self._faces = reading
-            return self._open and self._something()
+            return self._connected and self._is_due()
 
     def report(self, stats: Stats) -> bool:
-        """Note Stats; a camera that is lost takes its faces with it. Returns whether there is something to send now."""
+        """Queue Stats; the faces of a lost camera leave. Returns whether there is something to send now."""
         now = time.time()
         with self._lock:
-            self._stats = self._outgoing("stats", encode(stats_message(stats, now)), qos=0, retain=True)
+            self._stats = Outgoing(self._topics.stats, encode(stats_message(stats, now)), qos=0, retain=True)
             self._stats_waiting = True
             self._camera = stats.camera
             if stats.camera != "online":
-                self._all_leave(now)
-            return self._open and self._something()
+                self._end_tracks(now)
+            return self._connected and self._is_due()
 
     def switched(self, switches: Switches) -> bool:
-        """Note how the switches are; privacy takes a picture back. Returns whether there is something to send now."""
+        """Queue the switches; privacy drops a waiting picture. Returns whether there is something to send now."""
         with self._lock:
             self._switches = switches
             if switches.privacy:
                 self._picture = None
-            return self._open and self._something()
+            return self._connected and self._is_due()
 
     def picture(self, frame: Frame, reading: Reading) -> bool:
-        """Note a picture that was asked for. Returns whether it is sent: not without a connection."""
+        """Queue a picture that was asked for. Returns whether it will be sent: not without a connection."""
         with self._lock:
-            if self._open:
+            if self._connected:
                 self._picture = frame, reading
-            return self._open
+            return self._connected
 
-    def announce(self) -> None:
-        """Tell Home Assistant again."""
+    def send_discovery(self) -> None:
+        """Send the discovery message again."""
         with self._lock:
-            self._announcing = self._announcement is not None
+            self._discovery_due = self._discovery is not None
 
-    def open(self) -> None:
-        """There is a connection, to a broker that may have forgotten everything."""
+    def on_connected(self) -> None:
+        """Send everything that is retained: the broker may have lost it."""
         with self._lock:
-            self._open = True
-            self._announcing = self._announcement is not None
+            self._connected = True
+            self._discovery_due = self._discovery is not None
             self._switches_sent = {}
             self._state_sent = None
             self._stats_waiting = self._stats is not None
 
-    def shut(self, unsure: Iterable[Outgoing]) -> None:
-        """There is none any more. unsure: what was sent and not acknowledged; the events among it go back in front."""
+    def on_disconnected(self, unacknowledged: Iterable[Outgoing]) -> None:
+        """Drop faces and picture, and put the unacknowledged events back in front."""
         with self._lock:
-            self._open = False
+            self._connected = False
             self._faces = self._picture = None
-            back = [outgoing for outgoing in unsure if outgoing.kept]
-            self._keep([*back, *self._events])
+            back = [outgoing for outgoing in unacknowledged if outgoing.resend]
+            self._queue_events([*back, *self._events])
 
     def next(self) -> Outgoing | None:
-        """The next message: events in their order, then what only its newest counts of. None when nothing is due."""
+        """The next message: events in their order, then the newest of each other topic. None when nothing is due."""
         with self._lock:
             outgoing = self._next()
             if outgoing or not self._picture:
                 return outgoing
             picture, self._picture = self._picture, None
-        # Not while the lock is held: the analysis need not wait for this.
-        return self._outgoing("snapshot", self._draw(*picture), qos=0, retain=False)
+        # Without the lock, so that the analysis does not wait for the JPEG.
+        return Outgoing(self._topics.snapshot, self._draw(*picture), qos=0, retain=False)
 
     def until_due(self) -> float:
-        """Seconds until something is to be sent though nothing new comes."""
+        """Seconds until the next message is due if nothing changes."""
         with self._lock:
-            return 0.0 if self._something() else max(0.0, self._state_due - time.monotonic())
+            return 0.0 if self._is_due() else max(0.0, self._state_due - time.monotonic())
 
     def end(self) -> None:
-        """Nothing more is noted: whoever is in view leaves; of the state, the farewell is left to send."""
+        """Queue `face_left` of every face in view, and no more state: `final_state` follows."""
         with self._lock:
-            self._all_leave(time.time())
+            self._end_tracks(time.time())
             self._state_sent, self._state_due = self._scene(), math.inf
 
-    def farewell(self) -> Outgoing:
-        """The state that stays behind: nobody is watched any more."""
+    def final_state(self) -> Outgoing:
+        """The retained state of a daemon that has ended."""
         return self._state(state_message(None, _ENDED, time.time()))
 
-    def is_ours(self, state: bytes) -> bool:
-        """Whether a message on the topic `state` is one of the last that were sent from here."""
-        return state in self._states
+    def sent_state(self, payload: bytes) -> bool:
+        """Whether a message on the topic `state` is one of the last that this outbox gave out."""
+        return payload in self._states
 
     def _next(self) -> Outgoing | None:
-        if self._announcing:
-            self._announcing = False
-            return self._announcement
+        if self._discovery_due:
+            self._discovery_due = False
+            return self._discovery
         if self._events:
             return self._events.popleft()
         if self._switches:
             for name, on in asdict(self._switches).items():
                 if self._switches_sent.get(name) != on:
                     self._switches_sent[name] = on
-                    return self._outgoing(f"{name}/state", b"ON" if on else b"OFF", qos=1, retain=True)
+                    return Outgoing(self._topics.control_state(name), b"ON" if on else b"OFF", qos=1, retain=True)
         if self._state_is_due():
             self._state_sent, self._state_due = self._scene(), time.monotonic() + self._heartbeat
             return self._state(state_message(self._reading, self._camera, time.time()))
         if self._faces:
             reading, self._faces = self._faces, None
-            return self._outgoing("faces", encode(faces_message(reading)), qos=0, retain=False)
+            return Outgoing(self._topics.faces, encode(faces_message(reading)), qos=0, retain=False)
         if self._stats_waiting:
             self._stats_waiting = False
             return self._stats
         return None
 
-    def _outgoing(self, topic: str, payload: bytes, qos: int, retain: bool) -> Outgoing:
-        return Outgoing(f"{self._topic}/{topic}", payload, qos, retain)
-
     def _state(self, message: Message) -> Outgoing:
         payload = encode(message)
         self._states.append(payload)
         expiry = math.ceil(_EXPIRY_HEARTBEATS * self._heartbeat)
-        return Outgoing(f"{self._topic}/state", payload, qos=1, retain=True, expiry=expiry)
+        return Outgoing(self._topics.state, payload, qos=1, retain=True, expiry=expiry)
 
-    def _something(self) -> bool:
-        waiting = self._announcing or self._events or self._faces or self._picture or self._stats_waiting
+    def _is_due(self) -> bool:
+        waiting = self._discovery_due or self._events or self._faces or self._picture or self._stats_waiting
         return bool(waiting) or self._switches_are_due() or self._state_is_due()
 
     def _switches_are_due(self) -> bool:
@@ -215,29 +221,29 @@ class Outbox:
         return self._scene() != self._state_sent or time.monotonic() >= self._state_due
 
     def _scene(self) -> tuple[Any, ...]:
-        """What must change for the state to be sent before its heartbeat.
+        """The values whose change sends the state before its heartbeat.
 
-        Of the camera's text only the kind, as in `lost: ...`: each try to open it may fail in another way, and that is
-        no change of the scene.
+        Of the camera's text only the part before the colon, as in `lost: ...`: each attempt to open the camera may fail
+        for another reason, and that is no change of the scene.
         """
         reading, kind = self._reading, self._camera.partition(":")[0]
         if reading is None:
             return None, 0, False, kind
         return reading.leader and reading.leader.emotion, len(reading.faces), reading.analysed, kind
 
-    def _all_leave(self, now: float) -> None:
+    def _end_tracks(self, now: float) -> None:
         if self._reading:
-            self._note_events(replace(self._reading, faces=(), wall_time=now))
+            self._add_events(replace(self._reading, faces=(), wall_time=now))
             self._reading = None
 
-    def _note_events(self, reading: Reading) -> None:
+    def _add_events(self, reading: Reading) -> None:
         new = [
-            replace(self._outgoing("event", encode(message), qos=1, retain=False), kept=True)
+            Outgoing(self._topics.event, encode(message), qos=1, retain=False, resend=True)
             for message in event_messages(self._reading, reading)
         ]
         if new:
-            self._keep([*self._events, *new])
+            self._queue_events([*self._events, *new])
 
-    def _keep(self, events: list[Outgoing]) -> None:
+    def _queue_events(self, events: list[Outgoing]) -> None:
         self.dropped += max(0, len(events) - EVENTS_KEPT)
         self._events = deque(events, maxlen=EVENTS_KEPT)

@@ -1,4 +1,4 @@
-"""Readings to an MQTT broker, through its outages."""
+"""The MQTT output: publishes Readings and Stats, and connects again after every outage."""
 
 import logging
 import random
@@ -14,16 +14,16 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from edge.config import MqttSettings, Settings
 from edge.controls import Controls, Switches
 from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
-from edge.outputs.mqtt.access import ANSWER_S, VERSIONS, access_of
-from edge.outputs.mqtt.connection import Link, why_unreachable
-from edge.outputs.mqtt.home_assistant import birth_topic
+from edge.outputs.mqtt.access import CONNACK_TIMEOUT_S, VERSIONS, broker_access
+from edge.outputs.mqtt.connection import Connection, connect_error_text
 from edge.outputs.mqtt.outbox import Outbox, Outgoing
+from edge.outputs.mqtt.topics import topics_of
 from edge.reading import Frame, Reading, Stats
 
 _log = logging.getLogger(__name__)
 
-_RIVAL_STATES: Final = 3
-"""So many messages of another board under our name are no earlier run's last words any more."""
+_FOREIGN_STATES: Final = 3
+"""So many states that another client published on our topic are not just the last ones of an earlier run."""
 
 _SHORTEST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 30.0
@@ -35,35 +35,39 @@ _CLOSE_S: Final = 1.0
 class MqttOutput:
     """An Output that publishes under `<base_topic>/<device_id>/`; its topics are in docs/mqtt.md.
 
-    `put` and `report` never wait: a thread of its own connects, again and again, and sends. MQTT 5 is spoken where the
-    broker does, else 3.1.1.
+    `put` and `report` never wait: a thread of its own connects and sends. It speaks MQTT 5, or 3.1.1 where the broker
+    does not support 5.
     """
 
     def __init__(
         self,
         settings: MqttSettings,
         controls: Controls | None = None,
-        announcement: Outgoing | None = None,
+        discovery: Outgoing | None = None,
         draw: JpegEncoder = jpeg,
     ) -> None:
         """Begin to connect; a broker that is not there yet is an outage like any other.
 
-        controls: what people may switch; None: nothing. announcement: what tells Home Assistant of this device.
-        draw: makes the pictures that are sent.
-        Raises EmotionEdgeError when the password or a certificate cannot be read.
+        Args:
+            settings: broker, topics and rates.
+            controls: the switches that commands may set; None: no commands are accepted.
+            discovery: Home Assistant's discovery message; None: none is sent.
+            draw: makes a JPEG of a picture that was asked for.
+
+        Raises:
+            EmotionEdgeError: the password or a certificate cannot be read.
         """
-        self._access = access_of(settings)
-        self._where = f"{settings.host}:{settings.port}"
+        self._access = broker_access(settings)
         self._versions = VERSIONS[settings.version]
-        self._outbox = Outbox(settings, announcement, draw)
+        self._outbox = Outbox(settings, discovery, draw)
         self._controls = controls
-        self._commands = {f"{self._access.topic}/{name}/set": name for name in controls.names} if controls else {}
-        self._birth = birth_topic(settings) if announcement else None
-        self._state = f"{self._access.topic}/state"
-        self._topics = [self._state, *self._commands, *([self._birth] if self._birth else [])]
-        self._rival_states = 0
+        self._topics = topics_of(settings)
+        self._commands = {self._topics.command(name): name for name in controls.names} if controls else {}
+        self._birth = self._topics.home_assistant if discovery else None
+        self._subscriptions = [self._topics.state, *self._commands, *([self._birth] if self._birth else [])]
+        self._foreign_states = 0
         self._problem = "connecting"
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._closing = threading.Event()
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
@@ -84,29 +88,29 @@ class MqttOutput:
         return self._outbox.dropped
 
     def put(self, reading: Reading) -> None:
-        """One Reading: sent as events, state and faces, as far as something changed and the rate allows."""
+        """Publish a Reading as events, state and faces, as far as something changed and the rates allow."""
         if self._outbox.put(reading):
             self._wake()
 
     def report(self, stats: Stats) -> None:
-        """Stats, and with them whether the camera is there."""
+        """Publish Stats, and the state where the camera was lost or found."""
         if self._outbox.report(stats):
             self._wake()
 
     def change(self, settings: Settings) -> None:
-        """Go on by the rates of other settings; any thread."""
+        """Apply the rates of other settings; any thread."""
         self._outbox.change(settings.mqtt)
         self._wake()
 
     def picture(self, frame: Frame, reading: Reading) -> None:
-        """Send this picture on the topic `snapshot`; without a connection it is forgotten."""
+        """Publish a picture on the topic `snapshot`; without a connection it is dropped."""
         if self._outbox.picture(frame, reading):
             self._wake()
 
     def close(self) -> None:
-        """Send what waits, that every face leaves and nobody is watched any more, and `offline`; then disconnect.
+        """Publish what waits, `face_left` of every face, the final state and `offline`; then disconnect.
 
-        All within a second. Without a connection, just end.
+        Takes at most a second. Without a connection nothing is published.
         """
         self._outbox.end()
         self._closing.set()
@@ -117,100 +121,105 @@ class MqttOutput:
         if self._outbox.switched(switches):
             self._wake()
 
-    def _hear(self, message: paho.MQTTMessage) -> None:
-        """A message that another client sent; in the sender's thread, which looks afterwards what is to be sent."""
+    def _on_message(self, message: paho.MQTTMessage) -> None:
+        """Handle a message of another client; called in the sender's thread."""
         if message.topic == self._birth:
             if message.payload == b"online":
-                self._outbox.announce()
-        elif message.topic == self._state:
-            self._note_rival(message)
+                self._outbox.send_discovery()
+        elif message.topic == self._topics.state:
+            self._check_foreign_state(message)
         elif self._controls and message.topic in self._commands:
-            if message.retain:  # it would come again with each connection, over what was wanted since
-                _log.warning("MQTT: %s: ignored, since it is retained (send it without)", message.topic)
+            if message.retain:  # it would come again with each connection and undo later commands
+                _log.warning(
+                    "MQTT: %s: ignored, because it is retained (publish commands without the retain flag)",
+                    message.topic,
+                )
             else:
                 self._controls.obey(self._commands[message.topic], bytes(message.payload))
 
-    def _note_rival(self, message: paho.MQTTMessage) -> None:
-        if message.retain or not message.payload or self._outbox.is_ours(bytes(message.payload)):
+    def _check_foreign_state(self, message: paho.MQTTMessage) -> None:
+        if message.retain or not message.payload or self._outbox.sent_state(bytes(message.payload)):
             return
-        self._rival_states += 1
-        if self._rival_states == _RIVAL_STATES:
+        self._foreign_states += 1
+        if self._foreign_states == _FOREIGN_STATES:
             _log.warning(
                 "MQTT: another board publishes on %s too: give each board its own mqtt.device_id", message.topic
             )
 
     def _wake(self) -> None:
-        with suppress(OSError):  # full: it will wake all the same; closed: there is no one to wake
+        with suppress(OSError):  # full: the thread wakes anyway; closed: the thread has ended
             self._waker.send(b"\0")
 
     def _run(self) -> None:
         delay, version = _SHORTEST_DELAY_S, 0
         while not self._closing.is_set():
-            link = self._connect(self._versions[version])
-            if link:
-                self._converse(link)
-                if link.not_understood and version + 1 < len(self._versions):
+            connection = self._connect(self._versions[version])
+            if connection:
+                self._use(connection)
+                if connection.version_refused and version + 1 < len(self._versions):
                     version += 1
                     continue
-                if link.accepted:
+                if connection.accepted:
                     delay = _SHORTEST_DELAY_S
-                self._lost(link.why_ended())
+                self._lost(connection.end_reason())
             version = 0
-            self._closing.wait(delay * random.uniform(0.5, 1.0))  # not all boards in the same moment
+            self._closing.wait(delay * random.uniform(0.5, 1.0))  # so that not all boards connect at the same moment
             delay = min(2 * delay, _LONGEST_DELAY_S)
         self._woken.close()
         self._waker.close()
 
-    def _connect(self, protocol: MQTTProtocolVersion) -> Link | None:
+    def _connect(self, protocol: MQTTProtocolVersion) -> Connection | None:
         try:
-            return Link(self._access, protocol, self._topics, self._hear)
+            return Connection(self._access, self._topics.status, protocol, self._subscriptions, self._on_message)
         except (OSError, ValueError) as error:
-            self._lost(why_unreachable(error))
+            self._lost(connect_error_text(error))
             return None
 
-    def _converse(self, link: Link) -> None:
-        """From CONNECT to the connection's end, or to the goodbye when we close."""
+    def _use(self, connection: Connection) -> None:
+        """Serve a connection until it ends, or until `close` is called."""
         try:
-            self._wait_for_answer(link)
-            if link.accepted and not self._closing.is_set():
-                self._told.clear()
-                _log.info("MQTT: connected to %s, version %s", self._where, link.version)
-                link.greet()
-                self._outbox.open()
+            self._wait_for_answer(connection)
+            if connection.accepted and not self._closing.is_set():
+                self._logged.clear()
+                _log.info("MQTT: connected to %s, version %s", self._access.address, connection.version)
+                connection.start_session()
+                self._outbox.on_connected()
                 self._problem = ""
-            while link.accepted and link.open and not self._closing.is_set():
-                self._send_due(link)
-                # A broker that stalls is no reason to look at what waits for it over and over.
-                link.wait(self._woken, min(1.0, self._outbox.until_due()) if link.ready else 1.0)
+            while connection.accepted and connection.open and not self._closing.is_set():
+                self._send_due(connection)
+                # While the broker stalls, messages that are due must not make this loop spin.
+                connection.wait(self._woken, min(1.0, self._outbox.until_due()) if connection.ready else 1.0)
             if self._closing.is_set():
-                self._flush(link)
-                if link.accepted and link.open:
-                    link.send(self._outbox.farewell())
-            link.end(self._woken, _GOODBYE_S)
-        except Exception:  # whatever it was, the next connection may go better
-            _log.exception("MQTT: the connection to %s failed", self._where)
-            link.drop()
+                self._flush(connection)
+                if connection.accepted and connection.open:
+                    connection.send(self._outbox.final_state())
+            connection.end(self._woken, _GOODBYE_S)
+        except Exception:  # the next connection may work
+            _log.exception("MQTT: the connection to %s failed", self._access.address)
+            connection.abort()
         finally:
-            self._outbox.shut(link.unsure)
+            self._outbox.on_disconnected(connection.unacknowledged)
 
-    def _wait_for_answer(self, link: Link) -> None:
-        ends = time.monotonic() + ANSWER_S
-        while link.open and not link.accepted and not self._closing.is_set() and time.monotonic() < ends:
-            link.wait(self._woken, max(0.0, ends - time.monotonic()))
+    def _wait_for_answer(self, connection: Connection) -> None:
+        ends = time.monotonic() + CONNACK_TIMEOUT_S
+        while connection.open and not connection.accepted and not self._closing.is_set() and time.monotonic() < ends:
+            connection.wait(self._woken, max(0.0, ends - time.monotonic()))
 
-    def _send_due(self, link: Link) -> None:
-        while link.ready and (outgoing := self._outbox.next()):
-            link.send(outgoing)
+    def _send_due(self, connection: Connection) -> None:
+        while connection.ready and (outgoing := self._outbox.next()):
+            connection.send(outgoing)
 
-    def _flush(self, link: Link) -> None:
+    def _flush(self, connection: Connection) -> None:
         ends = time.monotonic() + _FLUSH_S
-        while link.accepted and link.open and self._outbox.until_due() == 0 and time.monotonic() < ends:
-            self._send_due(link)
-            link.wait(self._woken, 0.0 if link.ready else max(0.0, ends - time.monotonic()))
+        while connection.accepted and connection.open and self._outbox.until_due() == 0 and time.monotonic() < ends:
+            self._send_due(connection)
+            connection.wait(self._woken, 0.0 if connection.ready else max(0.0, ends - time.monotonic()))
 
     def _lost(self, problem: str) -> None:
-        """Not connected, and why; each reason is said once until there is a connection again."""
+        """Note why there is no connection; each reason is logged once until there is one again."""
         self._problem = problem
-        if problem not in self._told and not self._closing.is_set():
-            self._told.add(problem)
-            _log.warning("MQTT: no connection to %s: %s; trying again until there is one", self._where, problem)
+        if problem not in self._logged and not self._closing.is_set():
+            self._logged.add(problem)
+            _log.warning(
+                "MQTT: no connection to %s: %s; trying again until there is one", self._access.address, problem
+            )
