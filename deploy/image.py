@@ -18,7 +18,7 @@ from deploy.image_site import Site, card_files, read_site, summary
 from deploy.package import build
 from edge.errors import EmotionEdgeError
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _BLOCK: Final = 1 << 20
 
@@ -70,7 +70,7 @@ def make_image(base: Path, site: Site, packages: list[Path], out: Path) -> None:
         parse_layout(_read(packed, base), base.name)  # before minutes are spent on unpacking
     fresh = out.with_name(f".{out.name}.part")
     try:
-        log.info("unpacking %s ...", base.name)
+        _log.info("unpacking %s ...", base.name)
         _unpack(base, fresh)
         layout, system = check_image(fresh, base.name)
         _check_fit(system, packages, base.name)
@@ -84,7 +84,7 @@ def make_image(base: Path, site: Site, packages: list[Path], out: Path) -> None:
         raise EmotionEdgeError(f"{out}: cannot be written: {error.strerror}") from error
     finally:
         fresh.unlink(missing_ok=True)
-    log.info("%s: %s; %.0f MB on its boot partition", out, summary(site), used)
+    _log.info("%s: %s; %.0f MB on its boot partition", out, summary(site), used)
 
 
 def fill_boot(boot: Path, site: Site, packages: list[Path], base: Path | None = None) -> None:
@@ -96,17 +96,17 @@ def fill_boot(boot: Path, site: Site, packages: list[Path], base: Path | None = 
         lacking: list[Path] = []
         if base:
             image = Path(folder) / "base.img"
-            log.info("unpacking %s ...", base.name)
+            _log.info("unpacking %s ...", base.name)
             _unpack(base, image)
             layout, system = check_image(image, base.name)
             _check_fit(system, packages, base.name)
             lacking = _lacking(image, layout, system, packages, Path(folder) / "apt")
         else:
-            log.warning(
+            _log.warning(
                 "what the card lacks is not known without --base: if it is something, it must be installed there"
             )
         write_mounted(boot, card_files(site), _placed([*packages, *lacking]))
-    log.info("%s: %s; now eject the card", boot, summary(site))
+    _log.info("%s: %s; now eject the card", boot, summary(site))
 
 
 def _lacking(image: Path, layout: Layout, system: System, packages: list[Path], folder: Path) -> list[Path]:

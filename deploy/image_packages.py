@@ -13,7 +13,7 @@ from typing import Final
 from deploy.image_disk import Layout, copy_out
 from edge.errors import EmotionEdgeError
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 CAMERA_LIBRARY: Final = "python3-picamera2"
 """Only recommended by the package, as a USB camera goes without it."""
@@ -41,7 +41,7 @@ def fetch_missing(image: Path, layout: Layout, arch: str, package: Path, folder:
     for, which is said, too.
     """
     if not shutil.which("apt-get"):
-        log.warning("apt-get is not here: whether the image has all that %s needs is not known", package.name)
+        _log.warning("apt-get is not here: whether the image has all that %s needs is not known", package.name)
         return []
     for name in ("state/lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
@@ -64,17 +64,17 @@ def fetch_missing(image: Path, layout: Layout, arch: str, package: Path, folder:
     enough = _apt(conf, "-s", "install", *wanted).returncode == 0
     if enough and has_camera:
         return []
-    log.info("looking for what the image lacks ...")
+    _log.info("looking for what the image lacks ...")
     update = _apt(conf, "update")
     if not enough:
         _must(update, package)
     if not has_camera and _apt(conf, "-s", "install", *wanted, CAMERA_LIBRARY).returncode == 0:
         wanted.append(CAMERA_LIBRARY)
     elif not has_camera:
-        log.warning("%s is not to be had for this image: a Raspberry Pi camera will not be found", CAMERA_LIBRARY)
+        _log.warning("%s is not to be had for this image: a Raspberry Pi camera will not be found", CAMERA_LIBRARY)
     _must(_apt(conf, "install", "-y", "--download-only", *wanted), package)
     found = sorted((folder / "cache" / "archives").glob("*.deb"))
-    log.info("the image lacks, and gets: %s", ", ".join(re.sub(r"_.*", "", path.name) for path in found))
+    _log.info("the image lacks, and gets: %s", ", ".join(re.sub(r"_.*", "", path.name) for path in found))
     return found
 
 

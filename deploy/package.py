@@ -22,7 +22,7 @@ from deploy.package_tree import lay_out
 from edge import __version__
 from edge.errors import EmotionEdgeError
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The checkout."""
@@ -122,7 +122,7 @@ def stage(tree: Path, suite: str, arch: str, version: str, epoch: int, lock: Pat
     """
     chosen = SUITES[suite]
     site = tree / "opt" / NAME / "lib" / f"python{chosen.python}" / "site-packages"
-    log.info("packages for Python %s on %s ...", chosen.python, arch)
+    _log.info("packages for Python %s on %s ...", chosen.python, arch)
     _wheels(site, chosen.python, arch, lock)
     lay_out(root, tree, chosen.python, version, epoch)
     if chosen.systemd < 254:  # the first that knows a growing delay
@@ -193,7 +193,7 @@ def pack(tree: Path, package: Path, epoch: int, compression: str = "xz") -> Path
     """Make the package of a staged tree. compression: of dpkg-deb; `none` is quick. Raises EmotionEdgeError."""
     if shutil.which("dpkg-deb") is None:
         raise EmotionEdgeError("package: dpkg-deb is not here (Debian, Fedora and Homebrew have it in `dpkg`)")
-    log.info("%s ...", package)
+    _log.info("%s ...", package)
     # Threads are fixed because the blocks of a compressor that runs on several depend on their number.
     words = [
         "dpkg-deb",

@@ -21,7 +21,7 @@ from deploy.push_ssh import Connection, quoted
 from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 HOME: Final = "/var/lib/emotion-deploy"
 UNIT: Final = "emotion-edge-upgrade.service"

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from edge.system.atomic_file import write_atomically
 from edge.system.state_folder import state_folder
 
 _log = logging.getLogger(__name__)
@@ -171,15 +172,9 @@ def _read(memory: Path) -> _Kept | None:
 
 
 def _remember(memory: Path, switches: Switches, device: str) -> None:
-    """Write a new file, then put it in the old one's place: a power cut leaves the one or the other."""
-    fresh = memory.with_suffix(".new")
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump({**asdict(switches), "device": device}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(memory)
+        write_atomically(memory, json.dumps({**asdict(switches), "device": device}).encode(), 0o600)
     except OSError as error:
         _log.warning("the switches will not outlast a restart: %s cannot be written: %s", memory, error)
 

@@ -1,23 +1,34 @@
-"""What people read on the screen, in their language; words.yaml beside this has it all."""
+"""What people read on the screen, in their language; translations.yaml beside this has all of it."""
 
+import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal, get_args
+from typing import Final
 
 import yaml
 
-Language = Literal["en", "de", "fr", "es", "it", "nl", "pl", "pt", "uk", "ru"]
-LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 Words = Mapping[str, str]
-"""A text of each key of words.yaml; an emotion's key is its label."""
+"""A text of each key of translations.yaml; an emotion's key is its label."""
 
 _FILE: Final = Path(__file__).with_suffix(".yaml")
+_TEXT: Final = _FILE.read_text(encoding="utf-8")
+
+# By their first column: to parse the whole file takes longer than most commands.
+LANGUAGES: Final = tuple(re.findall(r'^"?([a-z]{2,3})"?:', _TEXT, re.MULTILINE))
+"""Codes of the languages there are, in the order of the file."""
 
 
-@lru_cache(maxsize=len(LANGUAGES))
-def words_of(language: Language = "en") -> Words:
+@cache
+def words_of(language: str = "en") -> Words:
     """The texts of a language, by the keys of English, which stands in for what a language does not have."""
-    blocks = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    blocks = yaml.safe_load(_TEXT)
     return MappingProxyType({**blocks["en"], **blocks[language]})
+
+
+def known_language(language: str) -> str:
+    """The language's code as it came. Raises ValueError where translations.yaml does not have it."""
+    if language not in LANGUAGES:
+        raise ValueError(f"must be one of {', '.join(LANGUAGES)}")
+    return language

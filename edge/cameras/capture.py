@@ -15,8 +15,10 @@ from edge.config import CameraSettings
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 from edge.reading import Frame
+from edge.system.backoff import Backoff
+from edge.system.threads import start_worker
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 10.0
@@ -79,8 +81,7 @@ class Capture:
         self._retry_delay = 0.0
         self._pauses = 0
         self._paused = bool(paused)
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
-        self._thread.start()
+        self._thread = start_worker("capture", self._run)
 
     @property
     def status(self) -> str:
@@ -174,7 +175,7 @@ class Capture:
         self.close()
 
     def _run(self) -> None:
-        delay = _FIRST_DELAY
+        backoff = Backoff(_FIRST_DELAY, _LONGEST_DELAY)
         while (pauses := self._unpaused()) is not None:
             online_since = 0.0
             try:
@@ -190,18 +191,17 @@ class Capture:
             except EmotionEdgeError as error:
                 reason = str(error)
             except Exception as error:  # an error that no camera documents: the next try may succeed
-                logger.debug("reading the camera failed", exc_info=True)
+                _log.debug("reading the camera failed", exc_info=True)
                 reason = f"camera {without_password(self._settings.source)}: {type(error).__name__}: {error}"
             finally:
                 self._release()
-            if online_since and time.monotonic() - online_since > _LONGEST_DELAY:
-                delay = _FIRST_DELAY
+            if online_since:
+                backoff.worked(time.monotonic() - online_since)
             if self._pauses != pauses:  # `pause` closed the camera
                 continue
-            self._report_lost(reason, delay)
+            self._report_lost(reason, delay := backoff.next())
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._paused, delay)
-            delay = min(2 * delay, _LONGEST_DELAY)
         with self._changed:
             self._finished = True
             self._status = "closed" if self._closed else "ended"
@@ -278,7 +278,7 @@ class Capture:
 
     def _log_online(self, camera: Camera, picture: Picture) -> None:
         height, width = picture.image.shape[:2]
-        logger.info("%s: online, %d x %d", camera.name, width, height)
+        _log.info("%s: online, %d x %d", camera.name, width, height)
         self._logged_lost = False
         self._set_status("online")
 
@@ -287,7 +287,7 @@ class Capture:
         word = "no picture" if self._captured == 0 else "lost"
         if not self._logged_lost:
             self._logged_lost = True
-            logger.warning("%s: %s; trying again until it is back", word, reason)
+            _log.warning("%s: %s; trying again until it is back", word, reason)
         self._retry_delay = delay
         with self._changed:
             if not self._lossless:  # taken later, it would show faces as still there

@@ -15,7 +15,7 @@ from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 from edge.reading import Image
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 
@@ -168,7 +168,7 @@ class ImageFiles:
             try:
                 return read_image(self._files[self._position - 1])
             except EmotionEdgeError as error:
-                logger.warning("%s: left out", error)
+                _log.warning("%s: left out", error)
                 self._position -= 1
                 del self._files[self._position]
         return None

@@ -21,7 +21,7 @@ except Exception as error:
 else:
     IMPORT_PROBLEM = ""
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _TIMEOUT: Final = 5.0
 """Seconds without a picture after which the camera counts as lost."""
@@ -36,7 +36,7 @@ def list_picameras() -> list[str]:
     try:
         found = Picamera2.global_camera_info()
     except Exception as error:
-        logger.warning("picamera2 cannot list its cameras: %s", error)
+        _log.warning("picamera2 cannot list its cameras: %s", error)
         return []
     return [str(info["Model"]) for info in found if "usb" not in str(info.get("Id", ""))]
 
@@ -116,7 +116,7 @@ class PiCamera:
             try:
                 self._camera.capture_request(wait=_TIMEOUT).release()
             except Exception as error:
-                logger.debug("%s: %s", self.name, error)
+                _log.debug("%s: %s", self.name, error)
                 return False
             finally:
                 if self._closed.is_set():  # close() did not wait for this to end

@@ -10,7 +10,7 @@ from edge.errors import EmotionEdgeError
 from edge.media import CLIP
 from edge.outputs.mqtt.embedded_broker import start_broker
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -20,16 +20,16 @@ def demo_settings(settings: Settings) -> Iterator[Settings]:
         try:
             open_camera(settings.camera).close()
         except EmotionEdgeError as error:
-            log.info("%s", error)
-            log.info("camera: the bundled clip takes its place")
+            _log.info("%s", error)
+            _log.info("camera: the bundled clip takes its place")
             settings = settings.model_copy(update={"camera": settings.camera.model_copy(update={"source": str(CLIP)})})
     if settings.mqtt.host:
         yield settings
         return
     broker = start_broker(settings.mqtt.port)
     if broker.port != settings.mqtt.port:
-        log.warning("MQTT: port %d is taken (another broker? name it with --mqtt.host 127.0.0.1)", settings.mqtt.port)
-    log.info("MQTT: broker started on 127.0.0.1:%d, for this machine only; it speaks MQTT 3.1.1", broker.port)
+        _log.warning("MQTT: port %d is taken (another broker? name it with --mqtt.host 127.0.0.1)", settings.mqtt.port)
+    _log.info("MQTT: broker started on 127.0.0.1:%d, for this machine only; it speaks MQTT 3.1.1", broker.port)
     here = {"host": "127.0.0.1", "port": broker.port, "tls": False, "version": "3.1.1"}
     try:
         yield settings.model_copy(update={"mqtt": settings.mqtt.model_copy(update=here)})

@@ -18,6 +18,7 @@ from edge.emotion.classifier import open_classifier
 from edge.emotion.committee import JOINT
 from edge.emotion.remote import ONLINE
 from edge.errors import EmotionEdgeError
+from edge.faces.yunet import model_name as yunet_name
 from edge.model_updates.install import current
 from edge.models import edge_tpu
 from edge.models.released import installed_models
@@ -27,7 +28,7 @@ from edge.pipeline import open_pipeline
 from edge.reading import Frame
 from edge.system import board
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def _accelerator(settings: Settings) -> Finding:
     choice, text = settings.runtime.accelerator, edge_tpu.outlook(settings.runtime.accelerator)
     if choice == "cpu" or (choice == "auto" and not edge_tpu.find_edge_tpu()):
         return Finding("note", text)
-    names = [f"yunet-{settings.detector.size}", *settings.emotion.model.split(JOINT)]
+    names = [yunet_name(settings.detector.size), *settings.emotion.model.split(JOINT)]
     folders = [Path(folder) for name in names if (folder := installed_models().get(current(name), current(name)))]
     compiled = [folder for folder in folders if (folder / edge_tpu.EDGE_TPU_FILE).is_file()]
     if not compiled:

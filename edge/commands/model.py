@@ -7,6 +7,7 @@ from pathlib import Path
 from edge.config import Settings
 from edge.emotion.committee import COMMITTEE_FILE, JOINT, installed_committees, read_committee
 from edge.errors import EmotionEdgeError
+from edge.faces.yunet import model_name as yunet_name
 from edge.model_updates import install as store
 from edge.models.card import Card, EmotionCard, read_any_card
 from edge.models.released import installed_models, model_dir
@@ -15,7 +16,7 @@ from edge.models.runtime import choose
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Do what the arguments of the command line ask for. Raises EmotionEdgeError, with everything as it was."""
-    names: dict[store.Kind, str] = {"emotion": settings.emotion.model, "detector": f"yunet-{settings.detector.size}"}
+    names: dict[store.Kind, str] = {"emotion": settings.emotion.model, "detector": yunet_name(settings.detector.size)}
     match arguments.action:
         case "list":
             for line in _lines(names):

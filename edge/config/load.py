@@ -125,17 +125,18 @@ def _explain(problem: Mapping[str, Any], arguments: Namespace, path: Path | None
         where = f"settings file {path}: {name}"
     message = reason_of(problem)
     if problem["type"] in ("string_pattern_mismatch", "missing"):  # a pattern helps nobody: say what the setting is
-        message = f"does not fit ({_about(name)})"
+        message = f"does not fit ({description_of(name).rstrip('.')})"
     elif problem["type"] == "string_type":
         message += " (put it in quotes)"
     shown = "" if "password" in name or "token" in name else f", found {without_password(repr(problem['input']))}"
     return f"{where}: {message}{shown}"
 
 
-def _about(name: str) -> str:
+def description_of(name: str) -> str:
+    """What a setting is for, in a line. name: `section.key`."""
     section, _, key = name.partition(".")
     fields: Mapping[str, FieldInfo] = getattr(Settings.model_fields[section].annotation, "model_fields", {})
-    return (fields[key].description or "").rstrip(".")
+    return fields[key].description or ""
 
 
 def dump(settings: Settings) -> str:

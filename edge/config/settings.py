@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from edge.errors import EmotionEdgeError
 from edge.models.edge_tpu import AcceleratorChoice
 from edge.models.runtime import RuntimeChoice
-from edge.translations import Language
+from edge.translations import known_language
 
 ENV_PREFIX: Final = "EMOTION_EDGE_"
 INSTANCE_VARIABLE: Final = ENV_PREFIX + "INSTANCE"
@@ -266,7 +266,7 @@ class DisplaySettings(_Section):
     """window: on a desktop; drm: the whole screen, without a desktop; auto: what there is; off."""
     fullscreen: bool = False
     """Let the window fill the display."""
-    language: Language = "en"
+    language: Annotated[str, AfterValidator(known_language)] = "en"
     """Language of the texts on the screen and in pictures: en, de, fr, es, it, nl, pl, pt, uk or ru."""
     blur: bool = False
     """Make faces unrecognisable in every picture that is shown or sent; they are then looked for in every frame."""

@@ -21,9 +21,8 @@ from edge.outputs.drawing.jpeg import privacy_card
 from edge.pipeline import Pipeline
 from edge.reading import Frame, Reading, Stats
 from edge.system.systemd import Notifier
-from edge.translations import Language
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 PRIVACY: Final = "off: privacy is on"
 """The camera's status meanwhile."""
@@ -52,7 +51,7 @@ class Parts:
     pacer: Pacer
     notifier: Notifier
     blur: FaceBlur | None = None
-    language: Language = "en"
+    language: str = "en"
 
 
 class Daemon:
@@ -120,7 +119,7 @@ class Daemon:
         try:
             self._loop()
         except Exception as error:  # what the loop cannot mend, a restart may: end with an error, for systemd to see
-            log.exception("the analysis stopped")
+            _log.exception("the analysis stopped")
             self._notifier.status(f"the analysis stopped: {type(error).__name__}: {error}")
             self.failed = True
         finally:
@@ -147,7 +146,7 @@ class Daemon:
                 self._report(*state)
             self._live(frame is not None)
             if frame is None and self._capture.ended:
-                log.info("the source has ended")
+                _log.info("the source has ended")
                 return
 
     def _retune(self) -> None:
@@ -176,7 +175,7 @@ class Daemon:
         """A sign of life, once what was to be done was done; the first one says that we are ready."""
         hanging = self._capture.hanging
         if hanging and not self._hanging:
-            log.error("the camera's driver does not come back (%s)", self._capture.status)
+            _log.error("the camera's driver does not come back (%s)", self._capture.status)
         self._hanging = hanging
         if hanging:
             return
@@ -190,7 +189,7 @@ class Daemon:
         """Do what people want by now, between two frames; then say that it is so."""
         wanted, before = self._controls.wanted, self._switches
         if self._capture.status != "online" and self._controls.take_snapshot():
-            log.warning("snapshot: none is taken, the camera is not online (%s)", self._capture.status)
+            _log.warning("snapshot: none is taken, the camera is not online (%s)", self._capture.status)
         if wanted == before:
             return
         self._switches = wanted

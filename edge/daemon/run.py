@@ -42,7 +42,7 @@ from edge.system.process import one_heap, use_cores
 from edge.system.systemd import Notifier
 from edge.translations import words_of
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _TURN_S: Final = 0.001
 """How long a thread that comes back from OpenCV waits for one that runs Python. At Python's own 5 ms a frame took 1.4
@@ -70,9 +70,9 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None, consol
     camera = None if can_come_back(settings.camera.source) else open_camera(settings.camera)
     outputs: list[Output] = [Console()] if console else []
     viewers: list[Viewer] = []
-    log.info("interpreter: %s, %d thread(s)", runtime, settings.runtime.threads)
-    log.info("accelerator: %s", outlook(settings.runtime.accelerator))
-    log.info("model: %s %s, %s", pipeline.card.name, pipeline.card.version, pipeline.card.sha256[:12])
+    _log.info("interpreter: %s, %d thread(s)", runtime, settings.runtime.threads)
+    _log.info("accelerator: %s", outlook(settings.runtime.accelerator))
+    _log.info("model: %s %s, %s", pipeline.card.name, pipeline.card.version, pipeline.card.sha256[:12])
     device = settings.mqtt.device_id
     controls = Controls(memory_file(device), settings.mqtt.snapshots, device)
     publisher = _publisher(settings, pipeline.card, controls)
@@ -124,13 +124,13 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None, consol
 
 def _publisher(settings: Settings, card: EmotionCard, controls: Controls) -> MqttOutput | None:
     if not settings.mqtt.host:
-        log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
+        _log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
         return None
     discovery = discovery_message(settings.mqtt, card.primary.labels)
     publisher = MqttOutput(settings.mqtt, controls, discovery, frame_jpeg_encoder(settings))
-    log.info("MQTT: subscribe with  %s", subscribe_command(settings.mqtt))
+    _log.info("MQTT: subscribe with  %s", subscribe_command(settings.mqtt))
     for name in controls.names_before:
-        log.info(
+        _log.info(
             "MQTT: was this device %s? Let the broker forget it: emotion-edge forget --mqtt.device_id %s", name, name
         )
     return publisher
@@ -141,7 +141,7 @@ def _history(settings: Settings, card: EmotionCard) -> History | None:
         return None
     history = History(settings.record, card.name, card.sha256)
     kept = f"{settings.record.days} days and {settings.record.max_mb} MB at most"
-    log.info("record: emotions and times, no images, in %s; %s", history.path, kept)
+    _log.info("record: emotions and times, no images, in %s; %s", history.path, kept)
     return history
 
 
@@ -170,7 +170,7 @@ def _page(
         draw=frame_jpeg_encoder(settings),
         draw_given=upload_jpeg_encoder(settings),
     )
-    log.info("live page: %s", web.url)
+    _log.info("live page: %s", web.url)
     return web
 
 
@@ -199,7 +199,7 @@ def _apply(settings: Settings) -> None:
 
 def _on_signals(stop: threading.Event) -> None:
     def end(number: int, _: FrameType | None) -> None:
-        log.info("%s: ending", signal.Signals(number).name)
+        _log.info("%s: ending", signal.Signals(number).name)
         stop.set()
         signal.signal(number, signal.SIG_DFL)  # asked a second time, end at once
 

@@ -15,6 +15,7 @@ from edge.emotion.tensorflow_serving import NO_ANSWER, ModelServer, Served, Serv
 from edge.faces.crop import Pixels, face_crops
 from edge.models.card import EmotionCard
 from edge.reading import Box, Image
+from edge.system.backoff import Backoff
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class RemoteClassifier:
         # Its thread ends with this object: the pool holds on to nobody.
         self._pool = ThreadPoolExecutor(1, "emotion-server")
         self._said = ""
-        self._wait, self._due = FIRST_WAIT, 0.0
+        self._backoff, self._due = Backoff(FIRST_WAIT, LONGEST_WAIT), 0.0
         self._status = "not asked yet"
         self._asking: Future[Served] | Future[Scores] = (opening := self._pool.submit(self._server.open))
         try:
@@ -80,7 +81,7 @@ class RemoteClassifier:
     def _ask(self, crops: Pixels) -> Scores:
         self._asking = answer = self._pool.submit(self._server.predict, crops)
         scores = answer.result(self._timeout)
-        self._wait = FIRST_WAIT
+        self._backoff.reset()
         if self._said:
             self._said = ""
             _log.info("%s answers again", self._url)
@@ -104,8 +105,7 @@ class RemoteClassifier:
         # What it is asked meanwhile is of no use any more, and must not hold the thread.
         self._server.abort()
         self._status = str(error) or NO_ANSWER
-        self._due = time.monotonic() + self._wait
-        self._wait = min(2 * self._wait, LONGEST_WAIT)
+        self._due = time.monotonic() + self._backoff.next()
         if self._status != self._said:
             self._said = self._status
             _log.warning(

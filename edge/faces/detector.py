@@ -4,7 +4,7 @@ from typing import Protocol
 
 from edge.config import DetectorSettings
 from edge.faces.opencv_detectors import HaarDetector, Res10Detector, YuNetOpenCV
-from edge.faces.yunet import SIZES, YuNet
+from edge.faces.yunet import SIZES, YuNet, model_name
 from edge.model_updates.install import current
 from edge.models.released import model_dir
 from edge.models.runtime import Runtime
@@ -35,7 +35,7 @@ def open_detector(settings: DetectorSettings, runtime: Runtime, threads: int) ->
     """
     match settings.kind:
         case "yunet":
-            name = str(settings.file) if settings.file else current(f"yunet-{settings.size}")
+            name = str(settings.file) if settings.file else current(model_name(settings.size))
             return YuNet(model_dir(name), settings.score, runtime, threads)
         case "opencv-yunet":
             return YuNetOpenCV(settings.file, SIZES[int(settings.size)], settings.score)

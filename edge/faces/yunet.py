@@ -34,6 +34,11 @@ Bytes = npt.NDArray[np.int8]
 _MARKS: Final = 5
 
 
+def model_name(size: int | str) -> str:
+    """Name of the released model, by a width of SIZES."""
+    return f"yunet-{size}"
+
+
 def letterbox(image: Image, canvas: Image) -> float:
     """Draw a picture into the upper left of a canvas, as large as fits in its own aspect; the rest becomes black.
 

@@ -27,12 +27,10 @@ from edge.model_updates.self_test import check
 from edge.models.card import Card, EmotionCard, read_any_card
 from edge.models.released import model_dir
 from edge.models.runtime import Runtime
-from edge.system.state_folder import state_folder
+from edge.system.state_folder import SERVICE_STATE, state_folder
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-SYSTEM_STATE: Final = Path("/var/lib/emotion-edge")
-"""The service's state folder; its instances have theirs in it, and all share its models."""
 ACTIVE_FILE: Final = "active.json"
 Stamp = tuple[int, int]
 _COMING: Final = ".coming-"
@@ -72,11 +70,11 @@ class Changed:
 
 
 def store_folder() -> Path:
-    """Where installed models are: the service's where there is one, else the user's own; it need not exist yet."""
+    """Where installed models are: the service's, shared by its instances, or the user's own; it may not exist yet."""
     state = state_folder()
-    of_service = SYSTEM_STATE in (state, *state.parents)
-    if of_service or ("STATE_DIRECTORY" not in os.environ and SYSTEM_STATE.is_dir()):
-        return SYSTEM_STATE / "models"
+    of_service = SERVICE_STATE in (state, *state.parents)
+    if of_service or ("STATE_DIRECTORY" not in os.environ and SERVICE_STATE.is_dir()):
+        return SERVICE_STATE / "models"
     return state / "models"
 
 
@@ -97,7 +95,7 @@ def current(name: str) -> str:
     try:
         stand = _read().places.get(name)
     except EmotionEdgeError as error:
-        log.warning("%s; %s runs as released", error, name)
+        _log.warning("%s; %s runs as released", error, name)
         return name
     for folder in (stand.runs, stand.before) if stand else ():
         if folder is None:
@@ -105,7 +103,7 @@ def current(name: str) -> str:
         try:
             read_any_card(path := store_folder() / folder)
         except (EmotionEdgeError, OSError) as error:
-            log.warning("installed in place of %s and passed over: %s", name, error)
+            _log.warning("installed in place of %s and passed over: %s", name, error)
             continue
         return str(path)
     return name

@@ -16,6 +16,9 @@ from typing import Any, Final, Literal
 
 import numpy.typing as npt
 
+from edge.system.backoff import Backoff
+from edge.system.threads import start_worker
+
 _log = logging.getLogger(__name__)
 
 AcceleratorChoice = Literal["auto", "cpu", "edgetpu"]
@@ -130,7 +133,7 @@ class Attached:
         self._failed: Run | None = None
         self._said = ""
         self._since = 0.0
-        self._wait, self._due = FIRST_WAIT, 0.0
+        self._backoff, self._due = Backoff(FIRST_WAIT, LONGEST_WAIT), 0.0
         self._looking: threading.Thread | None = None
         self._look()
 
@@ -148,12 +151,10 @@ class Attached:
                 # To let go of a device that is gone may take long, so another thread does it.
                 self._failed, self._run = self._run, None
                 self._say(logging.WARNING, f"the Edge TPU failed ({_line(error)}); on the processor until it is back")
-                if time.monotonic() - self._since > LONGEST_WAIT:
-                    self._wait = FIRST_WAIT
+                self._backoff.worked(time.monotonic() - self._since)
                 self._put_off()
         elif time.monotonic() >= self._due and not (self._looking and self._looking.is_alive()):
-            self._looking = threading.Thread(target=self._look, name="edge-tpu", daemon=True)
-            self._looking.start()
+            self._looking = start_worker("edge-tpu", self._look)
         return None
 
     def _look(self) -> None:
@@ -171,8 +172,7 @@ class Attached:
         self._put_off()
 
     def _put_off(self) -> None:
-        self._due = time.monotonic() + self._wait
-        self._wait = min(2 * self._wait, LONGEST_WAIT)
+        self._due = time.monotonic() + self._backoff.next()
 
     def _say(self, level: int, text: str) -> None:
         if text != self._said:

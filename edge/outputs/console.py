@@ -11,6 +11,7 @@ from typing import Final, TextIO
 
 from edge.labels import UNCERTAIN
 from edge.reading import Reading, Stats
+from edge.system.threads import start_worker
 
 _log = logging.getLogger(__name__)
 
@@ -46,8 +47,7 @@ class Console:
         self._lines: deque[str] = deque(maxlen=_WAITING)
         self._wake = threading.Condition()
         self._closed = False
-        self._writer = threading.Thread(target=self._write, name="console", daemon=True)
-        self._writer.start()
+        self._writer = start_worker("console", self._write)
 
     def put(self, reading: Reading) -> None:
         """Write what changed since the Reading before."""

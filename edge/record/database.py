@@ -13,11 +13,10 @@ from typing import Final
 from edge.config import RecordSettings
 from edge.errors import EmotionEdgeError
 from edge.record.rows import Row, Seen, Watched
-from edge.system.state_folder import state_folder
+from edge.system.state_folder import SERVICE_STATE, state_folder
 
 NAME: Final = "record.sqlite3"
 _SUFFIXES: Final = (".sqlite3", ".db")
-SERVICE_FOLDER: Final = Path("/var/lib/emotion-edge")
 APPLICATION_ID: Final = 0x454D4F45
 """`EMOE` in the file's header: the file is a record of ours (SQLite, "Application ID")."""
 
@@ -264,7 +263,7 @@ def path_to_read(settings: RecordSettings) -> Path:
 
     Raises EmotionEdgeError when there is none.
     """
-    paths = [settings.file] if settings.file else [SERVICE_FOLDER / NAME, path_to_write(settings)]
+    paths = [settings.file] if settings.file else [SERVICE_STATE / NAME, path_to_write(settings)]
     for path in paths:
         try:
             if path.stat():

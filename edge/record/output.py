@@ -20,6 +20,7 @@ from edge.reading import Reading, Stats
 from edge.record.database import Store, forget_aside, is_damaged, path_to_write, put_aside, reading_from
 from edge.record.rows import Row, Stretches
 from edge.record.summary import days_until, summarise, summary_json
+from edge.system.threads import start_worker
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +73,7 @@ class History:
         self._dropped_before = 0
         # The board's clock may be wrong until the network has set it: what is old is looked for after a while only.
         self._tidy_at = time.monotonic() + _TIDY_S
-        self._thread = threading.Thread(target=self._run, name="record", daemon=True)
-        self._thread.start()
+        self._thread = start_worker("record", self._run)
 
     def put(self, reading: Reading) -> None:
         """One Reading: the rows that end with it wait for the next batch."""

@@ -4,28 +4,26 @@ import ctypes
 import logging
 import os
 import sys
-import threading
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
+
+from edge.system import threads
 
 _log = logging.getLogger(__name__)
 
 _M_ARENA_MAX: Final = -8
 """Of mallopt(3)."""
 
-_OURS: Final = frozenset({"capture", "console", "edge-tpu", "mqtt", "record", "web"})
-"""Threads that are left behind when they do not end in time."""
-
 
 def leave(status: int) -> int:
-    """The status to exit with; does not return where a thread of ours was left behind.
+    """Return the status to exit with, or end the process at once where a worker thread still hangs.
 
     The interpreter would end such a thread inside OpenCV or FFmpeg as soon as it comes back, which aborts the process,
-    or wait for a lock that it holds. By now everything was closed that can be, so the process ends here and now.
+    or wait for a lock that it holds. By now everything was closed that can be.
     """
-    left = [thread.name for thread in threading.enumerate() if thread.daemon and thread.name in _OURS]
+    left = threads.hanging()
     if not left:
         return status
     _log.warning("ended without waiting for what hangs: %s", ", ".join(left))

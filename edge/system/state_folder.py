@@ -2,6 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Final
+
+SERVICE_STATE: Final = Path("/var/lib/emotion-edge")
+"""The state folder of the service; those of its instances are in it."""
 
 
 def state_folder() -> Path:

@@ -118,10 +118,18 @@ def test_the_default_file_names_every_setting_with_its_default_and_a_comment() -
     tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert [f"{section}.{key}" for section, keys in tree.items() for key in keys] == setting_names()
     assert load("--config", str(path)) == load()
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines):
-        if re.match(r"  \w+:", line):
-            assert lines[number - 1].startswith("  # "), f"no comment above {line!r}"
+    comments: dict[str, str] = {}
+    section, comment = "", []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("  # "):
+            comment.append(line.removeprefix("  # "))
+        elif found := re.match(r"( *)(\w+):", line):
+            if found[1]:
+                comments[f"{section}.{found[2]}"] = " ".join(comment)
+            else:
+                section = found[2]
+            comment = []
+    assert comments == {name: config_load.description_of(name) for name in setting_names()}
 
 
 def test_numbers_and_off_are_words_where_words_are_wanted(tmp_path: Path) -> None:

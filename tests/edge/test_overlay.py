@@ -14,7 +14,7 @@ from edge.outputs.drawing.last_minute import SLOT, Context, Moment, Past
 from edge.outputs.drawing.overlay import annotate
 from edge.outputs.drawing.text import Coverage, render_text
 from edge.reading import Box, Detection, Image
-from edge.translations import LANGUAGES, Language, words_of
+from edge.translations import LANGUAGES, words_of
 from tests.support.samples import face, frame, picture, reading
 
 SIZES = [(160, 120), (320, 240), (640, 480), (480, 640), (1280, 720), (1920, 1080)]
@@ -215,7 +215,7 @@ def test_nothing_is_said_of_a_minute_nobody_looked_in() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(("width", "height"), [(320, 240), (640, 480), (480, 640), (1280, 720)])
-def test_texts_of_every_language_have_room(language: Language, width: int, height: int) -> None:
+def test_texts_of_every_language_have_room(language: str, width: int, height: int) -> None:
     shown = frame(image=plain(width, height, 0))
     faces = [face(1, emotion, box=Box(width * 0.4, height * 0.4, width / 5, height / 4)) for emotion in ("surprise",)]
     context = Context(words_of(language), Past(), 30.0)

@@ -384,7 +384,7 @@ def test_where_the_record_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     service = tmp_path / "service" / "record.sqlite3"
     assert path_to_write(RecordSettings()) == service
     monkeypatch.delenv("STATE_DIRECTORY")
-    monkeypatch.setattr(store, "SERVICE_FOLDER", tmp_path / "service")
+    monkeypatch.setattr(store, "SERVICE_STATE", tmp_path / "service")
     with pytest.raises(EmotionEdgeError, match=r"none at .*record\.enabled"):
         path_to_read(RecordSettings())
     filled(user, 1)

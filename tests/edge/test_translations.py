@@ -1,17 +1,19 @@
 """The texts on the screen: every language has every word, and the font has every letter."""
 
 import string
-from typing import get_args
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from edge import translations as module
+from edge.config import DisplaySettings
 from edge.labels import LABEL_SETS, UNCERTAIN
 from edge.outputs.drawing.text import can_render, margin, render_text
-from edge.translations import LANGUAGES, Language, words_of
+from edge.translations import LANGUAGES, words_of
+from tests.conftest import ROOT
 
 BLOCKS = yaml.safe_load(module._FILE.read_text(encoding="utf-8"))
 
@@ -20,12 +22,18 @@ def fields(text: str) -> set[str | None]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
-def test_languages_are_those_of_the_setting() -> None:
-    assert tuple(BLOCKS) == get_args(Language) == LANGUAGES
+def test_the_setting_takes_the_languages_there_are_and_names_them() -> None:
+    assert tuple(BLOCKS) == LANGUAGES
+    assert all(DisplaySettings(language=language).language == language for language in LANGUAGES)
+    with pytest.raises(ValidationError, match="must be one of en, de"):
+        DisplaySettings(language="xx")
+    listed = f"{', '.join(LANGUAGES[:-1])} or {LANGUAGES[-1]}"
+    assert listed in str(DisplaySettings.model_fields["language"].description)
+    assert listed in (ROOT / "systemd" / "config.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_language_has_every_word_and_the_font_its_letters(language: Language) -> None:
+def test_every_language_has_every_word_and_the_font_its_letters(language: str) -> None:
     own = BLOCKS[language]
     assert list(own) == list(BLOCKS["en"])
     for key, text in own.items():
@@ -35,7 +43,7 @@ def test_every_language_has_every_word_and_the_font_its_letters(language: Langua
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_emotion_has_a_word_of_its_own(language: Language) -> None:
+def test_every_emotion_has_a_word_of_its_own(language: str) -> None:
     emotions = {label for labels in LABEL_SETS.values() for label in labels} | {UNCERTAIN}
     assert len({words_of(language)[emotion] for emotion in emotions}) == len(emotions)
 

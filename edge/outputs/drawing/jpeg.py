@@ -14,7 +14,7 @@ from edge.outputs.drawing.layers import Layer, blend, paint
 from edge.outputs.drawing.overlay import annotate
 from edge.outputs.drawing.text import render_text
 from edge.reading import Frame, Image, Reading
-from edge.translations import Language, words_of
+from edge.translations import words_of
 
 JpegEncoder = Callable[[Frame, Reading], bytes]
 """Draws a Reading on its frame and encodes the result as JPEG."""
@@ -44,7 +44,7 @@ def upload_jpeg_encoder(settings: Settings) -> JpegEncoder:
 
 
 @lru_cache(maxsize=1)
-def privacy_card(width: int, height: int, language: Language = "en") -> Image:
+def privacy_card(width: int, height: int, language: str = "en") -> Image:
     """The placeholder shown while privacy is on: a crossed-out camera and two lines of text.
 
     Returns:

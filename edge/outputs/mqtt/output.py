@@ -1,7 +1,6 @@
 """The MQTT output: publishes Readings and Stats, and connects again after every outage."""
 
 import logging
-import random
 import socket
 import threading
 import time
@@ -19,6 +18,8 @@ from edge.outputs.mqtt.connection import Connection, connect_error_text
 from edge.outputs.mqtt.outbox import Outbox, Outgoing
 from edge.outputs.mqtt.topics import topics_of
 from edge.reading import Frame, Reading, Stats
+from edge.system.backoff import Backoff
+from edge.system.threads import start_worker
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +73,7 @@ class MqttOutput:
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
         self._waker.setblocking(False)
-        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
-        self._thread.start()
+        self._thread = start_worker("mqtt", self._run)
         if controls:
             controls.listen(self._switched)
 
@@ -151,7 +151,7 @@ class MqttOutput:
             self._waker.send(b"\0")
 
     def _run(self) -> None:
-        delay, version = _SHORTEST_DELAY_S, 0
+        backoff, version = Backoff(_SHORTEST_DELAY_S, _LONGEST_DELAY_S, jitter=0.5), 0
         while not self._closing.is_set():
             connection = self._connect(self._versions[version])
             if connection:
@@ -160,11 +160,10 @@ class MqttOutput:
                     version += 1
                     continue
                 if connection.accepted:
-                    delay = _SHORTEST_DELAY_S
+                    backoff.reset()
                 self._lost(connection.end_reason())
             version = 0
-            self._closing.wait(delay * random.uniform(0.5, 1.0))  # so that not all boards connect at the same moment
-            delay = min(2 * delay, _LONGEST_DELAY_S)
+            self._closing.wait(backoff.next())
         self._woken.close()
         self._waker.close()
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import re
 import socket
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
@@ -36,6 +35,7 @@ from edge.outputs.web.mjpeg import LatestPicture, Stream, Streams
 from edge.outputs.web.streaming import Endless
 from edge.outputs.web.upload import PictureIn, Pictures, Read
 from edge.reading import Frame, Reading, Stats
+from edge.system.threads import start_worker
 
 _log = logging.getLogger(__name__)
 
@@ -102,8 +102,7 @@ class WebViewer:
         if port != settings.port:
             _log.warning("live page: port %d is taken, so it is on %d", settings.port, port)
         self.url = f"{'https' if self._access.tls else 'http'}://{_called(settings.host)}:{port}/"
-        self._thread = threading.Thread(target=self._run, args=(sockets,), name="web", daemon=True)
-        self._thread.start()
+        self._thread = start_worker("web", lambda: self._run(sockets))
 
     @property
     def encoded(self) -> int:

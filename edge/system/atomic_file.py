@@ -1,0 +1,40 @@
+"""Files that are replaced in one step: a power cut, a kill or a full disk leaves the old content or the new one."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Replace a file, or make it; it is on the disk when this returns.
+
+    Args:
+        path: the file; its folder must be there.
+        content: all of it.
+        mode: its permissions, whatever the umask.
+
+    Raises:
+        OSError: it could not be written; the old file is as it was.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        with open(fresh, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's entries, are on the disk. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
