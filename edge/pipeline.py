@@ -1,4 +1,4 @@
-"""From a frame to a Reading: detect or follow, track, crop, classify, smooth."""
+"""From a frame to a Reading: detect or follow by optical flow, track, crop, classify, smooth."""
 
 import math
 import time
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from edge.cameras.images import are_pictures
 from edge.config import Settings
 from edge.emotion.classifier import Classifier, open_classifier
-from edge.emotion.smoother import Smoother, Steady
+from edge.emotion.smoother import Smoothed, Smoother
 from edge.faces.cadence import Cadence, SceneCut
 from edge.faces.detector import Detector, open_detector
-from edge.faces.optical_flow import Follower
-from edge.faces.search import Search
-from edge.faces.tracker import CONFIRM, Followed, Tracker
+from edge.faces.optical_flow import OpticalFlow
+from edge.faces.search import FaceSearch
+from edge.faces.tracker import CONFIRM, TrackedFace, Tracker
 from edge.models.runtime import Runtime
 from edge.reading import Box, Face, Frame, Reading
 
 
 class Pipeline:
-    """Looks at frames one after another and remembers the faces it follows. Belongs to one thread."""
+    """Analyses the frames of one source in order, and keeps the tracks between them. Belongs to one thread."""
 
     def __init__(
         self,
@@ -28,105 +28,111 @@ class Pipeline:
         confirm: int = CONFIRM,
         still: bool = False,
     ) -> None:
-        """confirm: times a face must be found before it counts; 1 for single pictures.
+        """Take the networks and settings to run with.
 
-        still: every frame is a picture of its own: faces are looked for and classified in each.
+        Args:
+            detector: finds the faces.
+            classifier: classifies them.
+            settings: all settings; those of detector, emotion and display.blur are used.
+            confirm: detections that confirm a track; 1 for single images.
+            still: each frame is an image of its own: faces are detected and classified in every one.
         """
         self.card = classifier.card
-        self._search = Search(detector, settings.detector)
+        self._search = FaceSearch(detector, settings.detector)
         self._classifier = classifier
-        self._every = 1 if still or settings.display.blur else None  # a face not looked for would not be hidden
+        # With blur on, faces are detected in every frame: one that appears between detections would not be blurred.
+        self._every = 1 if still or settings.display.blur else None
         self._cadence = Cadence(self._every or settings.detector.every)
-        self._cut = SceneCut()
-        self._follower = Follower()
+        self._scene_cut = SceneCut()
+        self._flow = OpticalFlow()
         self._tracker = Tracker(confirm)
         self._smoother = Smoother(classifier.labels, settings.emotion)
         self._still = still
         self._interval = 0.0 if still or not settings.emotion.rate else 1 / settings.emotion.rate
-        self._classified: dict[int, float] = {}
-        self._seen: list[Followed] = []
+        self._classified_at: dict[int, float] = {}
+        self._visible: list[TrackedFace] = []
         self._anchored = 0
 
     @property
     def server(self) -> str | None:
-        """Of the classifier: `online`, or why the server that should classify does not; None where none is set."""
+        """`online`, or why the classification server is not used; None: none is set."""
         return self._classifier.server
 
     @property
-    def unsure(self) -> bool:
-        """Whether a face was found that does not count yet: the next frame will tell."""
-        return bool(self._tracker.unsure)
+    def tentative(self) -> bool:
+        """Whether there is a track that is not confirmed yet."""
+        return bool(self._tracker.tentative)
 
     def change(self, settings: Settings, detector: Detector) -> None:
-        """Go on by other settings and with another detector; the classifier, tracks and their scores stay."""
-        self._search = Search(detector, settings.detector)
+        """Apply new settings and a new detector; classifier, tracks and scores stay."""
+        self._search = FaceSearch(detector, settings.detector)
         self._smoother.settings = settings.emotion
         if not self._still:
             self._cadence = Cadence(self._every or settings.detector.every)
             self._interval = 1 / settings.emotion.rate if settings.emotion.rate else 0.0
 
-    def swap_classifier(self, classifier: Classifier) -> None:
-        """Go on with another classifier, of the same labels; tracks and their scores stay."""
+    def use_classifier(self, classifier: Classifier) -> None:
+        """Replace the classifier by one with the same labels; tracks and scores stay."""
         self._classifier = classifier
         self.card = classifier.card
 
     def analyse(self, frame: Frame) -> Reading:
-        """What is seen in the frame. Its `stages` are those that it took."""
+        """Analyse one frame. `stages` of the result holds the stages that ran."""
         stages: dict[str, float] = {}
         followed = self._faces(frame, stages)
-        self._seen = [face for face in followed if face.seen]
-        due = self._due(self._seen, frame.captured_at)
+        self._visible = [face for face in followed if face.visible]
+        due = self._due_for_classification(self._visible, frame.captured_at)
         if due:
             with _Timed(stages, "classify"):
                 scores = self._classifier(frame.image, [face.detection.box for face in due])
         with _Timed(stages, "smooth"):
             for row, face in enumerate(due):
                 self._smoother.update(face.track, scores, row, frame.captured_at)
-            steady = self._smoother.of(self._tracker.remembered)
-            faces = tuple(_face(face, steady[face.track], self._classifier.labels) for face in followed)
+            smoothed = self._smoother.states(self._tracker.track_ids)
+            faces = tuple(_face(face, smoothed[face.track], self._classifier.labels) for face in followed)
         height, width = frame.image.shape[:2]
-        others = (*self._tracker.unsure, *self._search.ignored)
+        others = (*self._tracker.tentative, *self._search.ignored)
         return Reading(frame.sequence, frame.captured_at, frame.wall_time, width, height, faces, stages, others=others)
 
-    def _faces(self, frame: Frame, stages: dict[str, float]) -> list[Followed]:
-        """The faces in view: followed from the last frame, or looked for where it is time or need be."""
+    def _faces(self, frame: Frame, stages: dict[str, float]) -> list[TrackedFace]:
+        """The tracked faces: followed from the last frame, or detected where that is due or a face was lost."""
         now = frame.captured_at
         with _Timed(stages, "follow"):
             area = self._search.area(frame.image)
-            at_border = any(_reaches_out(face.detection.box, area) for face in self._seen)
-            due = self._cadence.due(now, len(self._seen), at_border)
-            cut = self._cadence.every > 1 and self._cut(frame.image)
-            if not (due or cut or self._tracker.unsure or len(self._seen) > self._anchored):
+            at_border = any(_crosses_border(face.detection.box, area) for face in self._visible)
+            due = self._cadence.due(now, len(self._visible), at_border)
+            cut = self._cadence.every > 1 and self._scene_cut(frame.image)
+            if not (due or cut or self._tracker.tentative or len(self._visible) > self._anchored):
                 began = time.perf_counter()
-                moved = self._follower.step(frame.image)
+                moved = self._flow.step(frame.image)
                 if self._anchored:
-                    self._cadence.stepped(self._anchored, time.perf_counter() - began)
+                    self._cadence.followed(self._anchored, time.perf_counter() - began)
                 followed = self._tracker.follow(moved, now)
                 if len(moved) == self._anchored:
                     return followed
         with _Timed(stages, "detect"):
-            detections = self._search(frame, (face.detection.box for face in self._seen))
-        self._cadence.looked(now, stages["detect"] / 1000)
+            detections = self._search(frame, (face.detection.box for face in self._visible))
+        self._cadence.detected(now, stages["detect"] / 1000)
         with _Timed(stages, "track"):
             followed = self._tracker.update(detections, now)
         with _Timed(stages, "follow"):
-            known = {face.track: face.detection for face in followed if face.seen} if self._cadence.every > 1 else {}
-            self._anchored = self._follower.anchor(frame.image, known)
+            known = {face.track: face.detection for face in followed if face.visible} if self._cadence.every > 1 else {}
+            self._anchored = self._flow.anchor(frame.image, known)
         return followed
 
-    def _due(self, seen: Sequence[Followed], now: float) -> list[Followed]:
-        """The faces to classify in this frame: as soon as one is due, all that are nearly so, to go in one batch."""
+    def _due_for_classification(self, visible: Sequence[TrackedFace], now: float) -> list[TrackedFace]:
+        """The faces to classify in this frame. Once one is due, all that waited half the interval go in its batch."""
         if self._interval:
-            waited = [now - self._classified.get(face.track, -math.inf) for face in seen]
+            waited = [now - self._classified_at.get(face.track, -math.inf) for face in visible]
             if max(waited, default=0.0) < self._interval - self._cadence.period / 2:
                 return []
-            seen = [face for face, seconds in zip(seen, waited, strict=True) if seconds >= self._interval / 2]
-        remembered = {track: self._classified.get(track, -math.inf) for track in self._tracker.remembered}
-        self._classified = remembered | {face.track: now for face in seen}
-        return list(seen)
+            visible = [face for face, seconds in zip(visible, waited, strict=True) if seconds >= self._interval / 2]
+        times = {track: self._classified_at.get(track, -math.inf) for track in self._tracker.track_ids}
+        self._classified_at = times | {face.track: now for face in visible}
+        return list(visible)
 
 
-def _reaches_out(box: Box, area: Box) -> bool:
+def _crosses_border(box: Box, area: Box) -> bool:
     return (
         box.x < area.x
         or box.y < area.y
@@ -136,9 +142,15 @@ def _reaches_out(box: Box, area: Box) -> bool:
 
 
 def open_pipeline(settings: Settings, runtime: Runtime, confirm: int = CONFIRM) -> Pipeline:
-    """A pipeline as the settings ask for. Raises EmotionEdgeError when a model is missing or not whole.
+    """A pipeline with the networks that the settings name.
 
-    confirm: times a face must be found before it counts; 1: every frame is a picture of its own.
+    Args:
+        settings: all settings.
+        runtime: interpreter of the networks.
+        confirm: detections that confirm a track; 1: each frame is an image of its own.
+
+    Raises:
+        EmotionEdgeError: a model is missing or damaged.
     """
     threads = settings.runtime.threads
     detector = open_detector(settings.detector, runtime, threads)
@@ -146,22 +158,27 @@ def open_pipeline(settings: Settings, runtime: Runtime, confirm: int = CONFIRM) 
     return Pipeline(detector, classifier, settings, confirm, confirm == 1 or are_pictures(settings.camera.source))
 
 
-def _face(followed: Followed, steady: Steady, labels: tuple[str, ...]) -> Face:
-    valence, arousal = steady.valence_arousal.tolist()
+def read_once(settings: Settings, runtime: Runtime, frame: Frame) -> Reading:
+    """Analyse one image with networks of its own, apart from the stream that is analysed meanwhile."""
+    return open_pipeline(settings, runtime, confirm=1).analyse(frame)
+
+
+def _face(followed: TrackedFace, smoothed: Smoothed, labels: tuple[str, ...]) -> Face:
+    valence, arousal = smoothed.valence_arousal.tolist()
     return Face(
         track=followed.track,
         detection=followed.detection,
-        emotion=steady.emotion,
-        confidence=float(steady.probabilities.max()),
-        scores=dict(zip(labels, steady.probabilities.tolist(), strict=True)),
+        emotion=smoothed.emotion,
+        confidence=float(smoothed.probabilities.max()),
+        scores=dict(zip(labels, smoothed.probabilities.tolist(), strict=True)),
         valence=valence,
         arousal=arousal,
-        votes=steady.votes,
+        votes=smoothed.votes,
     )
 
 
 class _Timed:
-    """Adds the milliseconds of a context to a stage's. A class, as a generator takes three times as long."""
+    """Context manager that adds its milliseconds to a stage. A class: `contextlib` takes three times as long."""
 
     __slots__ = ("_began", "_name", "_stages")
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edge.emotion.mirror import looked_at
+from edge.emotion.flip import with_flip
 from edge.errors import EmotionEdgeError
 from edge.models.card import MODEL_FILE
 from edge.models.runtime import installed
@@ -140,7 +140,7 @@ def measure(
     parts = {split: data.part(split) for split in dict.fromkeys([VALIDATION, *splits])}
     images = np.concatenate([part.pixels for part in parts.values()])
     views = 2 if mirror else 1
-    comparison = _Comparison(parts, looked_at(partial(predict, source.network), images, mirror), primary)
+    comparison = _Comparison(parts, with_flip(partial(predict, source.network), images, mirror), primary)
     rows = [comparison.row("float32", f"keras {keras.__version__}", comparison.float_says, None)]
     float_size = None
     if float_file is not None:
@@ -201,7 +201,7 @@ def _run(runtime: str, path: Path, images: npt.NDArray[np.uint8], mirror: bool, 
         runs.append(run_in(runtime, path, faces, cpu))
         return runs[-1].outputs
 
-    outputs = looked_at(say, images, mirror)
+    outputs = with_flip(say, images, mirror)
     return replace(runs[0], outputs=outputs, milliseconds=sum(run.milliseconds for run in runs))
 
 

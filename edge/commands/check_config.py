@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge.config import Settings
-from edge.emotion.committee import committee_file, voter_folders
+from edge.emotion.committee import committee_file, member_folders
 from edge.errors import EmotionEdgeError
 from edge.record.database import path_to_write
 
@@ -14,7 +14,7 @@ def complaints(settings: Settings) -> list[str]:
     found = list(_unreadable(settings))
     try:
         if committee_file(settings.emotion.model) is None:
-            voter_folders(settings.emotion.model)
+            member_folders(settings.emotion.model)
     except (EmotionEdgeError, OSError) as error:
         found.append(f"emotion.model: {error}")
     try:

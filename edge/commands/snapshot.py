@@ -11,22 +11,16 @@ from edge.cameras.choose import open_camera
 from edge.config import CameraSettings, Settings
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
-from edge.models.runtime import Runtime, choose
+from edge.models.runtime import choose
 from edge.outputs.drawing.blur import FaceBlur
 from edge.outputs.drawing.last_minute import Context, LastMinute
 from edge.outputs.drawing.overlay import annotate
 from edge.outputs.messages import faces_message
 from edge.pipeline import open_pipeline
-from edge.reading import Frame, Reading
 from edge.translations import words_of
 
 PATIENCE = 10.0
 """Seconds to wait for a camera's first picture."""
-
-
-def read_once(settings: Settings, runtime: Runtime, frame: Frame) -> Reading:
-    """What is seen in one picture, by networks of its own: it has nothing to do with what is analysed meanwhile."""
-    return open_pipeline(settings, runtime, confirm=1).analyse(frame)
 
 
 def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0.0) -> str:

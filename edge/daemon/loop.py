@@ -152,7 +152,7 @@ class Daemon:
     def _retune(self) -> None:
         if (classifier := self._next) and classifier is not self._taken:
             self._taken = classifier
-            self._pipeline.swap_classifier(classifier)
+            self._pipeline.use_classifier(classifier)
             self._meter.card = classifier.card
         change = self._change
         if change and change is not self._changed:
@@ -213,7 +213,7 @@ class Daemon:
             reading = _not_analysed(frame)
         shown = self._blur(frame, reading) if self._blur else frame
         self._pass_on(shown, reading)
-        self._pacer.saw(frame, bool(reading.faces) or not reading.analysed, self._pipeline.unsure)
+        self._pacer.saw(frame, bool(reading.faces) or not reading.analysed, self._pipeline.tentative)
         if self._controls.take_snapshot():
             for taker in self._takers:
                 taker.picture(shown, reading)

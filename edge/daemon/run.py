@@ -10,7 +10,6 @@ from typing import Final
 
 from edge.cameras.capture import Capture
 from edge.cameras.choose import can_come_back, open_camera
-from edge.commands.snapshot import read_once
 from edge.config import Settings
 from edge.config.reload import Reloader
 from edge.controls import Controls, memory_file
@@ -36,7 +35,7 @@ from edge.outputs.mqtt.home_assistant import discovery_message
 from edge.outputs.mqtt.output import MqttOutput
 from edge.outputs.web.documents import Document, settings_document
 from edge.outputs.web.server import WebViewer
-from edge.pipeline import open_pipeline
+from edge.pipeline import open_pipeline, read_once
 from edge.record.output import History
 from edge.system.process import one_heap, use_cores
 from edge.system.systemd import Notifier

@@ -1,1 +1,1 @@
-"""From a face to an emotion: classifier and smoother."""
+"""Emotion classifiers, and the smoothing of their scores."""

@@ -1,4 +1,4 @@
-"""What every classifier does, and the choice of one by the settings."""
+"""The classifier interface, and the classifier that the settings name."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -15,37 +15,39 @@ from edge.reading import Box, Image
 
 
 class Classifier(Protocol):
-    """Says which emotions faces show. Not safe to call from two threads at once."""
+    """Classifies the emotions of faces. Not safe to call from two threads at once."""
 
     @property
     def card(self) -> EmotionCard:
-        """Of the model, of the committee as a whole, or of the model that stands in for a server."""
+        """Card of the model, of the committee, or of the local model that is the fallback of a server."""
         ...
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """In the order of the probabilities."""
+        """Labels in the order of the probabilities."""
         ...
 
     @property
     def server(self) -> str | None:
-        """`online`, or why the server that should classify does not; None where none is set."""
+        """`online`, or why the classification server is not used; None: none is set."""
         ...
 
     def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:
-        """Classify the faces of one frame together. image: BGR or grey uint8; boxes: as the detector found them."""
+        """Classify the faces of one frame in one batch. image: BGR or grey uint8; boxes: as detected."""
         ...
 
     def classify(self, crops: Pixels) -> Scores:
-        """Classify faces that are cut out already, as the card says: uint8 [n, height, width, channels]."""
+        """Classify face crops made as the card says: uint8 [n, height, width, channels]."""
         ...
 
 
 def open_classifier(settings: EmotionSettings, runtime: Runtime, threads: int) -> Classifier:
-    """The classifier that the settings name, ready to run.
+    """Load the classifier that the settings name; the local model is the fallback of a server.
 
-    With a server it waits for its first answer, no longer than the time-out; the model then stands in for the server.
-    Raises EmotionEdgeError when a model is missing or not whole, or the server's token cannot be read.
+    Waits for a server's first answer, for its time-out at most.
+
+    Raises:
+        EmotionEdgeError: a model is missing or damaged, or the server's token cannot be read.
     """
     local = open_local(current(settings.model), runtime, threads)
     return RemoteClassifier(settings, local) if settings.server else local

@@ -1,12 +1,12 @@
-"""Several models that vote: a committee.
+"""Ensembles of models, called committees.
 
-A released committee is a folder with `committee.json`, which names its members, the leader first, and pins the file of
-each by its hash:
+A released committee is a folder with `committee.json`, which names its members, the leader first, with the hash of each
+model file:
 
     {"name": "committee", "version": "1.0.0", "mirror": true, "rule": "mean",
      "members": [{"model": "emotion-large", "sha256": "..."}, {"model": "emotion-small", "sha256": "..."}]}
 
-Any models with the same labels make one without a file: `emotion-large+emotion-small+emotion-nano`.
+Any models with the same labels form one without a file: `emotion-large+emotion-small+emotion-nano`.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.emotion.local import LocalClassifier
-from edge.emotion.scores import Floats, Scores, no_scores
+from edge.emotion.scores import Floats, Scores, empty_scores
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, face_crops
 from edge.models.card import EmotionCard, OutputSpec
@@ -32,8 +32,8 @@ JOINT: Final = "+"
 """Between the names of a committee's members."""
 
 Rule = Literal["vote", "mean"]
-"""How a committee decides. vote: the label that most members find most probable; where several have equally many, the
-leader decides: of them, the one it finds most probable. mean: the label that is most probable in the mean."""
+"""Rule of decision. vote: majority vote; of tied labels, the one with the leader's highest probability. mean: the label
+with the highest mean probability."""
 
 
 class Member(BaseModel):
@@ -48,8 +48,7 @@ class Member(BaseModel):
 class CommitteeFile(BaseModel):
     """The content of `committee.json`; unknown keys are ignored, as in a model's card.
 
-    mirror: whether each member is run on mirrored faces, too, as a model whose card says so. rule: by which they
-    decide.
+    mirror: average each member over mirror images. rule: of decision.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -62,9 +61,9 @@ class CommitteeFile(BaseModel):
 
 
 class Committee:
-    """Models that decide on each face together, the first of them the leader; a `Classifier`.
+    """An ensemble, its first model the leader; a `Classifier`.
 
-    What is published is the mean over those whose word counts (`supporters`), so that the winner is the most probable
+    The result is the mean over the members that count (`counted_members`), so that the winner is the most probable
     label. members: their names, in the order of the votes.
     """
 
@@ -77,18 +76,23 @@ class Committee:
         version: str = "",
         rule: Rule = "vote",
     ) -> None:
-        """name, version: the committee's own; empty: those of its members with + between them.
+        """Combine loaded models.
 
-        rule: as in its file.
+        Args:
+            members: the leader first.
+            name: of the committee; empty: the members' names joined by +.
+            version: of the committee; empty: the members' versions joined by +.
+            rule: of decision.
 
-        Raises EmotionEdgeError when the members are not of one kind: other labels, other crops, or twice one name.
+        Raises:
+            EmotionEdgeError: the members differ in labels or crops, or two have one name.
         """
-        self._voters = tuple(members)
+        self._members = tuple(members)
         self._rule = rule
         self.members = tuple(member.card.name for member in members)
-        leader = self._voters[0]
+        leader = self._members[0]
         name = name or JOINT.join(self.members)
-        for member in self._voters[1:]:
+        for member in self._members[1:]:
             _check_alike(name, leader.card, member.card)
         if len(set(self.members)) < len(self.members):
             raise EmotionEdgeError(f"committee {name}: two members have one name ({', '.join(self.members)})")
@@ -108,22 +112,28 @@ class Committee:
 
     def classify(self, crops: Pixels) -> Scores:
         if not len(crops):
-            return no_scores(self.labels)
-        said = [member.classify(crops) for member in self._voters]
-        probabilities = np.stack([scores.probabilities for scores in said])
-        affects = np.stack([scores.valence_arousal for scores in said])
-        heard = supporters(probabilities, self._rule)
+            return empty_scores(self.labels)
+        predictions = [member.classify(crops) for member in self._members]
+        probabilities = np.stack([scores.probabilities for scores in predictions])
+        affects = np.stack([scores.valence_arousal for scores in predictions])
+        counted = counted_members(probabilities, self._rule)
         votes = probabilities.argmax(axis=2).T
         return Scores(
-            mean_of(heard, probabilities),
-            mean_of(heard, affects),
+            mean_of(counted, probabilities),
+            mean_of(counted, affects),
             [{name: self.labels[label] for name, label in zip(self.members, face, strict=True)} for face in votes],
         )
 
 
-def supporters(probabilities: Floats, rule: Rule) -> Floats:
-    """Whose word counts for each face, float32 [members, n] of 1 and 0, from probabilities [members, n, labels]: by
-    vote, of those who voted for the winner; by mean, everybody's. The leader is the first member.
+def counted_members(probabilities: Floats, rule: Rule) -> Floats:
+    """Which members count for each face: by vote, those who voted for the winner; by mean, all.
+
+    Args:
+        probabilities: float32 [members, n, labels], the leader's first.
+        rule: of decision.
+
+    Returns:
+        float32 [members, n] of 1 and 0.
     """
     if rule == "mean":
         return np.ones(probabilities.shape[:2], np.float32)
@@ -134,38 +144,36 @@ def supporters(probabilities: Floats, rule: Rule) -> Floats:
     return np.asarray(votes == winners, np.float32)
 
 
-def mean_of(heard: Floats, values: Floats) -> Floats:
-    """The mean over those whose word counts [members, n] of values [members, n, k], as [n, k]."""
-    return np.asarray(np.einsum("mn,mnk->nk", heard, values) / heard.sum(axis=0)[:, None], np.float32)
+def mean_of(counted: Floats, values: Floats) -> Floats:
+    """The mean [n, k] of values [members, n, k] over the members that count, [members, n] of 1 and 0."""
+    return np.asarray(np.einsum("mn,mnk->nk", counted, values) / counted.sum(axis=0)[:, None], np.float32)
 
 
 def open_local(name: str, runtime: Runtime, threads: int = 1) -> LocalClassifier | Committee:
-    """The model or committee of a name, a folder, or several of either with + between them.
+    """Load a model or committee by name or folder, or several joined by +.
 
-    Raises EmotionEdgeError when it is missing or not whole, and when a pinned member is another file than it was.
+    Raises EmotionEdgeError when one is missing or damaged, or a committee's member is not the file that it names.
     """
     if file := committee_file(name):
         return _released(file, runtime, threads)
-    voters = [LocalClassifier(folder, runtime, threads) for folder in voter_folders(name)]
-    return Committee(voters) if len(voters) > 1 else voters[0]
+    members = [LocalClassifier(folder, runtime, threads) for folder in member_folders(name)]
+    return Committee(members) if len(members) > 1 else members[0]
 
 
-def voter_folders(name: str) -> list[Path]:
-    """The folder of the model of that name, or those of several with + between them. Raises EmotionEdgeError when one
-    is not there.
-    """
+def member_folders(name: str) -> list[Path]:
+    """The model folders of a name, or of several joined by +. Raises EmotionEdgeError when one is missing."""
     joined = JOINT in name and not Path(name).expanduser().is_dir()
     return [model_dir(part.strip()) for part in name.split(JOINT)] if joined else [model_dir(name)]
 
 
 def committee_file(name: str) -> Path | None:
-    """The file of a released committee, or of one in a folder; None where the name is no committee's."""
+    """The file of a released committee or of a committee's folder; None where the name is of neither."""
     file = installed_committees().get(name, Path(name).expanduser()) / COMMITTEE_FILE
     return file if file.is_file() else None
 
 
 def installed_committees() -> dict[str, Path]:
-    """The folders of the committees that are here, by name; of two with one name the first found."""
+    """Folders of the installed committees, by name; of two with one name the first found."""
     found: dict[str, Path] = {}
     for folder in MODEL_FOLDERS:
         for file in sorted(folder.glob(f"*/{COMMITTEE_FILE}")):
@@ -174,7 +182,7 @@ def installed_committees() -> dict[str, Path]:
 
 
 def voted_outputs(primary: OutputSpec) -> tuple[OutputSpec, OutputSpec]:
-    """The outputs of what has been decided already: probabilities of the labels, and valence and arousal."""
+    """Output specs of final predictions: probabilities, and valence and arousal."""
     return (
         primary.model_copy(update={"activation": "softmax", "temperature": 1.0}),
         OutputSpec(name="valence_arousal", kind="valence_arousal", activation="linear"),
@@ -182,7 +190,7 @@ def voted_outputs(primary: OutputSpec) -> tuple[OutputSpec, OutputSpec]:
 
 
 def read_committee(file: Path) -> CommitteeFile:
-    """The content of a `committee.json`. Raises EmotionEdgeError where it is none."""
+    """Read a `committee.json`. Raises EmotionEdgeError where it is not valid."""
     try:
         return CommitteeFile.model_validate(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValidationError, ValueError) as error:
@@ -218,10 +226,10 @@ def _check_alike(name: str, leader: EmotionCard, member: EmotionCard) -> None:
 
 
 def _face(card: EmotionCard) -> tuple[str, ...]:
-    """What a face must be cut like, so that one crop serves every member."""
+    """The crop, which must be the same so that one crop serves every member."""
     crop, spec = card.crop, card.input
     return f"{spec.width}x{spec.height}", crop.colour, f"scale {crop.scale}", f"shift {crop.shift[0]}, {crop.shift[1]}"
 
 
-def _text(words: Sequence[str]) -> str:
-    return ", ".join(words)
+def _text(names: Sequence[str]) -> str:
+    return ", ".join(names)

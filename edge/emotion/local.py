@@ -1,10 +1,10 @@
-"""From faces to emotion probabilities, with one model on this machine."""
+"""Classification by one model on this machine."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.emotion.mirror import looked_at
-from edge.emotion.scores import Scores, no_scores, scores_of
+from edge.emotion.flip import with_flip
+from edge.emotion.scores import Scores, empty_scores, scores_of
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, face_crops, input_tensor
 from edge.models.card import MODEL_FILE, EmotionCard, read_card
@@ -13,15 +13,22 @@ from edge.reading import Box, Image
 
 
 class LocalClassifier:
-    """One model, loaded; a `Classifier`."""
+    """A loaded model; a `Classifier`."""
 
     server: str | None = None
     members: tuple[str, ...] = ()
 
     def __init__(self, folder: Path, runtime: Runtime, threads: int = 1, mirror: bool = False) -> None:
-        """mirror: run it on mirrored faces, too, whatever its card says.
+        """Load a model folder.
 
-        Raises EmotionEdgeError when the folder holds no whole model, or card and file do not fit each other.
+        Args:
+            folder: with `card.json` and `model.tflite`.
+            runtime: interpreter.
+            threads: of the interpreter.
+            mirror: average over mirror images even where the card does not say so.
+
+        Raises:
+            EmotionEdgeError: the model is missing or damaged, or card and file do not match.
         """
         self.card = read_card(EmotionCard, folder)
         self._mirror = mirror or self.card.mirror
@@ -31,8 +38,8 @@ class LocalClassifier:
         there = set(self._network.inputs) | set(self._network.outputs)
         if missing := named - there:
             raise EmotionEdgeError(
-                f"model {folder}: its card names {', '.join(sorted(missing))}, which the file has not "
-                f"(it has {', '.join(sorted(there))}): card and file are of two models"
+                f"model {folder}: its card names {', '.join(sorted(missing))}, which the file does not have "
+                f"(it has {', '.join(sorted(there))}): card and file are of different models"
             )
 
     def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:
@@ -40,6 +47,6 @@ class LocalClassifier:
 
     def classify(self, crops: Pixels) -> Scores:
         if not len(crops):
-            return no_scores(self.labels)
+            return empty_scores(self.labels)
         faces = input_tensor(crops, self.card.input)
-        return scores_of(self.card, looked_at(self._network, faces, self._mirror))
+        return scores_of(self.card, with_flip(self._network, faces, self._mirror))

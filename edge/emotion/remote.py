@@ -1,4 +1,4 @@
-"""Faces classified by a server, and by this board itself while the server does not answer."""
+"""Classification by a server, with a local model as the fallback while it does not answer."""
 
 import logging
 import time
@@ -26,29 +26,28 @@ LONGEST_WAIT: Final = 60.0
 
 
 class RemoteClassifier:
-    """A server in the place of a local model, which stands in for it; a `Classifier`.
+    """A server's model, with a local one as the fallback; a `Classifier`.
 
-    The server is asked in a thread of its own. A face waits for it no longer than the time-out, and only while the
-    server is known to answer: whether it is back is found out aside, after waits that double.
+    Requests run in a thread of their own. A frame waits for an answer for the time-out at most, and only while the
+    server is online; reconnecting happens in the background, with exponential back-off.
     """
 
     def __init__(self, settings: EmotionSettings, local: LocalClassifier | Committee) -> None:
-        """Waits for the server at most the time-out. Raises EmotionEdgeError when the token cannot be read."""
+        """Connect; waits for the time-out at most. Raises EmotionEdgeError when the token cannot be read."""
         token = secret_of("emotion.server_token", settings.server_token, settings.server_token_file)
         self._local = local
         self._url = settings.server
         self._timeout = settings.server_timeout
         self._server = ModelServer(settings.server, settings.server_timeout, token, local.card)
-        # Its thread ends with this object: the pool holds on to nobody.
         self._pool = ThreadPoolExecutor(1, "emotion-server")
-        self._said = ""
+        self._logged = ""
         self._backoff, self._due = Backoff(FIRST_WAIT, LONGEST_WAIT), 0.0
         self._status = "not asked yet"
-        self._asking: Future[Served] | Future[Scores] = (opening := self._pool.submit(self._server.open))
+        self._pending: Future[Served] | Future[Scores] = (opening := self._pool.submit(self._server.open))
         try:
             served = opening.result(self._timeout)
         except (ServerError, TimeoutError) as error:
-            self._lost(error)
+            self._on_failure(error)
         else:
             self._status = ONLINE
             _log.info("faces are classified by %s (%s)", self._url, served.name)
@@ -70,44 +69,44 @@ class RemoteClassifier:
 
     def classify(self, crops: Pixels) -> Scores:
         if self._status != ONLINE:
-            self._look_again()
+            self._reconnect()
         if len(crops) and self._status == ONLINE:
             try:
                 return self._ask(crops)
             except (ServerError, TimeoutError) as error:
-                self._lost(error)
+                self._on_failure(error)
         return self._local.classify(crops)
 
     def _ask(self, crops: Pixels) -> Scores:
-        self._asking = answer = self._pool.submit(self._server.predict, crops)
+        self._pending = answer = self._pool.submit(self._server.predict, crops)
         scores = answer.result(self._timeout)
         self._backoff.reset()
-        if self._said:
-            self._said = ""
+        if self._logged:
+            self._logged = ""
             _log.info("%s answers again", self._url)
         return scores
 
-    def _look_again(self) -> None:
-        """Ask whether the server is back, when it is time, without a wait for the answer."""
-        if self._asking.done() and time.monotonic() >= self._due:
-            self._asking = opening = self._pool.submit(self._server.open)
-            opening.add_done_callback(self._looked)
+    def _reconnect(self) -> None:
+        """Start to connect again when the back-off has passed; does not wait for the answer."""
+        if self._pending.done() and time.monotonic() >= self._due:
+            self._pending = opening = self._pool.submit(self._server.open)
+            opening.add_done_callback(self._on_connected)
 
-    def _looked(self, opening: Future[Served]) -> None:
+    def _on_connected(self, opening: Future[Served]) -> None:
         try:
             opening.result()
         except ServerError as error:
-            self._lost(error)
+            self._on_failure(error)
         else:
             self._status = ONLINE
 
-    def _lost(self, error: ServerError | TimeoutError) -> None:
-        # What it is asked meanwhile is of no use any more, and must not hold the thread.
+    def _on_failure(self, error: ServerError | TimeoutError) -> None:
+        # Abort the pending request, which would block the thread.
         self._server.abort()
         self._status = str(error) or NO_ANSWER
         self._due = time.monotonic() + self._backoff.next()
-        if self._status != self._said:
-            self._said = self._status
+        if self._status != self._logged:
+            self._logged = self._status
             _log.warning(
                 "%s: %s; faces are classified by %s here until it answers", self._url, self._status, self.card.name
             )

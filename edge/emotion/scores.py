@@ -1,4 +1,4 @@
-"""What a network's outputs say of faces, as probabilities, valence and arousal: the same for every way to run one."""
+"""From a network's outputs to probabilities, valence and arousal, for every way to run one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a classifier says of n faces.
+    """A classifier's predictions for n faces.
 
     probabilities: float32 [n, labels], each row sums to 1. valence_arousal: float32 [n, 2], -1 to 1: the model's own
-    where it has that output, else derived from the probabilities on the circumplex. votes: of each face, the label that
-    each member of a committee gave, by the member's name; empty where one model decides.
+    where it has that output, else derived from the probabilities on the circumplex. votes: for each face, the label
+    predicted by each member of a committee, by the member's name; empty for a single model.
     """
 
     probabilities: Floats
@@ -26,8 +26,8 @@ class Scores:
     votes: Sequence[Mapping[str, str]]
 
 
-def no_scores(labels: Sequence[str]) -> Scores:
-    """Of no face."""
+def empty_scores(labels: Sequence[str]) -> Scores:
+    """Predictions for no faces."""
     return Scores(np.zeros((0, len(labels)), np.float32), np.zeros((0, 2), np.float32), ())
 
 
@@ -38,20 +38,24 @@ def softmax(logits: Floats) -> Floats:
 
 
 def probabilities_of(output: OutputSpec, values: Floats) -> Floats:
-    """An emotion output's calibrated probabilities [n, labels] from what the network gave for it."""
+    """Calibrated probabilities [n, labels] of an emotion output's values [n, labels]."""
     return softmax(values / output.temperature) if output.activation == "logits" else values
 
 
 def affect_output(card: EmotionCard) -> OutputSpec | None:
-    """The output with the network's own valence and arousal, where it has one."""
+    """The network's own output of valence and arousal; None where it has none."""
     return next((output for output in card.outputs if output.kind == "valence_arousal"), None)
 
 
 def scores_of(card: EmotionCard, values: Mapping[str, Floats]) -> Scores:
-    """What a network's outputs mean.
+    """Predictions from a network's outputs.
 
-    values: by the output's name, [n, ...] as the network gave them; other names are ignored. Without the card's output
-    of valence and arousal among them, both are derived. A linear output may leave -1 to 1, and is clipped.
+    Valence and arousal are derived from the probabilities where the network has no output of them; a linear output is
+    clipped to -1 to 1.
+
+    Args:
+        card: of the network.
+        values: output values [n, ...] by name; other names are ignored.
     """
     probabilities = probabilities_of(card.primary, values[card.primary.name])
     own = affect_output(card)

@@ -1,4 +1,4 @@
-"""Steady scores: smoothing over time, and a label that does not flicker."""
+"""Smoothing of scores over time, and a label with hysteresis."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -12,10 +12,10 @@ from edge.labels import UNCERTAIN
 
 
 @dataclass(frozen=True, slots=True)
-class Steady:
+class Smoothed:
     """A track's smoothed state. probabilities: float32 [labels]; valence_arousal: float32 [2]; emotion: the label.
 
-    votes: of a committee, as they were cast last.
+    votes: the last votes of a committee.
     """
 
     at: float
@@ -26,18 +26,24 @@ class Steady:
 
 
 class Smoother:
-    """Keeps the smoothed state of each track. settings: may be changed between two frames."""
+    """The smoothed state of each track. settings: may be replaced between two frames."""
 
     def __init__(self, labels: tuple[str, ...], settings: EmotionSettings) -> None:
         self._labels = labels
         self.settings = settings
-        self._tracks: dict[int, Steady] = {}
+        self._tracks: dict[int, Smoothed] = {}
 
     def update(self, track: int, scores: Scores, row: int, now: float) -> None:
-        """Fold one frame's scores of a track in: a row of what the classifier said. now: seconds, monotonic.
+        """Add a frame's scores to a track's state.
 
-        Exponential smoothing on a time constant: the weight of the new scores is 1 - exp(-dt / smoothing), so that the
-        result does not depend on the frame rate.
+        Exponential smoothing with a time constant: the weight of the new scores is 1 - exp(-dt / smoothing), so that
+        the result does not depend on the frame rate.
+
+        Args:
+            track: id.
+            scores: of all faces classified in the frame.
+            row: of this track's face in them.
+            now: time of capture, seconds, monotonic.
         """
         probabilities, valence_arousal = scores.probabilities[row], scores.valence_arousal[row]
         before = self._tracks.get(track)
@@ -47,15 +53,15 @@ class Smoother:
             probabilities = before.probabilities + np.float32(weight) * (probabilities - before.probabilities)
             valence_arousal = before.valence_arousal + np.float32(weight) * (valence_arousal - before.valence_arousal)
         emotion = self._label(probabilities, before.emotion if before else None)
-        self._tracks[track] = Steady(now, probabilities, valence_arousal, emotion, scores.votes[row])
+        self._tracks[track] = Smoothed(now, probabilities, valence_arousal, emotion, scores.votes[row])
 
-    def of(self, tracks: Iterable[int]) -> dict[int, Steady]:
-        """The smoothed state of these tracks, by id; every other track is forgotten."""
+    def states(self, tracks: Iterable[int]) -> dict[int, Smoothed]:
+        """The smoothed state of these tracks, by id; all others are deleted."""
         self._tracks = {track: self._tracks[track] for track in tracks if track in self._tracks}
         return self._tracks
 
     def _label(self, probabilities: Floats, current: str | None) -> str:
-        """The label, with hysteresis: the current one stays until another leads it by the margin."""
+        """The label with hysteresis: the current one stays until another leads by the margin."""
         best = int(probabilities.argmax())
         margin = self.settings.hysteresis
         if current in self._labels:

@@ -1,8 +1,8 @@
-"""A client of TensorFlow Serving's REST API: what its model takes and gives, and what that says of faces.
+"""A client of TensorFlow Serving's REST API: model metadata, requests, and predictions from the answers.
 
 The protocol is TensorFlow Serving's own (https://www.tensorflow.org/tfx/serving/api_rest): `GET <model>/metadata` and
 `POST <model>:predict` with instances in row format. `emotion-edge serve` speaks it too, and adds to the metadata, under
-`emotion_edge`, what a signature cannot say: labels, and how faces are cut.
+`emotion_edge`, the labels and the crop, which a signature does not hold.
 """
 
 import base64
@@ -28,7 +28,7 @@ SIGNATURE: Final = "serving_default"
 VOTES: Final = "votes"
 OWN_METADATA: Final = "emotion_edge"
 ANSWER_BYTES: Final = 1 << 20
-"""More than this is no answer: of one face it is about 200 bytes."""
+"""Largest answer, bytes; one face takes about 200."""
 NO_ANSWER: Final = "no answer in time"
 _TEXT: Final = 200
 _PIXELS: Final = frozenset({"DT_UINT8", "DT_INT16", "DT_UINT16", "DT_INT32", "DT_UINT32", "DT_INT64", "DT_UINT64"})
@@ -38,14 +38,13 @@ _SUM_ERROR: Final = 0.02
 
 
 class ServerError(Exception):
-    """Why a server gave no answer that can be used, in words."""
+    """A server gave no usable answer; the message says why."""
 
 
 class OwnMetadata(BaseModel):
-    """What `emotion-edge serve` tells of a model besides its signature.
+    """Metadata that `emotion-edge serve` adds to a model's signature.
 
-    members: of a committee, in the order of the votes. outputs: what the predictions hold, which has been decided and
-    calibrated already.
+    members: of a committee, in the order of the votes. outputs: of the predictions, which are final and calibrated.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -62,7 +61,7 @@ class OwnMetadata(BaseModel):
 class Served:
     """A server's model.
 
-    dtype: what is sent to its input. card: what its outputs mean. outputs: their names. members: who votes.
+    dtype: of its input. card: describes its outputs. outputs: their names. members: of a committee.
     """
 
     name: str
@@ -73,12 +72,16 @@ class Served:
 
 
 class ModelServer:
-    """One model on a server, over one connection that is kept. Not safe to call from two threads, but for `abort`."""
+    """One model on a server, over a persistent connection. Only `abort` may be called from another thread."""
 
     def __init__(self, url: str, timeout: float, token: str, card: EmotionCard) -> None:
-        """url: of the model, as http://host:8501/v1/models/name. timeout: seconds of each wait for the network.
+        """Does not connect yet.
 
-        card: of the model that stands in for it, whose labels and faces it must have.
+        Args:
+            url: of the model, as http://host:8501/v1/models/name.
+            timeout: of each network operation, seconds.
+            token: bearer token; empty: none.
+            card: of the local fallback, whose labels and crop the server's model must have.
         """
         parts = urlsplit(url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -91,31 +94,31 @@ class ModelServer:
         self._served: Served | None = None
 
     def open(self) -> Served:
-        """Connect, and learn what is there. Raises ServerError where nothing is, or another kind of model."""
+        """Connect and read the metadata. Raises ServerError where that fails or the model does not match."""
         self.close()
         self._served = _served(self._call("GET", f"{self._path}/metadata"), self._card)
         return self._served
 
     def predict(self, crops: Pixels) -> Scores:
-        """What the server says of faces cut out as the card says, uint8 [n, height, width, channels]; n not 0.
+        """Classify crops made as the card says, uint8 [n, height, width, channels], n > 0.
 
-        A kept connection that the server has let go meanwhile is opened again, once. Raises ServerError.
+        A connection that the server closed meanwhile is opened again, once. Raises ServerError.
         """
         served = self._served
         if served is None or self._http.sock is None:
-            served = self.open()  # whoever answers now may be another than before
+            served = self.open()  # another model may answer after a reconnection
         try:
             return self._predict(crops, served)
         except _StaleError:
             return self._predict(crops, self.open())
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self._served = None
         self._http.close()
 
     def abort(self) -> None:
-        """End what another thread waits for in here; it gets a ServerError."""
+        """End a request that another thread waits for; it gets a ServerError."""
         connection = self._http.sock
         if connection is not None:
             with suppress(OSError):
@@ -133,10 +136,10 @@ class ModelServer:
             content = response.read(ANSWER_BYTES + 1)
         except (ConnectionError, http.client.RemoteDisconnected) as error:
             self.close()
-            raise (ServerError if fresh else _StaleError)(_words(error)) from error
+            raise (ServerError if fresh else _StaleError)(_reason(error)) from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise ServerError(_words(error)) from error
+            raise ServerError(_reason(error)) from error
         if len(content) > ANSWER_BYTES:
             self.close()
             raise ServerError(f"an answer of more than {ANSWER_BYTES >> 20} MiB")
@@ -145,8 +148,8 @@ class ModelServer:
         except (ValueError, RecursionError):
             answer = None
         if response.status != http.client.OK:
-            told = answer.get("error") if isinstance(answer, dict) else None
-            raise ServerError(_line(f"{response.status} {response.reason}{f': {told}' if told else ''}"))
+            message = answer.get("error") if isinstance(answer, dict) else None
+            raise ServerError(_line(f"{response.status} {response.reason}{f': {message}' if message else ''}"))
         if not isinstance(answer, dict):
             self.close()
             raise ServerError("an answer that is no JSON object: is this a model server?")
@@ -154,7 +157,7 @@ class ModelServer:
 
 
 def instances_of(crops: Pixels, served: Served) -> list[Any]:
-    """Faces as the server's input takes them: pixels, the real values that pixels mean, or PNG files in base64."""
+    """Crops in the dtype of the server's input: pixels, the real values they stand for, or PNG files in base64."""
     if served.dtype in _PIXELS:
         return list(crops.tolist())
     if served.dtype in _REAL:
@@ -165,7 +168,7 @@ def instances_of(crops: Pixels, served: Served) -> list[Any]:
 
 
 def scores_in(answer: Mapping[str, Any], served: Served, count: int) -> Scores:
-    """What an answer to `predict` says of `count` faces. Raises ServerError where it says nothing of use."""
+    """Predictions for `count` faces from an answer to `predict`. Raises ServerError where it is not valid."""
     predictions = answer.get("predictions")
     if not isinstance(predictions, list) or len(predictions) != count:
         raise ServerError(f"no `predictions` of {count} face(s) in the answer")
@@ -188,10 +191,10 @@ def scores_in(answer: Mapping[str, Any], served: Served, count: int) -> Scores:
 
 
 class _StaleError(ServerError):
-    """The connection broke that had been kept."""
+    """The persistent connection was closed by the server."""
 
 
-def _words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return NO_ANSWER
     text = _line(str(getattr(error, "strerror", None) or error)) or type(error).__name__
@@ -199,19 +202,19 @@ def _words(error: Exception) -> str:
 
 
 def _line(text: str) -> str:
-    """Foreign words as one line of a log."""
+    """Text of a server as one line of a log, without control characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:_TEXT]
 
 
 def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:
-    """What metadata says, held against the card of the model that stands in for the server."""
+    """The model that the metadata describes. Raises ServerError where it does not match the local fallback's card."""
     try:
         signature = answer["metadata"]["signature_def"]["signature_def"][SIGNATURE]
         inputs, outputs = dict(signature["inputs"]), dict(signature["outputs"])
         ((_, taken),) = inputs.items()
         dtype, shape = str(taken["dtype"]), _shape(taken)
-        told = answer["metadata"].get(OWN_METADATA)
-        own = None if told is None else OwnMetadata.model_validate(told)
+        added = answer["metadata"].get(OWN_METADATA)
+        own = None if added is None else OwnMetadata.model_validate(added)
         if own:
             theirs = EmotionCard.model_validate(card.model_dump() | {"outputs": own.outputs})
         name = _line(f"{own.name} {own.version}" if own else str(answer["model_spec"]["name"]))
@@ -229,7 +232,7 @@ def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:
             raise ServerError(_line(f"its labels are {', '.join(labels)}; here they are {', '.join(here)}"))
         if own.crop != card.crop:
             raise ServerError("its faces are cut in another way than here")
-        card, dtype = theirs, _BINARY  # which it takes as well, and which costs both sides a fraction
+        card, dtype = theirs, _BINARY  # `serve` takes image files too, which are far smaller than lists of numbers
     primary = card.primary
     if primary.name not in given:
         raise ServerError(_line(f"it has no output {primary.name!r} (it has {', '.join(sorted(given))})"))
@@ -241,7 +244,7 @@ def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:
 
 
 def _shape(tensor: Mapping[str, Any]) -> tuple[int, ...]:
-    """Of a tensor in the metadata; empty where the server does not know it, -1 where a size may be any."""
+    """Shape of a tensor in the metadata; empty where unknown, -1 for a size that may be any."""
     shape = tensor["tensor_shape"]
     return () if shape.get("unknown_rank") else tuple(int(dim["size"]) for dim in shape["dim"])
 

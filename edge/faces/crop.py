@@ -1,4 +1,4 @@
-"""The face crop: from a frame and a detection to the pixels a network sees, on the board and in training alike."""
+"""The face crop, from frame and detection to the network's input pixels; the board and training share it."""
 
 import functools
 import math
@@ -13,11 +13,11 @@ from edge.models.card import CropSpec, InputSpec
 from edge.reading import Box, Image
 
 Pixels = npt.NDArray[np.uint8]
-"""Faces cut out of a frame: uint8 [n, height, width, channels], 0 to 255."""
+"""Face crops: uint8 [n, height, width, channels], 0 to 255."""
 
 
 def crop_square(box: Box, spec: CropSpec) -> Box:
-    """The square that is cut for a detection's box; it may reach past the frame's edge."""
+    """The square to crop for a detection's box; it may extend past the frame."""
     side = spec.scale * math.sqrt(box.width * box.height)
     centre_x = box.x + box.width / 2 + spec.shift[0] * side
     centre_y = box.y + box.height / 2 + spec.shift[1] * side
@@ -25,11 +25,19 @@ def crop_square(box: Box, spec: CropSpec) -> Box:
 
 
 def cut(image: Image, square: Box, width: int, height: int, colour: str) -> Image:
-    """Cut a square out of a frame and resize it.
+    """Crop a square from a frame and resize it.
 
-    image: BGR uint8 [H, W, 3] or grey [H, W]. Returns uint8 [height, width, 1] for colour `grey`, [height, width, 3]
-    for `bgr`. Past the frame's edge the edge pixels are repeated; shrinking averages areas, so that fine detail does
-    not alias.
+    Past the frame's edge the edge pixels are repeated; shrinking averages areas, so that fine detail does not alias.
+
+    Args:
+        image: BGR uint8 [H, W, 3] or grey [H, W].
+        square: what to crop, in pixels of the image.
+        width: of the result, pixels.
+        height: of the result, pixels.
+        colour: `grey` or `bgr`.
+
+    Returns:
+        uint8 [height, width, 1] for `grey`, [height, width, 3] for `bgr`.
     """
     frame_height, frame_width = image.shape[:2]
     x0, y0 = round(square.x), round(square.y)
@@ -44,8 +52,8 @@ def cut(image: Image, square: Box, width: int, height: int, colour: str) -> Imag
     borders = (max(top - y0, 0), max(y0 + side - bottom, 0), max(left - x0, 0), max(x0 + side - right, 0))
     if any(borders):
         patch = cv2.copyMakeBorder(patch, *borders, cv2.BORDER_REPLICATE)
-    # Sampled bilinearly to a power of two times the size, then averaged 2x2 at a time: a third of the time of OpenCV's
-    # area averaging, which is slow for factors that are no whole number.
+    # Bilinear to a power of two times the size, then 2x2 averages: a third of the time of OpenCV's INTER_AREA, which is
+    # slow for factors that are no whole number.
     halvings = max(0, math.floor(math.log2(min(patch.shape[0] / height, patch.shape[1] / width))))
     for step in range(halvings, -1, -1):
         patch = cv2.resize(patch, (width << step, height << step), interpolation=cv2.INTER_LINEAR)
@@ -58,7 +66,7 @@ def _table(spec: InputSpec) -> npt.NDArray[Any]:
 
 
 def face_crops(image: Image, boxes: Sequence[Box], crop: CropSpec, spec: InputSpec) -> Pixels:
-    """The faces of one frame, cut out: uint8 [len(boxes), height, width, channels]."""
+    """The face crops of one frame: uint8 [len(boxes), height, width, channels]."""
     pixels = np.empty((len(boxes), spec.height, spec.width, spec.channels), np.uint8)
     for row, box in enumerate(boxes):
         pixels[row] = cut(image, crop_square(box, crop), spec.width, spec.height, crop.colour)

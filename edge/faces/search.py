@@ -1,4 +1,4 @@
-"""Where in a frame faces are looked for, and which of those found count."""
+"""Detection within the region of interest, and the limits on size and number of faces."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,17 +10,17 @@ from edge.config import DetectorSettings
 from edge.faces.detector import Detector
 from edge.reading import Box, Detection, Frame, Image
 
-_HELD: Final = 1.5
-"""How much larger a face counts that is followed already, so that two of one size do not take turns."""
+_TRACKED_BONUS: Final = 1.5
+"""Factor on the area of a tracked face when the largest are kept, so that two of one size do not alternate."""
 
-_SAME: Final = 0.3
-"""Intersection over union from which a face is taken for one that is followed, to that end."""
+_SAME_FACE_IOU: Final = 0.3
+"""Intersection over union from which a detection counts as a tracked face there."""
 
 
-class Search:
-    """A detector, held to the region, the least size and the number of faces that the settings ask for.
+class FaceSearch:
+    """A detector with the settings' region of interest, smallest face and largest number of faces.
 
-    ignored: what it found in the last frame besides, pixels of `frame.image`.
+    ignored: boxes of the last frame that were left out, in pixels of `frame.image`.
     """
 
     def __init__(self, detector: Detector, settings: DetectorSettings) -> None:
@@ -29,43 +29,50 @@ class Search:
         self._settings = settings
 
     def area(self, image: Image) -> Box:
-        """The region in a picture's pixels: all of it, where none is set."""
+        """The region of interest in pixels; the whole image where none is set."""
         left, top, right, bottom = self._bounds(image)
         return Box(left, top, right - left, bottom - top)
 
-    def __call__(self, frame: Frame, held: Iterable[Box]) -> list[Detection]:
-        """The faces in pixels of `frame.image`, found in the camera's small picture where that shows as much of them.
+    def __call__(self, frame: Frame, tracked: Iterable[Box]) -> list[Detection]:
+        """Detect the faces of a frame, in its analysis image where that has as many pixels as the network takes.
 
-        held: where the faces are that are followed already.
+        Args:
+            frame: the frame.
+            tracked: boxes of the faces that are tracked already.
+
+        Returns:
+            The faces, in pixels of `frame.image`.
         """
         image = frame.image if frame.analysis is None or not self._fills(frame.analysis) else frame.analysis
         ratio = frame.image.shape[1] / image.shape[1]
         left, top, right, bottom = self._bounds(image)
         found = self._detector.detect(image[top:bottom, left:right])
         if left or top or ratio != 1:
-            found = [_placed(face, left, top, ratio) for face in found]
-        counted = self._counted(found, list(held))
-        self.ignored = tuple(face.box for face in found if not any(face is other for other in counted))
-        return counted
+            found = [_to_frame(face, left, top, ratio) for face in found]
+        kept = self._limited(found, list(tracked))
+        self.ignored = tuple(face.box for face in found if not any(face is other for other in kept))
+        return kept
 
-    def _counted(self, found: list[Detection], known: list[Box]) -> list[Detection]:
+    def _limited(self, found: list[Detection], tracked: list[Box]) -> list[Detection]:
         found = [face for face in found if face.box.width >= self._settings.min_face]
         if len(found) <= self._settings.max_faces:
             return found
 
         def size(face: Detection) -> float:
-            return face.box.area * (_HELD if any(face.box.iou(box) >= _SAME for box in known) else 1)
+            return face.box.area * (
+                _TRACKED_BONUS if any(face.box.iou(box) >= _SAME_FACE_IOU for box in tracked) else 1
+            )
 
         return sorted(found, key=size, reverse=True)[: self._settings.max_faces]
 
     def _fills(self, image: Image) -> bool:
-        """Whether the region of this picture is as large as the detector sees it, one way at least."""
+        """Whether the region has at least the network's input width or height in this image."""
         left, top, right, bottom = self._bounds(image)
         width, height = self._detector.size
         return right - left >= width or bottom - top >= height
 
     def _bounds(self, image: Image) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of the region."""
+        """Left, top, right and bottom of the region, pixels."""
         height, width = image.shape[:2]
         if self._settings.region is None:
             return 0, 0, width, height
@@ -75,8 +82,8 @@ class Search:
         return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def _placed(face: Detection, left: int, top: int, ratio: float) -> Detection:
-    """A face found in a part of a picture, in the pixels of the frame, of which the picture's are `ratio` each."""
+def _to_frame(face: Detection, left: int, top: int, ratio: float) -> Detection:
+    """A detection of a part of an image in frame pixels. ratio: frame pixels an image pixel."""
     box = face.box
     corner = np.array((left, top), np.float32)
     return replace(

@@ -1,51 +1,51 @@
-"""An id for each face, for as long as it is in view, through short occlusions and past other faces."""
+"""Multi-face tracking: an id for each face that lasts through short occlusions and crossings."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from edge.faces.assign import best_pairs
+from edge.faces.assignment import assign
 from edge.reading import Box, Detection
 
-MINIMUM_IOU: Final = 0.2
-"""Two boxes that overlap less are the same face only by the distance rule."""
+MIN_IOU: Final = 0.2
+"""Intersection over union below which a detection is matched to a track by distance only."""
 
-MAXIMUM_STEP: Final = 0.75
-"""A face that is further from where it should be than this share of its size is taken for another."""
+MAX_STEP: Final = 0.75
+"""Largest distance from the predicted centre, in face sizes, at which a detection is matched."""
 
-STRAY: Final = 1.0
-"""By how many sizes a second MAXIMUM_STEP grows while a face is not seen."""
+STEP_GROWTH: Final = 1.0
+"""Growth of MAX_STEP while a track is not detected, in face sizes a second."""
 
 CONFIRM: Final = 2
-"""Times a face must be found before it counts, so that a detector's single false alarm does not."""
+"""Detections that confirm a track, so that a single false positive does not become one."""
 
-LINGER: Final = 0.5
-"""Seconds that a face which is not found any more stays in view with its last box."""
+HOLD: Final = 0.5
+"""Seconds for which a lost face is still reported, with its last box."""
 
-MEMORY: Final = 2.0
-"""Seconds after which a face that was not found is forgotten: until then it comes back with its id."""
+MAX_AGE: Final = 2.0
+"""Seconds after which a lost track is deleted; a face detected again before that keeps its id."""
 
-_STEADY: Final = 0.2
-"""Time constant of the speed's smoothing, seconds."""
+_SPEED_TIME: Final = 0.2
+"""Time constant of the velocity's smoothing, seconds."""
 
-_STEADY_SIZE: Final = 0.5
-"""Time constant of the size's, seconds."""
+_AREA_TIME: Final = 0.5
+"""Time constant of the area's smoothing, seconds."""
 
-_MEETING: Final = 0.05
-"""Intersection over union from which two faces meet."""
+_OVERLAPPING: Final = 0.05
+"""Intersection over union from which two faces count as overlapping."""
 
-_LOST_SHARE: Final = 0.5
-"""What a pair is worth more for a face seen just now than for one about to be forgotten."""
+_RECENT_BONUS: Final = 0.5
+"""Extra gain of a track seen just now over one about to be deleted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
-    """A face in view. seen: found or followed in this frame; false while it lingers at its last place."""
+class TrackedFace:
+    """A confirmed face. visible: detected or followed in this frame; false while its last box is held."""
 
     track: int
     detection: Detection
-    seen: bool
+    visible: bool
 
 
 @dataclass(slots=True)
@@ -53,23 +53,23 @@ class _Track:
     detection: Detection
     seen_at: float
     hits: int = 1
-    id: int = 0  # 0 until it counts, so that the ids people see have no holes
-    speed: tuple[float, float] = (0.0, 0.0)  # pixels a second
+    id: int = 0  # 0: tentative. Ids are given on confirmation, so that published ids have no gaps.
+    velocity: tuple[float, float] = (0.0, 0.0)  # pixels a second
     steps: int = 0
-    area: float = 0.0  # as a mean: what covers a face makes it seem smaller before it is lost
+    area: float = 0.0  # a running mean: a face being occluded shrinks before it is lost
 
     def __post_init__(self) -> None:
         self.area = self.detection.box.area
 
-    def move(self, detection: Detection, now: float, alone: bool) -> None:
-        """It is there now; its speed follows while it is alone: of two faces that meet, one may be taken for both."""
-        if (passed := now - self.seen_at) > 0 and alone:
-            self.area += (1 - math.exp(-passed / _STEADY_SIZE)) * (detection.box.area - self.area)
+    def move(self, detection: Detection, now: float, isolated: bool) -> None:
+        """Update the position; velocity and area only while isolated, as overlapping faces may be confused."""
+        if (passed := now - self.seen_at) > 0 and isolated:
+            self.area += (1 - math.exp(-passed / _AREA_TIME)) * (detection.box.area - self.area)
             (x, y), (before_x, before_y) = _centre(detection.box), _centre(self.detection.box)
             self.steps += 1
-            weight = max(1 - math.exp(-passed / _STEADY), 1 / self.steps)
-            speed_x, speed_y = self.speed
-            self.speed = (
+            weight = max(1 - math.exp(-passed / _SPEED_TIME), 1 / self.steps)
+            speed_x, speed_y = self.velocity
+            self.velocity = (
                 speed_x + weight * ((x - before_x) / passed - speed_x),
                 speed_y + weight * ((y - before_y) / passed - speed_y),
             )
@@ -77,33 +77,38 @@ class _Track:
 
 
 class Tracker:
-    """Joins what is found in a frame to tracks: by overlap, distance and size with where each face should be by now.
+    """Matches detections to tracks by overlap, distance and size at each track's predicted position.
 
-    A face goes on at its own speed while it is not seen, so that two which cross keep their ids.
+    The prediction is of constant velocity, so that two faces which cross keep their ids.
     """
 
     def __init__(self, confirm: int = CONFIRM) -> None:
-        """confirm: times a face must be found before it counts; 1 for single pictures."""
+        """confirm: detections that confirm a track; 1 for single images."""
         self._confirm = confirm
         self._tracks: list[_Track] = []
         self._last_id = 0
 
     @property
-    def unsure(self) -> tuple[Box, ...]:
-        """Where faces were found that do not count yet."""
+    def tentative(self) -> tuple[Box, ...]:
+        """Boxes of the tracks that are not confirmed yet."""
         return tuple(track.detection.box for track in self._tracks if not track.id)
 
     @property
-    def remembered(self) -> list[int]:
-        """The ids of the faces in view, and of those that may still come back."""
+    def track_ids(self) -> list[int]:
+        """Ids of all confirmed tracks, those lost less than MAX_AGE seconds ago included."""
         return [track.id for track in self._tracks if track.id]
 
-    def update(self, detections: Sequence[Detection], now: float) -> list[Followed]:
-        """The faces in view after faces were looked for, oldest first.
+    def update(self, detections: Sequence[Detection], now: float) -> list[TrackedFace]:
+        """Match the detections of a frame to tracks.
 
-        now: seconds, monotonic. A face that was not found stays for LINGER seconds with its last detection.
+        Args:
+            detections: faces of this frame.
+            now: time of capture, seconds, monotonic.
+
+        Returns:
+            The confirmed faces, oldest track first; a face not detected is held for HOLD seconds.
         """
-        pairs = best_pairs(
+        pairs = assign(
             {
                 (t, d): gain
                 for t, track in enumerate(self._tracks)
@@ -111,16 +116,16 @@ class Tracker:
                 if (gain := _gain(track, detection.box, now)) > 0
             }
         )
-        alone = self._alone()
+        isolated = self._isolated()
         for t, d in pairs:
-            self._tracks[t].move(detections[d], now, alone[t])
+            self._tracks[t].move(detections[d], now, isolated[t])
             self._tracks[t].hits += 1
         found = {t for t, _ in pairs}
         old = {d for _, d in pairs}
         self._tracks = [
             track
             for t, track in enumerate(self._tracks)
-            if t in found or (track.id and now - track.seen_at <= max(MEMORY, LINGER))
+            if t in found or (track.id and now - track.seen_at <= max(MAX_AGE, HOLD))
         ]
         self._tracks += [_Track(detection, now) for d, detection in enumerate(detections) if d not in old]
         for track in self._tracks:
@@ -129,25 +134,25 @@ class Tracker:
                 track.id = self._last_id
         return self._in_view(now, {track.id for track in self._tracks if track.seen_at == now})
 
-    def follow(self, moved: Mapping[int, Detection], now: float) -> list[Followed]:
-        """The faces in view where none were looked for. moved: where each face that could be followed is now, by id."""
-        for track, alone in zip(self._tracks, self._alone(), strict=True):
+    def follow(self, moved: Mapping[int, Detection], now: float) -> list[TrackedFace]:
+        """The confirmed faces of a frame without detection. moved: new position of each followed face, by track id."""
+        for track, isolated in zip(self._tracks, self._isolated(), strict=True):
             if track.id in moved:
-                track.move(moved[track.id], now, alone)
+                track.move(moved[track.id], now, isolated)
         return self._in_view(now, moved)
 
-    def _alone(self) -> list[bool]:
-        """Of each face, whether it keeps clear of the others."""
+    def _isolated(self) -> list[bool]:
+        """For each track, whether its box overlaps no other."""
         if len(self._tracks) == 1:
             return [True]
         boxes = [track.detection.box for track in self._tracks]
-        return [not any(box.iou(other) > _MEETING for other in boxes if other is not box) for box in boxes]
+        return [not any(box.iou(other) > _OVERLAPPING for other in boxes if other is not box) for box in boxes]
 
-    def _in_view(self, now: float, seen: Mapping[int, Detection] | set[int]) -> list[Followed]:
+    def _in_view(self, now: float, visible: Mapping[int, Detection] | set[int]) -> list[TrackedFace]:
         return [
-            Followed(track.id, track.detection, track.id in seen)
+            TrackedFace(track.id, track.detection, track.id in visible)
             for track in self._tracks
-            if track.id and now - track.seen_at <= LINGER
+            if track.id and now - track.seen_at <= HOLD
         ]
 
 
@@ -156,20 +161,20 @@ def _centre(box: Box) -> tuple[float, float]:
 
 
 def _gain(track: _Track, new: Box, now: float) -> float:
-    """What it is worth to take a box for a track's face; 0: it cannot be."""
+    """Gain of matching a box to a track; 0: ruled out."""
     old, gap = track.detection.box, now - track.seen_at
-    ahead_x, ahead_y = track.speed[0] * gap, track.speed[1] * gap
+    ahead_x, ahead_y = track.velocity[0] * gap, track.velocity[1] * gap
     size = (track.area * new.area) ** 0.25 or 1.0
     away_x, away_y = (old.x - new.x + (old.width - new.width) / 2), (old.y - new.y + (old.height - new.height) / 2)
-    # Where it should be counts most; where it was last counts too, for a face that stopped.
+    # Distance to the predicted position, or to the last one for a face that stopped.
     distance = min(math.hypot(away_x + ahead_x, away_y + ahead_y), math.hypot(away_x, away_y) + 0.1 * size) / size
-    reach = MAXIMUM_STEP + STRAY * gap
-    farthest = MAXIMUM_STEP + STRAY * MEMORY
+    reach = MAX_STEP + STEP_GROWTH * gap
+    farthest = MAX_STEP + STEP_GROWTH * MAX_AGE
     if distance > farthest:
         return 0.0
     iou = Box(old.x + ahead_x, old.y + ahead_y, old.width, old.height).iou(new)
     ratio = track.area / max(new.area, 1e-6)
-    if iou < MINIMUM_IOU and not (distance < reach and 0.5 < ratio < 2):
+    if iou < MIN_IOU and not (distance < reach and 0.5 < ratio < 2):
         return 0.0
     alike = min(ratio, 1 / max(ratio, 1e-6))
-    return iou + (1 - distance / farthest) * alike + _LOST_SHARE * max(0.0, 1 - gap / MEMORY)
+    return iou + (1 - distance / farthest) * alike + _RECENT_BONUS * max(0.0, 1 - gap / MAX_AGE)

@@ -11,7 +11,7 @@ import pytest
 
 from edge.config import EmotionSettings, Settings
 from edge.emotion.classifier import Classifier, open_classifier
-from edge.emotion.committee import COMMITTEE_FILE, supporters
+from edge.emotion.committee import COMMITTEE_FILE, counted_members
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import face_crops
 from edge.models.card import CARD_FILE, sha256_of
@@ -113,7 +113,7 @@ LEADER, SECOND, THIRD = (0.4, 0.35, 0.25), (0.1, 0.8, 0.1), (0.2, 0.1, 0.7)
 )
 def test_the_most_votes_win_and_the_leader_decides_between_equals(said: list[Any], counted: list[int]) -> None:
     probabilities = np.array(said, np.float32)[:, None]
-    assert supporters(probabilities, "vote").tolist() == [[float(one)] for one in counted]
+    assert counted_members(probabilities, "vote").tolist() == [[float(one)] for one in counted]
 
 
 def test_what_a_committee_publishes_is_the_mean_of_the_winners_and_has_the_winner_on_top(

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.faces.cadence import LONGEST, LONGEST_ALONE, MOST, Cadence, SceneCut
-from edge.faces.optical_flow import Follower
+from edge.faces.cadence import MAX_EVERY, MAX_GAP, MAX_GAP_NO_FACE, Cadence, SceneCut
+from edge.faces.optical_flow import OpticalFlow
 from edge.reading import Box, Detection, Image
 from tests.support.moving import At, Head, backdrop, compose, heads
 
@@ -27,7 +27,7 @@ def found(box: Box) -> Detection:
 
 def follow(images: list[Image], faces: dict[int, Box]) -> dict[int, Detection]:
     """Where the faces of the first image are in the last."""
-    follower = Follower()
+    follower = OpticalFlow()
     assert follower.anchor(images[0], {track: found(box) for track, box in faces.items()}) == len(faces)
     for image in images[1:]:
         seen = follower.step(image)
@@ -77,7 +77,7 @@ def test_landmarks_turn_with_the_face(cast: list[Head]) -> None:
 def test_a_grey_picture_will_do_and_a_face_need_not_have_landmarks(cast: list[Head]) -> None:
     places = [At(cast[0], 200 + 6 * n, 240) for n in range(3)]
     images = [np.asarray(cv2.cvtColor(compose(backdrop(), [at]), cv2.COLOR_BGR2GRAY), np.uint8) for at in places]
-    follower = Follower()
+    follower = OpticalFlow()
     follower.anchor(images[0], {4: Detection(places[0].box, 0.7)})
     follower.step(images[1])
     seen = follower.step(images[2])[4]
@@ -89,7 +89,7 @@ def test_a_covered_face_is_lost_and_the_other_is_not(cast: list[Head]) -> None:
     placed = [At(cast[0], 150, 240), At(cast[1], 450, 240)]
     before = compose(backdrop(), placed)
     after = compose(backdrop(), placed, Box(80, 150, 140, 180))
-    follower = Follower()
+    follower = OpticalFlow()
     follower.anchor(before, {n: found(at.box) for n, at in enumerate(placed)})
     assert list(follower.step(after)) == [1]
     assert list(follower.step(before)) == [1]  # until it is found again
@@ -104,8 +104,8 @@ def test_nothing_is_followed_into_another_scene(cast: list[Head]) -> None:
 def test_a_face_outside_the_picture_is_not_followed(cast: list[Head]) -> None:
     image = compose(backdrop(), [At(cast[0], 320, 240)])
     outside = {n: found(box) for n, box in enumerate([Box(-500, 0, 90, 90), Box(320, 700, 90, 90), Box(0, 0, 0, 0)])}
-    assert Follower().anchor(image, outside) == 0
-    partly = Follower()
+    assert OpticalFlow().anchor(image, outside) == 0
+    partly = OpticalFlow()
     assert partly.anchor(image, {1: found(Box(-30, 200, 90, 110))}) == 1
     partly.step(image)  # whether there is enough to see in it or not
 
@@ -113,7 +113,7 @@ def test_a_face_outside_the_picture_is_not_followed(cast: list[Head]) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 640), (7, 333)])
 def test_pictures_of_odd_shapes_do_no_harm(shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), 90, np.uint8)
-    follower, cut = Follower(), SceneCut()
+    follower, cut = OpticalFlow(), SceneCut()
     follower.anchor(image, {1: found(Box(0, 0, 5, 5))})
     follower.step(image)
     assert not cut(image)
@@ -134,7 +134,7 @@ def due(cadence: Cadence, fps: float, frames: int, cost: float, followed: int = 
     looked = []
     for number in range(frames):
         if cadence.due(number / fps, followed, border):
-            cadence.looked(number / fps, cost)
+            cadence.detected(number / fps, cost)
             looked.append(number)
     return looked
 
@@ -148,19 +148,19 @@ def test_a_number_is_kept_to() -> None:
 
 @pytest.mark.parametrize(
     ("fps", "cost", "every"),
-    [(30, 0.002, 1), (30, 0.008, 2), (30, 0.028, 6), (30, 0.2, MOST), (10, 0.07, 4), (5, 0.1, 2), (2, 0.4, 1)],
+    [(30, 0.002, 1), (30, 0.008, 2), (30, 0.028, 6), (30, 0.2, MAX_EVERY), (10, 0.07, 4), (5, 0.1, 2), (2, 0.4, 1)],
 )
 def test_auto_leaves_time_for_the_rest_and_finds_new_faces_soon(fps: float, cost: float, every: int) -> None:
     cadence = Cadence()
     looked = due(cadence, fps, 200, cost)
     assert cadence.every == every
     assert np.diff(looked)[-5:].tolist() == [every] * 5
-    assert max(np.diff(looked)) / fps <= max(LONGEST, 1 / fps)
+    assert max(np.diff(looked)) / fps <= max(MAX_GAP, 1 / fps)
 
 
 def test_with_nobody_in_view_auto_looks_more_often() -> None:
     looked = due(Cadence(), 30, 200, 0.2, followed=0)
-    assert max(np.diff(looked)) / 30 <= LONGEST_ALONE + 1 / 60
+    assert max(np.diff(looked)) / 30 <= MAX_GAP_NO_FACE + 1 / 60
     assert len(looked) < 60
 
 
@@ -169,7 +169,7 @@ def test_auto_follows_the_time_there_is() -> None:
     assert due(cadence, 30, 60, 0.002) == list(range(60))
     for number in range(60, 160):  # the board got warm: detection takes ten times as long
         if cadence.due(number / 30, 1, False):
-            cadence.looked(number / 30, 0.02)
+            cadence.detected(number / 30, 0.02)
     assert cadence.every == math.ceil(0.02 * 30 / 0.15)
 
 
@@ -177,7 +177,7 @@ def test_many_faces_are_found_rather_than_followed_where_that_is_cheaper() -> No
     cadence = Cadence()
     due(cadence, 30, 60, 0.02)
     assert cadence.every > 1
-    cadence.stepped(2, 0.004)
+    cadence.followed(2, 0.004)
     cadence.due(2.0, 8, False)
     assert cadence.every > 1
     cadence.due(2.03, 12, False)

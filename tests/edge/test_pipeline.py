@@ -12,7 +12,7 @@ import pytest
 from edge.config import Settings
 from edge.emotion.classifier import open_classifier
 from edge.emotion.scores import Scores
-from edge.faces.cadence import LONGEST
+from edge.faces.cadence import MAX_GAP
 from edge.faces.detector import open_detector
 from edge.faces.tracker import CONFIRM
 from edge.labels import UNCERTAIN
@@ -178,7 +178,7 @@ def test_a_lost_face_is_looked_for_at_once(cast: list[Head]) -> None:
     assert face.track == 1
 
 
-@pytest.mark.parametrize(("every", "bound"), [(4, 4), ("auto", round(20 * LONGEST))])
+@pytest.mark.parametrize(("every", "bound"), [(4, 4), ("auto", round(20 * MAX_GAP))])
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_new_face_is_found_within_its_bound(cast: list[Head], every: object, bound: int, alone: bool) -> None:
     def arrives(time: float) -> tuple[list[At], Box | None]:

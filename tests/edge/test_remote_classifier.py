@@ -240,7 +240,7 @@ def test_the_waits_for_a_server_that_only_seems_to_be_back_grow(
 
 def _settled(classifier: Classifier) -> None:
     """Wait until what was asked aside is known."""
-    asking = getattr(classifier, "_asking")  # noqa: B009
+    asking = getattr(classifier, "_pending")  # noqa: B009
     asking.exception(timeout=10)
     wait_until(lambda: classifier.server == "online" or not asking.running(), "it is taken note of")
 

@@ -1,11 +1,11 @@
-"""Steady scores and labels."""
+"""Smoothed scores and labels."""
 
 import numpy as np
 import pytest
 
 from edge.config import EmotionSettings
 from edge.emotion.scores import Scores
-from edge.emotion.smoother import Smoother, Steady
+from edge.emotion.smoother import Smoothed, Smoother
 from edge.labels import UNCERTAIN
 
 LABELS = ("happy", "sad", "neutral")
@@ -17,11 +17,11 @@ def scores(happy: float, sad: float) -> Scores:
     return Scores(probabilities, np.zeros((1, 2), np.float32), [{"one": "happy", "two": "sad"}])
 
 
-def run(smoother: Smoother, frames: list[Scores], fps: float) -> list[Steady]:
+def run(smoother: Smoother, frames: list[Scores], fps: float) -> list[Smoothed]:
     states = []
     for number, frame in enumerate(frames):
         smoother.update(1, frame, 0, number / fps)
-        states.append(smoother.of([1])[1])
+        states.append(smoother.states([1])[1])
     return states
 
 
@@ -60,6 +60,6 @@ def test_low_confidence_is_uncertain_with_hysteresis() -> None:
 def test_a_track_that_left_is_forgotten() -> None:
     smoother = Smoother(LABELS, EmotionSettings(smoothing=10))
     smoother.update(1, scores(1, 0), 0, 0.0)
-    assert smoother.of([]) == {}
+    assert smoother.states([]) == {}
     smoother.update(1, scores(0, 1), 0, 0.1)
-    assert smoother.of([1])[1].emotion == "sad"
+    assert smoother.states([1])[1].emotion == "sad"

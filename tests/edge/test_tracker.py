@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.faces.tracker import LINGER, MEMORY, Tracker
+from edge.faces.tracker import HOLD, MAX_AGE, Tracker
 from edge.reading import Box, Detection
 
 
@@ -55,7 +55,7 @@ def test_a_jump_across_the_frame_is_another_face() -> None:
 
 @pytest.mark.parametrize(
     ("gap", "ids", "after"),
-    [(LINGER - 0.1, [1], [1]), (LINGER + 0.1, [], [1]), (MEMORY - 0.1, [], [1]), (MEMORY + 0.1, [], [])],
+    [(HOLD - 0.1, [1], [1]), (HOLD + 0.1, [], [1]), (MAX_AGE - 0.1, [], [1]), (MAX_AGE + 0.1, [], [])],
 )
 def test_a_missed_face_lingers_unseen_then_is_remembered_and_then_forgotten(
     gap: float, ids: list[int], after: list[int]
@@ -65,5 +65,5 @@ def test_a_missed_face_lingers_unseen_then_is_remembered_and_then_forgotten(
     tracker.update([face(110)], 0.1)
     found = tracker.update([], 0.1 + gap)
     assert [f.track for f in found] == ids
-    assert all(not f.seen and f.detection.box.x == 110 for f in found)
+    assert all(not f.visible and f.detection.box.x == 110 for f in found)
     assert [f.track for f in tracker.update([face(112)], 0.1 + gap + 0.05)] == after

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from edge.cameras.images import decoded
-from edge.commands.snapshot import read_once
 from edge.config import Settings, WebSettings
 from edge.models.runtime import choose
 from edge.outputs.web.server import WebViewer
 from edge.outputs.web.upload import BYTES_MAX, WAITING_MAX
+from edge.pipeline import read_once
 from edge.reading import Frame, Image, Reading
 from tests.support.daemon import free_port
 from tests.support.live import PATIENCE, eventually, get, port_of, show

@@ -15,11 +15,11 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from edge.commands.snapshot import read_once
 from edge.config import Settings, WebSettings
 from edge.models.runtime import choose
 from edge.outputs.web.documents import SETTINGS, Document, settings_document
 from edge.outputs.web.server import WebViewer
+from edge.pipeline import read_once
 from edge.reading import Image
 from tests.support.browser import is_dark, look_at, overflow, start_browser
 from tests.support.daemon import free_port

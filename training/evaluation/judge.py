@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge.emotion.committee import Rule, mean_of, supporters
+from edge.emotion.committee import Rule, counted_members, mean_of
 from edge.errors import EmotionEdgeError
 from edge.labels import CIRCUMPLEX, UNCERTAIN, circumplex_of, labels_of, map_matrix
 from training.config import AFFECT
@@ -185,7 +185,7 @@ def answer(question: Question, outputs: Outputs) -> dict[str, Said]:
     said = {name: _said(calibrated[name].argmax(axis=1), raw[name], calibrated[name]) for name in raw}
     if len(said) > 1:
         voters = np.array(list(calibrated.values()), np.float32)
-        heard = supporters(voters, question.rule)
+        heard = counted_members(voters, question.rule)
         before, after = (mean_of(heard, each) for each in (np.array(list(raw.values()), np.float32), voters))
         said[COMMITTEE] = _said(after.argmax(axis=1), before.astype(np.float64), after.astype(np.float64))
     return said

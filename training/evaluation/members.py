@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.emotion.committee import COMMITTEE_FILE, Rule, read_committee
-from edge.emotion.mirror import looked_at
+from edge.emotion.flip import with_flip
 from edge.errors import EmotionEdgeError
 from edge.labels import labels_of
 from edge.models.card import CARD_FILE, MODEL_FILE, EmotionCard, read_card
@@ -128,7 +128,7 @@ def _released(folder: Path, name: str, mirror: bool) -> Member:
     def run(images: npt.NDArray[np.uint8]) -> Mapping[str, Logits]:
         stored = table[images if images.ndim == 4 else images[..., None]]
         parts = [stored[start : start + BATCH] for start in range(0, len(stored), BATCH)]
-        batches = [looked_at(network, part, mirror) for part in parts]
+        batches = [with_flip(network, part, mirror) for part in parts]
         values = {name: np.concatenate([batch[name] for batch in batches]) for name in network.outputs}
         outputs: dict[str, Logits] = {}
         for output in emotions:

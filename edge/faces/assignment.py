@@ -1,36 +1,36 @@
-"""Which of two lots belong together: the pairs of the largest total gain."""
+"""Hungarian assignment of detections to tracks: the pairs with the largest total gain."""
 
 import math
 from collections.abc import Iterator, Mapping
 
 Gains = Mapping[tuple[int, int], float]
-"""What it is worth to pair a left with a right one, above 0; a pair that cannot be is not in it."""
+"""Gain of pairing left index i with right index j, above 0; pairs that are ruled out are left out."""
 
 
-def best_pairs(gains: Gains) -> list[tuple[int, int]]:
-    """The pairs of the largest total gain, each left and each right one in one pair at most.
+def assign(gains: Gains) -> list[tuple[int, int]]:
+    """The pairs with the largest total gain; each index is in one pair at most.
 
-    Exact (the Hungarian method, with shortest augmenting paths), on each group of those that compete for one another
-    alone: faces that stand apart cost nothing, so that the time grows as the pairs do.
+    Exact (Hungarian method with shortest augmenting paths). Each connected component of the bipartite graph is solved
+    by itself, so that faces which overlap no other cost next to nothing.
     """
     if len(gains) == 1:
         return list(gains)
     pairs: list[tuple[int, int]] = []
-    for group in _groups(gains):
+    for group in _components(gains):
         if len(group) == 1:
             pairs += group
             continue
         left, right = sorted({i for i, _ in group}), sorted({j for _, j in group})
-        turned = len(left) > len(right)
-        rows, columns = (right, left) if turned else (left, right)
-        cost = [[-gains.get((c, r) if turned else (r, c), 0.0) for c in columns] for r in rows]
-        found = ((rows[i], columns[j]) for i, j in enumerate(_cheapest(cost)))
-        pairs += [pair for i, j in found if (pair := (j, i) if turned else (i, j)) in gains]
+        transposed = len(left) > len(right)
+        rows, columns = (right, left) if transposed else (left, right)
+        cost = [[-gains.get((c, r) if transposed else (r, c), 0.0) for c in columns] for r in rows]
+        found = ((rows[i], columns[j]) for i, j in enumerate(_least_cost(cost)))
+        pairs += [pair for i, j in found if (pair := (j, i) if transposed else (i, j)) in gains]
     return sorted(pairs)
 
 
-def _groups(gains: Gains) -> Iterator[list[tuple[int, int]]]:
-    """The pairs, those that share a left or a right one with each other together."""
+def _components(gains: Gains) -> Iterator[list[tuple[int, int]]]:
+    """Connected components: pairs that share a left or a right index are in one group."""
     waiting = list(gains)
     while waiting:
         group, left, right = [], {waiting[0][0]}, {waiting[0][1]}
@@ -42,10 +42,10 @@ def _groups(gains: Gains) -> Iterator[list[tuple[int, int]]]:
         yield group
 
 
-def _cheapest(cost: list[list[float]]) -> list[int]:
-    """For each row the column that is its own, at the least total cost; there are at least as many columns as rows.
+def _least_cost(cost: list[list[float]]) -> list[int]:
+    """The column assigned to each row at the least total cost. There must be at least as many columns as rows.
 
-    Row by row along the cheapest augmenting path, with potentials (Jonker and Volgenant, 1987).
+    One shortest augmenting path a row, with potentials (Jonker and Volgenant, 1987).
     """
     rows, columns = len(cost), len(cost[0])
     row_potential, column_potential = [0.0] * rows, [0.0] * (columns + 1)
