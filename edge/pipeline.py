@@ -13,6 +13,7 @@ from edge.faces.detector import Detector, open_detector
 from edge.faces.optical_flow import OpticalFlow
 from edge.faces.search import FaceSearch
 from edge.faces.tracker import CONFIRM, TrackedFace, Tracker
+from edge.labels import UNCERTAIN
 from edge.models.runtime import Runtime
 from edge.reading import Box, Face, Frame, Reading
 
@@ -165,12 +166,14 @@ def read_once(settings: Settings, runtime: Runtime, frame: Frame) -> Reading:
 
 def _face(followed: TrackedFace, smoothed: Smoothed, labels: tuple[str, ...]) -> Face:
     valence, arousal = smoothed.valence_arousal.tolist()
+    scores = dict(zip(labels, smoothed.probabilities.tolist(), strict=True))
+    uncertain = smoothed.emotion == UNCERTAIN
     return Face(
         track=followed.track,
         detection=followed.detection,
         emotion=smoothed.emotion,
-        confidence=float(smoothed.probabilities.max()),
-        scores=dict(zip(labels, smoothed.probabilities.tolist(), strict=True)),
+        confidence=max(scores.values()) if uncertain else scores[smoothed.emotion],
+        scores=scores,
         valence=valence,
         arousal=arousal,
         votes=smoothed.votes,

@@ -70,9 +70,10 @@ class Face:
     """A face that was followed and classified.
 
     track: id that lives as long as the face is in view. detection: where it is in this frame.
-    emotion: a label of the model's primary label set, or `uncertain`. confidence: smoothed probability of the best
-    label, 0 to 1. scores: smoothed probability of each label, sums to 1. valence, arousal: -1 to 1. votes: what each
-    member of a committee last said, its label by its name; empty where one model decides.
+    emotion: a label of the model's primary label set, or `uncertain`. confidence: smoothed probability of that label,
+    0 to 1; of the best label where the emotion is `uncertain`. scores: smoothed probability of each label, sums to 1.
+    valence, arousal: -1 to 1. votes: the label that each member of a committee gave last, by the member's name; empty
+    where one model decides.
     """
 
     track: int

@@ -13,6 +13,7 @@ from edge.config import Settings
 from edge.emotion.classifier import open_classifier
 from edge.emotion.scores import Scores
 from edge.faces.cadence import MAX_GAP
+from edge.faces.crop import Pixels
 from edge.faces.detector import open_detector
 from edge.faces.tracker import CONFIRM
 from edge.labels import UNCERTAIN
@@ -75,6 +76,29 @@ def test_below_the_threshold_the_emotion_is_uncertain(astronaut: Image) -> None:
     (face,) = open_pipeline(settings, choose(), 1).analyse(Frame(astronaut, 0.0, 0.0, 0)).faces
     assert face.emotion == UNCERTAIN
     assert max(face.scores, key=lambda label: face.scores[label]) == "happy"
+
+
+def test_confidence_is_that_of_the_published_emotion_while_hysteresis_holds_it(astronaut: Image) -> None:
+    settings = Settings.model_validate({"emotion": {"hysteresis": 1.0, "smoothing": 0, "uncertain_below": 0.0}})
+    classifier = open_classifier(settings.emotion, choose(), 1)
+    happy, sad = classifier.labels.index("happy"), classifier.labels.index("sad")
+    turn = iter([(0.8, 0.2), (0.3, 0.7)])
+
+    class Turning:
+        card, labels, server = classifier.card, classifier.labels, None
+
+        def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:  # noqa: ARG002
+            return self.classify(np.zeros((len(boxes), 1, 1, 1), np.uint8))
+
+        def classify(self, crops: Pixels) -> Scores:
+            probabilities = np.zeros((len(crops), len(self.labels)), np.float32)
+            probabilities[:, [happy, sad]] = next(turn)
+            return Scores(probabilities, np.zeros((len(crops), 2), np.float32), [{}] * len(crops))
+
+    pipeline = Pipeline(open_detector(settings.detector, choose(), 1), Turning(), settings, confirm=1, still=True)
+    seen = [pipeline.analyse(Frame(astronaut, float(n), float(n), n)).faces[0] for n in range(2)]
+    assert [(face.emotion, round(face.confidence, 3)) for face in seen] == [("happy", 0.8), ("happy", 0.3)]
+    assert seen[1].confidence == seen[1].scores["happy"]
 
 
 @pytest.fixture(scope="module")
