@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edge.cameras.camera import Camera
 from edge.cameras.images import SUFFIXES, ImageFiles
+from edge.cameras.mounting import upright
 from edge.cameras.picamera import PiCamera, list_picameras
 from edge.cameras.stream import STREAM_SCHEMES, StreamCamera
 from edge.cameras.v4l2 import DeviceCamera, list_devices
@@ -43,7 +44,12 @@ def open_camera(settings: CameraSettings) -> Camera:
     if source == "auto":
         return _first_that_works(settings)
     if source == "picamera2":
-        return PiCamera(settings)
+        pi_camera = PiCamera(settings)
+        return pi_camera if pi_camera.turned else upright(pi_camera, settings)
+    return upright(_open(source, settings), settings)
+
+
+def _open(source: str, settings: CameraSettings) -> Camera:
     if source.isdecimal():
         return DeviceCamera(f"/dev/video{source}", settings)
     if source.partition("://")[0].lower() in STREAM_SCHEMES and "://" in source:

@@ -14,9 +14,10 @@ from edge.errors import EmotionEdgeError
 
 # picamera2 is part of Raspberry Pi OS (apt) and needs libcamera: importing it can raise anything.
 try:
+    from libcamera import Transform
     from picamera2 import Picamera2
 except Exception as error:
-    Picamera2 = None
+    Picamera2 = Transform = None
     IMPORT_PROBLEM = f"picamera2 does not import: {error} (`sudo apt install python3-picamera2`)"
 else:
     IMPORT_PROBLEM = ""
@@ -41,8 +42,21 @@ def list_picameras() -> list[str]:
     return [str(info["Model"]) for info in found if "usb" not in str(info.get("Id", ""))]
 
 
+def _transform(settings: CameraSettings) -> Any:
+    """The libcamera transform for `camera.rotate` and `camera.flip`; None where nothing is to be done in the sensor."""
+    upside_down = settings.rotate == "180"
+    if settings.rotate not in ("0", "180") or not (upside_down or settings.flip):
+        return None
+    return Transform(hflip=upside_down != settings.flip, vflip=upside_down)
+
+
 class PiCamera:
-    """The first camera on a camera port: `width` x `height` for the screen, a small copy for the analysis."""
+    """The first camera on a camera port: `width` x `height` for the screen, a small copy for the analysis.
+
+    Attributes:
+        turned: the sensor applies `camera.rotate` and `camera.flip`, which costs nothing; no sensor can do so for 90
+            and 270 degrees.
+    """
 
     lossless = False
     name = "camera picamera2"
@@ -58,6 +72,7 @@ class PiCamera:
         self._closed = threading.Event()
         self._reading = threading.Lock()
         self._camera: Any = None
+        self.turned = False
         try:
             self._camera = Picamera2()
             self._start(settings)
@@ -72,14 +87,19 @@ class PiCamera:
         period = round(1e6 / settings.fps)
         controls = {"FrameDurationLimits": (period, period)}
         self._lores_size = (width, height)
+        transform = _transform(settings)
         self._camera.configure(
             self._camera.create_video_configuration(
                 main={"size": (settings.width, settings.height), "format": "RGB888"},  # libcamera's name for B, G, R
                 lores={"size": self._lores_size, "format": "YUV420"},
                 controls={name: value for name, value in controls.items() if name in self._camera.camera_controls},
                 buffer_count=4,
+                **({"transform": transform} if transform else {}),
             )
         )
+        if transform:  # libcamera changes one that the camera cannot do
+            applied = self._camera.camera_configuration()["transform"]
+            self.turned = (applied.hflip, applied.vflip) == (transform.hflip, transform.vflip)
         self._camera.start()
 
     def read(self) -> Picture | None:

@@ -89,6 +89,10 @@ class CameraSettings(_Section):
     """Start a video file or a folder of images again when it ends."""
     realtime: bool = True
     """Play a video file or folder at its own pace; false: as fast as it goes."""
+    rotate: Annotated[Literal["0", "90", "180", "270"], Text] = "0"
+    """Degrees to rotate the picture clockwise by, for a camera on its side (90, 270) or upside down (180)."""
+    flip: bool = False
+    """Mirror the picture left to right, after the rotation, for a camera that looks into a mirror."""
 
 
 class DetectorSettings(_Section):
