@@ -13,11 +13,10 @@ from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_settings import CliSettingsSource
 
-from edge.config import ENV_PREFIX, INSTANCE_VARIABLE, Settings, setting_names
 from edge.config.secrets import without_password
+from edge.config.settings import ENV_PREFIX, INSTANCE_VARIABLE, Settings, setting_field, setting_names
 from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError, reason_of
 
@@ -134,9 +133,7 @@ def _explain(problem: Mapping[str, Any], arguments: Namespace, path: Path | None
 
 def description_of(name: str) -> str:
     """What a setting is for, in a line. name: `section.key`."""
-    section, _, key = name.partition(".")
-    fields: Mapping[str, FieldInfo] = getattr(Settings.model_fields[section].annotation, "model_fields", {})
-    return fields[key].description or ""
+    return setting_field(name).description or ""
 
 
 def dump(settings: Settings) -> str:

@@ -3,41 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
-from edge.config import Settings, setting_names
+from edge.config.settings import OnReload, Settings, on_reload, setting_names
 from edge.errors import EmotionEdgeError
 from edge.system.systemd import Notifier
 
 _log = logging.getLogger(__name__)
-
-LIVE: Final = frozenset(
-    {
-        "detector.kind",
-        "detector.size",
-        "detector.file",
-        "detector.score",
-        "detector.every",
-        "detector.region",
-        "detector.min_face",
-        "detector.max_faces",
-        "emotion.uncertain_below",
-        "emotion.smoothing",
-        "emotion.hysteresis",
-        "emotion.rate",
-        "pace.max_fps",
-        "pace.cores",
-        "pace.idle_after",
-        "pace.idle_fps",
-        "pace.dark",
-        "pace.hot",
-        "mqtt.faces_rate",
-        "mqtt.heartbeat",
-        "mqtt.stats_every",
-        "log.level",
-    }
-)
-"""What can change without a restart."""
 
 
 def merged(running: Settings, wanted: Settings) -> tuple[Settings, list[str], list[str]]:
@@ -52,7 +24,7 @@ def merged(running: Settings, wanted: Settings) -> tuple[Settings, list[str], li
         value = getattr(getattr(wanted, section), key)
         if value == getattr(getattr(running, section), key):
             continue
-        if name in LIVE:
+        if on_reload(name) is OnReload.LIVE:
             sections.setdefault(section, {})[key] = value
         else:
             left.append(name)

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+from enum import Enum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -16,6 +17,7 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edge.errors import EmotionEdgeError
@@ -27,8 +29,20 @@ ENV_PREFIX: Final = "EMOTION_EDGE_"
 INSTANCE_VARIABLE: Final = ENV_PREFIX + "INSTANCE"
 """Set by emotion-edge@NAME.service to NAME: a device id that is not set then ends with it."""
 
+
+class OnReload(Enum):
+    """What a setting does when the settings are read again while the daemon runs; every field names one of the two."""
+
+    LIVE = "applied"
+    RESTART = "needs a restart"
+
+
+LIVE: Final = OnReload.LIVE
+RESTART: Final = OnReload.RESTART
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, le=86400)]
+Period = Annotated[float, Field(gt=0, le=86400)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Pixels = Annotated[int, Field(ge=16, le=8192)]
 
@@ -50,7 +64,7 @@ def _none_or_one_up(rate: float) -> float:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 def _as_text(value: object) -> object:
@@ -77,17 +91,17 @@ def _or_host_name(device_id: str) -> str:
 
 
 class CameraSettings(_Section):
-    source: Annotated[str, Text] = "auto"
+    source: Annotated[str, Text, RESTART] = "auto"
     """auto, picamera2, a V4L2 index or /dev path, a video, an image or folder of images, or an rtsp/http address."""
-    width: Pixels = 640
+    width: Annotated[Pixels, RESTART] = 640
     """Width to ask a camera for, in pixels."""
-    height: Pixels = 480
+    height: Annotated[Pixels, RESTART] = 480
     """Height to ask a camera for, in pixels."""
-    fps: Annotated[float, Field(gt=0, le=240)] = 30.0
+    fps: Annotated[float, Field(gt=0, le=240), RESTART] = 30.0
     """Frames a second to ask a camera for; the rate at which a folder of images is shown."""
-    loop: bool = True
+    loop: Annotated[bool, RESTART] = True
     """Start a video file or a folder of images again when it ends."""
-    realtime: bool = True
+    realtime: Annotated[bool, RESTART] = True
     """Play a video file or folder at its own pace; false: as fast as it goes."""
     rotate: Annotated[Literal["0", "90", "180", "270"], Text] = "0"
     """Degrees to rotate the picture clockwise by, for a camera on its side (90, 270) or upside down (180)."""
@@ -96,126 +110,129 @@ class CameraSettings(_Section):
 
 
 class DetectorSettings(_Section):
-    kind: Literal["yunet", "opencv-yunet", "haar", "res10"] = "yunet"
+    kind: Annotated[Literal["yunet", "opencv-yunet", "haar", "res10"], LIVE] = "yunet"
     """Face detector: yunet (int8, default), or one of OpenCV's: opencv-yunet, haar, res10."""
-    size: Annotated[Literal["160", "320", "640"], Text] = "320"
+    size: Annotated[Literal["160", "320", "640"], Text, LIVE] = "320"
     """Width in pixels that yunet and opencv-yunet shrink a picture to: 160 is fast, 640 finds small faces."""
-    file: Path | None = None
+    file: Annotated[Path | None, LIVE] = None
     """The model file of an OpenCV detector, or the model folder of another yunet; empty: the one that comes with it."""
-    score: Fraction = 0.5
+    score: Annotated[Fraction, LIVE] = 0.5
     """Faces with a lower detection score are ignored."""
-    every: Annotated[int, Field(ge=1, le=30)] | Literal["auto"] = "auto"
+    every: Annotated[Annotated[int, Field(ge=1, le=30)] | Literal["auto"], LIVE] = "auto"
     """Look for faces in every n-th frame, 1 to 30, and follow them in between; auto: as the time allows."""
-    region: Region | None = None
+    region: Annotated[Region | None, LIVE] = None
     """Where to look: [x, y, width, height] as fractions of the picture, as in [0.25, 0, 0.5, 1]; null: everywhere."""
-    min_face: Annotated[int, Field(ge=0, le=8192)] = 0
+    min_face: Annotated[int, Field(ge=0, le=8192), LIVE] = 0
     """Faces narrower than this are ignored, in pixels; 0: none is."""
-    max_faces: Annotated[int, Field(ge=1, le=64)] = 16
+    max_faces: Annotated[int, Field(ge=1, le=64), LIVE] = 16
     """With more faces than this, the largest are kept."""
 
 
+_SERVER: Final = r"^(https?://[^\s/?#@]+/v1/models/[^\s/?#:]+(/versions/\d+)?)?$"
+
+
 class EmotionSettings(_Section):
-    model: str = "emotion-small"
+    model: Annotated[str, RESTART] = "emotion-small"
     """A model's name, or the folder of one; `committee`, or several with + between them, vote, and the first leads."""
-    uncertain_below: Fraction = 0.4
+    uncertain_below: Annotated[Fraction, LIVE] = 0.4
     """With a smoothed confidence below this, the emotion is published as uncertain."""
-    smoothing: Seconds = 0.5
+    smoothing: Annotated[float, Field(ge=0, le=60), LIVE] = 0.5
     """Time constant of the smoothing of each face's scores, in seconds; 0: none."""
-    hysteresis: Fraction = 0.08
+    hysteresis: Annotated[Fraction, LIVE] = 0.08
     """A new emotion must lead the current one by this much before it takes over."""
-    rate: Annotated[float, Field(ge=0, le=240)] = 10.0
+    rate: Annotated[float, Field(ge=0, le=240), LIVE] = 10.0
     """Times a second at most that each face's emotion is looked at; 0: in every frame."""
-    server: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+/v1/models/[^\s/?#:]+(/versions/\d+)?)?$")] = ""
+    server: Annotated[str, Field(pattern=_SERVER), RESTART] = ""
     """A server that classifies in place of this board: http://host:8501/v1/models/emotion-small; empty: none."""
-    server_timeout: Annotated[float, Field(gt=0, le=10)] = 0.5
+    server_timeout: Annotated[float, Field(gt=0, le=10), RESTART] = 0.5
     """Seconds to wait for its answer; without one, the model above is used, and the server asked again later."""
-    server_token: SecretStr = SecretStr("")
+    server_token: Annotated[SecretStr, RESTART] = SecretStr("")
     """Token of the server; better in EMOTION_EDGE_EMOTION_SERVER_TOKEN or in server_token_file."""
-    server_token_file: Path | None = None
+    server_token_file: Annotated[Path | None, RESTART] = None
     """A file whose first line is the token."""
 
 
 class RuntimeSettings(_Section):
-    interpreter: RuntimeChoice = "auto"
+    interpreter: Annotated[RuntimeChoice, RESTART] = "auto"
     """auto, ai-edge-litert or tflite-runtime."""
-    accelerator: AcceleratorChoice = "auto"
+    accelerator: Annotated[AcceleratorChoice, RESTART] = "auto"
     """auto: a Coral Edge TPU where one is found and the models are compiled for it; edgetpu: look no further; cpu."""
-    threads: Annotated[int, Field(ge=1, le=16)] = 1
+    threads: Annotated[int, Field(ge=1, le=16), RESTART] = 1
     """Threads of each network."""
 
 
 class PaceSettings(_Section):
-    max_fps: Annotated[float, Field(ge=0, le=240), AfterValidator(_none_or_one_up)] = 0.0
+    max_fps: Annotated[float, Field(ge=0, le=240), AfterValidator(_none_or_one_up), LIVE] = 0.0
     """Frames analysed a second at most, 1 or more; 0: as many as the camera gives and the board manages."""
-    cores: Annotated[int, Field(ge=0, le=256)] = 0
+    cores: Annotated[int, Field(ge=0, le=256), LIVE] = 0
     """Processor cores to use; 0: all."""
-    idle_after: Seconds = 30.0
+    idle_after: Annotated[Seconds, LIVE] = 30.0
     """After this many seconds with nobody in view the board idles, and wakes when somebody comes; 0: never."""
-    idle_fps: Annotated[float, Field(ge=1, le=60)] = 5.0
+    idle_fps: Annotated[float, Field(ge=1, le=60), LIVE] = 5.0
     """Frames analysed a second while idle, 1 or more; with fewer than 5, waking takes longer than half a second."""
-    dark: Annotated[float, Field(ge=0, le=255)] = 12.0
+    dark: Annotated[float, Field(ge=0, le=255), LIVE] = 12.0
     """A picture with a mean brightness below this (0 to 255) and nobody in it is night: idle at once; 0: never."""
-    hot: Annotated[float, Field(ge=0, le=150)] = 80.0
+    hot: Annotated[float, Field(ge=0, le=150), LIVE] = 80.0
     """From this many degrees Celsius on, and while the firmware throttles, fewer frames are analysed; 0: never."""
 
 
 class MqttSettings(_Section):
-    host: Annotated[str, Field(pattern=r"^[^\s/]*$")] = ""
+    host: Annotated[str, Field(pattern=r"^[^\s/]*$"), RESTART] = ""
     """Name or address of the broker; empty: none (`emotion-edge demo` then starts one of its own)."""
-    port: Port = 1883
+    port: Annotated[Port, RESTART] = 1883
     """Port of the broker; usually 8883 with TLS."""
-    version: Annotated[Literal["auto", "5", "3.1.1"], Text] = "auto"
+    version: Annotated[Literal["auto", "5", "3.1.1"], Text, RESTART] = "auto"
     """Version of MQTT; auto: 5, and 3.1.1 where the broker does not understand 5."""
-    username: str = ""
+    username: Annotated[str, RESTART] = ""
     """User name at the broker; empty: none."""
-    password: SecretStr = SecretStr("")
+    password: Annotated[SecretStr, RESTART] = SecretStr("")
     """Password at the broker; better in EMOTION_EDGE_MQTT_PASSWORD or in password_file."""
-    password_file: Path | None = None
+    password_file: Annotated[Path | None, RESTART] = None
     """A file whose first line is the password."""
-    tls: bool = False
+    tls: Annotated[bool, RESTART] = False
     """Encrypt, and check the broker's certificate."""
-    ca_file: Path | None = None
+    ca_file: Annotated[Path | None, RESTART] = None
     """Certificate authority of the broker's certificate, PEM; empty: the system's."""
-    cert_file: Path | None = None
+    cert_file: Annotated[Path | None, RESTART] = None
     """Client certificate, PEM."""
-    key_file: Path | None = None
+    key_file: Annotated[Path | None, RESTART] = None
     """Key of the client certificate, PEM."""
-    base_topic: Annotated[str, Field(pattern=r"^[^+#\s/]+(/[^+#\s/]+)*$")] = "emotion"
+    base_topic: Annotated[str, Field(pattern=r"^[^+#\s/]+(/[^+#\s/]+)*$"), RESTART] = "emotion"
     """Topics begin with this and the device id: emotion/<device_id>/state."""
-    device_id: Annotated[str, BeforeValidator(_or_host_name), Field(pattern=r"^[a-zA-Z0-9_-]+$")] = Field(
+    device_id: Annotated[str, BeforeValidator(_or_host_name), Field(pattern=r"^[a-zA-Z0-9_-]+$"), RESTART] = Field(
         default="", validate_default=True
     )
     """Name of this device in topics, of letters, digits, - and _; empty: the host name."""
-    faces_rate: Annotated[float, Field(gt=0, le=60)] = 5.0
+    faces_rate: Annotated[float, Field(gt=0, le=60), LIVE] = 5.0
     """Messages a second at most on the topic `faces`."""
-    heartbeat: Annotated[float, Field(gt=0)] = 10.0
+    heartbeat: Annotated[Period, LIVE] = 10.0
     """Seconds after which `state` is sent again though nothing changed."""
-    stats_every: Annotated[float, Field(gt=0)] = 10.0
+    stats_every: Annotated[Period, LIVE] = 10.0
     """Seconds between messages on the topic `stats`."""
-    discovery_prefix: Annotated[str, Field(pattern=r"^([^+#\s/]+(/[^+#\s/]+)*)?$")] = "homeassistant"
+    discovery_prefix: Annotated[str, Field(pattern=r"^([^+#\s/]+(/[^+#\s/]+)*)?$"), RESTART] = "homeassistant"
     """Where Home Assistant is told of this device; empty: it is not told."""
-    snapshots: bool = False
+    snapshots: Annotated[bool, RESTART] = False
     """Let a picture be asked for over MQTT: anyone who may write `snapshot/set` then gets one."""
 
 
 class WebSettings(_Section):
-    enabled: bool = True
+    enabled: Annotated[bool, RESTART] = True
     """Serve the live page."""
-    host: Annotated[str, Field(pattern=r"^[^\s/]+$")] = "127.0.0.1"
+    host: Annotated[str, Field(pattern=r"^[^\s/]+$"), RESTART] = "127.0.0.1"
     """Address to listen on: 127.0.0.1 is this board alone; 0.0.0.0 is the network, and needs a password."""
-    port: Port = 8080
+    port: Annotated[Port, RESTART] = 8080
     """Port of the live page."""
-    password: SecretStr = SecretStr("")
+    password: Annotated[SecretStr, RESTART] = SecretStr("")
     """Password of the page, with any user name; better in EMOTION_EDGE_WEB_PASSWORD or in password_file."""
-    password_file: Path | None = None
+    password_file: Annotated[Path | None, RESTART] = None
     """A file whose first line is the password."""
-    cert_file: Path | None = None
+    cert_file: Annotated[Path | None, RESTART] = None
     """Certificate of the page, PEM: it is then served over HTTPS."""
-    key_file: Path | None = None
+    key_file: Annotated[Path | None, RESTART] = None
     """Key of the certificate, PEM; empty: it is in the same file."""
-    names: str = ""
+    names: Annotated[str, RESTART] = ""
     """Other names that the page is reached by, separated by commas; localhost and the host name are known."""
-    images: bool = True
+    images: Annotated[bool, RESTART] = True
     """Show pictures on the page; false: emotions and figures only."""
 
     @property
@@ -235,13 +252,13 @@ class WebSettings(_Section):
 
 
 class ServeSettings(_Section):
-    host: Annotated[str, Field(pattern=r"^[^\s/]+$")] = "127.0.0.1"
+    host: Annotated[str, Field(pattern=r"^[^\s/]+$"), RESTART] = "127.0.0.1"
     """Where `emotion-edge serve` listens: 127.0.0.1 is this board alone; 0.0.0.0 is the network, and needs a token."""
-    port: Port = 8501
+    port: Annotated[Port, RESTART] = 8501
     """Port of it."""
-    token: SecretStr = SecretStr("")
+    token: Annotated[SecretStr, RESTART] = SecretStr("")
     """Token that whoever asks must send; better in EMOTION_EDGE_SERVE_TOKEN or in token_file."""
-    token_file: Path | None = None
+    token_file: Annotated[Path | None, RESTART] = None
     """A file whose first line is the token."""
 
     @model_validator(mode="after")
@@ -255,29 +272,29 @@ class ServeSettings(_Section):
 
 
 class RecordSettings(_Section):
-    enabled: bool = False
+    enabled: Annotated[bool, RESTART] = False
     """Keep a record of emotions and times, never of images, in a file on this board; false: nothing is stored."""
-    file: Path | None = None
+    file: Annotated[Path | None, RESTART] = None
     """The record, .sqlite3 or .db; empty: the service has it in /var/lib/emotion-edge, a user in ~/.local/state."""
-    days: Annotated[int, Field(ge=1, le=3660)] = 30
+    days: Annotated[int, Field(ge=1, le=3660), RESTART] = 30
     """What is older than this many days is deleted."""
-    max_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    max_mb: Annotated[int, Field(ge=1, le=1_000_000), RESTART] = 100
     """With more than this many megabytes, the oldest is deleted."""
 
 
 class DisplaySettings(_Section):
-    mode: Annotated[Literal["auto", "window", "drm", "off"], Text] = "auto"
+    mode: Annotated[Literal["auto", "window", "drm", "off"], Text, RESTART] = "auto"
     """window: on a desktop; drm: the whole screen, without a desktop; auto: what there is; off."""
-    fullscreen: bool = False
+    fullscreen: Annotated[bool, RESTART] = False
     """Let the window fill the display."""
-    language: Annotated[str, AfterValidator(known_language)] = "en"
+    language: Annotated[str, AfterValidator(known_language), RESTART] = "en"
     """Language of the texts on the screen and in pictures: en, de, fr, es, it, nl, pl, pt, uk or ru."""
-    blur: bool = False
+    blur: Annotated[bool, RESTART] = False
     """Make faces unrecognisable in every picture that is shown or sent; they are then looked for in every frame."""
 
 
 class LogSettings(_Section):
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Annotated[Literal["debug", "info", "warning", "error"], LIVE] = "info"
     """How much is logged."""
 
 
@@ -326,3 +343,18 @@ def setting_names() -> list[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
         for key in field.annotation.model_fields
     ]
+
+
+def setting_field(name: str) -> FieldInfo:
+    """The field of a setting. name: `section.key`."""
+    section, _, key = name.partition(".")
+    model = Settings.model_fields[section].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
+    return model.model_fields[key]
+
+
+def on_reload(name: str) -> OnReload:
+    """What a setting does on reload, as its field says. name: `section.key`."""
+    (found,) = [mark for mark in setting_field(name).metadata if isinstance(mark, OnReload)]
+    return found

@@ -3,14 +3,18 @@
 import os
 import re
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from edge.cli import main
-from edge.config import ENV_PREFIX, Settings, setting_names
+from edge.config import ENV_PREFIX, MqttSettings, Settings, setting_names
 from edge.config import load as config_load
+from edge.config.settings import OnReload, setting_field
 from edge.errors import EmotionEdgeError
 from tests.conftest import ROOT
 
@@ -194,3 +198,31 @@ def test_a_mistake_in_the_file_does_not_show_a_camera_s_password(
     said = capsys.readouterr().err
     assert "camera" in said
     assert "hush" not in said
+
+
+def test_every_setting_says_whether_it_changes_on_reload() -> None:
+    for name in setting_names():
+        assert len([mark for mark in setting_field(name).metadata if isinstance(mark, OnReload)]) == 1, (
+            f"{name}: its field in edge/config/settings.py must be Annotated with LIVE or RESTART"
+        )
+
+
+def bounds(schema: Mapping[str, Any]) -> list[tuple[bool, bool]]:
+    """Of each number in a JSON schema: whether it has a lower and an upper bound."""
+    nested = [*schema.get("anyOf", []), *schema.get("prefixItems", [])]
+    here = [
+        (bool({"minimum", "exclusiveMinimum"} & schema.keys()), bool({"maximum", "exclusiveMaximum"} & schema.keys()))
+        for kind in [schema.get("type")]
+        if kind in ("integer", "number")
+    ]
+    return here + [found for part in nested for found in bounds(part)]
+
+
+def test_every_number_has_finite_bounds() -> None:
+    schema = Settings.model_json_schema()
+    for definition in schema["$defs"].values():
+        for name, field in definition.get("properties", {}).items():
+            assert all(found == (True, True) for found in bounds(field)), f"{definition['title']}.{name}: no bounds"
+    for value in (".inf", "-.inf", ".nan", "1e9"):
+        with pytest.raises(ValidationError):
+            MqttSettings(heartbeat=yaml.safe_load(value))
