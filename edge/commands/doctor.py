@@ -19,8 +19,8 @@ from edge.emotion.committee import JOINT
 from edge.emotion.remote import ONLINE
 from edge.errors import EmotionEdgeError
 from edge.faces.yunet import model_name as yunet_name
-from edge.model_updates.install import current
 from edge.models import edge_tpu
+from edge.models.active import active_model
 from edge.models.released import installed_models
 from edge.models.runtime import MODULES, choose, installed
 from edge.outputs.display.output import display_available
@@ -72,17 +72,18 @@ def _interpreter(settings: Settings) -> Finding:
 
 
 def _accelerator(settings: Settings) -> Finding:
-    choice, text = settings.runtime.accelerator, edge_tpu.outlook(settings.runtime.accelerator)
+    choice, text = settings.runtime.accelerator, edge_tpu.accelerator_text(settings.runtime.accelerator)
     if choice == "cpu" or (choice == "auto" and not edge_tpu.find_edge_tpu()):
         return Finding("note", text)
     names = [yunet_name(settings.detector.size), *settings.emotion.model.split(JOINT)]
-    folders = [Path(folder) for name in names if (folder := installed_models().get(current(name), current(name)))]
+    running = [active_model(name) for name in names]
+    folders = [Path(folder) for name in running if (folder := installed_models().get(name, name))]
     compiled = [folder for folder in folders if (folder / edge_tpu.EDGE_TPU_FILE).is_file()]
     if not compiled:
         return Finding("note", f"{text}; none is: no {edge_tpu.EDGE_TPU_FILE} in {' or '.join(map(str, folders))}")
     module = MODULES[choose(settings.runtime.interpreter).name]
     for folder in compiled:
-        if problem := edge_tpu.trial(module, edge_tpu.LIBRARY, folder / edge_tpu.EDGE_TPU_FILE):
+        if problem := edge_tpu.edge_tpu_problem(module, edge_tpu.LIBRARY, folder / edge_tpu.EDGE_TPU_FILE):
             return Finding("note", f"{text}; it cannot be used, the processor runs the networks: {problem}")
     return Finding("ok", f"{text}: {', '.join(folder.name for folder in compiled)}")
 

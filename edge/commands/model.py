@@ -8,7 +8,8 @@ from edge.config import Settings
 from edge.emotion.committee import COMMITTEE_FILE, JOINT, installed_committees, read_committee
 from edge.errors import EmotionEdgeError
 from edge.faces.yunet import model_name as yunet_name
-from edge.model_updates import install as store
+from edge.model_updates.install import Kind, ModelChange, install, rollback
+from edge.models.active import active_model, installed_for, models_folder
 from edge.models.card import Card, EmotionCard, read_any_card
 from edge.models.released import installed_models, model_dir
 from edge.models.runtime import choose
@@ -16,7 +17,7 @@ from edge.models.runtime import choose
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
     """Do what the arguments of the command line ask for. Raises EmotionEdgeError, with everything as it was."""
-    names: dict[store.Kind, str] = {"emotion": settings.emotion.model, "detector": yunet_name(settings.detector.size)}
+    names: dict[Kind, str] = {"emotion": settings.emotion.model, "detector": yunet_name(settings.detector.size)}
     match arguments.action:
         case "list":
             for line in _lines(names):
@@ -25,36 +26,36 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
             source = Path(arguments.model).expanduser()
             if not source.exists():
                 source = model_dir(arguments.model)
-            _say(store.install(source, names, choose(settings.runtime.interpreter)), settings)
+            _print_change(install(source, names, choose(settings.runtime.interpreter)), settings)
         case _:
-            _say(store.rollback(names[arguments.kind]), settings)
+            _print_change(rollback(names[arguments.kind]), settings)
 
 
-def _say(changed: store.Changed, settings: Settings) -> None:
+def _print_change(changed: ModelChange, settings: Settings) -> None:
     card, before = changed.card, changed.before
     instead = f", in place of {_named(before)}" if before and before != card else ""
     print(f"{_named(card)} runs{instead}")
     if not changed.tested:
-        print("its card brings no self-test: it was only seen to run")
+        print("its card has no self-test: it was only seen to run")
     if not isinstance(card, EmotionCard):
         if settings.detector.kind != "yunet" or settings.detector.file:
             print("the settings name another detector (detector.kind, detector.file): it runs when they no longer do")
         else:
-            print("a daemon takes it up when it is started again")
+            print("restart the daemon to load it")
     elif isinstance(before, EmotionCard) and before.primary.labels != card.primary.labels:
-        print(f"its labels are others ({', '.join(card.primary.labels)}): start the daemon again to take it up")
+        print(f"its labels are others ({', '.join(card.primary.labels)}): restart the daemon to load it")
 
 
-def _lines(names: dict[store.Kind, str]) -> Iterator[str]:
+def _lines(names: dict[Kind, str]) -> Iterator[str]:
     """One a model: whether it runs (*), name and version, hash, kind, and where it comes from."""
     listed: list[tuple[bool, Path, str]] = []
     running = {}
     for kind, name in names.items():
-        running[kind] = store.current(name)
-        stand = store.stand_of(name)
-        for folder in (stand.runs, stand.before):
+        running[kind] = active_model(name)
+        installed = installed_for(name)
+        for folder in (installed.runs, installed.before):
             if folder:
-                path = store.store_folder() / folder
+                path = models_folder() / folder
                 listed.append((str(path) == running[kind], path, f"installed in place of {name}"))
     voters = running["emotion"].split(JOINT)
     for name, path in installed_models().items():

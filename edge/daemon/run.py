@@ -18,10 +18,10 @@ from edge.daemon.pace import Pacer
 from edge.daemon.stats import Meter
 from edge.faces.detector import open_detector
 from edge.labels import UNCERTAIN
-from edge.model_updates.install import stamp
 from edge.model_updates.watch import ModelWatch
+from edge.models.active import active_stamp
 from edge.models.card import EmotionCard
-from edge.models.edge_tpu import outlook
+from edge.models.edge_tpu import accelerator_text
 from edge.models.runtime import Runtime, choose
 from edge.outputs import Output, Viewer
 from edge.outputs.console import Console
@@ -64,13 +64,13 @@ def run(settings: Settings, reread: Callable[[], Settings] | None = None, consol
     if settings.pace.cores:
         use_cores(settings.pace.cores)
     runtime = choose(settings.runtime.interpreter, settings.runtime.accelerator)
-    installed = stamp()
+    installed = active_stamp()
     pipeline = open_pipeline(settings, runtime)
     camera = None if can_come_back(settings.camera.source) else open_camera(settings.camera)
     outputs: list[Output] = [Console()] if console else []
     viewers: list[Viewer] = []
     _log.info("interpreter: %s, %d thread(s)", runtime, settings.runtime.threads)
-    _log.info("accelerator: %s", outlook(settings.runtime.accelerator))
+    _log.info("accelerator: %s", accelerator_text(settings.runtime.accelerator))
     _log.info("model: %s %s, %s", pipeline.card.name, pipeline.card.version, pipeline.card.sha256[:12])
     device = settings.mqtt.device_id
     controls = Controls(memory_file(device), settings.mqtt.snapshots, device)

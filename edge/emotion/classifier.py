@@ -8,7 +8,7 @@ from edge.emotion.committee import open_local
 from edge.emotion.remote import RemoteClassifier
 from edge.emotion.scores import Scores
 from edge.faces.crop import Pixels
-from edge.model_updates.install import current
+from edge.models.active import active_model
 from edge.models.card import EmotionCard
 from edge.models.runtime import Runtime
 from edge.reading import Box, Image
@@ -49,5 +49,5 @@ def open_classifier(settings: EmotionSettings, runtime: Runtime, threads: int) -
     Raises:
         EmotionEdgeError: a model is missing or damaged, or the server's token cannot be read.
     """
-    local = open_local(current(settings.model), runtime, threads)
+    local = open_local(active_model(settings.model), runtime, threads)
     return RemoteClassifier(settings, local) if settings.server else local

@@ -5,7 +5,7 @@ from typing import Protocol
 from edge.config import DetectorSettings
 from edge.faces.opencv_detectors import HaarDetector, Res10Detector, YuNetOpenCV
 from edge.faces.yunet import SIZES, YuNet, model_name
-from edge.model_updates.install import current
+from edge.models.active import active_model
 from edge.models.released import model_dir
 from edge.models.runtime import Runtime
 from edge.reading import Detection, Image
@@ -40,7 +40,7 @@ def open_detector(settings: DetectorSettings, runtime: Runtime, threads: int) ->
     """
     match settings.kind:
         case "yunet":
-            name = str(settings.file) if settings.file else current(model_name(settings.size))
+            name = str(settings.file) if settings.file else active_model(model_name(settings.size))
             return YuNet(model_dir(name), settings.score, runtime, threads)
         case "opencv-yunet":
             return YuNetOpenCV(settings.file, SIZES[int(settings.size)], settings.score)

@@ -1,4 +1,4 @@
-"""A model's files out of a folder or an archive: those that a board uses, and nothing else that may be in there."""
+"""Copies the files of a model out of a folder or an archive, and no other files that are in there."""
 
 import re
 import tarfile
@@ -10,20 +10,24 @@ from edge.errors import EmotionEdgeError
 from edge.models.card import CARD_FILE, MODEL_FILE
 from edge.models.edge_tpu import EDGE_TPU_FILE
 
-MOST_BYTES: Final = 64_000_000
-"""A larger file is none of a model for a board; it also keeps an archive from filling the memory."""
+MAX_FILE_BYTES: Final = 64_000_000
+"""No model file for a board is larger."""
 
-_WANTED: Final = re.compile(
+_MODEL_FILES: Final = re.compile(
     "|".join(map(re.escape, (CARD_FILE, MODEL_FILE, EDGE_TPU_FILE))) + r"|[A-Z][\w-]*\.md|(LICENSE|NOTICE)[\w.-]*"
 )
 
 
-def bring(source: Path, into: Path) -> None:
+def unpack_model(source: Path, into: Path) -> None:
     """Copy a model's files into an empty folder.
 
-    source: a model's folder, or a .zip or .tar (.tar.gz, .tar.xz) that holds one, at its top or in a folder.
-    Raises EmotionEdgeError when it is neither, cannot be read, or holds no card or several; OSError when `into` cannot
-    be written.
+    Args:
+        source: a model's folder, or a .zip or .tar (.tar.gz, .tar.xz) with the model at its top or in a folder.
+        into: an empty folder.
+
+    Raises:
+        EmotionEdgeError: the source is neither, cannot be read, or holds no card or several.
+        OSError: `into` cannot be written.
     """
     try:
         found = _read(source)
@@ -41,24 +45,24 @@ def bring(source: Path, into: Path) -> None:
 
 
 def _read(source: Path) -> dict[PurePosixPath, bytes]:
-    """The files that may be a model's, by their place below the source; links are left out."""
+    """The content of files with a model's names, by path below the source, without symbolic links."""
     if source.is_dir():
-        files = [path for path in source.iterdir() if path.is_file() and _fits(path.name, path.stat().st_size)]
+        files = [path for path in source.iterdir() if path.is_file() and _is_model_file(path.name, path.stat().st_size)]
         return {PurePosixPath(path.name): path.read_bytes() for path in files}
     if zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
             return {
                 PurePosixPath(member.filename): archive.read(member)
                 for member in archive.infolist()
-                if _fits(member.filename, member.file_size)
+                if _is_model_file(member.filename, member.file_size)
             }
     found = {}
     with tarfile.open(source) as tar:
         for entry in tar:
-            if _fits(entry.name, entry.size) and entry.isreg() and (content := tar.extractfile(entry)):
+            if _is_model_file(entry.name, entry.size) and entry.isreg() and (content := tar.extractfile(entry)):
                 found[PurePosixPath(entry.name)] = content.read()
     return found
 
 
-def _fits(name: str, size: int) -> bool:
-    return size <= MOST_BYTES and _WANTED.fullmatch(PurePosixPath(name).name) is not None
+def _is_model_file(name: str, size: int) -> bool:
+    return size <= MAX_FILE_BYTES and _MODEL_FILES.fullmatch(PurePosixPath(name).name) is not None

@@ -1,7 +1,7 @@
-"""A model's self-test: three drawn faces, and what it said of them when it was made; its card brings both along.
+"""A model's self-test: its outputs for three drawn faces must be those that were written into its card.
 
-It finds a file that is not what its card says it is, and an interpreter that computes something else: before such a
-model runs, not after.
+It finds, before the model runs, a file that does not belong to its card and an interpreter that computes something
+else.
 """
 
 import json
@@ -18,20 +18,20 @@ from edge.models.runtime import Runtime, choose
 from edge.reading import Image
 
 DRAWING: Final = 1
-"""Version of the drawing below: a card with another was made for other faces."""
+"""Version of the drawing below. The test of a card with another version cannot be run."""
 MOUTHS: Final = ("smiling", "frowning", "open")
 TOLERANCE: Final = 0.1
-"""Interpreters and processors round int8 differently: by up to 0.03, as seen on the released models."""
-_FINE: Final = 4
-"""Points in a row and in a column of which each pixel is the mean."""
-_SIDE: Final = 128
-"""Pixels of the face that a detector is shown: of the sizes tried, the one that every YuNet finds best."""
-_OWN_SCORE: Final = 0.3
+"""Interpreters and processors round int8 differently: by up to 0.03 on the released models."""
+_SUBSAMPLES: Final = 4
+"""Each pixel is the mean of so many points in each direction (anti-aliasing)."""
+_FACE_SIDE: Final = 128
+"""Side in pixels of the face shown to a detector: the size that every released YuNet detects best."""
+_MIN_SCORE: Final = 0.3
 
 
 def drawn_face(height: int, width: int, mouth: str) -> Image:
-    """A grey face, uint8 [height, width], the same on any machine; detectors take it for one. mouth: one of MOUTHS."""
-    fine_height, fine_width = height * _FINE, width * _FINE
+    """A drawn grey face, uint8 [height, width], that face detectors detect. mouth: one of MOUTHS."""
+    fine_height, fine_width = height * _SUBSAMPLES, width * _SUBSAMPLES
     rows, columns = np.mgrid[:fine_height, :fine_width]
     x, y = (columns + 0.5) / fine_width * 2 - 1, (rows + 0.5) / fine_height * 2 - 1
     picture = np.full(x.shape, 90.0)
@@ -50,15 +50,17 @@ def drawn_face(height: int, width: int, mouth: str) -> Image:
         case _:
             lips = (x / 0.17) ** 2 + ((y - 0.52) / 0.2) ** 2 < 1
     picture[lips] = 60
-    return np.asarray(picture.reshape(height, _FINE, width, _FINE).mean((1, 3)), np.uint8)
+    return np.asarray(picture.reshape(height, _SUBSAMPLES, width, _SUBSAMPLES).mean((1, 3)), np.uint8)
 
 
-def answers(folder: Path, runtime: Runtime) -> list[list[float]]:
-    """What the model in a folder says of each drawn face.
+def self_test_outputs(folder: Path, runtime: Runtime) -> list[list[float]]:
+    """The outputs of the model in a folder, one row for each drawn face.
 
-    An emotion model: the probabilities of its primary output. A face detector: x, y, width and height of the best box
-    as parts of the picture's, and its score; all zero where it finds none.
-    Raises EmotionEdgeError when the model is not whole or does not load, and others when it does not run.
+    A row of an emotion model has the probabilities of its primary output. A row of a face detector has x, y, width and
+    height of the best box as fractions of the picture, and its score; all are zero where it finds none.
+
+    Raises:
+        EmotionEdgeError: the model is not intact or does not load. Other exceptions where it does not run.
     """
     card = read_any_card(folder)
     if isinstance(card, EmotionCard):
@@ -66,14 +68,14 @@ def answers(folder: Path, runtime: Runtime) -> list[list[float]]:
         crops = np.repeat(faces[..., None], card.input.channels, axis=3)
         found = LocalClassifier(folder, runtime).classify(crops).probabilities
     else:
-        detector = YuNet(folder, _OWN_SCORE, runtime)
+        detector = YuNet(folder, _MIN_SCORE, runtime)
         found = np.array([_best(detector, card, mouth) for mouth in MOUTHS])
     return [[round(float(value), 4) for value in row] for row in found]
 
 
 def _best(detector: YuNet, card: Card, mouth: str) -> tuple[float, ...]:
     height, width = card.input.height, card.input.width
-    side = min(_SIDE, height, width)
+    side = min(_FACE_SIDE, height, width)
     top, left = (height - side) // 2, (width - side) // 2
     picture = np.full((height, width), 60, np.uint8)
     picture[top : top + side, left : left + side] = drawn_face(side, side, mouth)
@@ -84,20 +86,21 @@ def _best(detector: YuNet, card: Card, mouth: str) -> tuple[float, ...]:
     return box.x / width, box.y / height, box.width / width, box.height / height, found[0].score
 
 
-def check(folder: Path, runtime: Runtime) -> bool:
-    """Run the self-test of a model's card; false where it has none, and the model was only seen to run.
+def run_self_test(folder: Path, runtime: Runtime) -> bool:
+    """Run the self-test of a model's card; False where the card has none, and the model was only run.
 
-    Raises EmotionEdgeError when the model is not whole, does not run, or says something else than its card.
+    Raises:
+        EmotionEdgeError: the model is not intact, does not run, or its outputs are not those of its card.
     """
     test = read_any_card(folder).self_test
     try:
-        found = np.array(answers(folder, runtime))
+        found = np.array(self_test_outputs(folder, runtime))
     except EmotionEdgeError:
         raise
-    except Exception as error:  # whatever a file from anywhere may bring about
+    except Exception as error:  # a damaged or hostile file may raise anything
         raise EmotionEdgeError(f"model {folder}: does not run: {type(error).__name__}: {error}") from error
     if not np.isfinite(found).all():
-        raise EmotionEdgeError(f"model {folder}: fails its self-test: it answers with something that is no number")
+        raise EmotionEdgeError(f"model {folder}: fails its self-test: its outputs are not finite numbers")
     if test is None or test.drawing != DRAWING:
         return False
     expected = np.array(test.expected)
@@ -105,18 +108,19 @@ def check(folder: Path, runtime: Runtime) -> bool:
     if off.max() > test.tolerance:
         face = int(off.argmax())
         raise EmotionEdgeError(
-            f"model {folder}: fails its self-test in {runtime}: of the {MOUTHS[face]} face it says "
+            f"model {folder}: fails its self-test in {runtime}: its output for the {MOUTHS[face]} face is "
             f"{found[face].tolist()}, its card expects {list(test.expected[face])}"
         )
     return True
 
 
 def add_self_test(folder: Path) -> SelfTest:
-    """Write what the model says of the drawn faces now into its card, as what it must say from now on.
+    """Write the model's outputs for the drawn faces into its card, as those that every later self-test expects.
 
-    Raises EmotionEdgeError when the model is not whole or does not load.
+    Raises:
+        EmotionEdgeError: the model is not intact or does not load.
     """
-    expected = tuple(tuple(row) for row in answers(folder, choose()))
+    expected = tuple(tuple(row) for row in self_test_outputs(folder, choose()))
     test = SelfTest(drawing=DRAWING, expected=expected, tolerance=TOLERANCE)
     path = folder / CARD_FILE
     content = json.loads(path.read_text(encoding="utf-8")) | {"self_test": test.model_dump(mode="json")}

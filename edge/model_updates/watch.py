@@ -1,4 +1,4 @@
-"""Another model is taken up while the daemon runs, as soon as one is installed or rolled back."""
+"""Loads another model while the daemon runs, as soon as one is installed or rolled back."""
 
 import logging
 import threading
@@ -8,18 +8,18 @@ from typing import Final
 from edge.config import Settings
 from edge.emotion.classifier import Classifier, open_classifier
 from edge.errors import EmotionEdgeError
-from edge.model_updates.install import Stamp, stamp
+from edge.models.active import Stamp, active_stamp
 from edge.models.card import EmotionCard
 from edge.models.runtime import Runtime
 
 _log = logging.getLogger(__name__)
 
-_LOOKS_S: Final = 1.0
-"""Between two looks at the store."""
+_CHECK_S: Final = 1.0
+"""Between two checks of active.json."""
 
 
 class ModelWatch:
-    """Watches the store in a thread of its own, and loads there what is to run next: the analysis does not wait."""
+    """Watches active.json in a thread of its own and loads the next model there: the analysis does not wait."""
 
     def __init__(
         self,
@@ -29,9 +29,14 @@ class ModelWatch:
         seen: Stamp | None,
         swap: Callable[[Classifier], None],
     ) -> None:
-        """running: of the model that runs. seen: the store's stamp before that was opened.
+        """Start the thread.
 
-        swap: is given each later one, by the watching thread.
+        Args:
+            settings: of the daemon.
+            runtime: the interpreter.
+            running: card of the model that runs.
+            seen: `active_stamp` from before that model was opened.
+            swap: called with each later classifier, in the watching thread.
         """
         self._settings = settings
         self._runtime = runtime
@@ -49,25 +54,25 @@ class ModelWatch:
 
     def _watch(self) -> None:
         while True:
-            if (found := stamp()) != self._seen:
+            if (found := active_stamp()) != self._seen:
                 self._seen = found
                 try:
-                    self._take_up()
+                    self._load()
                 except (EmotionEdgeError, OSError, RuntimeError, ValueError) as error:
-                    _log.error("model: %s; %s goes on", error, self._running.name)
-                except Exception:  # the next one that is installed must find somebody who looks
-                    _log.exception("model: %s goes on", self._running.name)
-            if self._closed.wait(_LOOKS_S):
+                    _log.error("model: %s; %s keeps running", error, self._running.name)
+                except Exception:  # the thread must live to see the next install
+                    _log.exception("model: %s keeps running", self._running.name)
+            if self._closed.wait(_CHECK_S):
                 return
 
-    def _take_up(self) -> None:
+    def _load(self) -> None:
         classifier = open_classifier(self._settings.emotion, self._runtime, self._settings.runtime.threads)
         card, before = classifier.card, self._running
         if card.sha256 == before.sha256 and card.version == before.version:
             return
         if classifier.labels != before.primary.labels:
             _log.warning(
-                "model: %s %s has other labels than %s (%s): it is taken up when the daemon is started again",
+                "model: %s %s has other labels than %s (%s): restart the daemon to load it",
                 *(card.name, card.version, before.name, ", ".join(classifier.labels)),
             )
             return

@@ -1,6 +1,6 @@
-"""The model card: all that is needed to run a model file right, as `card.json` beside `model.tflite`.
+"""The model card: `card.json` beside `model.tflite`, with everything that is needed to run the model correctly.
 
-Written by `quantize`, read by the board. Unknown keys are kept out of the way of older readers: they are ignored.
+Written by `quantize`, read by the board. Unknown keys are ignored, so that older boards read newer cards.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class InputSpec(_Part):
     value_range: tuple[float, float]
 
     def lookup(self) -> npt.NDArray[Any]:
-        """The 256 stored values, one a pixel value: `table[pixels]` is the input tensor, so no float work is left."""
+        """The stored value of each of the 256 pixel values: `table[pixels]` is the input tensor."""
         low, high = self.value_range
         real = low + np.arange(256) / 255.0 * (high - low)
         if self.dtype == "float32":
@@ -65,7 +65,7 @@ class CropSpec(_Part):
         "centre the box's moved by shift * side in x and y; past the frame's edge the edge pixels repeated; resized to "
         "the input by averaging"
     )
-    """In words, for who reads the card alone."""
+    """The crop in words, for readers of the card alone."""
     colour: Literal["grey", "bgr"] = "grey"
     scale: float = 1.1
     shift: tuple[float, float] = (0.0, -0.02)
@@ -74,9 +74,10 @@ class CropSpec(_Part):
 class OutputSpec(_Part):
     """One output of the network, by its name in the TFLite signature.
 
-    kind `emotion`: [n, len(labels)], logits or probabilities by `activation`; `valence_arousal`: [n, 2], -1 to 1.
-    primary: true for the one output the board publishes.
-    temperature: logits are divided by it before softmax (fitted on a validation split, Guo et al. 2017).
+    Attributes:
+        kind: `emotion`: [n, len(labels)], logits or probabilities by `activation`; `valence_arousal`: [n, 2], -1 to 1.
+        primary: true for the one output that the board publishes.
+        temperature: logits are divided by it before softmax (fitted on a validation split, Guo et al. 2017).
     """
 
     name: str
@@ -89,9 +90,12 @@ class OutputSpec(_Part):
 
 
 class SelfTest(_Part):
-    """What the model said of the drawn faces of `edge/model_updates/self_test.py` when it was made.
+    """The model's outputs for the drawn faces of `edge/model_updates/self_test.py` when it was made.
 
-    drawing: version of the drawing. expected: a row of values a face. tolerance: by which a value may be off.
+    Attributes:
+        drawing: version of the drawing.
+        expected: a row of values for each face.
+        tolerance: the largest difference allowed to each value.
     """
 
     drawing: int
@@ -100,7 +104,7 @@ class SelfTest(_Part):
 
 
 class Card(_Part):
-    """What every model file has: its name, its hash and its input. A detector's card is just this."""
+    """The part of the card that every model has: name, hash and input. A face detector's card has no more."""
 
     name: str
     version: str
@@ -114,8 +118,9 @@ class Card(_Part):
 class EmotionCard(Card):
     """The card of an emotion model. `metrics` is a list of figures, each with its data set, split and protocol.
 
-    mirror: whether the model is run on each face twice, as it is and mirrored left to right; what it says is then the
-    mean of its outputs over both. The figures are of that.
+    Attributes:
+        mirror: run the model on each face and on its mirror image, and take the mean of both outputs; the metrics were
+            measured so.
     """
 
     crop: CropSpec
@@ -153,8 +158,9 @@ CardT = TypeVar("CardT", bound=Card)
 def read_card(kind: type[CardT], folder: Path) -> CardT:
     """Read and check the card in a model's folder, and the model file against its hash.
 
-    Raises EmotionEdgeError when a file is missing or cannot be read, the card is no valid card, or the hash is not the
-    file's.
+    Raises:
+        EmotionEdgeError: a file is missing or cannot be read, the card is not valid, or the file's hash is not the
+            card's.
     """
     try:
         return _read_card(kind, folder)
@@ -190,7 +196,7 @@ def read_any_card(folder: Path) -> Card:
     """
     try:
         has_outputs = "outputs" in json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):  # what is wrong, read_card says
+    except (OSError, ValueError, TypeError):  # read_card raises the error
         has_outputs = False
     return read_card(EmotionCard if has_outputs else Card, folder)
 

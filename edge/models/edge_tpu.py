@@ -1,7 +1,7 @@
-"""A Coral Edge TPU: whether one is here, and a network on it that lives through its being pulled out.
+"""Finds a Coral Edge TPU and runs a network on it, on the processor while it is unplugged.
 
-What there is to know of the device: its USB and PCIe names are those of coral.ai/docs ("Get started with the USB
-Accelerator", "... with the M.2 or Mini PCIe Accelerator").
+USB and PCIe names are those of coral.ai/docs ("Get started with the USB Accelerator", "... with the M.2 or Mini PCIe
+Accelerator").
 """
 
 import logging
@@ -26,7 +26,7 @@ Run = Callable[[npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]
 """A batch [n, height, width, channels] to the outputs as real values [n, ...], by name."""
 
 EDGE_TPU_FILE: Final = "model_edgetpu.tflite"
-"""A model compiled for the Edge TPU, beside the model.tflite that it is compiled from."""
+"""A model compiled for the Edge TPU, beside the model.tflite that it was compiled from."""
 LIBRARY: Final = "libedgetpu.so.1"
 USB_IDS: Final = ("1a6e:089a", "18d1:9302")
 """Vendor and product of the USB Accelerator before its first use, when it waits for its firmware, and after."""
@@ -34,19 +34,19 @@ FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 60.0
 """Seconds until the device is looked for again: at first, doubled each time, at most."""
 TRIAL_S: Final = 30.0
-"""A first use takes some seconds, in which the device gets its firmware."""
+"""Longest time of the first use, which loads the firmware and takes some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeTpu:
-    """How to reach one. library: its delegate, as the dynamic linker finds it. find: where the device is, or None."""
+    """How to use one. library: the delegate, for the dynamic linker. find: returns where the device is, or None."""
 
     library: str
     find: Callable[[], str | None]
 
 
-def chosen(choice: AcceleratorChoice) -> EdgeTpu | None:
-    """The Edge TPU of a setting: None for `cpu`; for `edgetpu` one that is taken to be there."""
+def edge_tpu_for(choice: AcceleratorChoice) -> EdgeTpu | None:
+    """The Edge TPU for a setting: None for `cpu`; `edgetpu` uses one even where none was found."""
     match choice:
         case "cpu":
             return None
@@ -56,8 +56,8 @@ def chosen(choice: AcceleratorChoice) -> EdgeTpu | None:
             return EdgeTpu(LIBRARY, lambda: find_edge_tpu() or "not found, but tried")
 
 
-def outlook(choice: AcceleratorChoice) -> str:
-    """What a setting comes to on this machine, in words."""
+def accelerator_text(choice: AcceleratorChoice) -> str:
+    """Which accelerator a setting uses on this machine, in words."""
     if choice == "cpu":
         return "switched off, the processor runs the networks"
     if where := find_edge_tpu():
@@ -81,11 +81,15 @@ def find_edge_tpu(usb: Path = Path("/sys/bus/usb/devices"), devices: Path = Path
     return None
 
 
-def trial(interpreter: str, library: str, model: Path) -> str:
-    """Why a compiled model cannot run here, or nothing where it can.
+def edge_tpu_problem(interpreter: str, library: str, model: Path) -> str:
+    """Why a compiled model cannot run on this machine; empty where it can.
 
-    It is tried in a process of its own: a library that was built for another interpreter ends the process it is in.
-    interpreter: module with Interpreter and load_delegate.
+    It is run in a process of its own, because a library that was built for another interpreter crashes its process.
+
+    Args:
+        interpreter: module with Interpreter and load_delegate.
+        library: the Edge TPU's delegate.
+        model: the compiled model.
     """
     command = [sys.executable, "-c", _TRIAL, *(key := (interpreter, library, str(model)))]
     if key in _passed:
@@ -117,64 +121,66 @@ except Exception as error:
 """
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-class Attached:
-    """A network on an Edge TPU that may come and go. Belongs to one thread; looks for the device in another."""
+class EdgeTpuNetwork:
+    """A network on an Edge TPU that may be unplugged. Used by one thread; looks for the device in another."""
 
     def __init__(self, name: str, edge_tpu: EdgeTpu, load: Callable[[], Run]) -> None:
-        """name: of the model, for the log. load: gives the network, ready to run; it may raise whatever it likes."""
+        """name: of the model, for the log. load: returns the network, ready to run; it may raise anything."""
         self._name = name
         self._find = edge_tpu.find
         self._load = load
         self._run: Run | None = None
         self._failed: Run | None = None
-        self._said = ""
+        self._logged = ""
         self._since = 0.0
         self._backoff, self._due = Backoff(FIRST_WAIT, LONGEST_WAIT), 0.0
-        self._looking: threading.Thread | None = None
-        self._look()
+        self._opening: threading.Thread | None = None
+        self._open()
 
     @property
     def running(self) -> bool:
-        """Whether the next call goes to the Edge TPU."""
+        """Whether the next call runs on the Edge TPU."""
         return self._run is not None
 
     def __call__(self, images: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[Any]] | None:
-        """What the network says, as it stores it, or None: the processor has to do it."""
+        """The quantized outputs, or None where the processor has to run the network."""
         if self._run:
             try:
                 return self._run(images)
             except (RuntimeError, ValueError) as error:
-                # To let go of a device that is gone may take long, so another thread does it.
+                # Closing a device that was unplugged may take long, so another thread does it.
                 self._failed, self._run = self._run, None
-                self._say(logging.WARNING, f"the Edge TPU failed ({_line(error)}); on the processor until it is back")
+                self._log_once(
+                    logging.WARNING, f"the Edge TPU failed ({_one_line(error)}); on the processor until it is back"
+                )
                 self._backoff.worked(time.monotonic() - self._since)
-                self._put_off()
-        elif time.monotonic() >= self._due and not (self._looking and self._looking.is_alive()):
-            self._looking = start_worker("edge-tpu", self._look)
+                self._schedule_retry()
+        elif time.monotonic() >= self._due and not (self._opening and self._opening.is_alive()):
+            self._opening = start_worker("edge-tpu", self._open)
         return None
 
-    def _look(self) -> None:
+    def _open(self) -> None:
         self._failed = None
         where = self._find()
         try:
             if where:
                 self._run = self._load()
                 self._since = time.monotonic()
-                self._say(logging.INFO, f"on the Edge TPU ({where})")
+                self._log_once(logging.INFO, f"on the Edge TPU ({where})")
                 return
-            self._say(logging.INFO, "on the processor, no Edge TPU is found")
-        except Exception as error:  # of a library from elsewhere
-            self._say(logging.WARNING, f"on the processor, the Edge TPU cannot be used: {_line(error)}")
-        self._put_off()
+            self._log_once(logging.INFO, "on the processor, no Edge TPU is found")
+        except Exception as error:  # the library may raise anything
+            self._log_once(logging.WARNING, f"on the processor, the Edge TPU cannot be used: {_one_line(error)}")
+        self._schedule_retry()
 
-    def _put_off(self) -> None:
+    def _schedule_retry(self) -> None:
         self._due = time.monotonic() + self._backoff.next()
 
-    def _say(self, level: int, text: str) -> None:
-        if text != self._said:
-            self._said = text
+    def _log_once(self, level: int, text: str) -> None:
+        if text != self._logged:
+            self._logged = text
             _log.log(level, "%s: %s", self._name, text)

@@ -1,4 +1,4 @@
-"""Where released models lie: in a checkout's models/, or in share/emotion-edge/models of an installation."""
+"""Finds released models: in a checkout's models/, or in share/emotion-edge/models of an installation."""
 
 import sys
 from pathlib import Path

@@ -16,7 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
-from edge.models.edge_tpu import EDGE_TPU_FILE, AcceleratorChoice, Attached, EdgeTpu, Run, chosen, trial
+from edge.models.edge_tpu import (
+    EDGE_TPU_FILE,
+    AcceleratorChoice,
+    EdgeTpu,
+    EdgeTpuNetwork,
+    Run,
+    edge_tpu_for,
+    edge_tpu_problem,
+)
 
 RuntimeChoice = Literal["auto", "ai-edge-litert", "tflite-runtime"]
 
@@ -29,9 +37,14 @@ MODULES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Runtime:
-    """An interpreter package that imports on this machine. name: its distribution; version: as installed.
+    """An interpreter package that can be imported on this machine.
 
-    interpreter, load_delegate: its own. edge_tpu: where networks that are compiled for it run, None: on the processor.
+    Attributes:
+        name: its distribution's name.
+        version: as installed.
+        interpreter: its Interpreter class.
+        load_delegate: its function of that name.
+        edge_tpu: runs the networks that are compiled for it; None: the processor runs all.
     """
 
     name: str
@@ -56,7 +69,7 @@ def installed() -> dict[str, str]:
 
 
 def choose(choice: RuntimeChoice = "auto", accelerator: AcceleratorChoice = "cpu") -> Runtime:
-    """The interpreter asked for, or the best that imports. Raises EmotionEdgeError when there is none."""
+    """The interpreter of a setting, or the best that can be imported. Raises EmotionEdgeError when there is none."""
     found = installed()
     wanted = list(MODULES) if choice == "auto" else [choice]
     problems = []
@@ -69,13 +82,13 @@ def choose(choice: RuntimeChoice = "auto", accelerator: AcceleratorChoice = "cpu
         except Exception as error:  # a wheel built for another NumPy fails with SystemError
             problems.append(f"{name} {found[name]} does not import: {error}")
             continue
-        return Runtime(name, found[name], module.Interpreter, module.load_delegate, chosen(accelerator))
+        return Runtime(name, found[name], module.Interpreter, module.load_delegate, edge_tpu_for(accelerator))
     raise EmotionEdgeError(f"runtime {choice}: {'; '.join(problems)} (`pip install ai-edge-litert` gives one)")
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """Facts of one input or output. scale and zero_point: of its affine quantization, 0 and 0 where it has none."""
+    """Shape, type and quantization of an input or output. scale, zero_point: 0 and 0 where it is not quantized."""
 
     index: int
     shape: tuple[int, ...]
@@ -84,61 +97,64 @@ class Tensor:
     zero_point: int
 
     def like(self, other: "Tensor") -> bool:
-        """Whether an image's worth of both means the same: all but the index and the batch."""
+        """Whether both have the same shape but for the batch, the same type and the same quantization."""
         return (self.shape[1:], self.dtype, self.scale, self.zero_point) == (
             *(other.shape[1:], other.dtype, other.scale, other.zero_point),
         )
 
     def dequantize(self, stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Real values, float32, of a tensor as the network stores it."""
+        """Real values, float32, of quantized ones."""
         if self.scale == 0:
             return stored.astype(np.float32, copy=False)
         return (stored.astype(np.float32) - self.zero_point) * self.scale
 
 
-def _facts(details: Mapping[str, Any]) -> Tensor:
+def _tensor(details: Mapping[str, Any]) -> Tensor:
     scale, zero_point = details["quantization"]
     shape = tuple(int(size) for size in details["shape"])
     return Tensor(int(details["index"]), shape, details["dtype"], float(scale), int(zero_point))
 
 
 class Network:
-    """A TFLite file ready to run, its outputs by their names in the signature.
+    """A TFLite file ready to run, its outputs by their names in the signature. Not safe for two threads at once.
 
-    Where the same model lies beside it compiled for an Edge TPU and one is here, that runs it while it can.
-    Not safe to call from two threads at once. inputs, outputs: Tensor by name.
+    Where the same model is beside it, compiled for an Edge TPU, and one is plugged in, the Edge TPU runs it.
+
+    Attributes:
+        inputs: Tensor by name.
+        outputs: Tensor by name.
     """
 
     def __init__(self, path: Path, runtime: Runtime, threads: int = 1) -> None:
-        """Load the file. Raises EmotionEdgeError when it is missing or no TFLite model with a signature."""
+        """Load the file. Raises EmotionEdgeError when it is missing or not a TFLite model with a signature."""
         if not path.is_file():
             raise EmotionEdgeError(f"model {path}: not there")
         try:
             self._interpreter = runtime.interpreter(model_path=str(path), num_threads=threads)
             self._interpreter.allocate_tensors()
-            # The runner is let go at once: while it lives, the interpreter refuses to be resized.
+            # The runner is released at once: while it exists, the interpreter cannot be resized.
             runner = self._interpreter.get_signature_runner()
-            self.inputs = {name: _facts(found) for name, found in runner.get_input_details().items()}
-            self.outputs = {name: _facts(found) for name, found in runner.get_output_details().items()}
+            self.inputs = {name: _tensor(found) for name, found in runner.get_input_details().items()}
+            self.outputs = {name: _tensor(found) for name, found in runner.get_output_details().items()}
         except (ValueError, RuntimeError) as error:
             raise EmotionEdgeError(f"model {path}: {runtime} cannot load it: {error}") from error
         if len(self.inputs) != 1:
             raise EmotionEdgeError(f"model {path}: has {len(self.inputs)} inputs, expected one image")
         self._input = next(iter(self.inputs.values()))
         self._batch = self._input.shape[0]
-        self._attached: Attached | None = None
+        self._edge_tpu: EdgeTpuNetwork | None = None
         compiled = path.with_name(EDGE_TPU_FILE)
         if (edge_tpu := runtime.edge_tpu) and compiled.is_file():
             # The compiler keeps the order of the outputs, but not always their names.
             order = [int(details["index"]) for details in self._interpreter.get_output_details()]
             places = {name: order.index(tensor.index) for name, tensor in self.outputs.items()}
             load = partial(self._on_edge_tpu, compiled, runtime, edge_tpu, places)
-            self._attached = Attached(path.parent.name, edge_tpu, load)
+            self._edge_tpu = EdgeTpuNetwork(path.parent.name, edge_tpu, load)
 
     @property
     def on_edge_tpu(self) -> bool:
         """Whether the Edge TPU runs it now."""
-        return self._attached is not None and self._attached.running
+        return self._edge_tpu is not None and self._edge_tpu.running
 
     def __call__(self, images: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[np.float32]]:
         """Run a batch.
@@ -149,8 +165,8 @@ class Network:
         return {name: self.outputs[name].dequantize(values) for name, values in self.stored(images).items()}
 
     def stored(self, images: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[Any]]:
-        """As a call, but the outputs as the network stores them: for who needs the real values of a few only."""
-        if self._attached and (found := self._attached(images)) is not None:
+        """As a call, but with quantized outputs, for callers that need the real values of a few only."""
+        if self._edge_tpu and (found := self._edge_tpu(images)) is not None:
             return found
         if len(images) != self._batch:
             self._interpreter.resize_tensor_input(self._input.index, images.shape)
@@ -166,13 +182,13 @@ class Network:
 
         Raises EmotionEdgeError where it is of another model, and whatever the library does.
         """
-        if problem := trial(MODULES[runtime.name], edge_tpu.library, compiled):
+        if problem := edge_tpu_problem(MODULES[runtime.name], edge_tpu.library, compiled):
             raise EmotionEdgeError(problem)
         delegate = runtime.load_delegate(edge_tpu.library)
         interpreter = runtime.interpreter(model_path=str(compiled), experimental_delegates=[delegate])
         interpreter.allocate_tensors()
-        (source,) = (_facts(details) for details in interpreter.get_input_details())
-        there = [_facts(details) for details in interpreter.get_output_details()]
+        (source,) = (_tensor(details) for details in interpreter.get_input_details())
+        there = [_tensor(details) for details in interpreter.get_output_details()]
         outputs = {name: there[place] for name, place in places.items()}
         for here, compiled_one in ((self._input, source), *((self.outputs[name], outputs[name]) for name in outputs)):
             if not here.like(compiled_one):

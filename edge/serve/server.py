@@ -25,7 +25,7 @@ from edge.emotion.committee import Committee, installed_committees, open_local
 from edge.emotion.local import LocalClassifier
 from edge.errors import EmotionEdgeError
 from edge.faces.detector import Detector, open_detector
-from edge.model_updates.install import current
+from edge.models.active import active_model
 from edge.models.card import EmotionCard, read_any_card
 from edge.models.released import installed_models
 from edge.models.runtime import Runtime, choose
@@ -290,7 +290,7 @@ async def _live(notifier: Notifier, predictions: Predictions) -> None:
 def _models(settings: Settings, runtime: Runtime) -> tuple[dict[str, Model], str]:
     """The chosen model and every other that is here, by name; and the chosen one's name."""
     threads = settings.runtime.threads
-    first = open_local(current(settings.emotion.model), runtime, threads)
+    first = open_local(active_model(settings.emotion.model), runtime, threads)
     models: dict[str, Model] = {first.card.name: first}
     committees = installed_committees()
     for name, folder in (installed_models() | committees).items():

@@ -105,7 +105,7 @@ def test_a_card_of_another_model_is_refused(model: Path) -> None:
     content = json.loads((model / CARD_FILE).read_text())
     content["outputs"][0]["name"] = "valence"
     (model / CARD_FILE).write_text(json.dumps(content))
-    with pytest.raises(EmotionEdgeError, match="its card names valence, which the file has not"):
+    with pytest.raises(EmotionEdgeError, match="its card names valence, which the file does not have"):
         LocalClassifier(model, choose())
 
 

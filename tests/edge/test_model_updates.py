@@ -19,8 +19,8 @@ import pytest
 from edge.cli import main
 from edge.config import Settings
 from edge.errors import EmotionEdgeError
-from edge.model_updates.install import ACTIVE_FILE, current, store_folder
-from edge.model_updates.self_test import check
+from edge.model_updates.self_test import run_self_test
+from edge.models.active import ACTIVE_FILE, active_model, models_folder
 from edge.models.card import CARD_FILE, MODEL_FILE, Card, read_any_card, sha256_of
 from edge.models.released import model_dir
 from edge.models.runtime import choose
@@ -36,7 +36,7 @@ DETECTOR = "yunet-320"
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-    return store_folder()
+    return models_folder()
 
 
 def made(folder: Path, mark: str, of: Path = RELEASED, **card: object) -> Path:
@@ -50,7 +50,7 @@ def made(folder: Path, mark: str, of: Path = RELEASED, **card: object) -> Path:
 
 def runs(name: str = NAME) -> str:
     """The version of the model that runs."""
-    return read_any_card(model_dir(current(name))).version
+    return read_any_card(model_dir(active_model(name))).version
 
 
 def packed(folder: Path, kind: str) -> Path:
@@ -77,7 +77,7 @@ def test_a_good_model_runs_and_the_one_before_is_a_command_away(
     starred = [line.split()[1:3] for line in capsys.readouterr().out.splitlines() if line.startswith("*")]
     assert starred == [["emotion-mine", "2.0"], [DETECTOR, "1"]]
     assert main(["model", "rollback"]) == 0
-    assert current(NAME) == NAME
+    assert active_model(NAME) == NAME
     assert main(["model", "rollback"]) == 0
     assert runs() == "2.0"
 
@@ -110,7 +110,7 @@ def test_of_several_installs_the_last_two_are_kept(tmp_path: Path, store: Path) 
 def test_a_detector_takes_the_place_of_the_one_in_use(tmp_path: Path) -> None:
     new = made(tmp_path / "faces", "9", of=model_dir(DETECTOR))
     assert main(["model", "install", str(new)]) == 0
-    assert (runs(DETECTOR), runs("yunet-160"), current(NAME)) == ("9", "1", NAME)
+    assert (runs(DETECTOR), runs("yunet-160"), active_model(NAME)) == ("9", "1", NAME)
     assert main(["model", "rollback", "detector"]) == 0
     assert runs(DETECTOR) == "1"
 
@@ -122,7 +122,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert runs() == before
     out, error = capsys.readouterr()
     assert out == ""
-    assert not list(store_folder().glob(".coming-*"))
+    assert not list(models_folder().glob(".coming-*"))
     return error
 
 
@@ -156,7 +156,7 @@ def test_what_fails_its_own_test_is_refused(tmp_path: Path, capsys: pytest.Captu
     hot = [output | {"temperature": 9.0} for output in outputs]
     other = made(tmp_path / "other", "3", outputs=hot)
     error = refused(capsys, "install", str(other))
-    assert f"model {other}: fails its self-test in {choose()}: of the " in error
+    assert f"model {other}: fails its self-test in {choose()}: its output for the " in error
     assert "its card expects" in error
 
 
@@ -172,7 +172,7 @@ def test_a_file_that_is_no_network_is_refused_though_its_hash_is_right(
 
 def test_a_model_without_a_self_test_is_seen_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "install", str(made(tmp_path / "old", "2", self_test=None))]) == 0
-    assert "brings no self-test: it was only seen to run" in capsys.readouterr().out
+    assert "has no self-test: it was only seen to run" in capsys.readouterr().out
     assert runs() == "2"
 
 
@@ -205,15 +205,15 @@ def test_what_is_damaged_on_the_disk_is_passed_over(
             (folder / MODEL_FILE).write_bytes(b"x")
         caplog.clear()
         with caplog.at_level(logging.WARNING):
-            assert (current(NAME) == NAME) if expected == NAME else (runs() == expected)
-        assert "passed over" in caplog.text
+            assert (active_model(NAME) == NAME) if expected == NAME else (runs() == expected)
+        assert "is skipped" in caplog.text
         assert folder.name in caplog.text
         shutil.rmtree(folder, ignore_errors=True)
         shutil.move(aside, folder)
         assert runs() == version
     (store / ACTIVE_FILE).write_text("{")
     caplog.clear()
-    assert current(NAME) == NAME
+    assert active_model(NAME) == NAME
     assert "cannot be read: it is damaged" in caplog.text
 
 
@@ -256,7 +256,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_model(tmp_path: Path, caplog: pytes
     assert seen <= {"2", "3"}
     assert main(["model", "install", str(made(tmp_path / "4", "4"))]) == 0, "the lock of a killed process is no lock"
     assert runs() == "4"
-    assert not list(store_folder().glob(".coming-*"))
+    assert not list(models_folder().glob(".coming-*"))
 
 
 @pytest.fixture
@@ -323,11 +323,11 @@ def test_a_label_that_nobody_knows_is_refused(tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize("name", ["yunet-160", "yunet-320", "yunet-640", NAME])
 def test_every_released_model_passes_its_own_test(name: str) -> None:
-    assert check(model_dir(name), choose())
+    assert run_self_test(model_dir(name), choose())
 
 
 def test_a_model_that_says_something_else_fails(tmp_path: Path) -> None:
     content = json.loads((model_dir(DETECTOR) / CARD_FILE).read_text())
     content["self_test"]["expected"][1][0] += 0.2
-    with pytest.raises(EmotionEdgeError, match="of the frowning face it says"):
-        check(made(tmp_path / "x", "2", of=model_dir(DETECTOR), self_test=content["self_test"]), choose())
+    with pytest.raises(EmotionEdgeError, match="output for the frowning face is"):
+        run_self_test(made(tmp_path / "x", "2", of=model_dir(DETECTOR), self_test=content["self_test"]), choose())

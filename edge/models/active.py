@@ -1,0 +1,102 @@
+"""Which installed model runs in place of one that the settings name.
+
+`<state folder>/models` holds a folder for every installed model, and `active.json`, which says which of them runs in
+place of which name. `edge/model_updates/install.py` writes both.
+"""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge.errors import EmotionEdgeError
+from edge.models.card import read_any_card
+from edge.system.state_folder import SERVICE_STATE, state_folder
+
+_log = logging.getLogger(__name__)
+
+ACTIVE_FILE: Final = "active.json"
+Stamp = tuple[int, int]
+
+
+class Installed(BaseModel):
+    """The installed models of one name.
+
+    Attributes:
+        runs: folder of the model that runs, below the models folder; None: the released model of that name.
+        before: folder of the model that ran before it; None: the released model.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runs: str | None
+    before: str | None
+
+
+class ActiveModels(BaseModel):
+    """The content of active.json; `places` has the installed models by the name that the settings use."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: int = 1
+    places: dict[str, Installed] = {}
+
+
+def models_folder() -> Path:
+    """Where installed models are: the service's, shared by its instances, or the user's own; it may not exist yet."""
+    state = state_folder()
+    of_service = SERVICE_STATE in (state, *state.parents)
+    if of_service or ("STATE_DIRECTORY" not in os.environ and SERVICE_STATE.is_dir()):
+        return SERVICE_STATE / "models"
+    return state / "models"
+
+
+def active_stamp() -> Stamp | None:
+    """A value that changes with every install and rollback; None while nothing was ever installed."""
+    try:
+        found = (models_folder() / ACTIVE_FILE).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def active_model(name: str) -> str:
+    """The model to load for a name in the settings: the folder of the one installed in its place, else the name.
+
+    An installed model that is damaged or missing is skipped with a warning, for the one before it, then for the name.
+    """
+    try:
+        installed = read_active().places.get(name)
+    except EmotionEdgeError as error:
+        _log.warning("%s; %s runs as released", error, name)
+        return name
+    for folder in (installed.runs, installed.before) if installed else ():
+        if folder is None:
+            break
+        try:
+            read_any_card(path := models_folder() / folder)
+        except (EmotionEdgeError, OSError) as error:
+            _log.warning("the model installed in place of %s is skipped: %s", name, error)
+            continue
+        return str(path)
+    return name
+
+
+def installed_for(name: str) -> Installed:
+    """What is installed in place of a name, intact or not. Raises EmotionEdgeError when active.json is damaged."""
+    return read_active().places.get(name, Installed(runs=None, before=None))
+
+
+def read_active() -> ActiveModels:
+    """The content of active.json, empty where it does not exist. Raises EmotionEdgeError when it is damaged."""
+    path = models_folder() / ACTIVE_FILE
+    try:
+        return ActiveModels.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return ActiveModels()
+    except (OSError, ValidationError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is damaged"
+        raise EmotionEdgeError(f"installed models: {path} cannot be read: {reason}") from error
