@@ -1,6 +1,6 @@
 # make run    sets up and runs the main job: camera (or the bundled clip) to MQTT and a live page
 # make test   sets up and runs lint, types and tests
-# make board  proves flash, push and rollback on an emulated Arm board; takes hours, ARGS="upgrade broken" some steps
+# make board  tests flash, push and rollback on an emulated Arm board; takes hours; ARGS="upgrade broken" runs some steps
 PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
@@ -33,9 +33,9 @@ edge:
 
 # A whole emulated machine, flashed and pushed to; its image and the log are in .cache/emulated.
 board: training
-	@$(DEV)/python -m deploy.emulated.proof $(ARGS)
+	@$(DEV)/python -m deploy.emulated.board_test $(ARGS)
 
-# Both packages in bare arm64 roots under qemu: as root, for the night.
+# Both packages in bare arm64 roots under qemu: needs root, takes up to an hour.
 package-test: training
 	@deploy/apt.sh qemu-user-static mmdebstrap mosquitto mosquitto-clients || true
 	@$(DEV)/python -m deploy.cli package

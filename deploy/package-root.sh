@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes of a root whose packages are only unpacked one that dpkg takes for installed: deploy/package-root.sh ROOT
+# Marks the packages unpacked in a root as installed in its dpkg database: deploy/package-root.sh ROOT
 set -eu
 root=$1 database=$1/var/lib/dpkg
 cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"

@@ -11,7 +11,7 @@ if [ -f "$venv/.lock" ] && cmp -s "$venv/.lock" "$lock"; then exit 0; fi
     exit 1
 }
 
-# What a bare Debian lacks: the module that makes environments, and the libraries that OpenCV's wheel links to.
+# Not on a minimal Debian: the venv module, and libraries that OpenCV's wheel links to.
 missing=""
 "$python" -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 have() { ldconfig -p 2>/dev/null | grep -q "$1" || /sbin/ldconfig -p | grep -q "$1"; }
@@ -26,7 +26,7 @@ if [ -n "$missing" ]; then
     }
 fi
 
-# picamera2 comes from Raspberry Pi OS's own packages, so there the environment sees them.
+# picamera2 is a Debian package of Raspberry Pi OS: the environment must see the system's packages there.
 site=""
 if "$python" -c 'import picamera2' 2>/dev/null; then site=--system-site-packages; fi
 echo "Making $venv, which takes some minutes the first time ..."

@@ -99,24 +99,24 @@ def build() -> Path:
     root, kernel, disk = CACHE / "root", CACHE / "kernel", CACHE / "base.img"
     started = time.monotonic()
 
-    def said(step: str) -> None:
+    def log_step(step: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {step}", flush=True)
 
-    said(f"Debian {SUITE} for arm64")
+    log_step(f"Debian {SUITE} for arm64")
     _bootstrap(root)
-    said("kernel")
+    log_step("kernel")
     release = _kernel(root, kernel)
     _initrd(root, kernel, release)
-    said("settings")
-    _settle(root)
-    said("disk")
+    log_step("settings")
+    _configure(root)
+    log_step("disk")
     _disk(root, disk)
-    said("packing")
+    log_step("packing")
     _run("xz", "-1", "-T0", "--force", "--keep", str(disk))
     shutil.rmtree(kernel)
     _remove_tree(root)
     disk.unlink()
-    said(f"{BASE}: {BASE.stat().st_size / 1e6:.0f} MB")
+    log_step(f"{BASE}: {BASE.stat().st_size / 1e6:.0f} MB")
     return BASE
 
 
@@ -241,7 +241,7 @@ def _in_order(modules: Path, names: Sequence[str]) -> list[str]:
     return ordered
 
 
-def _settle(root: Path) -> None:
+def _configure(root: Path) -> None:
     def write(name: str, text: str, mode: int = 0o644) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

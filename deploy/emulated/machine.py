@@ -1,4 +1,4 @@
-"""The emulated board as a machine: switched on, off, and unplugged; its screen, its shell, its broker."""
+"""The emulated board: power, shell over SSH, screenshots, and a subscriber to its broker."""
 
 import json
 import os
@@ -14,9 +14,9 @@ from typing import Any, Final
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from deploy.boards.inventory import Host
+from deploy.boards.ssh import Connection
 from deploy.emulated.base import INITRD, KERNEL
-from deploy.push_hosts import Host
-from deploy.push_ssh import Connection
 from edge.errors import EmotionEdgeError
 
 USER: Final = "pi"
@@ -27,20 +27,21 @@ _COMMAND: Final = (
 )
 _APPEND: Final = (
     "root=/dev/vda2 console=ttyAMA0 net.ifnames=0 loglevel=4 systemd.show_status=1 "
-    # An emulator on a busy machine takes its time.
+    # Emulation is slow.
     "systemd.default_timeout_start_sec=1800 systemd.default_device_timeout_sec=1800"
 )
 
 
 class EndedError(EmotionEdgeError):
-    """There is no machine any more."""
+    """The emulator has ended."""
 
 
 class Machine:
-    """One board with a card in it.
+    """A board with a card. Its only network is SSH and MQTT, forwarded to free ports of the loopback.
 
-    card: the disk, written to. folder: for its console's log, keys and pictures. Nothing in it reaches the outside:
-    only its SSH and its broker are forwarded to free ports of the loopback.
+    Args:
+        card: its disk, which it writes to.
+        folder: for the console's log, keys and screenshots.
     """
 
     def __init__(self, card: Path, folder: Path) -> None:
@@ -58,7 +59,7 @@ class Machine:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Of ssh: a key and host keys that are this machine's alone."""
+        """Options of ssh: a key and known hosts for this board only."""
         return (
             f"UserKnownHostsFile={self._folder / 'known'}",
             "StrictHostKeyChecking=accept-new",
@@ -69,7 +70,7 @@ class Machine:
         )
 
     def start(self) -> None:
-        """Switch it on."""
+        """Start the emulator."""
         (self._folder / "known").unlink(missing_ok=True)
         self._monitor.unlink(missing_ok=True)
         ports = f"hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22,hostfwd=tcp:127.0.0.1:{self.mqtt_port}-:1883"
@@ -79,15 +80,15 @@ class Machine:
         words += ["-serial", f"file:{self._folder / time.strftime('console-%H%M%S.log')}"]
         self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
-    def unplug(self) -> None:
-        """Cut its power: what it had not written is lost."""
+    def cut_power(self) -> None:
+        """End it like a power cut: what it had not written to the card is lost."""
         if self._process:
             self._process.kill()
             self._process.wait()
             self._process = None
 
-    def picture(self, out: Path) -> None:
-        """Save what is on its screen, PNG."""
+    def screenshot(self, out: Path) -> None:
+        """Save its screen as PNG."""
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(self._monitor))
             lines = client.makefile("r")
@@ -102,12 +103,12 @@ class Machine:
                     raise EmotionEdgeError(f"monitor: {answer['error']['desc']}")
 
     def shell(self, command: str) -> str:
-        """What a command prints, run as root."""
+        """Run a command as root; its output."""
         with Connection(self.host, self.options) as connection:
             return connection.run("sudo -n sh -s", command).strip()
 
     def reached(self) -> bool:
-        """Whether it lets us in and can be root."""
+        """Whether it accepts SSH and sudo."""
         try:
             return self.shell("id -u") == "0"
         except EmotionEdgeError:
@@ -117,19 +118,19 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A message of the board's broker. topic: without base and device."""
+class Message:
+    """A message of the board's broker. topic: without base topic and device id."""
 
     topic: str
     payload: Any
     at: float
 
 
-class Ear:
-    """A subscriber on this machine to the broker on that one; comes back by itself."""
+class Subscriber:
+    """A subscriber on this machine to the broker on the board; reconnects by itself."""
 
     def __init__(self, port: int) -> None:
-        self.heard: list[Heard] = []
+        self.messages: list[Message] = []
         self._changed = threading.Condition()
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
         self._client.on_message = self._on_message
@@ -142,23 +143,24 @@ class Ear:
         text = message.payload.decode()
         payload = json.loads(text) if text.startswith("{") else text
         with self._changed:
-            self.heard.append(Heard(message.topic.split("/", 2)[2], payload, time.monotonic()))
+            self.messages.append(Message(message.topic.split("/", 2)[2], payload, time.monotonic()))
             self._changed.notify_all()
 
-    def wait(self, topic: str, matches: Callable[[Any], bool], seconds: float, since: float = 0) -> Heard:
+    def wait(self, topic: str, matches: Callable[[Any], bool], seconds: float, since: float = 0) -> Message:
         """The first message after `since` (monotonic) on a topic that matches. Raises EmotionEdgeError without one."""
 
-        def found() -> Heard | None:
-            return next((h for h in self.heard if h.topic == topic and h.at >= since and matches(h.payload)), None)
+        def found() -> Message | None:
+            later = (message for message in self.messages if message.topic == topic and message.at >= since)
+            return next((message for message in later if matches(message.payload)), None)
 
         with self._changed:
-            heard = self._changed.wait_for(found, seconds)
-        if heard is None:
-            raise EmotionEdgeError(f"nothing fitting on {topic} within {seconds:.0f} s")
-        return heard
+            message = self._changed.wait_for(found, seconds)
+        if message is None:
+            raise EmotionEdgeError(f"no matching message on {topic} within {seconds:.0f} s")
+        return message
 
     def close(self) -> None:
-        """Stop listening."""
+        """Disconnect."""
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -169,11 +171,11 @@ def _free_port() -> int:
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> float:
-    """Wait for something that nothing announces; how long it took, s. Raises EmotionEdgeError when it does not come.
+    """Poll a condition until it holds; the seconds it took. Errors of the condition count as False.
 
-    A board that does not answer for a while is waited for, too.
+    Raises EmotionEdgeError after `seconds`, and EndedError at once.
     """
-    started, complaint = time.monotonic(), ""
+    started, reason = time.monotonic(), ""
     while True:
         try:
             if condition():
@@ -181,12 +183,12 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> float:
         except EndedError:
             raise
         except EmotionEdgeError as error:
-            complaint = f" ({error})"
+            reason = f" ({error})"
         if time.monotonic() - started > seconds:
-            raise EmotionEdgeError(f"not within {seconds:.0f} s: {what}{complaint}")
+            raise EmotionEdgeError(f"not within {seconds:.0f} s: {what}{reason}")
         time.sleep(3)
 
 
 def copy_sparse(source: Path, target: Path) -> None:
-    """A second card like the first, holes kept."""
+    """Copy a card, keeping holes."""
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", os.fspath(source), os.fspath(target)], check=True)

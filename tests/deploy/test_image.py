@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from deploy import cli
-from deploy.image import make_image, package_fields, suite_of
-from deploy.image_device import describe
-from deploy.image_disk import check_image, free_bytes
-from deploy.image_packages import CAMERA_LIBRARY
-from deploy.image_site import read_site, wpa_key
+from deploy.image.device import describe
+from deploy.image.disk import check_image, free_bytes
+from deploy.image.make import make_image
+from deploy.image.packages import CAMERA_LIBRARY
+from deploy.image.site import read_site, wpa_key
+from deploy.package.deb import package_fields, suite_of
 from edge.errors import EmotionEdgeError
 
 BOOT_AT: Final = 1 << 20
@@ -224,14 +225,14 @@ def test_a_base_of_an_unknown_shape_is_refused(site: Path, tmp_path: Path) -> No
     packed = tmp_path / "base.img.xz"
     packed.write_bytes(gzip.compress(b"not xz"))
     refused(packed, site, package, card, "cannot be unpacked")
-    refused(tmp_path / "none.img", site, package, card, "not there")
+    refused(tmp_path / "none.img", site, package, card, "does not exist")
 
 
 def test_a_base_that_was_cut_off_is_refused(base: Path, site: Path, tmp_path: Path) -> None:
     package, card = make_package(tmp_path), tmp_path / "card.img"
     cut = tmp_path / "cut.img.xz"
     cut.write_bytes(base.read_bytes()[:-200])
-    refused(cut, site, package, card, "cut off")
+    refused(cut, site, package, card, "incomplete")
     short = tmp_path / "short.img"
     with lzma.open(base) as packed:
         short.write_bytes(packed.read(BOOT_AT + (BOOT_MB << 20)))
@@ -245,14 +246,14 @@ def test_a_base_that_does_not_go_with_the_package_is_refused(base: Path, site: P
     bookworm = make_base(tmp_path / "bookworm", suite="bookworm", cloud=False)
     refused(bookworm, site, package, card, "without cloud-init")
     refused(base, site, make_package(tmp_path, python="3.11"), card, "is for bookworm, and base.img.xz is trixie")
-    refused(base, site, make_package(tmp_path, padding=(BOOT_MB + 4) << 20), card, "too little room")
+    refused(base, site, make_package(tmp_path, padding=(BOOT_MB + 4) << 20), card, "is too full")
 
 
 @pytest.mark.skipif(not shutil.which("apt-get"), reason="apt is not here")
 def test_what_the_image_lacks_is_fetched_from_where_the_image_has_its_packages(site: Path, tmp_path: Path) -> None:
     base, card = make_base(tmp_path / "base"), tmp_path / "card.img"
     package = make_package(tmp_path, depends="libc6, libsomething1")
-    refused(base, site, package, card, "the image lacks what it needs")
+    refused(base, site, package, card, "dependencies that the image lacks")
     archive = tmp_path / "base/archive"
     archive.mkdir()
     index = []
@@ -301,14 +302,14 @@ def test_a_mounted_card_gets_the_same_files(
 def test_a_disk_is_refused_that_must_not_be_written(tmp_path: Path) -> None:
     file = tmp_path / "not-a-disk"
     file.touch()
-    with pytest.raises(EmotionEdgeError, match="is no disk here"):
+    with pytest.raises(EmotionEdgeError, match="is not a disk of this machine"):
         describe(file)
     if not shutil.which("findmnt") or not shutil.which("lsblk"):
         pytest.skip("util-linux is not installed")
     source = tool("findmnt", "-n", "-o", "SOURCE", "/").decode().strip()
     if not Path(source).is_block_device():
         pytest.skip(f"the system is on {source}, which is no disk")
-    with pytest.raises(EmotionEdgeError, match="this machine's own system"):
+    with pytest.raises(EmotionEdgeError, match="own system"):
         describe(Path(source))
 
 

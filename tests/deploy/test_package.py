@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy import package
 from deploy.cli import main
-from deploy.package_unused import remove_unused
+from deploy.package import build as package
+from deploy.package.unused import remove_unused
 from edge.errors import EmotionEdgeError
 from tests.conftest import ROOT
 from tests.support.daemon import free_port
@@ -50,7 +50,7 @@ def lock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what is packed, which nobody changes meanwhile; with a committee."""
     root = tmp_path_factory.mktemp("sources")
-    for name in ("edge", "models", "systemd", "docs", "deploy/debian"):
+    for name in ("edge", "models", "systemd", "docs"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.keras"))
     shutil.copy(ROOT / "CHANGELOG.md", root)
     (root / "models" / "committee").mkdir(exist_ok=True)
@@ -269,7 +269,7 @@ def test_the_environment_is_one_that_also_sees_the_systems_packages(deb: tuple[s
 def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, lock: Path, sources: Path) -> None:
     wrong = tmp_path / "board.txt"
     wrong.write_text(re.sub(r"sha256:[0-9a-f]{64}", f"sha256:{'0' * 64}", lock.read_text()))
-    with pytest.raises(EmotionEdgeError, match=r"cannot be had(.|\n)*(?i:hash)"):
+    with pytest.raises(EmotionEdgeError, match=r"cannot be fetched(.|\n)*(?i:hash)"):
         built(tmp_path, "bookworm", wrong, sources)
 
 
@@ -290,7 +290,7 @@ def test_a_later_commit_and_a_later_release_are_upgrades() -> None:
 
 @pytest.mark.parametrize("script", ["postinst", "prerm", "postrm"])
 def test_maintainer_scripts_are_shell(script: str) -> None:
-    said("sh", "-n", ROOT / "deploy" / "debian" / script)
+    said("sh", "-n", ROOT / "deploy" / "package" / "debian" / script)
 
 
 @pytest.mark.parametrize("unit", ["emotion-edge.service", "emotion-edge@.service", "emotion-edge-serve.service"])

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
-from deploy.push import push_all, read_package, survey
-from deploy.push_hosts import Host, choose_hosts, read_inventory
-from deploy.push_ssh import Connection, quoted
+from deploy.boards.inventory import Host, choose_hosts, read_inventory
+from deploy.boards.push import gather_facts, push_all, read_package
+from deploy.boards.ssh import Connection, quoted
 from edge.errors import EmotionEdgeError
 from tests.support.daemon import free_port, wait_until
 
@@ -110,21 +110,21 @@ def here() -> tuple[str, str, str]:
 
 
 @needs_sshd
-def test_a_file_arrives_as_it_is_and_its_way_is_told(sshd: Sshd, tmp_path: Path) -> None:
+def test_a_file_arrives_as_it_is_and_its_way_is_percents(sshd: Sshd, tmp_path: Path) -> None:
     content, target = os.urandom(3_000_000), tmp_path / "it's there"
-    told: list[int] = []
+    percents: list[int] = []
     with Connection(sshd.host, sshd.options()) as connection:
-        connection.send(io.BytesIO(content), len(content), f"cat > {quoted(target)}", told.append)
+        connection.send(io.BytesIO(content), len(content), f"cat > {quoted(target)}", percents.append)
         assert connection.run(f"sha256sum < {quoted(target)}").split()[0] == hashlib.sha256(content).hexdigest()
         assert connection.status("echo out; echo err >&2; exit 3") == (3, "out\nerr\n")
         with pytest.raises(EmotionEdgeError, match="No space left on device"):
-            connection.send(io.BytesIO(content), len(content), "cat > /dev/full", told.append)
-    assert told[:1] < [50]
-    assert 100 in told
+            connection.send(io.BytesIO(content), len(content), "cat > /dev/full", percents.append)
+    assert percents[:1] < [50]
+    assert 100 in percents
 
 
 @needs_sshd
-def test_each_reason_for_no_connection_is_told_apart(sshd: Sshd, tmp_path: Path) -> None:
+def test_each_reason_for_no_connection_is_percents_apart(sshd: Sshd, tmp_path: Path) -> None:
     def refusal(host: Host, options: tuple[str, ...]) -> str:
         with Connection(host, options) as connection, pytest.raises(EmotionEdgeError) as caught:
             connection.run("true")
@@ -136,9 +136,9 @@ def test_each_reason_for_no_connection_is_told_apart(sshd: Sshd, tmp_path: Path)
     other = tmp_path / "other"
     other.write_text(f"[127.0.0.1]:{sshd.port} {make_key(tmp_path / 'key').with_suffix('.pub').read_text()}")
     wrong = refusal(sshd.host, sshd.options(known=other))
-    assert "its host key is another than it was" in wrong
+    assert "its host key has changed" in wrong
     assert f"ssh-keygen -R '[127.0.0.1]:{sshd.port}'" in wrong
-    assert "lets nobody in with the keys here" in refusal(sshd.host, sshd.options(key=make_key(tmp_path / "stranger")))
+    assert "accepts none of the keys here" in refusal(sshd.host, sshd.options(key=make_key(tmp_path / "stranger")))
     gone = Host("gone", "127.0.0.1", free_port())
     assert "cannot be reached" in refusal(gone, sshd.options())
     assert "cannot be reached" in refusal(Host("nowhere", "no-such-board.invalid"), sshd.options())
@@ -158,7 +158,7 @@ def test_a_package_that_does_not_fit_the_board_is_refused(
             make_package(tmp_path, arch, other_python),
             f"runs {suite}, and emotion-edge-{arch}-{other_python}.deb is for",
         ),
-        (make_package(tmp_path, arch, python, petabyte), "too little room in /opt"),
+        (make_package(tmp_path, arch, python, petabyte), "/opt has "),
     ):
         assert not push_all([sshd.host], package, 30, sshd.options())
         said = capsys.readouterr().out
@@ -172,7 +172,7 @@ def test_a_package_that_does_not_fit_the_board_is_refused(
 def test_a_board_says_what_it_is(sshd: Sshd) -> None:
     arch, suite, _ = here()
     with Connection(sshd.host, sshd.options()) as connection:
-        board = survey(connection)
+        board = gather_facts(connection)
     assert (board.arch, board.suite) == (arch, suite)
     free = os.statvfs("/opt")
     assert board.opt == pytest.approx(free.f_bavail * free.f_frsize / 1024, rel=0.2)
@@ -229,8 +229,8 @@ def test_boards_are_those_of_the_inventory_or_the_ones_named(tmp_path: Path) -> 
         ("boards: {kitchen: {hots: pi@kitchen.lan}}\n", "kitchen.host|did you mean host"),
         ("boards: {kitchen: {host: '-oProxyCommand=rm'}}\n", "kitchen.host"),
         ("boards: {kitchen: {host: a, port: 70000}}\n", "kitchen.port"),
-        ("boards: {kitchen: a, hall: b, kitchen: c}\n", "kitchen is there twice"),
-        ("boards: {kitchen: pi@a, hall: pi@a}\n", "kitchen and hall are one board"),
+        ("boards: {kitchen: a, hall: b, kitchen: c}\n", "kitchen is listed twice"),
+        ("boards: {kitchen: pi@a, hall: pi@a}\n", "kitchen and hall are the same board"),
         ("boards: {kitchen: @a}\n", "is no YAML in line 1"),
     ],
 )

@@ -7,9 +7,7 @@ import os
 import pwd
 import re
 import subprocess
-import tempfile
 import uuid
-from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -17,7 +15,7 @@ from typing import Annotated, Any, Final, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from edge.config import load as config_load
+from deploy.daemon_settings import check_settings, dump_settings
 from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError
 
@@ -105,25 +103,6 @@ def _explain(problem: Any) -> str:
     return f"{name}: {problem['msg']}"
 
 
-def check_settings(settings: Mapping[str, Any], where: str) -> None:
-    """Have the daemon's own reader judge its settings. Raises EmotionEdgeError, which begins with `where`."""
-    parser = ArgumentParser()
-    config_load.add_flags(parser)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "config.yaml"
-        file.touch(mode=0o600)
-        file.write_text(dump_settings(settings), encoding="utf-8")
-        try:
-            config_load.load(parser.parse_args(["--config", str(file)]))
-        except EmotionEdgeError as error:
-            raise EmotionEdgeError(str(error).replace(f"settings file {file}", where)) from None
-
-
-def dump_settings(settings: Mapping[str, Any]) -> str:
-    """The daemon's settings as the YAML of its file."""
-    return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True) if settings else ""
-
-
 def _of_user(file: Path) -> Path:
     """`~` is the home of who typed sudo, not root's."""
     user = os.environ.get("SUDO_USER")
@@ -157,8 +136,8 @@ def card_files(site: Site) -> dict[str, bytes]:
     }
     if site.wifi:
         files["emotion-edge/wifi-country"] = f"{site.wifi.country}\n"
-    here = Path(__file__).parent
-    for path in (*sorted((here / "image_files").iterdir()), *sorted((here / "push_files").iterdir())):
+    here = Path(__file__).parents[1]
+    for path in (*sorted((here / "image" / "files").iterdir()), *sorted((here / "boards" / "files").iterdir())):
         files[f"emotion-edge/{path.name}"] = path.read_text(encoding="utf-8")
     return {name: text.encode() for name, text in files.items()}
 

@@ -1,4 +1,4 @@
-"""Looking after boards over SSH: how they are, what they log, which models they have; and the commands for it."""
+"""Commands on boards over SSH: push, status, logs, model."""
 
 import argparse
 import shlex
@@ -6,55 +6,65 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from deploy.push import HOME, PATIENCE, push_all, survey
-from deploy.push_each import Said, each
-from deploy.push_hosts import Host, choose_hosts
-from deploy.push_ssh import Connection, quoted
+from deploy.boards.inventory import Host, choose_hosts
+from deploy.boards.parallel import Report, on_each_board
+from deploy.boards.push import HOME, START_TIMEOUT, gather_facts, push_all
+from deploy.boards.ssh import Connection, quoted
 from edge.errors import EmotionEdgeError
 
 
 def status(hosts: list[Host], options: tuple[str, ...] = ()) -> bool:
-    """One line a board: version, service, what was published last: `emotion-deploy status`."""
+    """Print one line per board, with its version and service: `emotion-deploy status`."""
 
-    def one(host: Host, said: Said) -> bool:
+    def one(host: Host, report: Report) -> bool:
         with Connection(host, options) as connection:
-            board = survey(connection)
+            board = gather_facts(connection)
             uptime = connection.run("uptime -p 2>/dev/null || true").strip()
             last = connection.run(f"cat {HOME}/result 2>/dev/null || true").strip()
         version = board.installed or "not installed"
         free = f"{board.var / 1024 / 1024:.1f} GiB free"
         facts = [version, board.service, f"{board.suite} {board.arch}", free, uptime, f"last upgrade: {last or 'none'}"]
-        said(", ".join(fact for fact in facts if fact))
+        report(", ".join(fact for fact in facts if fact))
         return board.service == "active"
 
-    return each(hosts, one)
+    return on_each_board(hosts, one)
 
 
 def logs(hosts: list[Host], lines: int, follow: bool, options: tuple[str, ...] = ()) -> bool:
-    """The service's log of boards, one after the other, or of one as it comes: `emotion-deploy logs`."""
+    """Print the service's log of boards, or follow that of one: `emotion-deploy logs`."""
     command = f"sudo -n journalctl -o short-iso --no-pager -n {lines} -u 'emotion-edge*'"
     if follow:
         if len(hosts) != 1:
-            raise EmotionEdgeError("one board at a time can be followed: name it")
+            raise EmotionEdgeError("the log of one board at a time can be followed: name it")
         with Connection(hosts[0], options) as connection:
             return connection.follow(f"{command} -f") == 0
 
-    def one(host: Host, said: Said) -> bool:
+    def one(host: Host, report: Report) -> bool:
         with Connection(host, options) as connection:
             for line in connection.run(command).splitlines():
-                said(line)
+                report(line)
         return True
 
-    return each(hosts, one)
+    return on_each_board(hosts, one)
 
 
 def model(hosts: list[Host], words: list[str], folder: Path | None = None, options: tuple[str, ...] = ()) -> bool:
-    """`emotion-edge model` on boards, as root; folder: a model's, sent there first and named last."""
+    """Run `emotion-edge model` on boards, as root: `emotion-deploy model`.
 
-    def one(host: Host, said: Said) -> bool:
+    Args:
+        hosts: the boards.
+        words: the subcommand and its arguments.
+        folder: of a model, copied to the board first; its path there is the last argument.
+        options: of ssh, as after `-o`.
+
+    Returns:
+        Whether it succeeded on all of them.
+    """
+
+    def one(host: Host, report: Report) -> bool:
         command = "sudo -n /opt/emotion-edge/bin/emotion-edge model " + " ".join(map(shlex.quote, words))
         with Connection(host, options) as connection:
-            if not survey(connection).installed:
+            if not gather_facts(connection).installed:
                 raise EmotionEdgeError("emotion-edge is not installed there (emotion-deploy push)")
             if folder:
                 there = connection.run("mktemp -d /tmp/emotion-model-XXXXXX").strip()
@@ -65,10 +75,10 @@ def model(hosts: list[Host], words: list[str], folder: Path | None = None, optio
             else:
                 code, text = connection.status(command)
         for line in text.splitlines():
-            said(line)
+            report(line)
         return code == 0
 
-    return each(hosts, one)
+    return on_each_board(hosts, one)
 
 
 def _send_folder(connection: Connection, folder: Path, there: str) -> None:
@@ -83,39 +93,46 @@ def _send_folder(connection: Connection, folder: Path, there: str) -> None:
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Give the program its commands over SSH."""
+    """Add the commands over SSH to the parser of `emotion-deploy`."""
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
         return _with_hosts(commands.add_parser(name, help=text, description=text, allow_abbrev=False))
 
-    sent = command("push", "install or upgrade boards over SSH; one that does not become healthy goes back")
+    sent = command(
+        "push",
+        "install or upgrade boards over SSH; a board that does not become healthy is rolled back",
+    )
     sent.add_argument("--package", type=Path, metavar="FILE", help=".deb (default: built from this checkout)")
     sent.add_argument(
-        "--patience", type=int, default=PATIENCE, metavar="SECONDS", help=f"for the service to start ({PATIENCE})"
+        "--start-timeout",
+        type=int,
+        default=START_TIMEOUT,
+        metavar="SECONDS",
+        help=f"for the service to become healthy ({START_TIMEOUT})",
     )
-    command("status", "one line a board: version, service, room, last upgrade")
+    command("status", "one line per board: version, service, free space, last upgrade")
     read = command("logs", "the service's log")
-    read.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="how many lines a board (20)")
-    read.add_argument("-f", "--follow", action="store_true", help="go on, with one board")
-    text = "models on boards: bring one, go back to the one before, list them"
+    read.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="lines per board (20)")
+    read.add_argument("-f", "--follow", action="store_true", help="follow the log of one board")
+    text = "models on boards: install, roll back, list"
     models = commands.add_parser("model", help=text, description=text, allow_abbrev=False)
     verbs = models.add_subparsers(dest="verb", required=True, metavar="VERB")
-    brought = verbs.add_parser("push", help="check a model's folder there, and use it", allow_abbrev=False)
-    brought.add_argument("folder", type=Path, metavar="FOLDER", help="with model.tflite and card.json")
+    install = verbs.add_parser("push", help="install a model folder after a test on the board", allow_abbrev=False)
+    install.add_argument("folder", type=Path, metavar="FOLDER", help="with model.tflite and card.json")
     for verb in (
-        brought,
-        verbs.add_parser("rollback", help="use the model before", allow_abbrev=False),
-        verbs.add_parser("list", help="say which are there", allow_abbrev=False),
+        install,
+        verbs.add_parser("rollback", help="return to the previous model", allow_abbrev=False),
+        verbs.add_parser("list", help="list the installed models", allow_abbrev=False),
     ):
         _with_hosts(verb)
 
 
 def run(arguments: argparse.Namespace) -> bool:
-    """Do what the commands of `add_commands` say; whether all boards did well."""
+    """Run a command that `add_commands` added. Returns whether it succeeded on all boards."""
     hosts = choose_hosts(arguments.hosts, arguments.inventory)
     match arguments.command:
         case "push":
-            return push_all(hosts, arguments.package, arguments.patience)
+            return push_all(hosts, arguments.package, arguments.start_timeout)
         case "status":
             return status(hosts)
         case "logs":
@@ -127,6 +144,8 @@ def run(arguments: argparse.Namespace) -> bool:
 
 
 def _with_hosts(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("hosts", nargs="*", metavar="HOST", help="[user@]host, or a name of the inventory; none: all")
-    parser.add_argument("--inventory", type=Path, metavar="FILE", help="a list of boards (default: hosts.yaml)")
+    parser.add_argument(
+        "hosts", nargs="*", metavar="HOST", help="[user@]host or a name in the inventory (default: all)"
+    )
+    parser.add_argument("--inventory", type=Path, metavar="FILE", help="the list of boards (default: hosts.yaml)")
     return parser

@@ -1,6 +1,6 @@
-"""What of the wheels stays off the board: one list, with the reason for each.
+"""Files of the wheels that the daemon does not use and the package leaves out, with the reason for each.
 
-`tests/deploy/test_package.py` holds that everything the daemon does still works without it.
+`tests/deploy/test_package.py` runs the daemon without them.
 """
 
 import shutil
@@ -11,12 +11,12 @@ from typing import Final
 UNUSED: Final[Mapping[str, tuple[str, ...]]] = {
     "a wheel's own tests": ("**/tests", "tornado/test", "numpy/random/_examples"),
     "for compilers and type checkers": ("**/*.pyi", "**/*.h", "**/*.a", "**/*.pxd", "numpy/f2py", "numpy/distutils"),
-    "commands of the wheels: the board has one, emotion-edge": ("bin",),
-    "what amqtt's commands print with, and its statistics, which the broker of the demo does not give": (
+    "commands of the wheels": ("bin",),
+    "needed by amqtt's commands and its $SYS statistics only": (
         *(part for of in ("typer", "rich", "pygments", "mdurl", "shellingham", "psutil") for part in (of, f"{of}-*")),
         *("markdown_it", "markdown_it_py-*", "annotated_doc", "annotated_doc-*"),
     ),
-    "LiteRT's converter and compilers for other accelerators, and what only they need": (
+    "LiteRT's converter, its compilers for accelerators, and their dependencies": (
         *("ai_edge_litert/aot", "ai_edge_litert/tools", "ai_edge_litert/tflite", "ai_edge_litert/vendors"),
         *("ai_edge_litert/*_pb2.py", "ai_edge_litert/schema_py_generated.py"),
         *(
@@ -26,27 +26,25 @@ UNUSED: Final[Mapping[str, tuple[str, ...]]] = {
         ),
         *("google", "backports"),
     ),
-    "LiteRT on a graphics processor": ("ai_edge_litert/libLiteRtWebGpuAccelerator.so",),
-    "cascades for what is no frontal face, and the largest of four for one": (
+    "LiteRT's GPU delegate": ("ai_edge_litert/libLiteRtWebGpuAccelerator.so",),
+    "Haar cascades other than frontal faces, and the largest of four for those": (
         *("cv2/data/haarcascade_[!f]*.xml", "cv2/data/haarcascade_frontalcatface*.xml"),
         *("cv2/data/haarcascade_fullbody.xml", "cv2/data/haarcascade_frontalface_alt_tree.xml"),
     ),
-    "faces of a font of which Qt, for the window, needs one": (
-        *("cv2/qt/fonts/DejaVuSans-*.ttf", "cv2/qt/fonts/DejaVuSansCondensed*.ttf"),
-    ),
+    "font files: Qt needs one of them": (*("cv2/qt/fonts/DejaVuSans-*.ttf", "cv2/qt/fonts/DejaVuSansCondensed*.ttf"),),
 }
-"""Paths below site-packages, as patterns, by why they are left out."""
+"""Glob patterns below site-packages, by the reason for leaving them out."""
 
 
 def unused_in(site: Path) -> Iterator[Path]:
-    """The files and folders of a site-packages that the list names."""
+    """Files and folders of a site-packages folder that match the list."""
     for patterns in UNUSED.values():
         for pattern in patterns:
             yield from site.glob(pattern)
 
 
 def remove_unused(site: Path) -> None:
-    """Take them out of the folder."""
+    """Delete the unused files of a site-packages folder."""
     for path in list(unused_in(site)):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

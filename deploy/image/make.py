@@ -1,21 +1,21 @@
-"""A card for a board: an official image, the package, and what the board is to become, in one file.
+"""Make a card: an official image with the package and the site's files on its boot partition.
 
-The image is unpacked beside the result and the result appears whole or not at all.
+The image is unpacked beside the result and renamed when complete.
 """
 
 import logging
 import lzma
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import IO, Final, cast
 
-from deploy.image_device import describe, write_card
-from deploy.image_disk import Layout, System, check_image, free_bytes, parse_layout, write_files, write_mounted
-from deploy.image_packages import fetch_missing
-from deploy.image_site import Site, card_files, read_site, summary
-from deploy.package import build
+from deploy.image.device import describe, write_card
+from deploy.image.disk import Layout, System, check_image, free_bytes, parse_layout, write_files, write_mounted
+from deploy.image.packages import fetch_missing
+from deploy.image.site import Site, card_files, read_site, summary
+from deploy.package.build import build
+from deploy.package.deb import package_fields, suite_of
 from edge.errors import EmotionEdgeError
 
 _log = logging.getLogger(__name__)
@@ -34,9 +34,18 @@ def make(
     boot: Path | None,
     packages: list[Path] | None,
 ) -> None:
-    """Make a card as a file (`out`), on a disk (`device`), or from a flashed one (`boot`): `emotion-deploy image`.
+    """Make a card: `emotion-deploy image`.
 
-    packages: None has that of this checkout built. Raises EmotionEdgeError before anything is changed.
+    Args:
+        config: the site file.
+        base: an official image, .img or .img.xz.
+        out: write the card to this file.
+        device: write the card to this disk.
+        boot: fill this mounted boot partition of a flashed card instead.
+        packages: .deb files, emotion-edge among them; None builds the package of this checkout.
+
+    Raises:
+        EmotionEdgeError: before anything is changed.
     """
     if bool(boot) == bool(out or device) or (not boot and not base):
         raise EmotionEdgeError("image: give --base with --out or --device, or else --boot")
@@ -46,7 +55,7 @@ def make(
     if packages and not any(package_fields(package).get("Package") == "emotion-edge" for package in packages):
         raise EmotionEdgeError(f"image: none of {', '.join(path.name for path in packages)} is emotion-edge")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # /tmp may be in memory
-        # Root, who writes disks, leaves no file in the checkout that its owner cannot replace.
+        # --device needs root, whose files in the checkout its owner could not replace.
         packages = packages or [build(SUITE, Path(folder) if device else Path("build"))]
         if boot:
             fill_boot(boot, site, packages, base)
@@ -58,14 +67,20 @@ def make(
 
 
 def make_image(base: Path, site: Site, packages: list[Path], out: Path) -> None:
-    """Write the card image `out` from an official one, .img or .img.xz.
+    """Write a card image.
 
-    packages: that of emotion-edge, and others if you like; what it needs and the image lacks is fetched. Raises
-    EmotionEdgeError, and leaves nothing behind, where the base has another shape, architecture or release than the
-    package, or no room for it.
+    Args:
+        base: an official image, .img or .img.xz.
+        site: the site's settings.
+        packages: .deb files, emotion-edge among them; dependencies that the image lacks are fetched.
+        out: the result.
+
+    Raises:
+        EmotionEdgeError: where the image has another layout, architecture or release than the package, or too little
+            free space. No file is left behind.
     """
     if not base.is_file():
-        raise EmotionEdgeError(f"{base}: not there")
+        raise EmotionEdgeError(f"{base}: does not exist")
     with _opened(base) as packed:
         parse_layout(_read(packed, base), base.name)  # before minutes are spent on unpacking
     fresh = out.with_name(f".{out.name}.part")
@@ -76,8 +91,8 @@ def make_image(base: Path, site: Site, packages: list[Path], out: Path) -> None:
         _check_fit(system, packages, base.name)
         before = free_bytes(fresh, layout)
         with tempfile.TemporaryDirectory() as folder:
-            lacking = _lacking(fresh, layout, system, packages, Path(folder))
-            write_files(fresh, layout, card_files(site), _placed([*packages, *lacking]))
+            missing = _missing_packages(fresh, layout, system, packages, Path(folder))
+            write_files(fresh, layout, card_files(site), _package_paths([*packages, *missing]))
         used = (before - free_bytes(fresh, layout)) / 1e6
         fresh.replace(out)
     except OSError as error:
@@ -88,52 +103,34 @@ def make_image(base: Path, site: Site, packages: list[Path], out: Path) -> None:
 
 
 def fill_boot(boot: Path, site: Site, packages: list[Path], base: Path | None = None) -> None:
-    """Write the same files onto the mounted boot partition of a card that was flashed by other means.
+    """Write the same files to the mounted boot partition of a flashed card.
 
-    base: the image that it was flashed with; without it, what it lacks is not known.
+    base: the image it was flashed with, which tells which dependencies are missing.
     """
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        lacking: list[Path] = []
+        missing: list[Path] = []
         if base:
             image = Path(folder) / "base.img"
             _log.info("unpacking %s ...", base.name)
             _unpack(base, image)
             layout, system = check_image(image, base.name)
             _check_fit(system, packages, base.name)
-            lacking = _lacking(image, layout, system, packages, Path(folder) / "apt")
+            missing = _missing_packages(image, layout, system, packages, Path(folder) / "apt")
         else:
             _log.warning(
-                "what the card lacks is not known without --base: if it is something, it must be installed there"
+                "without --base, dependencies that the card lacks are not added: the first boot may need network"
             )
-        write_mounted(boot, card_files(site), _placed([*packages, *lacking]))
-    _log.info("%s: %s; now eject the card", boot, summary(site))
+        write_mounted(boot, card_files(site), _package_paths([*packages, *missing]))
+    _log.info("%s: %s; eject the card now", boot, summary(site))
 
 
-def _lacking(image: Path, layout: Layout, system: System, packages: list[Path], folder: Path) -> list[Path]:
+def _missing_packages(image: Path, layout: Layout, system: System, packages: list[Path], folder: Path) -> list[Path]:
     ours = next(path for path in packages if package_fields(path)["Package"] == "emotion-edge")
     return fetch_missing(image, layout, system.arch, ours, folder)
 
 
-def _placed(packages: list[Path]) -> dict[str, Path]:
+def _package_paths(packages: list[Path]) -> dict[str, Path]:
     return {f"emotion-edge/packages/{path.name}": path for path in packages}
-
-
-def package_fields(package: Path) -> dict[str, str]:
-    """Fields of a .deb's control file. Raises EmotionEdgeError where it is none."""
-    try:
-        done = subprocess.run(["dpkg-deb", "-f", str(package)], capture_output=True, text=True, check=True)
-    except FileNotFoundError as error:
-        raise EmotionEdgeError("dpkg-deb is not here (Debian, Fedora and Homebrew have it in `dpkg`)") from error
-    except subprocess.CalledProcessError as error:
-        raise EmotionEdgeError(f"{package}: is no Debian package: {error.stderr.strip()}") from error
-    lines = [line.partition(": ") for line in done.stdout.splitlines() if not line.startswith(" ")]
-    return {name: value for name, _, value in lines}
-
-
-def suite_of(fields: dict[str, str]) -> str:
-    """The release that a package of ours was built for, by the Python that it wants; empty where it does not say."""
-    pythons = {"python3 (>= 3.11~)": "bookworm", "python3 (>= 3.13~)": "trixie"}
-    return next((suite for wanted, suite in pythons.items() if wanted in fields.get("Depends", "")), "")
 
 
 def _check_fit(system: System, packages: list[Path], name: str) -> None:
@@ -158,11 +155,11 @@ def _read(packed: IO[bytes], base: Path) -> bytes:
     try:
         return packed.read(_BLOCK)
     except (lzma.LZMAError, EOFError) as error:
-        raise EmotionEdgeError(f"{base}: cannot be unpacked: {error} (was the download cut off?)") from error
+        raise EmotionEdgeError(f"{base}: cannot be unpacked: {error} (incomplete download?)") from error
 
 
 def _unpack(base: Path, out: Path) -> None:
-    """Copy, leaving out what is empty. On a full disk OSError."""
+    """Unpack to a sparse file. Raises OSError on a full disk."""
     with _opened(base) as packed, out.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)  # it will hold secrets
         for block in iter(lambda: _read(packed, base), b""):

@@ -1,6 +1,6 @@
-"""An official image as a file: its partition table checked, files laid into its boot partition, its root looked into.
+"""Read and write an image file: check its partition table, write its boot partition, read its root partition.
 
-No root and no loop device: the FAT is written by mtools and the ext4 is read by debugfs, both at an offset in the file.
+Needs neither root nor loop devices: mtools writes the FAT and debugfs reads the ext4, both at an offset in the file.
 """
 
 import array
@@ -36,7 +36,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are in an image. boot: FAT32. root: ext4."""
+    """Partitions of an image. boot: FAT32. root: ext4."""
 
     boot: Partition
     root: Partition
@@ -48,7 +48,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class System:
-    """What an image holds. suite: as Debian calls it. arch: as dpkg calls it. cloud_init: whether that sets it up."""
+    """System of an image. suite: Debian code name. arch: dpkg's name. cloud_init: whether it has cloud-init's files."""
 
     suite: str
     arch: str
@@ -62,7 +62,7 @@ def parse_layout(head: bytes, name: str) -> Layout:
     """
 
     def unknown(why: str) -> EmotionEdgeError:
-        return EmotionEdgeError(f"{name}: is no image of Raspberry Pi OS as known here: {why}")
+        return EmotionEdgeError(f"{name}: is not an image of Raspberry Pi OS: {why}")
 
     if len(head) < SECTOR or head[510:512] != b"\x55\xaa":
         raise unknown("it has no partition table")
@@ -84,7 +84,7 @@ def check_image(image: Path, name: str) -> tuple[Layout, System]:
     with image.open("rb") as file:
         layout = parse_layout(file.read(1 << 20), name)
         if os.fstat(file.fileno()).st_size < layout.end:
-            raise EmotionEdgeError(f"{name}: is shorter than its partitions (was the download cut off?)")
+            raise EmotionEdgeError(f"{name}: is shorter than its partitions (incomplete download?)")
         file.seek(layout.boot.start)
         fat = file.read(SECTOR)
         if fat[510:512] != b"\x55\xaa" or fat[82:87] != b"FAT32":
@@ -113,7 +113,7 @@ def _in_root(image: Path, layout: Layout, path: str) -> str:
     return _debugfs(image, layout, f"cat {path}")
 
 
-def copy_out(image: Path, layout: Layout, path: str, target: Path) -> None:
+def copy_from_root(image: Path, layout: Layout, path: str, target: Path) -> None:
     """Copy a file of the root partition to the file `target`, or a folder into the folder `target`."""
     if target.is_dir():
         _debugfs(image, layout, f'rdump "{path}" "{target}"')
@@ -136,9 +136,9 @@ def _fat(image: Path, layout: Layout) -> str:
 
 
 def free_bytes(image: Path, layout: Layout) -> int:
-    """Room on the boot partition, bytes: the clusters that its first allocation table says are free.
+    """Free space of the boot partition in bytes, from the free clusters of its first allocation table.
 
-    Fields and their offsets are those of Microsoft's FAT32 File System Specification, version 1.03.
+    Field offsets: Microsoft FAT32 File System Specification, version 1.03.
     """
     with image.open("rb") as file:
         file.seek(layout.boot.start)
@@ -153,14 +153,14 @@ def free_bytes(image: Path, layout: Layout) -> int:
 
 
 def write_files(image: Path, layout: Layout, texts: Mapping[str, bytes], packages: Mapping[str, Path]) -> None:
-    """Put files onto the boot partition, in place of those with the same name. Keys are paths with `/`.
+    """Write files to the boot partition of an image, replacing those of the same name. Keys: paths on the partition.
 
-    Raises EmotionEdgeError when there is not enough room, before anything is written.
+    Raises EmotionEdgeError without enough free space, before anything is written.
     """
-    check_room(sum(map(len, texts.values())), packages, free_bytes(image, layout))
+    check_free_space(sum(map(len, texts.values())), packages, free_bytes(image, layout))
     fat = _fat(image, layout)
     for folder in sorted(_folders([*texts, *packages])):
-        # With -D s a folder that is there is left as it is; mtools then has status 1.
+        # With -D s an existing folder is skipped, with exit status 1.
         subprocess.run(["mmd", "-D", "s", "-i", fat, f"::{folder}"], capture_output=True, check=False)
     for name, text in texts.items():
         _tool("mtools", "mcopy", "-o", "-i", fat, "-", f"::{name}", data=text)
@@ -169,15 +169,15 @@ def write_files(image: Path, layout: Layout, texts: Mapping[str, bytes], package
 
 
 def write_mounted(boot: Path, texts: Mapping[str, bytes], packages: Mapping[str, Path]) -> None:
-    """Put the same files onto a boot partition that is mounted at `boot`, and wait until they are on the card.
+    """Write files to the boot partition mounted at `boot`, and sync.
 
-    Raises EmotionEdgeError when it is no boot partition of a Raspberry Pi OS with cloud-init, or too full.
+    Raises EmotionEdgeError where it is not the boot partition of a Raspberry Pi OS with cloud-init, or is too full.
     """
     if missing := [name for name in (*_NEEDED, _CLOUD) if not (boot / name).is_file()]:
         raise EmotionEdgeError(
             f"{boot}: has no {', no '.join(missing)}: it is not the boot partition of Raspberry Pi OS trixie or newer"
         )
-    check_room(sum(map(len, texts.values())), packages, shutil.disk_usage(boot).free)
+    check_free_space(sum(map(len, texts.values())), packages, shutil.disk_usage(boot).free)
     try:
         for name, path in packages.items():
             (boot / name).parent.mkdir(parents=True, exist_ok=True)
@@ -190,12 +190,12 @@ def write_mounted(boot: Path, texts: Mapping[str, bytes], packages: Mapping[str,
     os.sync()
 
 
-def check_room(texts: int, packages: Mapping[str, Path], free: int) -> None:
-    """Raise EmotionEdgeError where files of so many bytes do not fit. free: bytes."""
+def check_free_space(texts: int, packages: Mapping[str, Path], free: int) -> None:
+    """Raise EmotionEdgeError where files do not fit. texts, free: bytes."""
     wanted = texts + sum(path.stat().st_size for path in packages.values()) + (1 << 20)
     if wanted > free:
         raise EmotionEdgeError(
-            f"the boot partition has too little room: {wanted / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB free"
+            f"the boot partition is too full: {wanted / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free"
         )
 
 
@@ -204,7 +204,7 @@ def _folders(names: list[str]) -> set[str]:
 
 
 def _tool(package: str, *words: str, data: bytes | None = None) -> str:
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # where e2fsprogs is, and a user's PATH is not
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # e2fsprogs is there, and a user's PATH may lack it
     if not shutil.which(words[0], path=path):
         raise EmotionEdgeError(f"{words[0]} is not here: sudo apt-get install {package}")
     environment = {**os.environ, "PATH": path, "MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C.UTF-8"}

@@ -1,4 +1,4 @@
-"""The same work on several boards at once, each line of what they say under its name."""
+"""Run the same work on several boards at once, each line of output under its board's name."""
 
 import concurrent.futures
 import sys
@@ -7,24 +7,25 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from deploy.push_hosts import Host
+from deploy.boards.inventory import Host
 from edge.errors import EmotionEdgeError
 
-_AT_ONCE: Final = 8
+_PARALLEL: Final = 8
 
-Said = Callable[[str], None]
+Report = Callable[[str], None]
+"""Prints a line under a board's name."""
 
 
-def each(hosts: list[Host], work: Callable[[Host, Said], bool]) -> bool:
-    """Do the work with each board; whether all of it went well. An EmotionEdgeError is said, and is not well."""
+def on_each_board(hosts: list[Host], work: Callable[[Host, Report], bool]) -> bool:
+    """Run `work` on each board. Returns whether all succeeded; an EmotionEdgeError is reported as a failure."""
     lock, width = threading.Lock(), max(len(host.name) for host in hosts)
     live = len(hosts) == 1 and sys.stdout.isatty()
 
     def one(host: Host) -> bool:
         started, last = time.monotonic(), [-1]
 
-        def said(text: str) -> None:
-            # A percentage is news at every tenth, where lines cannot be written over.
+        def report(text: str) -> None:
+            # Where a line cannot be overwritten, a percentage is printed in steps of ten.
             percent = text.rpartition(": ")[2].removesuffix(" %")
             counted = text.endswith(" %") and percent.isdecimal()
             if counted and not live and (int(percent) // 10 == last[0]):
@@ -35,10 +36,10 @@ def each(hosts: list[Host], work: Callable[[Host, Said], bool]) -> bool:
                 print(f"{host.name:{width}}  {time.monotonic() - started:5.0f} s  {text}", end=end, flush=True)
 
         try:
-            return work(host, said)
+            return work(host, report)
         except EmotionEdgeError as error:
-            said(f"failed: {error}")
+            report(f"failed: {error}")
             return False
 
-    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+    with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
         return all(list(pool.map(one, hosts)))

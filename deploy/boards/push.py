@@ -1,7 +1,6 @@
-"""A package onto boards over SSH: looked at first, sent, installed there by a unit that can undo it, and watched.
+"""Install a package on boards over SSH: check the board, send the package, start the upgrade unit, follow its progress.
 
-What could go wrong half-way is the board's own business (push_files/upgrade): it finishes or undoes an upgrade even
-when the connection or the power goes.
+The board itself (files/upgrade) finishes or undoes an upgrade, also when the connection or the power is lost.
 """
 
 import hashlib
@@ -12,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.image import package_fields, suite_of
-from deploy.image_site import check_settings
-from deploy.package import build
-from deploy.push_each import Said, each
-from deploy.push_hosts import Host
-from deploy.push_ssh import Connection, quoted
+from deploy.boards.inventory import Host
+from deploy.boards.parallel import Report, on_each_board
+from deploy.boards.ssh import Connection, quoted
+from deploy.daemon_settings import check_settings
+from deploy.package.build import build
+from deploy.package.deb import package_fields, suite_of
 from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError
 
@@ -25,10 +24,10 @@ _log = logging.getLogger(__name__)
 
 HOME: Final = "/var/lib/emotion-deploy"
 UNIT: Final = "emotion-edge-upgrade.service"
-PATIENCE: Final = 180
-"""Seconds that a service is given to become healthy."""
+START_TIMEOUT: Final = 180
+"""Seconds that the service has to become healthy."""
 
-_SURVEY: Final = f"""
+_FACTS: Final = f"""
 echo arch=$(dpkg --print-architecture)
 . /etc/os-release; echo suite=$VERSION_CODENAME
 dpkg-query -W -f='${{db:Status-Status}}=${{Version}}\n' emotion-edge 2>/dev/null | grep ^installed=
@@ -45,7 +44,10 @@ exit 0
 
 @dataclass(frozen=True)
 class Board:
-    """What a board says of itself. Room in KiB. kept: the version whose package is kept there for going back."""
+    """Facts of a board.
+
+    kept: version whose package is kept there for a rollback. opt, var: free space below /opt and /var/lib, KiB.
+    """
 
     arch: str
     suite: str
@@ -55,12 +57,12 @@ class Board:
     var: int
     service: str
     busy: str
-    may: bool
+    can_sudo: bool
 
 
 @dataclass(frozen=True)
 class Package:
-    """What is to be installed. size, unpacked: KiB."""
+    """A package file. size, unpacked: KiB."""
 
     path: Path
     version: str
@@ -71,7 +73,7 @@ class Package:
 
 
 def read_package(path: Path) -> Package:
-    """A package by its own fields. Raises EmotionEdgeError where it is not one of emotion-edge."""
+    """Read a package's control fields. Raises EmotionEdgeError where it is not a package of emotion-edge."""
     fields = package_fields(path)
     if fields.get("Package") != "emotion-edge":
         raise EmotionEdgeError(f"{path}: is the package {fields.get('Package')}, not emotion-edge")
@@ -80,20 +82,20 @@ def read_package(path: Path) -> Package:
     return Package(path, fields["Version"], fields["Architecture"], suite_of(fields), size, unpacked)
 
 
-def survey(connection: Connection) -> Board:
-    """Ask a board what it is; nothing is changed there."""
-    lines = connection.run("sh -s", _SURVEY).splitlines()
-    said = dict(line.split("=", 1) for line in lines if "=" in line)
+def gather_facts(connection: Connection) -> Board:
+    """Read a board's architecture, release, versions and free space; nothing is changed there."""
+    lines = connection.run("sh -s", _FACTS).splitlines()
+    facts = dict(line.split("=", 1) for line in lines if "=" in line)
     return Board(
-        said.get("arch", ""),
-        said.get("suite", ""),
-        said.get("installed", ""),
-        said.get("kept", ""),
-        int(said.get("opt") or 0),
-        int(said.get("var") or 0),
-        said.get("service", ""),
-        said.get("busy", ""),
-        said.get("sudo") == "yes",
+        facts.get("arch", ""),
+        facts.get("suite", ""),
+        facts.get("installed", ""),
+        facts.get("kept", ""),
+        int(facts.get("opt") or 0),
+        int(facts.get("var") or 0),
+        facts.get("service", ""),
+        facts.get("busy", ""),
+        facts.get("sudo") == "yes",
     )
 
 
@@ -105,44 +107,55 @@ def check_board(board: Board, package: Package) -> None:
         raise EmotionEdgeError(f"is {board.arch}, and {package.path.name} is for {package.arch}")
     if package.suite and board.suite != package.suite:
         raise EmotionEdgeError(f"runs {board.suite}, and {package.path.name} is for {package.suite}")
-    # The package stays for going back; unpacking needs the room of the new files beside the old ones, and bytecode.
-    wanted = {"/var/lib": (package.size, board.var), "/opt": (package.unpacked * 3 // 2, board.opt)}
-    for place, (needed, free) in wanted.items():
+    # The package is kept for a rollback; dpkg unpacks the new files beside the old ones, and bytecode is added.
+    required = {"/var/lib": (package.size, board.var), "/opt": (package.unpacked * 3 // 2, board.opt)}
+    for place, (needed, free) in required.items():
         if needed + 10_240 > free:
             raise EmotionEdgeError(
-                f"too little room in {place}: {(needed + 10_240) / 1024:.0f} MiB are needed, {free / 1024:.0f} MiB free"
+                f"{place} has {free / 1024:.0f} MiB free, {(needed + 10_240) / 1024:.0f} MiB are needed"
             )
-    if not board.may:
-        raise EmotionEdgeError("this user may not use sudo without a password there (sudo visudo: NOPASSWD)")
+    if not board.can_sudo:
+        raise EmotionEdgeError("this user needs sudo without a password there (sudo visudo: NOPASSWD)")
     if board.busy in ("active", "activating"):
-        raise EmotionEdgeError("is being upgraded already (emotion-deploy status)")
+        raise EmotionEdgeError("an upgrade is already running there (emotion-deploy status)")
 
 
-def push(host: Host, package: Package, patience: int, said: Said, options: tuple[str, ...] = ()) -> bool:
-    """Install or upgrade one board; whether the new version runs there. said: is told of each step.
+def push(host: Host, package: Package, start_timeout: int, report: Report, options: tuple[str, ...] = ()) -> bool:
+    """Install or upgrade one board.
 
-    Raises EmotionEdgeError before anything is changed, or where the connection is lost.
+    Args:
+        host: the board.
+        package: what to install.
+        start_timeout: seconds the service has to become healthy before the board rolls back.
+        report: called with each line of progress.
+        options: of ssh, as after `-o`.
+
+    Returns:
+        Whether the new version runs there.
+
+    Raises:
+        EmotionEdgeError: before anything is changed, or where the connection is lost.
     """
     with Connection(host, options) as connection:
-        board = survey(connection)
+        board = gather_facts(connection)
         check_board(board, package)
         if board.installed and board.kept != board.installed:
-            said(f"the package of {board.installed} is not kept there: it could not go back")
-        _send(connection, host, package, said)
+            report(f"the package of {board.installed} is not kept there: a rollback is not possible this time")
+        _send(connection, host, package, report)
         connection.run(
-            f"sudo -n sh -ec 'cd {HOME}; rm -f progress result; sync; echo {patience} > incoming/ready; sync; "
+            f"sudo -n sh -ec 'cd {HOME}; rm -f progress result; sync; echo {start_timeout} > incoming/ready; sync; "
             f"systemctl daemon-reload; systemctl enable -q {UNIT}; systemctl start --no-block {UNIT}'"
         )
-        verdict = _watch(connection, said)
-        if verdict.startswith("ok"):
+        result = _watch(connection, report)
+        if result.startswith("ok"):
             for line in _doctor(connection):
-                said(f"  {line}")
-        said(verdict)
-        return verdict.startswith("ok")
+                report(f"  {line}")
+        report(result)
+        return result.startswith("ok")
 
 
-def _send(connection: Connection, host: Host, package: Package, said: Said) -> None:
-    here = Path(__file__).parent / "push_files"
+def _send(connection: Connection, host: Host, package: Package, report: Report) -> None:
+    here = Path(__file__).parent / "files"
     begin = f"sudo -n sh -ec 'mkdir -p {HOME}; cd {HOME}; rm -rf incoming; mkdir incoming; rm -rf rejected'"
     connection.run(begin)
     for name, target in (("upgrade", f"{HOME}/upgrade"), (UNIT, f"/etc/systemd/system/{UNIT}")):
@@ -159,14 +172,14 @@ def _send(connection: Connection, host: Host, package: Package, said: Said) -> N
             file,
             package.path.stat().st_size,
             f"sudo -n tee {target} >/dev/null",
-            lambda percent: said(f"sending {megabytes:.0f} MB: {percent} %"),
+            lambda percent: report(f"sending {megabytes:.0f} MB: {percent} %"),
         )
     if connection.run(f"sha256sum {target}").split()[0] != digest:
-        raise EmotionEdgeError("the package did not arrive whole: try again")
+        raise EmotionEdgeError("the package arrived damaged: try again")
 
 
-def _watch(connection: Connection, said: Said) -> str:
-    """Say each line of the board's progress; its verdict."""
+def _watch(connection: Connection, report: Report) -> str:
+    """Report each new line of the board's progress until the upgrade ends; the result line."""
     shown = 0
     while True:
         text = connection.run(
@@ -174,44 +187,53 @@ def _watch(connection: Connection, said: Said) -> str:
             f"echo =$(systemctl is-active {UNIT})"
         )
         progress, _, rest = text.partition("\n=\n")
-        verdict, _, state = rest.rpartition("=")
+        result, _, state = rest.rpartition("=")
         lines = [line for line in progress.splitlines() if line.strip()]
         fresh, shown = lines[shown:], len(lines)
         for line in fresh:
-            if line.strip() != verdict.strip():
-                said(line)
-        if verdict.strip():
-            return verdict.strip()
+            if line.strip() != result.strip():
+                report(line)
+        if result.strip():
+            return result.strip()
         if state.strip() in ("inactive", "failed"):
-            return f"failed: the board gave up without a word (emotion-deploy logs {connection.host.name})"
+            return f"failed: the upgrade ended without a result (emotion-deploy logs {connection.host.name})"
         time.sleep(2)
 
 
 def _doctor(connection: Connection) -> list[str]:
-    """What `emotion-edge doctor` says there, as the service's own user, with the service's settings."""
+    """Output of `emotion-edge doctor` there, run as the service's user with the service's settings."""
     _, text = connection.status("sudo -n -u emotion-edge /opt/emotion-edge/bin/emotion-edge doctor")
     return text.splitlines()
 
 
-def push_all(hosts: list[Host], package: Path | None, patience: int, options: tuple[str, ...] = ()) -> bool:
-    """Push to several boards at once: `emotion-deploy push`. Whether all of them run the new version.
+def push_all(hosts: list[Host], package: Path | None, start_timeout: int, options: tuple[str, ...] = ()) -> bool:
+    """Push to several boards at once: `emotion-deploy push`.
 
-    package: None has that of this checkout built, for each board's own release. Raises EmotionEdgeError, before
-    anything is changed, for settings that do not check.
+    Args:
+        hosts: the boards.
+        package: a .deb; None builds the package of this checkout, for each board's release.
+        start_timeout: seconds the service has to become healthy.
+        options: of ssh, as after `-o`.
+
+    Returns:
+        Whether all of them run the new version.
+
+    Raises:
+        EmotionEdgeError: for invalid settings, before anything is changed.
     """
     for host in hosts:
         if host.config:
             _check_config(host.config)
     packages = _Packages(package)
 
-    def one(host: Host, said: Said) -> bool:
-        return push(host, packages.of(host, options), patience, said, options)
+    def one(host: Host, report: Report) -> bool:
+        return push(host, packages.of(host, options), start_timeout, report, options)
 
-    return each(hosts, one)
+    return on_each_board(hosts, one)
 
 
 class _Packages:
-    """The package for each board: the given one, or one built for its release when first asked for."""
+    """The package for each board: the given one, or one built for the board's release when first needed."""
 
     def __init__(self, given: Path | None) -> None:
         self._given = read_package(given) if given else None
@@ -222,7 +244,7 @@ class _Packages:
         if self._given:
             return self._given
         with Connection(host, options) as connection:
-            board = survey(connection)
+            board = gather_facts(connection)
         with self._lock:
             key = board.suite, board.arch
             if key not in self._built:

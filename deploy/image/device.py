@@ -1,4 +1,4 @@
-"""A card, written only after it was shown and the person said yes. Linux only: it asks lsblk."""
+"""Write an image to a disk after the user has confirmed it. Linux only: uses lsblk."""
 
 import json
 import os
@@ -15,10 +15,10 @@ _SYSTEM: Final = ("/", "/boot", "/boot/efi", "/boot/firmware", "/usr", "/home", 
 
 
 def describe(device: Path) -> str:
-    """A disk in words, for a person to recognise.
+    """One line with a disk's model, size, bus and partitions.
 
-    Raises EmotionEdgeError for what is no whole disk, carries this machine's system, cannot be written, or has parts
-    that are mounted.
+    Raises EmotionEdgeError for anything but a whole disk, and for a disk that holds this machine's system, is
+    write-protected or has mounted partitions.
     """
     words = [
         "lsblk",
@@ -32,15 +32,15 @@ def describe(device: Path) -> str:
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise EmotionEdgeError(f"{device}: is no disk here (`lsblk` lists them)") from error
+        raise EmotionEdgeError(f"{device}: is not a disk of this machine (`lsblk` lists them)") from error
     disk = json.loads(done.stdout)["blockdevices"][0]
     mounted = [(part["name"], point) for part in _parts(disk) for point in part["mountpoints"] if point]
     if any(point in _SYSTEM for _, point in mounted):
-        raise EmotionEdgeError(f"{device}: this machine's own system is on it, it is not written to")
+        raise EmotionEdgeError(f"{device}: holds this machine's own system; refused")
     if disk["type"] != "disk":
         raise EmotionEdgeError(f"{device}: is a {disk['type']}, not a whole disk (`lsblk` lists them)")
     if disk["ro"]:
-        raise EmotionEdgeError(f"{device}: is write-protected (the card's little switch?)")
+        raise EmotionEdgeError(f"{device}: is write-protected (the switch on the card?)")
     if mounted:
         umount = " ".join(f"/dev/{name}" for name, _ in mounted)
         raise EmotionEdgeError(f"{device}: is in use at {mounted[0][1]} (first: sudo umount {umount})")
@@ -54,11 +54,11 @@ def _parts(disk: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def write_card(image: Path, device: Path) -> None:
-    """Ask, write, and read back. Raises EmotionEdgeError when the answer is not yes or the card does not keep it."""
+    """Ask for confirmation, write, read back and compare. Raises EmotionEdgeError if any of it fails."""
     print(describe(device))
-    print(f"All that is on it will be lost. Write {image.name}? Type yes: ", end="", flush=True)
+    print(f"All data on it will be lost. Write {image.name}? Type yes: ", end="", flush=True)
     if sys.stdin.readline().strip() != "yes":
-        raise EmotionEdgeError(f"{device}: left as it is")
+        raise EmotionEdgeError(f"{device}: nothing was written")
     try:
         # O_EXCL: the kernel refuses a disk that is in use.
         target = os.open(device, os.O_RDWR | os.O_EXCL)
@@ -73,7 +73,9 @@ def write_card(image: Path, device: Path) -> None:
         os.posix_fadvise(target, 0, 0, os.POSIX_FADV_DONTNEED)
         for at, block in _blocks(image):
             if os.pread(target, len(block), at) != block:
-                raise EmotionEdgeError(f"{device}: does not hold what was written at {at / 1e6:.0f} MB: a bad card?")
+                raise EmotionEdgeError(
+                    f"{device}: reads back other data than was written at {at / 1e6:.0f} MB: is the card damaged?"
+                )
             print(f"\rchecking {(at + len(block)) * 100 // size:3} %", end="", flush=True)
     except OSError as error:
         raise EmotionEdgeError(f"{device}: {error.strerror} (is the card large enough?)") from error

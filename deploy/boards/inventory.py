@@ -1,4 +1,4 @@
-"""Which boards: named on the command line, or in an inventory file."""
+"""Boards named on the command line or in an inventory file."""
 
 import difflib
 from collections import Counter
@@ -17,7 +17,7 @@ INVENTORY: Final = Path("hosts.yaml")
 
 @dataclass(frozen=True)
 class Host:
-    """A board. name: what it is called here. address: [user@]host, as ssh has it. port: 0 leaves it to ssh."""
+    """A board. name: as in the inventory. address: [user@]host for ssh. port: 0 for ssh's own. config: its settings."""
 
     name: str
     address: str
@@ -31,35 +31,35 @@ class _Entry(BaseModel):
     host: Annotated[str, Field(pattern=r"^[^\s-][^\s]*$")]
     """[user@]host, or a name from ~/.ssh/config."""
     port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Port of its SSH server; empty: as ssh has it."""
+    """Port of its SSH server; 0: ssh's default."""
     config: Path | None = None
-    """Settings of its daemon that each push brings along; empty: it keeps its own."""
+    """Settings file of its daemon, installed by each push; empty: the board keeps its own."""
 
 
 def read_inventory(path: Path) -> list[Host]:
     """The boards of an inventory file, in its order: `boards: {kitchen: {host: pi@kitchen.lan}}`.
 
-    `config` is looked for beside the file. Raises EmotionEdgeError for what cannot be read or is not known.
+    Paths are relative to the file. Raises EmotionEdgeError for a file that cannot be read or an unknown key.
     """
     tree = read_yaml(path, "inventory")
     if not isinstance(tree, dict) or list(tree) != ["boards"] or not isinstance(tree["boards"], dict):
         raise EmotionEdgeError(f"inventory {path}: must hold `boards:`, and below it `name: {{host: pi@address}}`")
-    # PyYAML keeps the last of two keys that are alike.
+    # PyYAML keeps the last of two equal keys without an error.
     nodes: Any = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
     names = Counter(key.value for key, _ in nodes.value[0][1].value)
     if twice := [name for name, count in names.items() if count > 1]:
-        raise EmotionEdgeError(f"inventory {path}: {twice[0]} is there twice")
+        raise EmotionEdgeError(f"inventory {path}: {twice[0]} is listed twice")
     hosts = [_host(str(name), entry, path) for name, entry in tree["boards"].items()]
-    _refuse_twins(hosts, f"inventory {path}")
+    _refuse_duplicates(hosts, f"inventory {path}")
     return hosts
 
 
-def _refuse_twins(hosts: list[Host], where: str) -> None:
-    """Two pushes to one board at once would be in each other's way."""
+def _refuse_duplicates(hosts: list[Host], where: str) -> None:
+    """Raise EmotionEdgeError where two names have the same address: two pushes at once would collide."""
     named: dict[tuple[str, int], str] = {}
     for host in hosts:
         if (first := named.setdefault((host.address, host.port), host.name)) != host.name:
-            raise EmotionEdgeError(f"{where}: {first} and {host.name} are one board ({host.address})")
+            raise EmotionEdgeError(f"{where}: {first} and {host.name} are the same board ({host.address})")
 
 
 def _host(name: str, entry: Any, path: Path) -> Host:
@@ -76,9 +76,9 @@ def _host(name: str, entry: Any, path: Path) -> Host:
 
 
 def choose_hosts(words: list[str], inventory: Path | None) -> list[Host]:
-    """The boards that are meant: names of the inventory, or addresses; without words all of the inventory.
+    """Boards by name in the inventory or by address; without words, all of the inventory.
 
-    Raises EmotionEdgeError when no board is meant, or a word is neither.
+    Raises EmotionEdgeError where no board is named, or a name is not in the given inventory.
     """
     file = inventory or INVENTORY
     known = {host.name: host for host in read_inventory(file)} if inventory or file.is_file() else {}
@@ -89,12 +89,12 @@ def choose_hosts(words: list[str], inventory: Path | None) -> list[Host]:
     chosen = []
     for word in words:
         if word not in known and word.startswith("-"):
-            raise EmotionEdgeError(f"{word} is no host")
+            raise EmotionEdgeError(f"{word} is not a host")
         if word not in known and inventory:
             nearest = difflib.get_close_matches(word, known, n=1, cutoff=0)
             meant = f" (did you mean {nearest[0]}?)" if nearest else ""
             raise EmotionEdgeError(f"inventory {inventory}: {word} is not in it{meant}")
         chosen.append(known.get(word) or Host(word, word))
     chosen = list(dict.fromkeys(chosen))
-    _refuse_twins(chosen, "which board?")
+    _refuse_duplicates(chosen, "which board?")
     return chosen

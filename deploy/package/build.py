@@ -1,9 +1,8 @@
-"""The Debian package: one file that brings the daemon, its models and all its Python packages onto a board.
+"""Build the Debian package: the daemon, its models and all its Python packages, to be installed without network.
 
-The virtual environment is laid out here, wheel by wheel against the hashes of requirements/board.txt, and not by pip
-on the board: so dpkg itself unpacks, replaces and removes it, an interrupted or full board is mended by
-`dpkg --configure -a`, and the wheels do not take their room a second time. It needs dpkg-deb, and uv, which brings
-wheels of another processor and another Python than this machine's.
+The virtual environment is made here from wheels checked against requirements/board.txt, not by pip on the board: dpkg
+unpacks, replaces and removes it, and `dpkg --configure -a` repairs an interrupted installation. Needs dpkg-deb, and uv,
+which fetches wheels for another processor and another Python than this machine's.
 """
 
 import logging
@@ -18,27 +17,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.package_tree import lay_out
+from deploy.package.tree import lay_out_tree
 from edge import __version__
 from edge.errors import EmotionEdgeError
 
 _log = logging.getLogger(__name__)
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 """The checkout."""
 
 LOCK: Final = ROOT / "requirements" / "board.txt"
-"""The Python packages of a board, each with its hashes."""
+"""Locked Python packages of a board, with hashes."""
 
 NAME: Final = "emotion-edge"
 
 PLATFORMS: Final[Mapping[str, str]] = {"arm64": "aarch64-manylinux_2_34", "amd64": "x86_64-manylinux_2_34"}
-"""What uv calls the architectures of Debian. Both suites have a newer C library than 2.34."""
+"""uv's platform names by Debian architecture. Both suites have a newer glibc than 2.34."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A release of Debian and of Raspberry Pi OS. python: the system's. glib: what its package is called there."""
+    """A release of Debian and Raspberry Pi OS. python: its version there. glib: name of GLib's package there."""
 
     name: str
     release: int
@@ -63,17 +62,16 @@ SUITES: Final[Mapping[str, Suite]] = {
 
 @dataclass(frozen=True)
 class Origin:
-    """What a package is made from. version: Debian's upstream part. epoch: Unix time that all its files get."""
+    """Version and time of the sources. version: Debian's upstream part. epoch: Unix time given to all files."""
 
     version: str
     epoch: int
 
 
 def origin() -> Origin:
-    """This checkout's: the version alone at its tag, else with the commit's time and name, so that newer is higher.
+    """The checkout's version: the bare one at a release tag, else with the commit's time and hash, sorted by time.
 
-    SOURCE_DATE_EPOCH goes over the commit's time, as reproducible-builds.org has it. Raises EmotionEdgeError where
-    neither is known.
+    SOURCE_DATE_EPOCH overrides the commit's time (reproducible-builds.org). Raises EmotionEdgeError without either.
     """
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
     committed = _git("log", "-1", "--format=%ct %h %cd", "--date=format-local:%Y%m%d%H%M%S").split()
@@ -97,10 +95,20 @@ def _git(*words: str) -> str:
 
 
 def build(suite: str, out: Path, arch: str = "arm64", version: str = "") -> Path:
-    """Build the package of a suite into the folder `out`; the file's path, emotion-edge_VERSION_ARCH.deb.
+    """Build the package of a suite. The same commit gives the same bytes.
 
-    The same commit gives the same bytes. version: in place of the checkout's own. Raises EmotionEdgeError for an
-    unknown suite or architecture, when dpkg-deb or uv is missing, and when a wheel cannot be had or has another hash.
+    Args:
+        suite: a key of SUITES.
+        out: folder of the result.
+        arch: a key of PLATFORMS.
+        version: replaces the checkout's version.
+
+    Returns:
+        The file, emotion-edge_VERSION_ARCH.deb.
+
+    Raises:
+        EmotionEdgeError: for an unknown suite or architecture, without dpkg-deb or uv, and where a wheel cannot be
+            fetched or has another hash.
     """
     if suite not in SUITES:
         raise EmotionEdgeError(f"package: {suite} is not known (there are: {', '.join(SUITES)})")
@@ -116,19 +124,29 @@ def build(suite: str, out: Path, arch: str = "arm64", version: str = "") -> Path
 
 
 def stage(tree: Path, suite: str, arch: str, version: str, epoch: int, lock: Path = LOCK, root: Path = ROOT) -> None:
-    """Lay out what the package holds below `tree`, with DEBIAN/ for dpkg-deb; every file's time is `epoch`.
+    """Make the package's file tree, with DEBIAN/ for dpkg-deb.
 
-    lock: requirements with hashes. root: the checkout. Raises EmotionEdgeError as `build` does.
+    Args:
+        tree: folder of the result.
+        suite: a key of SUITES.
+        arch: a key of PLATFORMS.
+        version: of the Debian package.
+        epoch: Unix time given to all files.
+        lock: requirements with hashes.
+        root: the checkout.
+
+    Raises:
+        EmotionEdgeError: as `build`.
     """
     chosen = SUITES[suite]
     site = tree / "opt" / NAME / "lib" / f"python{chosen.python}" / "site-packages"
     _log.info("packages for Python %s on %s ...", chosen.python, arch)
     _wheels(site, chosen.python, arch, lock)
-    lay_out(root, tree, chosen.python, version, epoch)
-    if chosen.systemd < 254:  # the first that knows a growing delay
+    lay_out_tree(root, tree, chosen.python, version, epoch)
+    if chosen.systemd < 254:  # the first with RestartSteps=
         for folder in (tree / "usr" / "lib" / "systemd" / "system").glob("*.service.d"):
             shutil.rmtree(folder)
-    _control(root / "deploy" / "debian", tree, chosen, arch, version)
+    _control(Path(__file__).parent / "debian", tree, chosen, arch, version)
     for path in [tree, *tree.rglob("*")]:
         os.utime(path, (epoch, epoch), follow_symlinks=False)
         if not path.is_symlink():
@@ -141,7 +159,7 @@ def _is_program(tree: Path, path: Path) -> bool:
 
 
 def _wheels(site: Path, python: str, arch: str, lock: Path) -> None:
-    """Unpack the wheels of the lock, checked against their hashes, for another machine than this one."""
+    """Unpack the wheels of the lock for another machine, checked against their hashes."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if uv is None:
         raise EmotionEdgeError("package: uv is not here (`pip install uv`, or `make training`)")
@@ -150,7 +168,7 @@ def _wheels(site: Path, python: str, arch: str, lock: Path) -> None:
     words += ["--only-binary", ":all:", "--require-hashes", "-r", str(lock)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise EmotionEdgeError(f"package: the wheels of {lock} cannot be had:\n{done.stderr.strip()}")
+        raise EmotionEdgeError(f"package: the wheels of {lock} cannot be fetched:\n{done.stderr.strip()}")
 
 
 def _control(templates: Path, tree: Path, suite: Suite, arch: str, version: str) -> None:
@@ -184,17 +202,17 @@ def _control(templates: Path, tree: Path, suite: Suite, arch: str, version: str)
 
 
 def _maintainer() -> str:
-    """As Debian's tools have it: DEBFULLNAME and DEBEMAIL."""
+    """DEBFULLNAME and DEBEMAIL, as Debian's tools read them."""
     name = os.environ.get("DEBFULLNAME", "Emotion Edge")
     return f"{name} <{os.environ.get('DEBEMAIL', 'packages@emotion-edge.invalid')}>"
 
 
 def pack(tree: Path, package: Path, epoch: int, compression: str = "xz") -> Path:
-    """Make the package of a staged tree. compression: of dpkg-deb; `none` is quick. Raises EmotionEdgeError."""
+    """Pack a staged tree into a .deb. compression: of dpkg-deb; `none` is fast. Raises EmotionEdgeError."""
     if shutil.which("dpkg-deb") is None:
         raise EmotionEdgeError("package: dpkg-deb is not here (Debian, Fedora and Homebrew have it in `dpkg`)")
     _log.info("%s ...", package)
-    # Threads are fixed because the blocks of a compressor that runs on several depend on their number.
+    # A fixed number of threads: the compressed bytes depend on it.
     words = [
         "dpkg-deb",
         f"-Z{compression}",

@@ -1,4 +1,4 @@
-"""One board over the system's own ssh: keys, host keys and ~/.ssh/config are as everywhere else on this machine."""
+"""A connection to one board with the system's ssh, so that ~/.ssh/config, keys and known hosts apply."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
-from deploy.push_hosts import Host
+from deploy.boards.inventory import Host
 from edge.errors import EmotionEdgeError
 
 _BLOCK: Final = 256 << 10
@@ -17,7 +17,7 @@ _ALIVE: Final = ("ServerAliveInterval=15", "ServerAliveCountMax=8", "ConnectTime
 
 
 class Connection:
-    """Commands on one board, all through one connection. Every method raises EmotionEdgeError in place of failing.
+    """Commands on one board through one shared connection. Methods raise EmotionEdgeError where a command fails.
 
     options: of ssh, as after `-o`, for instance another UserKnownHostsFile.
     """
@@ -26,7 +26,7 @@ class Connection:
         if not shutil.which("ssh"):
             raise EmotionEdgeError("ssh is not here: sudo apt-get install openssh-client")
         self.host = host
-        # Of a short path, as a socket's may have some hundred characters at most.
+        # A short path: that of a socket is limited to about 100 characters.
         self._folder = tempfile.TemporaryDirectory(prefix="ee-", dir="/tmp")
         shared = ("ControlMaster=auto", f"ControlPath={self._folder.name}/s", "ControlPersist=60", "BatchMode=yes")
         self._words = ["ssh", *(f"-o{option}" for option in (*options, *_ALIVE, *shared))]
@@ -41,7 +41,7 @@ class Connection:
         self._folder.cleanup()
 
     def run(self, command: str, data: str = "") -> str:
-        """What a shell command prints on its standard output. data: its standard input."""
+        """Run a shell command with `data` as its standard input; its standard output."""
         done = subprocess.run(
             [*self._words, self.host.address, command], input=data.encode(), capture_output=True, check=False
         )
@@ -50,64 +50,69 @@ class Connection:
         return done.stdout.decode(errors="replace")
 
     def status(self, command: str) -> tuple[int, str]:
-        """A command's own status and all that it prints, for a command that may fail."""
+        """Run a command that may fail; its exit status, and its output and errors together."""
         words = [*self._words, self.host.address, f"{{ {command}\n}} 2>&1"]
         done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if done.returncode == 255:
             raise EmotionEdgeError(self._explain(255, done.stderr.decode(errors="replace")))
         return done.returncode, done.stdout.decode(errors="replace")
 
-    def send(self, source: IO[bytes], size: int, command: str, told: Callable[[int], None]) -> None:
-        """Feed a file to a command there. told: called with the percentage done, when it changes."""
+    def send(self, source: IO[bytes], size: int, command: str, on_percent: Callable[[int], None]) -> None:
+        """Send a file to a command's standard input.
+
+        Args:
+            source: the open file.
+            size: its bytes.
+            command: the shell command that reads it.
+            on_percent: called with the percentage sent, when it changes.
+        """
         process = subprocess.Popen(
             [*self._words, self.host.address, command], stdin=subprocess.PIPE, stderr=subprocess.PIPE
         )
         assert process.stdin
         assert process.stderr
-        sent, said = 0, -1
+        sent, reported = 0, -1
         try:
             while block := source.read(_BLOCK):
                 process.stdin.write(block)
                 sent += len(block)
-                if (percent := sent * 100 // max(size, 1)) != said:
-                    said = percent
-                    told(percent)
+                if (percent := sent * 100 // max(size, 1)) != reported:
+                    reported = percent
+                    on_percent(percent)
             process.stdin.close()
         except BrokenPipeError:
-            pass  # its status tells why
+            pass  # reported by its exit status below
         with process.stderr as stderr:
-            complaint = stderr.read().decode(errors="replace")
+            errors = stderr.read().decode(errors="replace")
         if status := process.wait():
-            raise EmotionEdgeError(self._explain(status, complaint))
+            raise EmotionEdgeError(self._explain(status, errors))
 
     def follow(self, command: str) -> int:
-        """Let a command print to the screen until it ends or the person ends it; its status."""
+        """Run a command that prints to the screen until it ends or the user presses Ctrl-C; its exit status."""
         try:
             return subprocess.run([*self._words, self.host.address, command], check=False).returncode
         except KeyboardInterrupt:
             return 0
 
-    def _explain(self, status: int, complaint: str) -> str:
-        """A failure in words. ssh itself ends with 255; everything else is the command's."""
-        lines = [
-            line for line in complaint.splitlines() if line.strip() and not line.startswith("Warning: Permanently")
-        ]
+    def _explain(self, status: int, errors: str) -> str:
+        """The error message for a failed command. ssh itself exits with 255; any other status is the command's."""
+        lines = [line for line in errors.splitlines() if line.strip() and not line.startswith("Warning: Permanently")]
         last = lines[-1].strip() if lines else f"status {status}"
         if status != 255:
             return last.removeprefix("sudo: ")
         address = self.host.address
-        if "REMOTE HOST IDENTIFICATION HAS CHANGED" in complaint:
-            fingerprint = re.search(r"SHA256:\S+", complaint)
+        if "REMOTE HOST IDENTIFICATION HAS CHANGED" in errors:
+            fingerprint = re.search(r"SHA256:\S+", errors)
             shown = f" ({fingerprint[0].rstrip('.')})" if fingerprint else ""
             return (
-                f"its host key is another than it was{shown}: either it was set up anew, or something else answers in "
-                f"its place. If you know that it was: ssh-keygen -R {self._known_name()}"
+                f"its host key has changed{shown}: it was set up again, or another machine answers at this "
+                f"address. If you set it up again: ssh-keygen -R {self._known_name()}"
             )
-        if "Host key verification failed" in complaint or "No matching host key" in complaint:
+        if "Host key verification failed" in errors or "No matching host key" in errors:
             port = f"-p {self.host.port} " if self.host.port else ""
-            return f"its host key is not known here: look at it once with  ssh {port}{address}"
-        if "Permission denied" in complaint:
-            return f"it lets nobody in with the keys here: {last} (ssh-copy-id {address})"
+            return f"its host key is not known here: check it once with  ssh {port}{address}"
+        if "Permission denied" in errors:
+            return f"it accepts none of the keys here: {last} (ssh-copy-id {address})"
         return f"cannot be reached: {last}"
 
     def _known_name(self) -> str:
@@ -116,5 +121,5 @@ class Connection:
 
 
 def quoted(path: Path | str) -> str:
-    """A path for a POSIX shell."""
+    """A path quoted for a POSIX shell."""
     return "'" + str(path).replace("'", "'\\''") + "'"

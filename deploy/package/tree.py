@@ -1,4 +1,4 @@
-"""What lies where in the package, but for the wheels."""
+"""Where each file of the package goes, other than the wheels."""
 
 import gzip
 import shutil
@@ -8,8 +8,8 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Final
 
-from deploy.package_notices import notices
-from deploy.package_unused import remove_unused
+from deploy.package.notices import notices
+from deploy.package.unused import remove_unused
 from edge import __version__
 
 NAME: Final = "emotion-edge"
@@ -23,7 +23,7 @@ UNITS: Final[Mapping[str, str]] = {
     "tmpfiles.conf": f"usr/lib/tmpfiles.d/{NAME}.conf",
     "60-coral.rules": f"usr/lib/udev/rules.d/60-{NAME}-coral.rules",
 }
-"""Files of systemd/ and where they go."""
+"""Files of systemd/ and their paths in the package."""
 
 DOCUMENTS: Final = (
     "coral",
@@ -37,18 +37,23 @@ DOCUMENTS: Final = (
     "server",
     "tuning",
 )
-"""Pages of docs/ that are for who has a board before them."""
+"""Pages of docs/ about using a board."""
 
 
-def lay_out(root: Path, tree: Path, python: str, version: str, epoch: int) -> None:
-    """Put everything but the wheels, which lie there, below `tree`; and take out of the wheels what is not used.
+def lay_out_tree(root: Path, tree: Path, python: str, version: str, epoch: int) -> None:
+    """Copy everything but the wheels into `tree`, and remove from the wheels, which are there already, what is unused.
 
-    root: the checkout. python: `3.11`. version: Debian's. epoch: Unix time of the changelog's entry.
+    Args:
+        root: the checkout.
+        tree: the package's root folder.
+        python: version, as in `3.11`.
+        version: of the Debian package.
+        epoch: Unix time of the changelog entry.
     """
     environment = tree / "opt" / NAME
     site = environment / "lib" / f"python{python}" / "site-packages"
     remove_unused(site)
-    # The product itself, so that `importlib.metadata` finds its version.
+    # The dist-info is what `importlib.metadata` reads the version from.
     shutil.copytree(root / "edge", site / "edge", ignore=shutil.ignore_patterns("__pycache__"))
     about = site / f"emotion_edge-{__version__}.dist-info"
     about.mkdir()
@@ -73,13 +78,13 @@ def lay_out(root: Path, tree: Path, python: str, version: str, epoch: int) -> No
 
 
 def _environment(folder: Path, python: str) -> None:
-    """What `python3 -m venv --system-site-packages --without-pip` makes, of the board's own Python (PEP 405)."""
+    """A virtual environment (PEP 405), as `python3 -m venv --system-site-packages --without-pip` makes one there."""
     (folder / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = true\n")
     programs = folder / "bin"
     programs.mkdir()
     (programs / "python").symlink_to(f"/usr/bin/python{python}")
     (programs / "python3").symlink_to("python")
-    # -I: whatever a user's environment or home holds, the service and the command see the same packages.
+    # -I: PYTHON* variables and packages in the user's home are ignored, so that command and service import the same.
     (programs / NAME).write_text(
         f"#!/opt/{NAME}/bin/python -I\nimport sys\n\nfrom edge.cli import main\n\nsys.exit(main())\n"
     )
@@ -99,4 +104,4 @@ def _documents(root: Path, tree: Path, site: Path, version: str, epoch: int) -> 
     shutil.copyfile(root / "CHANGELOG.md", folder / "CHANGELOG.md")
     overrides = tree / "usr" / "share" / "lintian" / "overrides" / NAME
     overrides.parent.mkdir(parents=True)
-    shutil.copyfile(root / "deploy" / "debian" / "lintian-overrides", overrides)
+    shutil.copyfile(Path(__file__).parent / "debian" / "lintian-overrides", overrides)

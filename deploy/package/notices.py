@@ -1,4 +1,4 @@
-"""Whose work is in the package, and under which licence: debian/copyright in its machine-readable form (DEP-5)."""
+"""debian/copyright in its machine-readable form (DEP-5): authors and licences of everything in the package."""
 
 import re
 from email import message_from_string
@@ -15,12 +15,12 @@ _NAMES: Final = {
     "MIT License": "Expat",
     "BSD License": "BSD-3-Clause",
 }
-"""What wheels call licences, and what Debian does."""
+"""Debian's names for the licences that wheels state."""
 
-_OWNER: Final = re.compile(
+_COPYRIGHT: Final = re.compile(
     r"^\W*(?i:copyright)\s+(?:\([Cc]\)\s*|©\s*)?((?:[12]\d{3}|(?:[Tt]he )?[A-Z][a-z]+ )[^\n]+?)[.,\s]*$", re.MULTILINE
 )
-"""A line of a licence that names whose it is, and not one of its sentences about copyright."""
+"""A copyright line of a licence text, as opposed to a sentence about copyright."""
 
 _OPENCV: Final = """\
 Comment: The libraries of others that are inside it, and beside it in opencv_python.libs, Qt (LGPL-3) and FFmpeg
@@ -31,46 +31,58 @@ Comment: The libraries of others that are inside it, and beside it in opencv_pyt
 def notices(root: Path, tree: Path, site: Path) -> str:
     """The text of debian/copyright.
 
-    root: the checkout; tree: what the package holds; site: its site-packages.
+    Args:
+        root: the checkout.
+        tree: the package's files.
+        site: its site-packages.
 
-    Raises EmotionEdgeError for a wheel that brings no text of its licence.
+    Raises:
+        EmotionEdgeError: for a wheel that has no licence text.
     """
-    text = (root / "deploy" / "debian" / "copyright").read_text().replace("@site@", str(site.relative_to(tree)))
+    text = (Path(__file__).parent / "debian" / "copyright").read_text().replace("@site@", str(site.relative_to(tree)))
     parts = [text.strip()]
-    parts += [_of_wheel(tree, folder) for folder in sorted(site.glob("*.dist-info")) if (folder / "RECORD").exists()]
+    parts += [
+        _wheel_paragraph(tree, folder) for folder in sorted(site.glob("*.dist-info")) if (folder / "RECORD").exists()
+    ]
     parts.append("License: Expat\n" + _indented((root / "models" / "yunet-320" / "LICENSE").read_text()))
-    parts.append("License: OFL-1.1\n" + _indented((root / "edge" / "outputs" / "font" / "LICENSE").read_text()))
+    parts.append(
+        "License: OFL-1.1\n" + _indented((root / "edge" / "outputs" / "drawing" / "font" / "LICENSE").read_text())
+    )
     return "\n\n".join(parts) + "\n"
 
 
-def _of_wheel(tree: Path, about: Path) -> str:
-    """The paragraph of a wheel. about: its *.dist-info."""
+def _wheel_paragraph(tree: Path, about: Path) -> str:
+    """The paragraph of a wheel, from its *.dist-info folder."""
     site = about.parent
-    said = message_from_string((about / "METADATA").read_text())
+    metadata = message_from_string((about / "METADATA").read_text())
     tops = {line.split("/")[0].split(",")[0] for line in (about / "RECORD").read_text().splitlines()}
     here = sorted(top for top in tops if (site / top).exists() and top != "__pycache__")
     files = [f"{site.relative_to(tree)}/{top}{'/*' if (site / top).is_dir() else ''}" for top in here]
     texts = sorted(path for path in about.rglob("*") if path.is_file() and re.match("licen|edl", path.name, re.I))
-    owners = list(dict.fromkeys(owner for text in texts for owner in _OWNER.findall(text.read_text(errors="replace"))))
-    licence = _licence(said)
+    owners = list(
+        dict.fromkeys(owner for text in texts for owner in _COPYRIGHT.findall(text.read_text(errors="replace")))
+    )
+    licence = _licence(metadata)
     where = f"/{texts[0].relative_to(tree).parent}" if texts else "/usr/share/common-licenses/Apache-2.0"
     if not texts and licence != "Apache-2.0":
         raise EmotionEdgeError(
-            f"package: {about.name} says {licence} and brings no text of it: add one to deploy/debian"
+            f"package: {about.name} has licence {licence} and no licence text: add one to deploy/package/debian"
         )
     return (
         "Files: " + "\n ".join(files) + "\n"
         "Copyright: "
-        + "\n ".join(owners or [f"the authors of {said['Name']}"])
+        + "\n ".join(owners or [f"the authors of {metadata['Name']}"])
         + "\n"
         f"License: {licence}\n The text is in {where}\n"
         f"{_OPENCV.format(site='/' + str(site.relative_to(tree))) if 'cv2' in here else ''}".rstrip()
     )
 
 
-def _licence(said: Message) -> str:
-    classifiers = [text.split(" :: ")[-1] for text in said.get_all("Classifier", []) if text.startswith("License ::")]
-    name = said["License-Expression"] or said["License"] or (classifiers or ["unknown"])[0]
+def _licence(metadata: Message) -> str:
+    classifiers = [
+        text.split(" :: ")[-1] for text in metadata.get_all("Classifier", []) if text.startswith("License ::")
+    ]
+    name = metadata["License-Expression"] or metadata["License"] or (classifiers or ["unknown"])[0]
     return re.sub(r" (AND|OR) ", lambda found: found[0].lower(), _NAMES.get(name, name))
 
 

@@ -1,0 +1,25 @@
+"""Fields of a .deb file."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge.errors import EmotionEdgeError
+
+
+def package_fields(package: Path) -> dict[str, str]:
+    """Fields of a .deb's control file. Raises EmotionEdgeError where the file is no Debian package."""
+    try:
+        done = subprocess.run(["dpkg-deb", "-f", str(package)], capture_output=True, text=True, check=True)
+    except FileNotFoundError as error:
+        raise EmotionEdgeError("dpkg-deb is not here (Debian, Fedora and Homebrew have it in `dpkg`)") from error
+    except subprocess.CalledProcessError as error:
+        raise EmotionEdgeError(f"{package}: is no Debian package: {error.stderr.strip()}") from error
+    lines = [line.partition(": ") for line in done.stdout.splitlines() if not line.startswith(" ")]
+    return {name: value for name, _, value in lines}
+
+
+def suite_of(fields: Mapping[str, str]) -> str:
+    """The Debian release a package of emotion-edge was built for, by the Python it depends on; empty if unknown."""
+    pythons = {"python3 (>= 3.11~)": "bookworm", "python3 (>= 3.13~)": "trixie"}
+    return next((suite for wanted, suite in pythons.items() if wanted in fields.get("Depends", "")), "")
