@@ -68,7 +68,7 @@ class Site(_Part):
     """As in Europe/Berlin."""
     settings: dict[str, dict[str, Any] | None] = {}
     """Settings of the daemon, in sections as in systemd/config.yaml."""
-    patience: Annotated[int, Field(ge=30, le=3600)] = 300
+    start_timeout: Annotated[int, Field(ge=30, le=3600)] = 300
     """Seconds that the service is given to start on the first boot."""
 
 
@@ -132,7 +132,7 @@ def card_files(site: Site) -> dict[str, bytes]:
         "meta-data": _yaml({"dsmode": "local", "instance-id": f"emotion-edge-{card}"}),
         "emotion-edge/id": f"{card}\n",
         "emotion-edge/config.yaml": dump_settings(site.settings) or "{}\n",
-        "emotion-edge/seconds": f"{site.patience}\n",
+        "emotion-edge/seconds": f"{site.start_timeout}\n",
     }
     if site.wifi:
         files["emotion-edge/wifi-country"] = f"{site.wifi.country}\n"
