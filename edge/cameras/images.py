@@ -1,7 +1,6 @@
 """Picture files: one, or a folder of them in the order of their names."""
 
 import logging
-import struct
 import threading
 import time
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge.cameras.camera import Pace, Picture, as_bgr
+from edge.cameras.camera import Pace, Picture
+from edge.cameras.image_decoder import FILE_LIMITS, ImageDecoder
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 from edge.reading import Image
@@ -19,93 +19,33 @@ _log = logging.getLogger(__name__)
 
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 
-PIXELS_MAX: Final = 50_000_000
-"""What a phone's camera makes; decoded, a picture takes three bytes of memory a pixel."""
-
-_LONGEST: Final = 1920
-"""To this many pixels, the longer side is scaled down before anything else."""
-
-Bytes = bytes | bytearray
+BYTES_MAX: Final = 100_000_000
+"""Of a file."""
 
 
-def read_image(path: Path) -> Image:
-    """A picture file as BGR uint8 [H, W, 3], upright by its EXIF orientation. Raises EmotionEdgeError."""
+def read_image(path: Path, decoder: ImageDecoder | None = None) -> Image:
+    """An image file as BGR uint8 [H, W, 3], upright by its Exif orientation.
+
+    Args:
+        path: of the file; what it ends in does not matter.
+        decoder: None: one for this image alone, which takes a second.
+
+    Raises:
+        EmotionEdgeError: it cannot be read or decoded, or is too large.
+    """
     try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
+        if (size := path.stat().st_size) > BYTES_MAX:
+            raise EmotionEdgeError(f"image {path}: has {size / 1e6:.0f} MB; at most {BYTES_MAX // 1_000_000} are read")
+        data = path.read_bytes()
     except OSError as error:
         raise EmotionEdgeError(f"image {path}: {error.strerror}") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise EmotionEdgeError(f"image {path}: cannot be decoded (empty, damaged, or no picture)")
-    return as_bgr(image.astype(np.uint8, copy=False))
-
-
-def decoded(data: Bytes, pixels_max: int = PIXELS_MAX) -> Image:
-    """A JPEG, PNG or WebP file as BGR uint8 [H, W, 3], upright, its longer side at most 1920 pixels.
-
-    Raises EmotionEdgeError for anything else, and for a picture with more than pixels_max.
-    """
-    size = _size(data)
-    if size is None:
-        raise EmotionEdgeError("this is no picture that can be read: JPEG, PNG and WebP can")
-    if size[0] * size[1] > pixels_max:
-        raise EmotionEdgeError(
-            f"the picture has {size[0]} x {size[1]} pixels, over {pixels_max // 1_000_000} million: make it smaller"
-        )
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise EmotionEdgeError("the picture cannot be decoded: its file is damaged or not whole")
-    high, wide = image.shape[:2]
-    upright = as_bgr(np.asarray(image, np.uint8))
-    return narrowed(upright, wide if high <= _LONGEST >= wide else max(1, round(wide * _LONGEST / max(high, wide))))
-
-
-def _size(data: Bytes) -> tuple[int, int] | None:
-    """Width and height as the file's head says, before memory is taken for its pixels; None for another kind of file.
-
-    As in the PNG specification (IHDR), RFC 9649 (WebP) and ITU-T T.81 (JPEG, B.2.2 frame header).
-    """
-    try:
-        if data[:8] == b"\x89PNG\r\n\x1a\n":
-            return struct.unpack(">II", data[16:24])
-        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            return _webp_size(data)
-        if data[:3] == b"\xff\xd8\xff":
-            return _jpeg_size(data)
-    except (struct.error, IndexError):
-        pass
-    return None
-
-
-def _webp_size(data: Bytes) -> tuple[int, int] | None:
-    match data[12:16]:
-        case b"VP8X":
-            wide, high = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
-            return wide, high
-        case b"VP8L":
-            (bits,) = struct.unpack("<I", data[21:25])
-            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        case b"VP8 ":
-            wide, high = struct.unpack("<HH", data[26:30])
-            return wide & 0x3FFF, high & 0x3FFF
-    return None
-
-
-def _jpeg_size(data: Bytes) -> tuple[int, int] | None:
-    at = 2
-    while data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD7:  # fill, and markers without a length
-            at += 1 if marker == 0xFF else 2
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            high, wide = struct.unpack(">HH", data[at + 5 : at + 9])
-            return wide, high
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
+        if decoder:
+            return decoder.decode(data, FILE_LIMITS)
+        with ImageDecoder() as decoder:
+            return decoder.decode(data, FILE_LIMITS)
+    except EmotionEdgeError as error:
+        raise EmotionEdgeError(f"image {path}: {error}") from error
 
 
 def narrowed(image: Image, width: int) -> Image:
@@ -132,12 +72,14 @@ class ImageFiles:
         self._files = _pictures(path) if path.is_dir() else [path]
         self._position = 0
         self._kept: Image | None = None
+        self._decoder = ImageDecoder()
         if not self._files:
             raise EmotionEdgeError(f"{self.name}: has no picture ({', '.join(SUFFIXES)})")
         if not path.is_dir():
             self._kept = read_image(path)
         self._next = self._load()
         if self._next is None:
+            self._decoder.close()
             raise EmotionEdgeError(f"{self.name}: none of its pictures can be decoded")
         self._pace = Pace(settings.fps if settings.realtime else 0)
 
@@ -154,6 +96,7 @@ class ImageFiles:
 
     def close(self) -> None:
         self._closed.set()
+        self._decoder.close()
 
     def _load(self) -> Image | None:
         """The next picture that can be decoded, or None at the end."""
@@ -166,7 +109,7 @@ class ImageFiles:
             if self._kept is not None:
                 return self._kept.copy()
             try:
-                return read_image(self._files[self._position - 1])
+                return read_image(self._files[self._position - 1], self._decoder)
             except EmotionEdgeError as error:
                 _log.warning("%s: left out", error)
                 self._position -= 1

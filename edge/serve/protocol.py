@@ -7,11 +7,14 @@ answer holds probabilities, which are calibrated already, where a bare network's
 import base64
 import binascii
 import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 
-from edge.cameras.images import decoded
+from edge.cameras.image_decoder import UPLOAD_LIMITS, ImageDecoder
 from edge.emotion.committee import Committee, voted_outputs
 from edge.emotion.local import LocalClassifier
 from edge.emotion.scores import Scores
@@ -24,8 +27,8 @@ from edge.reading import Box
 FACES_MAX: Final = 64
 """In one request."""
 REQUEST_BYTES: Final = 4 << 20
-CROP_PIXELS: Final = 1_000_000
-"""Of a face that comes as a picture file."""
+FACE_LIMITS: Final = replace(UPLOAD_LIMITS, pixels=1_000_000)
+"""Of a face that comes as an image file."""
 
 
 class RefusedError(Exception):
@@ -36,8 +39,20 @@ class RefusedError(Exception):
         self.status = status
 
 
-def crops_in(body: bytes, card: EmotionCard) -> Pixels:
-    """The faces of a request, uint8 [n, height, width, channels] as the card says. Raises RefusedError."""
+def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> Pixels:
+    """The faces of a request for predictions.
+
+    Args:
+        body: of the request, JSON.
+        card: of the model that is asked.
+        decoder: decodes faces that come as image files.
+
+    Returns:
+        uint8 [n, height, width, channels], as the card says.
+
+    Raises:
+        RefusedError: the request cannot be answered.
+    """
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -59,7 +74,9 @@ def crops_in(body: bytes, card: EmotionCard) -> Pixels:
         if isinstance(instance, dict) and set(instance) == {spec.name}:
             instance = instance[spec.name]
         try:
-            crops[row] = _from_file(instance["b64"], card) if _is_binary(instance) else _from_list(instance, spec)
+            crops[row] = (
+                _from_file(instance["b64"], card, decoder) if _is_binary(instance) else _from_list(instance, spec)
+            )
         except (EmotionEdgeError, ValueError) as error:
             raise RefusedError(400, f"instance {row}: {error}") from error
     return crops
@@ -127,27 +144,42 @@ def _is_binary(instance: Any) -> bool:
 
 
 def _from_list(instance: Any, spec: InputSpec) -> Pixels:
-    """One face of nested lists of pixels; ValueError where it is none."""
+    """One face of nested lists of pixels; ValueError where it is none.
+
+    Nothing is handed to NumPy before its shape and types are known: of one long text NumPy makes an array of gigabytes.
+    """
     wanted = f"{spec.height} rows of {spec.width} pixels of {spec.channels} whole number(s) from 0 to 255"
-    try:
-        values = np.array(instance)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"must be {wanted}; its rows are of different lengths") from error
-    if values.shape != (spec.height, spec.width, spec.channels):
-        found = "x".join(map(str, values.shape)) or type(instance).__name__
-        raise ValueError(f"must be {wanted}; found {found}")
-    if values.dtype.kind not in "iuf" or not ((values >= 0) & (values <= 255) & (values == np.floor(values))).all():
+    values: Sequence[Any] = [instance]
+    shape = (spec.height, spec.width, spec.channels)
+    for size in shape:
+        if not all(isinstance(one, list) and len(one) == size for one in values):
+            raise ValueError(f"must be {wanted}; found {_shape_of(instance)}")
+        values = list(chain.from_iterable(values))
+    if not set(map(type, values)) <= {int, float} or not all(0 <= value <= 255 for value in values):
         raise ValueError(f"must be {wanted}; found other values")
-    return values.astype(np.uint8)
+    exact = np.array(values, np.float64)
+    pixels = exact.astype(np.uint8)
+    if (pixels != exact).any():
+        raise ValueError(f"must be {wanted}; found other values")
+    return pixels.reshape(shape)
 
 
-def _from_file(text: Any, card: EmotionCard) -> Pixels:
-    """One face of a picture file in base64, of any size; ValueError or EmotionEdgeError where it is none."""
+def _shape_of(instance: Any) -> str:
+    """As far as the first elements tell."""
+    sizes = []
+    while isinstance(instance, list):
+        sizes.append(len(instance))
+        instance = instance[0] if instance else None
+    return "x".join(map(str, sizes)) or type(instance).__name__
+
+
+def _from_file(text: Any, card: EmotionCard, decoder: ImageDecoder) -> Pixels:
+    """One face of an image file in base64, of any size; ValueError or EmotionEdgeError where it is none."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
         raise ValueError(f"b64 is no base64: {error}") from error
-    image = decoded(data, CROP_PIXELS)
+    image = decoder.decode(data, FACE_LIMITS)
     height, width = image.shape[:2]
     if height != width:
         raise ValueError(f"a face that is cut out is square; found {width} x {height} pixels")

@@ -8,17 +8,18 @@ import hmac
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import responses
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, stream_request_body
 
-from edge.cameras.images import decoded
+from edge.cameras.image_decoder import ImageDecoder
 from edge.config import Settings, reaches_network
 from edge.config.secrets import secret_of
 from edge.emotion.committee import Committee, installed_committees, open_local
@@ -32,13 +33,14 @@ from edge.models.runtime import Runtime, choose
 from edge.outputs.messages import faces_message
 from edge.outputs.web.upload import BYTES_MAX
 from edge.pipeline import Pipeline
-from edge.reading import Frame
+from edge.reading import Frame, Image
 from edge.serve.protocol import REQUEST_BYTES, RefusedError, answer_of, crops_in, metadata_of, status_of, version_of
 from edge.system.systemd import Notifier
 
 _log = logging.getLogger(__name__)
 
 Model = LocalClassifier | Committee
+_Result = TypeVar("_Result")
 
 WAITING_MAX: Final = 64
 """Requests that wait for a network; one more is told to come again."""
@@ -52,6 +54,8 @@ _LIFE_SECONDS: Final = 1.0
 class Predictions:
     """The networks behind the server, run one request at a time in a thread of their own.
 
+    Requests are read in threads before that, so that an image that takes long to decode keeps nobody from the networks.
+
     models: by the names they are served under.
     """
 
@@ -63,53 +67,94 @@ class Predictions:
         detector: Detector,
         alive: Callable[[], None],
     ) -> None:
-        """chosen: the model for whole pictures. alive: called in that thread after each request."""
+        """
+        Args:
+            settings: of the daemon.
+            models: by the names they are served under.
+            chosen: the model for whole images.
+            detector: for whole images.
+            alive: called in the networks' thread after each request.
+        """
         self.models = models
         self._settings = settings
         self._chosen = models[chosen]
         self._detector = detector
-        self._pool = ThreadPoolExecutor(1, "networks")
+        self._decoder = ImageDecoder()
+        self._readers = ThreadPoolExecutor(2, "requests")
+        self._one_image = asyncio.Semaphore(1)  # decoded images take memory; and one reader stays for requests of JSON
+        self._networks = ThreadPoolExecutor(1, "networks")
         self._alive = alive
         self._waiting = 0
 
     async def faces(self, model: Model, body: bytes, gone: Callable[[], bool]) -> dict[str, Any]:
-        """The answer to `predict`. gone: whether nobody waits for it any more. Raises RefusedError."""
-        return await self._run(lambda: answer_of(model.classify(crops_in(body, model.card)), model), gone)
+        """The answer to `predict`.
 
-    async def picture(self, body: bytes, gone: Callable[[], bool]) -> dict[str, Any]:
-        """What is seen in a picture file, as on the topic `faces`. gone: as above. Raises RefusedError."""
-        return await self._run(lambda: self._picture(body), gone)
+        Args:
+            model: that is asked.
+            body: of the request, JSON.
+            gone: whether the client has left.
+
+        Raises:
+            RefusedError: the request cannot be answered, too many wait, or the client has left.
+        """
+        with self._in_line():
+            crops = await self._in(self._readers, gone, lambda: crops_in(body, model.card, self._decoder))
+            return await self._in(self._networks, gone, lambda: answer_of(model.classify(crops), model))
+
+    async def image(self, body: bytes, gone: Callable[[], bool]) -> dict[str, Any]:
+        """What is seen in an image file, as on the topic `faces`.
+
+        Args:
+            body: the file.
+            gone: whether the client has left.
+
+        Raises:
+            RefusedError: it is no image, too many wait, or the client has left.
+        """
+        with self._in_line():
+            async with self._one_image:
+                image = await self._in(self._readers, gone, lambda: self._decoded(body))
+                return await self._in(self._networks, gone, lambda: self._seen(image))
 
     async def reached(self) -> None:
         """Until the networks' thread has come this far."""
-        await asyncio.get_running_loop().run_in_executor(self._pool, lambda: None)
+        await asyncio.get_running_loop().run_in_executor(self._networks, lambda: None)
 
     def close(self) -> None:
-        """Begin no more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Begin no more, and give up an image that is being decoded."""
+        self._decoder.close()
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._networks.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, job: Callable[[], dict[str, Any]], gone: Callable[[], bool]) -> dict[str, Any]:
+    @contextmanager
+    def _in_line(self) -> Iterator[None]:
         if self._waiting >= WAITING_MAX:
             raise RefusedError(503, "too many requests at once: try again in a second")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, self._one, job, gone)
+            yield
         finally:
             self._waiting -= 1
 
-    def _one(self, job: Callable[[], dict[str, Any]], gone: Callable[[], bool]) -> dict[str, Any]:
-        if gone():
-            raise RefusedError(503, "nobody waits for it any more")
-        try:
-            return job()
-        finally:
-            self._alive()
+    async def _in(self, pool: ThreadPoolExecutor, gone: Callable[[], bool], job: Callable[[], _Result]) -> _Result:
+        def unless_gone() -> _Result:
+            if gone():
+                raise RefusedError(503, "the client has left")
+            try:
+                return job()
+            finally:
+                if pool is self._networks:
+                    self._alive()
 
-    def _picture(self, body: bytes) -> dict[str, Any]:
+        return await asyncio.get_running_loop().run_in_executor(pool, unless_gone)
+
+    def _decoded(self, body: bytes) -> Image:
         try:
-            image = decoded(body)
+            return self._decoder.decode(body)
         except EmotionEdgeError as error:
             raise RefusedError(400, str(error)) from error
+
+    def _seen(self, image: Image) -> dict[str, Any]:
         pipeline = Pipeline(self._detector, self._chosen, self._settings, confirm=1, still=True)
         return faces_message(pipeline.analyse(Frame(image, time.monotonic(), time.time(), 0)))
 
@@ -223,7 +268,7 @@ class _Picture(_Handler):
 
     async def post(self) -> None:
         self.admit()
-        self.write(await self.shared.predictions.picture(self.whole_body(), lambda: self.gone))
+        self.write(await self.shared.predictions.image(self.whole_body(), lambda: self.gone))
 
 
 def run(settings: Settings) -> int:

@@ -133,8 +133,12 @@ GOOD = FACES[0].tolist()
         ({"instances": [np.full((48, 48, 1), "9").tolist()]}, "instance 0: must be 48 rows"),
         ({"instances": [{"b64": "not base64!"}]}, "instance 0: b64 is no base64"),
         ({"instances": [{"b64": 7}]}, "instance 0: b64 is no base64"),
-        ({"instances": [{"b64": base64.b64encode(b"hello").decode()}]}, "instance 0: this is no picture"),
+        ({"instances": [{"b64": base64.b64encode(b"hello").decode()}]}, "instance 0: this is no image"),
         ({"instances": [{"picture": GOOD}]}, "instance 0: must be 48 rows"),
+        ({"instances": ["x" * 1_000_000] * 3}, "instance 0: must be 48 rows"),
+        ({"instances": [[["x" * 1_000]] * 48]}, "instance 0: must be 48 rows"),
+        ({"instances": [np.full((48, 48, 1), 10**400, object).tolist()]}, "instance 0: must be 48 rows"),
+        ({"instances": [np.full((48, 48, 1), True).tolist()]}, "instance 0: must be 48 rows"),
     ],
 )
 def test_what_is_wrong_with_a_request_is_said(port: int, request_: Any, said: str) -> None:
@@ -201,7 +205,7 @@ def test_what_is_no_picture_is_refused(port: int) -> None:
     for body in (b"", b"hello", b"\x89PNG\r\n\x1a\n"):
         status, answer = ask(port, "POST", "/predict", body)
         assert status == 400
-        assert "picture" in answer["error"]
+        assert "image" in answer["error"]
 
 
 def test_with_a_token_nobody_gets_in_without_and_sigterm_ends_it(tmp_path: Path) -> None:
@@ -240,8 +244,8 @@ def test_each_request_is_a_sign_of_life_however_many_wait(astronaut: Any) -> Non
     crop = json.dumps({"instances": FACES[:1].tolist()}).encode()
 
     async def all_at_once() -> list[Any]:
-        here = [predictions.picture(picture, lambda: False), predictions.faces(model, crop, lambda: False)]
-        bad = [predictions.picture(b"no picture", lambda: False), predictions.picture(picture, lambda: True)]
+        here = [predictions.image(picture, lambda: False), predictions.faces(model, crop, lambda: False)]
+        bad = [predictions.image(b"no image", lambda: False), predictions.image(picture, lambda: True)]
         return list(await asyncio.gather(*here, *bad, return_exceptions=True))
 
     try:
@@ -250,8 +254,8 @@ def test_each_request_is_a_sign_of_life_however_many_wait(astronaut: Any) -> Non
         predictions.close()
     assert len(seen["faces"]) == len(classified["predictions"]) == 1
     assert isinstance(refused, RefusedError)
-    assert str(left) == "nobody waits for it any more"
-    assert len(signs) == 3
+    assert str(left) == "the client has left"
+    assert len(signs) == 2
 
 
 def test_who_has_left_is_not_worked_for(tmp_path: Path, astronaut: Any) -> None:

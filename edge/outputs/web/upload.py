@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from tornado.web import HTTPError, stream_request_body
 
-from edge.cameras.images import Bytes, decoded
+from edge.cameras.image_decoder import ImageDecoder
+from edge.cameras.image_header import Bytes
 from edge.errors import EmotionEdgeError
 from edge.outputs.drawing.jpeg import JpegEncoder
 from edge.outputs.messages import faces_message
@@ -35,6 +36,7 @@ class Pictures:
         self.waiting = 0
         self._read = read
         self._draw = draw
+        self._decoder = ImageDecoder()
         self._pool = ThreadPoolExecutor(1, "web-pictures", initializer=behind_the_analysis)
 
     async def answer(self, data: Bytes) -> str:
@@ -45,12 +47,12 @@ class Pictures:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, data)
 
     def close(self) -> None:
-        """Begin no more."""
+        """Begin no more, and give up an image that is being decoded."""
+        self._decoder.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _answer(self, data: Bytes) -> str:
-        image = decoded(data)
-        frame = Frame(image, time.monotonic(), time.time(), 1)
+        frame = Frame(self._decoder.decode(data), time.monotonic(), time.time(), 1)
         reading = self._read(frame)
         picture = b64encode(self._draw(frame, reading)).decode()
         return json.dumps({"reading": faces_message(reading), "picture": f"data:image/jpeg;base64,{picture}"})

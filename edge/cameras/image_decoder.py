@@ -1,0 +1,247 @@
+"""Decodes image files that others have made, in a process that can be stopped.
+
+The process has a limit on its address space and its processor time, is started with the first image and ends when there
+has been none for a while. One that passes a limit or crashes costs that image alone: the next one gets a new process.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self, cast
+
+import numpy as np
+
+from edge.cameras import decode_worker
+from edge.cameras.decode_worker import ANSWER, DECODED, REQUEST, TOO_LARGE
+from edge.cameras.image_header import ALL_FORMATS, WEB_FORMATS, Bytes, Format, ImageHeader, read_header
+from edge.errors import EmotionEdgeError
+from edge.reading import Image
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+_log = logging.getLogger(__name__)
+
+_START_S: Final = 60.0
+"""For the process to be there: a Pi Zero that is busy takes 10 s."""
+
+_WALL_FACTOR: Final = 4
+"""Seconds by the clock for each second of processor time that is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What an image may be and may cost.
+
+    Attributes:
+        formats: those that are taken.
+        pixels: width times height, as stored.
+        longest: pixels of the longer side, to which larger images are scaled down; 0: they stay as they are.
+        megabytes: address space for decoding, besides the file and what the process has at rest.
+        seconds: of processor time.
+    """
+
+    formats: frozenset[Format]
+    pixels: int
+    longest: int
+    megabytes: int
+    seconds: int
+
+
+UPLOAD_LIMITS: Final = ImageLimits(WEB_FORMATS, 50_000_000, 1920, 100, 5)
+"""Of images that come over the network. A JPEG of 50 megapixels fits, as a phone's camera makes it; of other formats,
+and of progressive JPEG, about 25."""
+
+FILE_LIMITS: Final = ImageLimits(ALL_FORMATS, 50_000_000, 0, 450, 15)
+"""Of image files on the board: in their own size, and each format up to 50 megapixels."""
+
+
+class ImageDecoder:
+    """Decodes one image at a time; may be used from any thread."""
+
+    def __init__(self, idle_s: float = 30.0) -> None:
+        """idle_s: seconds after the last image until the process is ended."""
+        self._idle_s = idle_s
+        self._turn = threading.Lock()
+        self._closed = threading.Event()
+        self._worker: _Worker | None = None
+
+    def decode(self, data: Bytes, limits: ImageLimits = UPLOAD_LIMITS) -> Image:
+        """An image file as BGR uint8 [H, W, 3], upright by its Exif orientation.
+
+        Args:
+            data: the whole file.
+            limits: what it may be and may cost.
+
+        Raises:
+            EmotionEdgeError: it is no image, cannot be decoded, or passes a limit; also after `close`.
+        """
+        header = read_header(data, limits.formats)
+        if header.width * header.height > limits.pixels:
+            raise EmotionEdgeError(
+                f"the image has {header.width} x {header.height} pixels, over {limits.pixels // 1_000_000} million: "
+                "make it smaller"
+            )
+        with self._turn:
+            for _ in range(2):  # the process may end for its idleness just now
+                if self._closed.is_set():
+                    break
+                worker = self._worker
+                if worker is None or not worker.claim(_START_S):
+                    worker = self._worker = _Worker()
+                try:
+                    return worker.decode(data, header, limits)
+                except _GoneError:
+                    worker.end()
+                finally:
+                    worker.release(self._idle_s)
+                    if self._closed.is_set():
+                        worker.end()
+        if self._closed.is_set():
+            raise EmotionEdgeError("the image was not decoded: this program is ending")
+        _log.warning("images cannot be decoded: %s does not start, or is killed", decode_worker.__file__)
+        raise EmotionEdgeError("the image cannot be decoded now: the decoder does not start (the log says more)")
+
+    def close(self) -> None:
+        """End the process; an image that is being decoded is given up."""
+        self._closed.set()
+        if (worker := self._worker) is not None:
+            worker.end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _GoneError(Exception):
+    """The process was ended by others, or does not start."""
+
+
+class _Worker:
+    """One process, and a thread that ends it at a set time."""
+
+    def __init__(self) -> None:
+        """Raises EmotionEdgeError where the system has no room for another process."""
+        hidden = ("EMOTION_EDGE_", "NOTIFY_", "WATCHDOG_")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "OPENCV_IO_MAX_IMAGE_PIXELS": str(FILE_LIMITS.pixels)}
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(Path(decode_worker.__file__))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                cwd="/",
+                env=environment,
+                process_group=0,  # Ctrl-C in a terminal is for the parent
+            )
+        except OSError as error:
+            raise EmotionEdgeError(f"the image cannot be decoded now: {error.strerror}") from error
+        self._ready = False
+        self._ended = False
+        self._lock = threading.Lock()
+        self._again = threading.Event()
+        self._ends_at = time.monotonic() + _START_S
+        threading.Thread(target=self._watch, name="image-decoder", daemon=True).start()
+
+    def claim(self, seconds: float) -> bool:
+        """Let it live that long; False where it has ended."""
+        with self._lock:
+            if self._ended or self._process.poll() is not None:
+                return False
+            self._ends_at = time.monotonic() + seconds
+            return True
+
+    def release(self, idle_s: float) -> None:
+        """End it when it is not claimed again for so long."""
+        with self._lock:
+            self._ends_at = time.monotonic() + idle_s
+        self._again.set()
+
+    def end(self) -> None:
+        """End the process now; any thread."""
+        with self._lock:
+            self._ended = True
+            self._process.kill()
+        self._again.set()
+
+    def decode(self, data: Bytes, header: ImageHeader, limits: ImageLimits) -> Image:
+        """Raises _GoneError, and EmotionEdgeError as `ImageDecoder.decode` does."""
+        if not self._ready:
+            self._ready = self._read(ANSWER.size) is not None
+            if not self._ready:
+                raise _GoneError
+        began = time.monotonic()
+        if not self.claim(limits.seconds * _WALL_FACTOR):
+            raise _GoneError
+        request = REQUEST.pack(
+            len(data),
+            header.width,
+            header.height,
+            limits.longest,
+            limits.megabytes,
+            limits.seconds,
+            header.orientation,
+        )
+        image, status = None, 0
+        with suppress(OSError, ValueError):  # it may end before it has read all
+            assert self._process.stdin
+            self._process.stdin.write(request)
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+        if answer := self._read(ANSWER.size):
+            status, height, width = ANSWER.unpack(answer)
+            most = min(limits.pixels, limits.longest**2 or limits.pixels)
+            if status == DECODED and 0 < height * width <= most and (pixels := self._read(height * width * 3)):
+                image = np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
+        if image is not None:
+            return image
+        late = time.monotonic() - began >= limits.seconds * _WALL_FACTOR
+        if answer and status == DECODED:  # but not what was asked for
+            self.end()
+        ended_by = -self._process.wait() if not answer else 0
+        if late or ended_by == signal.SIGXCPU:
+            raise EmotionEdgeError(f"the image takes over {limits.seconds} s to decode: save it anew or smaller")
+        if ended_by == signal.SIGKILL:  # by the kernel for want of memory, or by a person: perhaps before it began
+            raise _GoneError
+        if status == TOO_LARGE:
+            raise EmotionEdgeError(
+                f"the image takes over {limits.megabytes} MB of memory to decode: make it smaller, or save it as JPEG "
+                "that is not progressive"
+            )
+        raise EmotionEdgeError("the image cannot be decoded: its file is damaged or not whole")
+
+    def _read(self, length: int) -> bytearray | None:
+        """So many bytes of its answer; None where it ends before."""
+        data = bytearray(length)
+        with suppress(OSError, ValueError):
+            if cast("BufferedReader", self._process.stdout).readinto(data) == length:
+                return data
+        return None
+
+    def _watch(self) -> None:
+        while True:
+            self._again.clear()
+            with self._lock:
+                left = self._ends_at - time.monotonic()
+                if left <= 0 or self._ended:
+                    self._ended = True
+                    self._process.kill()
+                    break
+            self._again.wait(left)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                assert pipe
+                pipe.close()
