@@ -64,6 +64,10 @@ FILE_LIMITS: Final = ImageLimits(ALL_FORMATS, 50_000_000, 0, 450, 15)
 """Of image files on the board: in their own size, and each format up to 50 megapixels."""
 
 
+class NoDecoderError(EmotionEdgeError):
+    """There is no process to decode an image just now; nothing is said about the image."""
+
+
 class ImageDecoder:
     """Decodes one image at a time; may be used from any thread."""
 
@@ -82,7 +86,8 @@ class ImageDecoder:
             limits: what it may be and may cost.
 
         Raises:
-            EmotionEdgeError: it is no image, cannot be decoded, or passes a limit; also after `close`.
+            EmotionEdgeError: it is no image, cannot be decoded, or passes a limit.
+            NoDecoderError: after `close`, or where the system has no room for the process.
         """
         header = read_header(data, limits.formats)
         if header.width * header.height > limits.pixels:
@@ -106,9 +111,9 @@ class ImageDecoder:
                     if self._closed.is_set():
                         worker.end()
         if self._closed.is_set():
-            raise EmotionEdgeError("the image was not decoded: this program is ending")
+            raise NoDecoderError("the image was not decoded: this program is ending")
         _log.warning("images cannot be decoded: %s does not start, or is killed", decode_worker.__file__)
-        raise EmotionEdgeError("the image cannot be decoded now: the decoder does not start (the log says more)")
+        raise NoDecoderError("the image cannot be decoded now: the decoder does not start (the log says more)")
 
     def close(self) -> None:
         """End the process; an image that is being decoded is given up."""
@@ -133,7 +138,7 @@ class _Worker:
     """One process, and a thread that ends it at a set time."""
 
     def __init__(self) -> None:
-        """Raises EmotionEdgeError where the system has no room for another process."""
+        """Raises NoDecoderError where the system has no room for another process."""
         hidden = ("EMOTION_EDGE_", "NOTIFY_", "WATCHDOG_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OPENCV_IO_MAX_IMAGE_PIXELS": str(FILE_LIMITS.pixels)}
@@ -147,7 +152,7 @@ class _Worker:
                 process_group=0,  # Ctrl-C in a terminal is for the parent
             )
         except OSError as error:
-            raise EmotionEdgeError(f"the image cannot be decoded now: {error.strerror}") from error
+            raise NoDecoderError(f"the image cannot be decoded now: {error.strerror}") from error
         self._ready = False
         self._ended = False
         self._lock = threading.Lock()

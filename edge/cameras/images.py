@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from edge.cameras.camera import Pace, Picture
-from edge.cameras.image_decoder import FILE_LIMITS, ImageDecoder
+from edge.cameras.image_decoder import FILE_LIMITS, ImageDecoder, NoDecoderError
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 from edge.reading import Image
@@ -45,7 +45,7 @@ def read_image(path: Path, decoder: ImageDecoder | None = None) -> Image:
         with ImageDecoder() as decoder:
             return decoder.decode(data, FILE_LIMITS)
     except EmotionEdgeError as error:
-        raise EmotionEdgeError(f"image {path}: {error}") from error
+        raise type(error)(f"image {path}: {error}") from error
 
 
 def narrowed(image: Image, width: int) -> Image:
@@ -110,6 +110,10 @@ class ImageFiles:
                 return self._kept.copy()
             try:
                 return read_image(self._files[self._position - 1], self._decoder)
+            except NoDecoderError:
+                if self._closed.is_set():
+                    return None
+                raise
             except EmotionEdgeError as error:
                 _log.warning("%s: left out", error)
                 self._position -= 1

@@ -85,7 +85,7 @@ def test_grey_and_transparent_images_become_bgr(tmp_path: Path) -> None:
         ("none.mp4", "none.mp4: not there .found: "),
         ("none/", "none/: not there .found: "),
         ("text.mp4", "video .*text.mp4: cannot be decoded"),
-        ("text.png", "image .*text.png: cannot be decoded"),
+        ("text.png", "image .*text.png: this is no image that can be read"),
         ("empty", "folder .*empty: has no picture"),
         ("damaged", "folder .*damaged: none of its pictures can be decoded"),
     ],
