@@ -1,8 +1,9 @@
 """The interface of every camera, and what they share."""
 
-import math
+import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import cv2
@@ -20,11 +21,15 @@ class Picture:
         image: BGR uint8 [H, W, 3].
         captured_at: when it was taken, in seconds of `time.monotonic()`.
         analysis: a smaller picture of the same scene, as in `Frame.analysis`.
+        position: in a video file, seconds from its beginning.
+        unrelated: it does not show the scene of the picture before, as in `Frame.unrelated`.
     """
 
     image: Image
     captured_at: float
     analysis: Image | None = None
+    position: float | None = None
+    unrelated: bool = False
 
 
 class Camera(Protocol):
@@ -62,6 +67,11 @@ def as_bgr(image: npt.NDArray[np.uint8]) -> Image:
     return image
 
 
+def printable(path: Path) -> str:
+    """The path for messages: bytes of a name that are not UTF-8 become question marks, which every output can carry."""
+    return os.fsencode(path).decode(errors="replace")
+
+
 def plausible_time(taken: float) -> float:
     """The driver's time of a picture where it lies in the last 5 s of `time.monotonic()`, else now, in seconds."""
     now = time.monotonic()
@@ -69,18 +79,22 @@ def plausible_time(taken: float) -> float:
 
 
 class Pace:
-    """When each picture of a file is due: the first now, then one every 1/fps seconds, with no drift."""
+    """When each picture of a file is due: the first now, the others by their positions, with no drift."""
 
-    def __init__(self, fps: float) -> None:
-        self._period = 1 / fps if math.isfinite(fps) and fps > 0 else 0.0
-        self._began = time.monotonic()
-        self._count = 0
+    def __init__(self) -> None:
+        self._began: float | None = None
 
-    def delay(self) -> float:
-        """Seconds to wait before the next picture, 0 or more."""
+    def delay(self, position: float) -> float:
+        """Seconds to wait, 0 or more, before the picture at this position, in seconds from the beginning, is shown."""
         now = time.monotonic()
-        due = self._began + self._count * self._period
+        if self._began is None:
+            self._began = now - position
+        due = self._began + position
         if now - due > 1:  # the machine slept, or cannot keep up: go on from here rather than race
-            self._began, self._count, due = now, 0, now
-        self._count += 1
+            self._began, due = now - position, now
         return max(0.0, due - now)
+
+    def restart(self, length: float) -> None:
+        """The file begins again. length: of the time it was shown for, in seconds."""
+        if self._began is not None:
+            self._began += length

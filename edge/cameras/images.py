@@ -9,7 +9,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from edge.cameras.camera import Pace, Picture
+from edge.cameras.camera import Pace, Picture, printable
 from edge.cameras.image_decoder import FILE_LIMITS, ImageDecoder, NoDecoderError
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
@@ -65,7 +65,7 @@ class ImageFiles:
 
     def __init__(self, path: Path, settings: CameraSettings) -> None:
         """Raises EmotionEdgeError when there is no picture that can be decoded."""
-        self.name = f"{'folder' if path.is_dir() else 'image'} {path}"
+        self.name = f"{'folder' if path.is_dir() else 'image'} {printable(path)}"
         self.lossless = not settings.realtime
         self._loop = settings.loop
         self._closed = threading.Event()
@@ -81,15 +81,18 @@ class ImageFiles:
         if self._next is None:
             self._decoder.close()
             raise EmotionEdgeError(f"{self.name}: none of its pictures can be decoded")
-        self._pace = Pace(settings.fps if settings.realtime else 0)
+        self._pace = Pace() if settings.realtime else None
+        self._period = 1 / settings.fps
+        self._shown = 0
 
     def read(self) -> Picture | None:
         image, self._next = self._next, None
         if image is None:
             image = self._load()
-        if image is None or self._closed.wait(self._pace.delay()):
+        if image is None or (self._pace and self._closed.wait(self._pace.delay(self._shown * self._period))):
             return None
-        return Picture(image, time.monotonic())
+        self._shown += 1
+        return Picture(image, time.monotonic(), unrelated=len(self._files) > 1)
 
     def skip(self) -> bool:
         return self.read() is not None

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import cv2
 
 from edge.cameras.camera import Picture
-from edge.cameras.opencv import VideoReader
+from edge.cameras.opencv import BadFrames, VideoReader
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 
@@ -35,7 +35,7 @@ class StreamCamera:
         """Raises EmotionEdgeError when it sends no picture within 5 seconds."""
         self.name = f"camera {without_password(url)}"
         self._url = url
-        self._video = VideoReader(url, cv2.CAP_FFMPEG, _STREAM_OPTIONS)
+        self._video = VideoReader(url, cv2.CAP_FFMPEG, BadFrames(self.name), _STREAM_OPTIONS)
         self._first = self._video.read()
         if self._first is None:
             self._video.close()

@@ -9,7 +9,7 @@ from typing import Final
 import cv2
 
 from edge.cameras.camera import Picture, plausible_time
-from edge.cameras.opencv import VideoReader
+from edge.cameras.opencv import BadFrames, VideoReader
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 
@@ -78,7 +78,7 @@ class DeviceCamera:
         problem = device_problem(path)
         if problem:
             raise EmotionEdgeError(f"{self.name}: {problem}")
-        self._video = VideoReader(path, cv2.CAP_V4L2)
+        self._video = VideoReader(path, cv2.CAP_V4L2, BadFrames(self.name))
         # Compressed, or USB 2 has no room for more than a few uncompressed pictures a second; it has to be set first.
         self._video.capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         self._video.capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)

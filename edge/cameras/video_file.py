@@ -1,49 +1,87 @@
 """Video files, at their own pace or as fast as they are read, once or over and over."""
 
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import cv2
 
-from edge.cameras.camera import Pace, Picture
-from edge.cameras.opencv import VideoReader
+from edge.cameras.camera import Pace, Picture, printable
+from edge.cameras.opencv import BadFrames, VideoReader
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 
+_GAP_MAX: Final = 3600.0
+"""Seconds from one picture to the next; more is a broken time stamp."""
+
 
 class VideoFile:
-    """A video file, at its own pace or as fast as it is read, once or over and over."""
+    """A video file, at its own pace or as fast as it is read, once or over and over.
+
+    The pace is that of its time stamps, so a variable frame rate is kept.
+    """
 
     def __init__(self, path: Path, settings: CameraSettings) -> None:
         """Raises EmotionEdgeError when it is missing or no picture of it can be decoded."""
-        self.name = f"video {path}"
+        self.name = f"video {printable(path)}"
         self.lossless = not settings.realtime
         self._loop = settings.loop
         if not path.is_file():
             raise EmotionEdgeError(f"{self.name}: not there")
-        self._video = VideoReader(str(path), cv2.CAP_FFMPEG)
-        self._next = self._video.read()
-        if self._next is None:
-            self._video.close()
-            raise EmotionEdgeError(f"{self.name}: cannot be decoded (not a video, or of a kind OpenCV does not read)")
+        try:
+            self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise EmotionEdgeError(f"{self.name}: {error.strerror}") from error
+        self._video = VideoReader(_address(path, self._handle), cv2.CAP_FFMPEG, BadFrames(self.name))
         fps = self._video.capture.get(cv2.CAP_PROP_FPS)
-        self._pace = Pace(fps if 0 < fps <= 240 else settings.fps) if settings.realtime else Pace(0)
+        self._period = 1 / (fps if 0 < fps <= 240 else settings.fps)
+        self._position = -self._period
+        self._next = self._read()
+        if self._next is None:
+            self.close()
+            raise EmotionEdgeError(f"{self.name}: cannot be decoded (not a video, or of a kind OpenCV does not read)")
+        self._pace = Pace() if settings.realtime else None
 
     def read(self) -> Picture | None:
-        image, self._next = self._next, None
-        if image is None:
-            image = self._video.read()
-        if image is None and self._loop:
+        picture, self._next = self._next, None
+        if picture is None:
+            picture = self._read()
+        if picture is None and self._loop:
             self._video.restart()
-            image = self._video.read()
-            if image is None and not self._video.closed.is_set():
+            shown, self._position = self._position, -self._period
+            picture = self._read()
+            if picture is None and not self._video.closed.is_set():
                 raise EmotionEdgeError(f"{self.name}: cannot be read again from its beginning")
-        if image is None or self._video.closed.wait(self._pace.delay()):
+            if self._pace:
+                self._pace.restart(shown + self._period)
+        if picture is None or (self._pace and self._video.closed.wait(self._pace.delay(self._position))):
             return None
-        return Picture(image, time.monotonic())
+        return Picture(picture.image, time.monotonic(), position=picture.position)
 
     def skip(self) -> bool:
         return self.read() is not None
 
     def close(self) -> None:
         self._video.close()
+        with suppress(OSError):
+            handle, self._handle = self._handle, -1
+            os.close(handle)
+
+    def _read(self) -> Picture | None:
+        """The next picture with its position, which never stands still or goes back."""
+        image = self._video.read()
+        if image is None:
+            return None
+        stamp = self._video.position()
+        self._position = stamp if 0 < stamp - self._position <= _GAP_MAX else self._position + self._period
+        return Picture(image, 0.0, position=self._position)
+
+
+def _address(path: Path, handle: int) -> str:
+    """What FFmpeg opens the file by: a name with `:` is no protocol, and one that is not UTF-8 goes by its handle."""
+    try:
+        return f"file:{str(path.absolute()).encode('utf-8', 'strict').decode()}"
+    except UnicodeEncodeError:
+        return f"file:/proc/self/fd/{handle}"

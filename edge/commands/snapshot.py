@@ -17,6 +17,7 @@ from edge.outputs.drawing.last_minute import Context, LastMinute
 from edge.outputs.drawing.overlay import annotate
 from edge.outputs.messages import faces_message
 from edge.pipeline import open_pipeline
+from edge.reading import Image
 from edge.translations import words_of
 
 PATIENCE = 10.0
@@ -50,11 +51,19 @@ def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0
                 break
     finally:
         capture.close()
+    context = minute.context() if after else Context(minute.context().words)
+    _write(out, annotate(shown.image, reading, context=context))
+    return json.dumps(faces_message(reading), indent=2)
+
+
+def _write(out: Path, image: Image) -> None:
     try:
-        context = minute.context() if after else Context(minute.context().words)
-        written = cv2.imwrite(str(out), annotate(shown.image, reading, context=context))
+        encoded = cv2.imencode(out.suffix, image)[1].tobytes()
     except cv2.error as error:
         raise EmotionEdgeError(f"snapshot: cannot write {out}: use a name ending in .jpg or .png") from error
-    if not written:
-        raise EmotionEdgeError(f"snapshot: cannot write {out}: is the folder there and writable?")
-    return json.dumps(faces_message(reading), indent=2)
+    try:
+        out.write_bytes(encoded)
+    except OSError as error:
+        raise EmotionEdgeError(
+            f"snapshot: cannot write {out}: {error.strerror} (is the folder there and writable?)"
+        ) from error

@@ -22,10 +22,11 @@ def coloured(colour: int) -> Image:
 
 def colour_of(image: Image) -> int:
     """The number of the colour in the left half, which must be clearly one of ours, with black to its right."""
-    pixel = image[HEIGHT // 2, WIDTH // 4].astype(int)
+    height, width = image.shape[:2]
+    pixel = image[height // 2, width // 4].astype(int)
     distances = [int(np.abs(pixel - colour).max()) for colour in COLOURS]
     assert min(distances) < 20, f"{pixel} is none of our colours"
-    assert int(image[HEIGHT // 2, 3 * WIDTH // 4].max()) < 20
+    assert int(image[height // 2, 3 * width // 4].max()) < 20
     return distances.index(min(distances))
 
 
