@@ -65,15 +65,15 @@ def _write(folder: Path, content: CommitteeFile, more: dict[str, Any]) -> None:
 def _metrics(found: Findings) -> list[dict[str, Any]]:
     """The committee's figures, a split and label set each."""
     return [
-        figure_facts(sheet.figures[COMMITTEE], found.part.name, views_of(found.members))
+        figure_facts(result.figures[COMMITTEE], found.part.name, views_of(found.members))
         | {"runtime": found.members[0].kind}
-        for sheets in found.sheets
-        for sheet in sheets
+        for results in found.results
+        for result in results
     ]
 
 
 def _text(content: CommitteeFile, command: str, found: Findings) -> str:
-    last = found.sheets[-1]
+    last = found.results[-1]
     return COMMITTEE_TEXT.substitute(
         name=content.name,
         version=content.version,
@@ -86,36 +86,36 @@ def _text(content: CommitteeFile, command: str, found: Findings) -> str:
         command=command,
         figures=_figures(found),
         gains="\n".join(_gains(found)),
-        protocols="\n".join(f"- {sheet.question.label_set}: {sheet.question.protocol}." for sheet in last),
-        classes="\n\n".join(class_table(sheet.figures[COMMITTEE], "committee") for sheet in last),
+        protocols="\n".join(f"- {result.task.label_set}: {result.task.protocol}." for result in last),
+        classes="\n\n".join(class_table(result.figures[COMMITTEE], "committee") for result in last),
         pins="\n".join(f"- {member.model}: `{member.sha256}`" for member in content.members),
     )
 
 
 def _figures(found: Findings) -> str:
     """A line a voter, a column a split and label set."""
-    sheets = [sheet for each in found.sheets for sheet in each]
-    titles = [f"{sheet.split.removesuffix('Test')} {sheet.question.label_set}" for sheet in sheets]
+    results = [result for each in found.results for result in each]
+    titles = [f"{result.split.removesuffix('Test')} {result.task.label_set}" for result in results]
     lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
-    for voter in sheets[0].figures:
-        cells = [f"{sheet.figures[voter].accuracy:.2%}" for sheet in sheets]
+    for voter in results[0].figures:
+        cells = [f"{result.figures[voter].accuracy:.2%}" for result in results]
         lines.append(f"| {voter} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def _gains(found: Findings) -> list[str]:
     """What the vote adds to the leader's, and what a detector's jitter takes away."""
-    said = []
+    lines = []
     leader = found.members[0].name
-    for sheet in found.sheets[-1]:
-        gain = [(sheet.said[voter].labels == sheet.true).astype(float) for voter in (COMMITTEE, leader)]
+    for result in found.results[-1]:
+        gain = [(result.predictions[voter].labels == result.true).astype(float) for voter in (COMMITTEE, leader)]
         low, high = bootstrap_rows(lambda one: float(one.mean()), gain[0] - gain[1])
         lost = next(
-            one.drop for one in found.jitters if (one.voter, one.label_set) == (COMMITTEE, sheet.question.label_set)
+            one.drop for one in found.jitters if (one.voter, one.label_set) == (COMMITTEE, result.task.label_set)
         )
-        said.append(
-            f"- {sheet.question.label_set}, {sheet.split}: {100 * (gain[0] - gain[1]).mean():+.2f} points over "
+        lines.append(
+            f"- {result.task.label_set}, {result.split}: {100 * (gain[0] - gain[1]).mean():+.2f} points over "
             f"{leader} alone (95% interval {100 * low:+.2f} to {100 * high:+.2f}); {-100 * lost:+.2f} with boxes as a "
             "detector jitters them."
         )
-    return said
+    return lines

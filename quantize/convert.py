@@ -62,8 +62,8 @@ def saved(model: Any, folder: str) -> None:
 
     @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.float32, INPUT_NAME)])  # type: ignore[untyped-decorator]
     def serve(image: Any) -> dict[str, Any]:
-        said = model(image, training=False)
-        return dict(said) if isinstance(said, Mapping) else dict(zip(names, [said], strict=True))
+        outputs = model(image, training=False)
+        return dict(outputs) if isinstance(outputs, Mapping) else dict(zip(names, [outputs], strict=True))
 
     module = tf.Module()
     module.model, module.serve = model, serve

@@ -148,16 +148,16 @@ def compile_file(path: Path, out: Path | None = None) -> Compiled:
             raise EmotionEdgeError(f"{COMPILER}: not installed (coral.ai/docs/edgetpu/compiler says how)") from None
         except OSError as error:
             raise EmotionEdgeError(f"{COMPILER}: does not start: {error.strerror}") from error
-        said = "; ".join(line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip())
+        message = "; ".join(line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip())
         if done.returncode:
-            raise EmotionEdgeError(f"{path}: {COMPILER} fails: {said or f'exit status {done.returncode}'}")
+            raise EmotionEdgeError(f"{path}: {COMPILER} fails: {message or f'exit status {done.returncode}'}")
         compiled = read_log(done.stdout)
         if not compiled.mapped and not compiled.left:
-            raise EmotionEdgeError(f"{path}: {COMPILER} shows no table of operations: {said or 'it says nothing'}")
+            raise EmotionEdgeError(f"{path}: {COMPILER} shows no table of operations: {message or 'it says nothing'}")
         if out is not None:
             made = Path(folder) / f"{path.stem}_edgetpu.tflite"
             if not made.is_file():
-                raise EmotionEdgeError(f"{path}: {COMPILER} ends well but writes no {made.name}: {said}")
+                raise EmotionEdgeError(f"{path}: {COMPILER} ends well but writes no {made.name}: {message}")
             try:
                 shutil.copyfile(made, out)
             except OSError as error:

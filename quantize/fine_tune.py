@@ -1,4 +1,4 @@
-"""Fine-tuning a network that stands in for the float one: it learns to say what the float network says."""
+"""Fine-tuning of a network towards the outputs of the float one that it stands in for."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def teach(
 
     twin: the float network in tf_keras. config: of its run, for the augmentation, the batch size and the seed.
 
-    Every step shows the same augmented images to both, and what the float network says is what the student learns, by
+    Every step shows the same augmented images to both, and the student learns the outputs of the float network, by
     Kullback-Leibler divergence (valence and arousal by their squared difference). No labels: they would pull it towards
     another network than the one whose figures are known.
     """
@@ -66,15 +66,15 @@ def teach(
 
     @tf.function  # type: ignore[untyped-decorator]
     def step(images: Any, wanted: dict[str, Any]) -> Any:
-        said = twin(images, training=False)
+        teacher = twin(images, training=False)
         with tf.GradientTape() as tape:
             outputs = student(images, training=True)
             loss = tf.constant(0.0)
             for head, output in outputs.items():
                 if head == AFFECT:
-                    loss += distance(said[head], output)
+                    loss += distance(teacher[head], output)
                 else:
-                    loss += divergence(tf.nn.softmax(said[head]), tf.nn.softmax(output))
+                    loss += divergence(tf.nn.softmax(teacher[head]), tf.nn.softmax(output))
                 if head in wanted:
                     loss += lesson.taught_weight * soft(wanted[head], output)
         gradients = tape.gradient(loss, student.trainable_variables)
@@ -107,7 +107,7 @@ def teach(
 
 
 def agreement(outputs: Arrays, others: Arrays) -> float:
-    """Part of the rows with the same label, 0 to 1, the mean over the heads that say labels."""
+    """Part of the rows with the same label, 0 to 1, the mean over the heads with labels."""
     same = [
         np.mean(values.argmax(axis=1) == others[head].argmax(axis=1))
         for head, values in outputs.items()

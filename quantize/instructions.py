@@ -97,8 +97,8 @@ def counts(arguments: Sequence[str], cpu: str, packages: str) -> list[int]:
         command = [*start.prefix, *arguments]
         done = subprocess.run(command, env=dict(start.environment), capture_output=True, text=True, check=False)
         if done.returncode or not out.exists():
-            said = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-            raise EmotionEdgeError(f"{packages} under {cpu}: {' '.join(arguments[-2:])} fails: {said[0]}")
+            message = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+            raise EmotionEdgeError(f"{packages} under {cpu}: {' '.join(arguments[-2:])} fails: {message[0]}")
         return [int(line) for line in out.read_text().split()]
 
 

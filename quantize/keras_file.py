@@ -88,8 +88,8 @@ def quantize_file(
         trial.write_bytes(content)
         check_file(trial, names, shape, value_range=value_range)
         floating.write_bytes(to_float(network))
-        says = network.predict(as_input(checking, value_range), batch_size=64, verbose=0)
-        wanted = says if isinstance(says, Mapping) else {names[0]: says}
+        outputs = network.predict(as_input(checking, value_range), batch_size=64, verbose=0)
+        wanted = outputs if isinstance(outputs, Mapping) else {names[0]: outputs}
         runs = run_everywhere(trial, checking)
         outcome = Outcome(
             len(calibrating),
@@ -123,7 +123,7 @@ def text(outcome: Outcome) -> str:
             same = "" if one.same is None else f"same largest value as float {one.same:.2%}, "
             lines.append(f"  {name}: {same}off by {one.mean:.4g}, at most {one.largest:.4g}, of {one.reach:.4g}")
             if one.same is not None and one.same < ALIKE:
-                lines.append(f"  {name}: NOT what float says; see docs/quantization.md, Your own Keras model")
+                lines.append(f"  {name}: NOT the float output; see docs/quantization.md, Your own Keras model")
     return "\n".join(lines)
 
 

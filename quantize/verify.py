@@ -141,7 +141,7 @@ def measure(
     images = np.concatenate([part.pixels for part in parts.values()])
     views = 2 if mirror else 1
     comparison = _Comparison(parts, with_flip(partial(predict, source.network), images, mirror), primary)
-    rows = [comparison.row("float32", f"keras {keras.__version__}", comparison.float_says, None)]
+    rows = [comparison.row("float32", f"keras {keras.__version__}", comparison.float_outputs, None)]
     float_size = None
     if float_file is not None:
         name = next(iter(installed()))
@@ -197,20 +197,20 @@ def _run(runtime: str, path: Path, images: npt.NDArray[np.uint8], mirror: bool, 
     """As `run_in`; with mirror the mean of the outputs over both views, and the time of both."""
     runs: list[Run] = []
 
-    def say(faces: npt.NDArray[np.uint8]) -> Outputs:
+    def run(faces: npt.NDArray[np.uint8]) -> Outputs:
         runs.append(run_in(runtime, path, faces, cpu))
         return runs[-1].outputs
 
-    outputs = with_flip(say, images, mirror)
+    outputs = with_flip(run, images, mirror)
     return replace(runs[0], outputs=outputs, milliseconds=sum(run.milliseconds for run in runs))
 
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """parts: by split, in the order their images come. float_says: the float network's outputs for all of them."""
+    """parts: by split, in the order their images come. float_outputs: the float network's outputs for all of them."""
 
     parts: Mapping[str, Dataset]
-    float_says: Outputs
+    float_outputs: Outputs
     primary: str
 
     def places(self) -> dict[str, slice]:
@@ -222,18 +222,18 @@ class _Comparison:
         cut = {split: {head: v[place] for head, v in outputs.items()} for split, place in self.places().items()}
         fitted = temperatures(cut[VALIDATION], self.parts[VALIDATION])
         found = [f for split, part in self.parts.items() for f in figures(cut[split], part, split, fitted)]
-        return Row(precision, runtime, found, *self.against(outputs, self.float_says), milliseconds)
+        return Row(precision, runtime, found, *self.against(outputs, self.float_outputs), milliseconds)
 
-    def against(self, outputs: Outputs, float_says: Outputs) -> tuple[dict[str, float], dict[str, LogitError]]:
+    def against(self, outputs: Outputs, float_outputs: Outputs) -> tuple[dict[str, float], dict[str, LogitError]]:
         """Agreement and errors by head, as `Row` has them."""
         part = next(iter(self.parts.values()))
         same, errors = {}, {}
-        for head, said in float_says.items():
-            apart = np.abs(outputs[head] - said)
-            names = ("valence", "arousal") if head == AFFECT else _names(part, head, said.shape[1])
+        for head, reference in float_outputs.items():
+            apart = np.abs(outputs[head] - reference)
+            names = ("valence", "arousal") if head == AFFECT else _names(part, head, reference.shape[1])
             errors[head] = LogitError(names, apart.max(axis=0), apart.mean(axis=0))
             if head != AFFECT:
-                same[head] = float(np.mean(outputs[head].argmax(axis=1) == said.argmax(axis=1)))
+                same[head] = float(np.mean(outputs[head].argmax(axis=1) == reference.argmax(axis=1)))
         return same, errors
 
 
@@ -262,9 +262,9 @@ def _emulated_row(model: Path, comparison: _Comparison, precision: str, where: s
     chosen = np.random.default_rng(0).permutation(len(part))[:EMULATED_FACES]
     run = _run("ai-edge-litert", model, part.pixels[chosen], mirror, EMULATED_CPU)
     place = comparison.places()[split]
-    said = {head: values[place][chosen] for head, values in comparison.float_says.items()}
-    found = figures(run.outputs, part.take(chosen), split, dict.fromkeys(said, 1.0))
-    same, errors = comparison.against(run.outputs, said)
+    reference = {head: values[place][chosen] for head, values in comparison.float_outputs.items()}
+    found = figures(run.outputs, part.take(chosen), split, dict.fromkeys(reference, 1.0))
+    same, errors = comparison.against(run.outputs, reference)
     return Row(precision, f"ai-edge-litert {run.version}, {where}", found, same, errors, None, len(chosen))
 
 
@@ -285,8 +285,8 @@ def _affect(outputs: Outputs, comparison: _Comparison, derived: bool) -> list[Af
         if true is None:
             continue
         known = ~np.isnan(true).any(axis=1)
-        said, wanted = np.clip(outputs[AFFECT][place][known], -1, 1), true[known]
-        pairs = [(said[:, axis], wanted[:, axis]) for axis in (0, 1)]
+        predicted, wanted = np.clip(outputs[AFFECT][place][known], -1, 1), true[known]
+        pairs = [(predicted[:, axis], wanted[:, axis]) for axis in (0, 1)]
         valence, arousal = ((concordance(*pair), rmse(*pair)) for pair in pairs)
         found.append(Affect(split, int(known.sum()), (valence[0], arousal[0]), (valence[1], arousal[1]), derived))
     return found

@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     soup.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder to make, such as runs/mean")
     soup.set_defaults(run=_soup)
 
-    distill = commands.add_parser("distill", help="what a run, or a committee of runs, says of the training faces")
+    distill = commands.add_parser("distill", help="soft labels of the training faces, by a run or a committee of runs")
     distill.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR")
     distill.add_argument("--out", type=Path, required=True, metavar="SOFT_LABELS.npz")
     _add_data(distill, option=True)
@@ -205,8 +205,8 @@ def _distill(options: argparse.Namespace) -> None:
 
     right = distill(options.runs, _read_for(options.runs, options), options.out)
     if right:
-        said = ", ".join(f"{head} {part:.2%}" for head, part in right.items())
-        print(f"mean of {len(options.runs)} and of each face and its mirror image, PublicTest: {said}")
+        figures = ", ".join(f"{head} {part:.2%}" for head, part in right.items())
+        print(f"mean of {len(options.runs)} and of each face and its mirror image, PublicTest: {figures}")
     print(f"wrote {options.out}")
 
 

@@ -91,17 +91,17 @@ def distill(runs: Sequence[Path], data: Dataset, path: Path) -> dict[str, float]
         for split, part in parts.items():
             read[split] = fitting(network, part)
             images = read[split].pixels
-            views[split] += [_said(network, images), _said(network, images[:, :, ::-1])]
+            views[split] += [_probabilities(network, images), _probabilities(network, images[:, :, ::-1])]
     training = parts[TRAINING]
     _write(path, training.take(np.isin(training.rows, read[TRAINING].rows)), means(views[TRAINING]))
     if VALIDATION not in read:
         return {}
     mean = means(views[VALIDATION])
     judged = {head: labels.judged for head, labels in read[VALIDATION].labels.items() if np.any(labels.judged >= 0)}
-    return {head: accuracy(said, judged[head]) for head, said in mean.items() if head in judged}
+    return {head: accuracy(found, judged[head]) for head, found in mean.items() if head in judged}
 
 
-def _said(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Floats]:
+def _probabilities(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Floats]:
     outputs = predict(network, np.ascontiguousarray(images))
     return {head: softmax(values).astype(np.float32) for head, values in outputs.items() if head != AFFECT}
 
@@ -122,14 +122,14 @@ def common_heads(teachers: Sequence[Collection[str]]) -> list[str]:
     return heads
 
 
-def check_heads(teacher: str, said: Collection[str], heads: Iterable[str]) -> None:
-    """Raises EmotionEdgeError where a teacher, by its name, says nothing of any of a network's heads; warns of those of
+def check_heads(teacher: str, known: Collection[str], heads: Iterable[str]) -> None:
+    """Raises EmotionEdgeError where a teacher, by its name, has none of a network's heads; warns of those
     which it says nothing. said: the label sets it knows."""
-    silent = [head for head in heads if head != AFFECT and head not in said]
-    if not set(heads) & set(said):
+    silent = [head for head in heads if head != AFFECT and head not in known]
+    if not set(heads) & set(known):
         raise EmotionEdgeError(
             f"{teacher}: the teacher says nothing of {', '.join(silent) or AFFECT} (only of "
-            f"{', '.join(said)}); leave `teacher` out, or take a network with such a head"
+            f"{', '.join(known)}); leave `teacher` out, or take a network with such a head"
         )
     if silent:
         _log.warning("%s: the teacher says nothing of %s: learned from labels alone", teacher, ", ".join(silent))

@@ -60,11 +60,11 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     cleaned = clean_training(in_memory(data, *config.input.shape))
     training, validation = cleaned.part("Training"), cleaned.part("PublicTest")
     check_judged(validation, list(heads))
-    said = taught.of(training, data) if taught else {}
+    soft_labels = taught.of(training, data) if taught else {}
     images = training.pixels.reshape(len(training), *config.input.shape)
     size = min(config.batch_size, len(training))
     share = team.share(size)
-    batches = Batches(images, targets(config, training, said), size, config.seed, config.mixup)
+    batches = Batches(images, targets(config, training, soft_labels), size, config.seed, config.mixup)
 
     parts = build(config, heads, batches.steps, team)
     done = load_state(run / STATE_FILE, parts.variables) if team.chief and (run / STATE_FILE).exists() else 0

@@ -61,9 +61,9 @@ def with_teacher(wanted: Arrays, taught: Mapping[str, npt.NDArray[np.float32]], 
     """
     found = dict(wanted)
     for head in found.keys() & taught.keys() if part else ():
-        own, weight, said = found[head][:, :-1], found[head][:, -1:], taught[head]
+        own, weight, soft = found[head][:, :-1], found[head][:, -1:], taught[head]
         known = weight > 0
-        mixed = np.where(known, part * said + (1.0 - part) * own, said)
+        mixed = np.where(known, part * soft + (1.0 - part) * own, soft)
         found[head] = np.concatenate([mixed, np.where(known, weight, 1.0)], axis=1).astype(np.float32)
     return found
 
@@ -128,17 +128,19 @@ class ConcordanceLoss(keras.losses.Loss):  # type: ignore[misc]
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        y_true, said = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+        y_true, predicted = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
         true, weight = y_true[:, :2], y_true[:, 2:]
         total = ops.maximum(over_workers(ops.sum(weight)), 1e-6)
 
         def mean(values: Any) -> Any:
             return over_workers(ops.sum(weight * values, axis=0)) / total
 
-        mean_true, mean_said = mean(true), mean(said)
-        off_true, off_said = true - mean_true, said - mean_said
-        shared = 2.0 * mean(off_true * off_said)
-        spread = mean(off_true * off_true) + mean(off_said * off_said) + ops.square(mean_true - mean_said)
+        mean_true, mean_predicted = mean(true), mean(predicted)
+        off_true, off_predicted = true - mean_true, predicted - mean_predicted
+        shared = 2.0 * mean(off_true * off_predicted)
+        spread = (
+            mean(off_true * off_true) + mean(off_predicted * off_predicted) + ops.square(mean_true - mean_predicted)
+        )
         concordance = ops.mean(shared / (spread + 1e-6))
-        error = ops.mean(ops.square(true - said) * weight, axis=-1)
+        error = ops.mean(ops.square(true - predicted) * weight, axis=-1)
         return (1.0 - concordance) + error

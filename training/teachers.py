@@ -38,12 +38,12 @@ def open_teachers(config: TrainingConfig, data: Dataset) -> Teachers:
     check_heads(", ".join(member.name for member in members), spoken, config.heads)
 
     def taught(images: npt.NDArray[np.uint8], wanted: Arrays) -> Arrays:
-        return with_teacher(wanted, means([_said(member, images) for member in members]), part)
+        return with_teacher(wanted, means([_probabilities(member, images) for member in members]), part)
 
     return taught
 
 
-def _said(member: Member, images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray[np.float64]]:
+def _probabilities(member: Member, images: npt.NDArray[np.uint8]) -> Mapping[str, npt.NDArray[np.float64]]:
     outputs = member.run(images)
     return {head: softmax(outputs[head], member.card_temperatures.get(head, 1.0)) for head in member.heads}
 

@@ -126,7 +126,7 @@ def test_a_file_that_seldom_agrees_with_float_is_not_praised() -> None:
         outputs = {"ai-edge-litert": {"kind": Output(same, 0.5, 0.1, 0.9)}}
         return text(Outcome(30, 10, False, 1000, 4000, outputs, {"ai-edge-litert": 1.0}, 2.0))
 
-    assert "kind: NOT what float says" in said(0.5)
+    assert "kind: NOT the float output" in said(0.5)
     assert "NOT" not in said(0.95)
 
 

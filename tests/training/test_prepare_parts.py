@@ -17,7 +17,7 @@ from edge.reading import Image
 from tests.conftest import ROOT
 from tests.support.fer2013_files import pattern, write_files
 from training.cleaning.duplicates import copies, exact_groups, near_pairs, together
-from training.cleaning.label_errors import said_by
+from training.cleaning.label_errors import probabilities_by
 from training.cleaning.outliers import modified_z, outliers
 from training.datasets.dataset import Dataset, one_hot
 from training.datasets.fer2013 import read_fer2013
@@ -160,11 +160,11 @@ def test_a_committee_may_judge_the_labels(tmp_path: Path) -> None:
     settings = PrepareSettings(faces="full", near_duplicates=False, judge=models / "committee")
     assert sum(prepare(data, tmp_path / "out", settings).counts["kept"]) == 210
 
-    said = said_by(models / "committee", data.pixels, data)
+    said = probabilities_by(models / "committee", data.pixels, data)
     seen = [data.pixels, data.pixels[:, :, ::-1]]
     members = [member.model for member in read_committee(models / "committee" / COMMITTEE_FILE).members]
     # The mean of logits is, but for the sum, the mean of the logarithms of probabilities.
-    both = [np.mean([np.log(said_by(models / name, view, data)) for view in seen], axis=0) for name in members]
+    both = [np.mean([np.log(probabilities_by(models / name, view, data)) for view in seen], axis=0) for name in members]
     each = [np.exp(mean) / np.exp(mean).sum(axis=1, keepdims=True) for mean in both]
     assert len(each) == 3
     assert said.shape == (210, 7)
@@ -174,7 +174,7 @@ def test_a_committee_may_judge_the_labels(tmp_path: Path) -> None:
 
     odd = replace(data, labels={"odd": one_hot(("bored", "tired"), np.arange(210) % 2)})
     with pytest.raises(EmotionEdgeError, match=r"its member emotion-large: .*cannot judge bored, tired"):
-        said_by(models / "committee", data.pixels, odd)
+        probabilities_by(models / "committee", data.pixels, odd)
 
 
 def test_a_judge_that_does_not_know_the_classes_is_refused(tmp_path: Path) -> None:

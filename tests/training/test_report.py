@@ -18,7 +18,7 @@ keras = pytest.importorskip("keras", reason="the training extra is not installed
 
 from training.evaluation.figures import protocol  # noqa: E402
 from training.evaluation.findings import Findings, find  # noqa: E402
-from training.evaluation.judge import COMMITTEE, Sheet  # noqa: E402
+from training.evaluation.judge import COMMITTEE, SplitResult  # noqa: E402
 from training.report import evaluate, report  # noqa: E402
 
 FER7 = LABEL_SETS["fer7"]
@@ -58,9 +58,9 @@ def faces(true: Sequence[int], said: Sequence[Sequence[int]], label_set: str = "
     )  # fmt: skip
 
 
-def sheet_of(found: Findings, label_set: str) -> Sheet:
-    """The sheet of a label set on the last split."""
-    return next(sheet for sheet in found.sheets[-1] if sheet.question.label_set == label_set)
+def result_of(found: Findings, label_set: str) -> SplitResult:
+    """The result of a label set on the last split."""
+    return next(result for result in found.results[-1] if result.task.label_set == label_set)
 
 
 # Four faces in turn: all right; two of three right; the leader alone right, no two alike; all wrong, alike.
@@ -94,26 +94,26 @@ def test_it_is_said_how_often_each_face_is_looked_at() -> None:
     """By the released models, of which emotion-large looks twice and emotion-small once."""
     seen = replace(faces(TRUE, SAID), images=np.random.default_rng(5).integers(0, 256, (len(TRUE), 48, 48), np.uint8))
     folders = [ROOT / "models" / "emotion-large", ROOT / "models" / "emotion-small"]
-    views = [sheet_of(find(chosen, seen), "fer7").question.protocol for chosen in (folders[:1], folders[1:], folders)]
+    views = [result_of(find(chosen, seen), "fer7").task.protocol for chosen in (folders[:1], folders[1:], folders)]
     assert views[0].endswith(", the mean of each image and its mirror image")
     assert views[1].endswith(", one view of each image")
     assert views[2].endswith(", each image once or, where a network's card says so, with its mirror image")
 
 
 def test_each_member_and_the_committee_are_counted(committee: list[Path]) -> None:
-    sheet = sheet_of(find(committee, faces(TRUE, SAID)), "fer7")
-    found = {voter: figures.accuracy for voter, figures in sheet.figures.items()}
+    result = result_of(find(committee, faces(TRUE, SAID)), "fer7")
+    found = {voter: figures.accuracy for voter, figures in result.figures.items()}
     assert found == {"ann": 0.75, "bob": 0.5, "cay": 0.25, COMMITTEE: 0.75}
-    assert sheet.figures[COMMITTEE].confusion[3].tolist() == [0, 0, 0, 0, 5, 0, 0]
-    low, high = sheet.figures["ann"].accuracy_interval
+    assert result.figures[COMMITTEE].confusion[3].tolist() == [0, 0, 0, 0, 5, 0, 0]
+    low, high = result.figures["ann"].accuracy_interval
     assert 0.5 < low < 0.75 < high < 0.96
 
 
 def test_another_leader_decides_the_ties_another_way(committee: list[Path]) -> None:
     data = faces(TRUE, SAID)
-    sheet = sheet_of(find(committee[::-1], data), "fer7")
-    assert sheet.figures[COMMITTEE].accuracy == 0.5
-    assert sheet.said[COMMITTEE].labels.tolist() == [0, 1, 6, 4] * 5
+    result = result_of(find(committee[::-1], data), "fer7")
+    assert result.figures[COMMITTEE].accuracy == 0.5
+    assert result.predictions[COMMITTEE].labels.tolist() == [0, 1, 6, 4] * 5
 
 
 def test_the_report_says_all_of_it_twice(committee: list[Path], tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_private_test_is_only_looked_at_when_asked(committee: list[Path]) -> Non
     half = np.arange(len(data)) % 2
     both = replace(data, split=np.where(half == 1, SPLITS.index("PrivateTest"), SPLITS.index("PublicTest")))
     found = find(committee[:1], both, final=True)
-    assert [sheets[0].split for sheets in found.sheets] == ["PublicTest", "PrivateTest"]
+    assert [results[0].split for results in found.results] == ["PublicTest", "PrivateTest"]
     assert len(found.part) == 10
     text = evaluate(committee[:1], both, final=True)
     assert "fer7, PrivateTest" in text
@@ -156,19 +156,20 @@ def test_a_network_is_judged_on_faces_of_another_label_set(committee: list[Path]
     # fer7 says angry, happy, fear, neutral; of compact4 that is negative, happy, negative, neutral.
     data = faces([0, 1, 2, 3], [[0, 3, 2, 6]], "compact4")
     found = find(committee[:1], data)
-    assert [sheet.question.label_set for sheet in found.sheets[-1]] == ["compact4"]
-    sheet = sheet_of(found, "compact4")
-    assert sheet.said["ann"].labels.tolist() == [0, 1, 0, 3]
-    assert sheet.figures["ann"].accuracy == 0.75
+    assert [result.task.label_set for result in found.results[-1]] == ["compact4"]
+    result = result_of(found, "compact4")
+    assert result.predictions["ann"].labels.tolist() == [0, 1, 0, 3]
+    assert result.figures["ann"].accuracy == 0.75
 
 
-def test_what_a_network_cannot_say_is_said(tmp_path: Path) -> None:
+def test_labels_that_a_network_cannot_predict_are_named(tmp_path: Path) -> None:
     run = save_reader(tmp_path / "four", 0, ["compact4"])
     found = find([run], faces([3, 5, 6, 0], [[1, 2, 3, 0]]))
-    assert sheet_of(found, "fer7").said["four"].labels.tolist()[:3] == [3, 5, 6]
-    assert sheet_of(found, "compact4").figures["four"].accuracy == 1
-    assert "four has no head for fer7: its probabilities of compact4 are carried over to it; it cannot say angry" in (
-        evaluate([run], faces([3, 5, 6, 0], [[1, 2, 3, 0]]))
+    assert result_of(found, "fer7").predictions["four"].labels.tolist()[:3] == [3, 5, 6]
+    assert result_of(found, "compact4").figures["four"].accuracy == 1
+    assert (
+        "four has no head for fer7: its probabilities of compact4 are carried over to it; it cannot predict angry"
+        in (evaluate([run], faces([3, 5, 6, 0], [[1, 2, 3, 0]])))
     )
 
 
@@ -178,7 +179,7 @@ def test_valence_and_arousal_of_a_head_are_judged_as_they_are(tmp_path: Path) ->
     said = np.array([[1.0, 0], [0, 1], [0, 0], [0, 0]], np.float32)
     found = find([run], replace(data, affect=said, affect_derived=False))
     assert [one.concordance for one in found.affects] == pytest.approx([1, 1])
-    assert [one.said_derived for one in found.affects] == [False, False]
+    assert [one.derived for one in found.affects] == [False, False]
     text = evaluate([run], replace(data, affect=said, affect_derived=False))
     assert "which are measured" in text
     assert "derived valence" not in text
@@ -205,7 +206,7 @@ def test_faces_in_files_are_read_and_a_broken_one_is_left_out(committee: list[Pa
     files[3].write_bytes(files[3].read_bytes()[:60])
     found = find(committee[:1], replace(data, images=files))
     assert len(found.part) == len(data) - 1
-    figures = sheet_of(found, "fer7").figures["ann"]
+    figures = result_of(found, "fer7").figures["ann"]
     assert (figures.rows, int(np.trace(figures.confusion))) == (19, 15)
     assert sorted(set(found.measures[1].values)) == [SIDE, 2 * SIDE]
     html, markdown = report(committee[:1], replace(data, images=files), tmp_path / "report")
@@ -242,10 +243,10 @@ def real_faces(fer2013_dir: Path) -> Dataset:
 def test_the_released_model_holds_its_card_s_figures_and_stands_jitter(real_faces: Dataset) -> None:
     found = find([ROOT / "models" / "emotion-small"], real_faces)
     for label_set, expected in (("fer7", 0.671), ("ferplus8", 0.864)):
-        sheet = sheet_of(found, label_set)
-        figures = next(iter(sheet.figures.values()))
+        result = result_of(found, label_set)
+        figures = next(iter(result.figures.values()))
         assert abs(figures.accuracy - expected) <= 4 * np.sqrt(expected * (1 - expected) / figures.rows)
         assert figures.temperature == pytest.approx(found.members[0].card_temperatures[label_set], rel=0.35)
-    assert all(not one.said_derived and one.concordance > 0.6 for one in found.affects)
+    assert all(not one.derived and one.concordance > 0.6 for one in found.affects)
     assert all(one.drop < 0.06 for one in found.jitters)
     assert "int8" in found.members[0].kind

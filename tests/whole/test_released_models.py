@@ -44,7 +44,7 @@ def faces(fer2013_dir: Path) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def float_says(faces: Dataset) -> dict[str, Outputs]:
+def float_outputs(faces: Dataset) -> dict[str, Outputs]:
     """What the float networks that the files were made of say of the faces, by model."""
     pytest.importorskip("tensorflow", reason="the training extra is not installed")
     from training.config import NETWORK_FILE
@@ -140,12 +140,12 @@ def test_the_file_says_what_its_float_network_says(
     name: str,
     faces: Dataset,
     says: Callable[[str, str], Outputs],
-    float_says: Mapping[str, Outputs],
+    float_outputs: Mapping[str, Outputs],
 ) -> None:
     """On the same faces the luck of the draw is the same for both: this sees what 1,000 faces alone would not."""
-    if name not in float_says:
+    if name not in float_outputs:
         pytest.skip(f"models/{name} has no float network beside it")
-    card, floating, outputs = read_card(EmotionCard, ROOT / "models" / name), float_says[name], says(runtime, name)
+    card, floating, outputs = read_card(EmotionCard, ROOT / "models" / name), float_outputs[name], says(runtime, name)
     rows = figures(card, "int8", runtime)["fer7"]["rows"]
     least = 0.97 - (2 * sampling_error(0.97, FACES, rows) if name in BY_CHANCE else 0.0)
     for head in HEADS:

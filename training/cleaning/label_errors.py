@@ -59,7 +59,7 @@ def cross_validated(thumbnails: npt.NDArray[np.uint8], labels: npt.NDArray[np.in
     return np.asarray(cross_val_predict(classifier, features, labels, cv=folds, method="predict_proba"))
 
 
-def said_by(judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Probabilities:
+def probabilities_by(judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Probabilities:
     """What a trained network, a run's or a released model, says of faces: [n, classes] of the data set's first label
     set; of a released committee the mean of its members. None of them must have been trained on the faces.
 
@@ -70,10 +70,12 @@ def said_by(judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Pr
     from training.evaluation.members import open_members
 
     members = open_members([judge], data)
-    return np.asarray(np.mean([_said_by_one(member, judge, thumbnails, data) for member in members], axis=0))
+    return np.asarray(np.mean([_probabilities_of_one(member, judge, thumbnails, data) for member in members], axis=0))
 
 
-def _said_by_one(member: "Member", judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Probabilities:
+def _probabilities_of_one(
+    member: "Member", judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset
+) -> Probabilities:
     label_set, labels = next(iter(data.labels.items()))
     ways = {head: map_matrix(names, labels.names) for head, names in member.heads.items()}
     if label_set in member.heads and member.heads[label_set] == labels.names:
@@ -129,7 +131,7 @@ def find(
     if judge is None:
         probabilities = cross_validated(thumbnails[among], given, seed)
     else:
-        probabilities = said_by(judge, thumbnails[among], data)[:, classes] + 1e-9
+        probabilities = probabilities_by(judge, thumbnails[among], data)[:, classes] + 1e-9
         probabilities /= probabilities.sum(axis=1, keepdims=True)
     issues = label_issues(given, probabilities)
     return [

@@ -48,12 +48,12 @@ SEEN: Mapping[int, str] = {
     2: "the mean of each image and its mirror image",
     0: "each image once or, where a network's card says so, with its mirror image",
 }
-"""How images are looked at, by the number of views; 0 where that differs between networks."""
+"""How images are fed, by the number of views: as they are, or flipped too; 0 where networks differ in that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one head does on one split.
+    """Figures of one head on one split.
 
     head: its label set. labels: the names of its classes. rows: how many count under the protocol. accuracy, macro_f1:
     0 to 1, with their 95% intervals (bootstrap over the faces). recall: by label. confusion: int64 [true, predicted].
@@ -76,30 +76,33 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What is said of n faces. labels: int64 [n]. raw, confidence: float64 [n], 0 to 1, how sure it is before and after
-    the temperature.
+class Predictions:
+    """Predicted labels of n faces, int64 [n], and their probabilities float64 [n], 0 to 1: raw before the temperature,
+    confidence after it.
     """
 
     labels: Indices
     raw: Floats
     confidence: Floats
 
-    def take(self, index: npt.NDArray[Any]) -> "Said":
+    def take(self, index: npt.NDArray[Any]) -> "Predictions":
         """Of the faces at an index array or under a mask."""
-        return Said(self.labels[index], self.raw[index], self.confidence[index])
+        return Predictions(self.labels[index], self.raw[index], self.confidence[index])
 
 
 def protocol(label_set: str, data_set: str, views: int = 1) -> str:
-    """Which faces of a data set count under a label set, what their true label is, and how often each is looked at, in
-    words. data_set: its name. views: 2 where the mean of an image and its mirror image is judged, 0 where that differs
-    between the networks.
+    """Which faces of a data set count under a label set, what their true label is, and the views of each, in words.
+
+    Args:
+        label_set: Name of the label set.
+        data_set: Name of the data set.
+        views: 2 where the mean over an image and its mirror image is evaluated, 1 without, 0 where networks differ.
     """
     source = source_of(data_set)
     own = f"the data set's own label under {label_set}, every face that has one"
-    said = PROTOCOLS.get(source, {}).get(label_set, own)
+    described = PROTOCOLS.get(source, {}).get(label_set, own)
     kept = "" if source == data_set else "; of these the faces that `emotion-train prepare` kept, in its splits"
-    return f"{said}{kept}, {SEEN[views]}"
+    return f"{described}{kept}, {SEEN[views]}"
 
 
 def load_network(run: Path) -> Any:
@@ -135,7 +138,7 @@ def fitting(network: Any, data: Dataset) -> Dataset:
 
 
 def predict(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Logits]:
-    """What each head gives, [n, classes], for images uint8 [n, h, w] or [n, h, w, 3] of the network's size."""
+    """Logits of each head, [n, classes], for images uint8 [n, h, w] or [n, h, w, 3] of the network's size."""
     if images.ndim == 3:
         images = images[..., None]
     outputs = network.predict(images / np.float32(255), batch_size=512, verbose=0)
@@ -143,11 +146,11 @@ def predict(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Logits]:
 
 
 def figures_of(
-    said: Said, true: Indices, head: str, labels: tuple[str, ...], split: str, temperature: float
+    predictions: Predictions, true: Indices, head: str, labels: tuple[str, ...], split: str, temperature: float
 ) -> Figures:
-    """The figures of what is said of n faces with the true labels int64 [n], each 0 or more."""
-    matrix = confusion(said.labels, true, len(labels))
-    right = said.labels == true
+    """The figures of predictions of n faces against the true labels int64 [n], each 0 or more."""
+    matrix = confusion(predictions.labels, true, len(labels))
+    right = predictions.labels == true
     return Figures(
         head,
         labels,
@@ -160,7 +163,7 @@ def figures_of(
         dict(zip(labels, recall(matrix).tolist(), strict=True)),
         matrix,
         temperature,
-        (reliability(said.raw, right).error, reliability(said.confidence, right).error),
+        (reliability(predictions.raw, right).error, reliability(predictions.confidence, right).error),
     )
 
 
@@ -171,8 +174,8 @@ def figures(outputs: Outputs, part: Dataset, split: str, temperatures: Mapping[s
         counts = labels.judged >= 0
         logits, true = outputs[head][counts], labels.judged[counts]
         raw, calibrated = softmax(logits), softmax(logits, temperatures[head])
-        said = Said(np.asarray(logits.argmax(axis=1), np.int64), raw.max(axis=1), calibrated.max(axis=1))
-        found.append(figures_of(said, true, head, labels.names, split, temperatures[head]))
+        predictions = Predictions(np.asarray(logits.argmax(axis=1), np.int64), raw.max(axis=1), calibrated.max(axis=1))
+        found.append(figures_of(predictions, true, head, labels.names, split, temperatures[head]))
     return found
 
 
@@ -186,7 +189,7 @@ def temperatures(outputs: Outputs, part: Dataset) -> dict[str, float]:
 
 
 def judged_heads(outputs: Outputs, part: Dataset) -> Iterator[tuple[str, Labels]]:
-    """The heads that can be judged on a data set: those with a label set of its own that says something."""
+    """The heads that can be judged on a data set: those whose label set labels some of its faces."""
     for head in outputs:
         if head in part.labels and (part.labels[head].judged >= 0).any():
             yield head, part.labels[head]

@@ -1,4 +1,4 @@
-"""All that is found out about a network or a committee on a data set."""
+"""The evaluation of a network or a committee on a data set: figures, jitter, valence and arousal, slices."""
 
 import logging
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from training.datasets.dataset import FINAL, VALIDATION, Dataset
 from training.evaluation.judge import (
-    Affect,
-    Jitter,
-    Sheet,
+    AffectFigures,
+    JitterFigures,
+    SplitResult,
     affects,
-    ask,
     jitters,
     pixels_for,
     run_all,
-    sheet,
+    split_result,
+    tasks_for,
 )
 from training.evaluation.members import Member, open_members
 from training.evaluation.slices import Measure, measures, original_sides
@@ -25,24 +25,31 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that a report says. members: the leader first. part: the faces of the last split, which the details are of;
-    that is what sheets[-1], affects, jitters and measures are of, too. sheets: by split, a sheet a label set.
+    """What a report is made from.
+
+    members: the leader first. part: the faces of the last split; results[-1], affects, jitters and measures are of
+    these. results: by split, one for each label set.
     """
 
     members: tuple[Member, ...]
     part: Dataset
-    sheets: tuple[tuple[Sheet, ...], ...]
-    affects: tuple[Affect, ...]
-    jitters: tuple[Jitter, ...]
+    results: tuple[tuple[SplitResult, ...], ...]
+    affects: tuple[AffectFigures, ...]
+    jitters: tuple[JitterFigures, ...]
     measures: tuple[Measure, ...]
 
 
 def find(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets: Sequence[str] = ()) -> Findings:
-    """Judge the networks of folders, alone and, where there are several, as a committee that the first one leads.
+    """Evaluate networks alone and, where there are several, as a committee that the first one leads.
 
-    final: on PrivateTest too, for the last figure of all; else on PublicTest alone. label_sets: besides those of the
-    networks and the data set. Raises EmotionEdgeError where a folder holds no network, a split no faces, or a label
-    set means nothing here.
+    Args:
+        folders: Runs or released models.
+        data: The data set.
+        final: Also on PrivateTest, for the final figure; else on PublicTest alone.
+        label_sets: Label sets besides those of the networks and the data set.
+
+    Raises:
+        EmotionEdgeError: A folder holds no network, a split no faces, or a label set does not apply here.
     """
     splits = (VALIDATION, FINAL) if final else (VALIDATION,)
     members = open_members(folders, data)
@@ -51,16 +58,16 @@ def find(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets
         parts[split], pixels[split] = pixels_for(members, data.part(split))
         _log.info("%s: %d faces of %s", ", ".join(member.name for member in members), len(parts[split]), split)
         outputs[split] = run_all(members, pixels[split])
-    questions = ask(members, parts[VALIDATION], label_sets, outputs[VALIDATION])
+    tasks = tasks_for(members, parts[VALIDATION], label_sets, outputs[VALIDATION])
     last = splits[-1]
-    sheets = tuple(
-        tuple(sheet(question, parts[split], split, outputs[split]) for question in questions) for split in splits
+    results = tuple(
+        tuple(split_result(task, parts[split], split, outputs[split]) for task in tasks) for split in splits
     )
     return Findings(
         members,
         parts[last],
-        sheets,
+        results,
         tuple(affects(members, parts[last], outputs[last])),
-        tuple(jitters(members, pixels[last], sheets[-1])),
+        tuple(jitters(members, pixels[last], results[-1])),
         measures(pixels[last][members[0].shape], original_sides(parts[last])),
     )

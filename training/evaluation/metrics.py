@@ -23,9 +23,9 @@ def accuracy(logits: Logits, labels: Labels) -> float:
     return float(np.mean(logits[counts].argmax(axis=1) == labels[counts]))
 
 
-def confusion(said: Labels, labels: Labels, classes: int) -> Counts:
-    """Counts [true class, class said], from the labels said and the true ones, each 0 to classes - 1."""
-    return np.bincount(labels * classes + said, minlength=classes * classes).reshape(classes, classes)
+def confusion(predicted: Labels, labels: Labels, classes: int) -> Counts:
+    """Counts [true class, class said], from the predicted labels and the true ones, each 0 to classes - 1."""
+    return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 def matrix_accuracy(matrix: Counts) -> Floats:
@@ -39,20 +39,20 @@ def recall(matrix: Counts) -> Floats:
 
 
 def precision(matrix: Counts) -> Floats:
-    """Part of what was said to be a class that is of it, 0 for a class that was never said."""
+    """Part of the predictions of a class that are right; 0 for a class that was never predicted."""
     return np.asarray(np.diag(matrix) / np.maximum(matrix.sum(axis=0), 1))
 
 
 def f1(matrix: Counts) -> Floats:
     """Harmonic mean of precision and recall of each class, [..., k] of matrices [..., k, k]; 0 for a class that neither
-    occurs nor is said.
+    occurs nor is predicted.
     """
     either = matrix.sum(axis=-2) + matrix.sum(axis=-1)
     return np.asarray(2 * np.diagonal(matrix, axis1=-2, axis2=-1) / np.maximum(either, 1))
 
 
 def macro_f1(matrix: Counts) -> Floats:
-    """Mean of f1 over the classes that occur or are said, of one matrix [k, k] or of each of many [..., k, k]."""
+    """Mean of f1 over the classes that occur or are predicted, of one matrix [k, k] or of each of many [..., k, k]."""
     counts = matrix.sum(axis=-2) + matrix.sum(axis=-1) > 0
     return np.asarray(f1(matrix).sum(axis=-1) / counts.sum(axis=-1))
 
@@ -131,7 +131,7 @@ class Reliability:
 
 
 def reliability(confidence: Floats, right: npt.NDArray[np.bool_], bins: int = 15) -> Reliability:
-    """From the confidence, 0 to 1, in what was said of each face, and whether it was right; both [n]."""
+    """From the confidence, 0 to 1, in the prediction of each face, and whether it was right; both [n]."""
     index = np.minimum((confidence * bins).astype(int), bins - 1)
     counts = np.bincount(index, minlength=bins)
     each = np.maximum(counts, 1)
@@ -146,13 +146,13 @@ def calibration_error(logits: Logits, labels: Labels, temperature: float = 1.0) 
     return reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels).error
 
 
-def concordance(said: npt.NDArray[Any], true: npt.NDArray[Any]) -> float:
+def concordance(predicted: npt.NDArray[Any], true: npt.NDArray[Any]) -> float:
     """The concordance correlation coefficient (Lin 1989) of two arrays [n], -1 to 1; 0 where both are constant."""
-    said, true = said.astype(np.float64), true.astype(np.float64)
-    apart = said.var() + true.var() + (said.mean() - true.mean()) ** 2
-    return float(2 * np.mean((said - said.mean()) * (true - true.mean())) / apart) if apart else 0.0
+    predicted, true = predicted.astype(np.float64), true.astype(np.float64)
+    apart = predicted.var() + true.var() + (predicted.mean() - true.mean()) ** 2
+    return float(2 * np.mean((predicted - predicted.mean()) * (true - true.mean())) / apart) if apart else 0.0
 
 
-def rmse(said: npt.NDArray[Any], true: npt.NDArray[Any]) -> float:
+def rmse(predicted: npt.NDArray[Any], true: npt.NDArray[Any]) -> float:
     """The root of the mean squared difference of two arrays [n]."""
-    return float(np.sqrt(np.mean((said.astype(np.float64) - true.astype(np.float64)) ** 2)))
+    return float(np.sqrt(np.mean((predicted.astype(np.float64) - true.astype(np.float64)) ** 2)))

@@ -10,7 +10,7 @@ from training.datasets.dataset import VALIDATION, Dataset
 from training.datasets.manifest import names_of
 from training.datasets.pixels import in_memory
 from training.evaluation.findings import Findings
-from training.evaluation.judge import Sheet
+from training.evaluation.judge import SplitResult
 from training.evaluation.members import Member
 from training.evaluation.slices import Measure, slice_of, slices
 from training.history import CHOSEN_BY
@@ -28,24 +28,24 @@ ROWS: Final = 12
 
 
 def slices_part(found: Findings) -> Part:
-    """Accuracy of the chief voter by what makes a face hard to read."""
-    chief, split = found.sheets[-1][0].chief, found.sheets[-1][0].split
+    """Accuracy of the main voter by what makes a face hard to read."""
+    chief, split = found.results[-1][0].main_voter, found.results[-1][0].split
     words = (
         f"Accuracy of {chief} on fifths of the faces of {split}, as the network gets them. Bars are 95% intervals: "
         "where they overlap, the difference may be chance."
     )
-    plots = tuple(_by(measure, found.sheets[-1]) for measure in found.measures)
+    plots = tuple(_by(measure, found.results[-1]) for measure in found.measures)
     return Part("By sharpness, size and brightness", (Words(words), Beside(plots)))
 
 
-def _by(measure: Measure, sheets: Sequence[Sheet]) -> Plot:
+def _by(measure: Measure, results: Sequence[SplitResult]) -> Plot:
     index = slice_of(measure.values)
     ranges = [_range(measure.values[index == place], measure.digits) for place in range(index.max() + 1)]
     series = {
-        sheet.question.label_set: slices(
-            measure.values[sheet.rows], index[sheet.rows], sheet.said[sheet.chief].labels == sheet.true
+        result.task.label_set: slices(
+            measure.values[result.rows], index[result.rows], result.predictions[result.main_voter].labels == result.true
         )
-        for sheet in sheets
+        for result in results
     }
     cells = {name: {one.place: f"{one.accuracy:.1%} ({one.rows:,})" for one in found} for name, found in series.items()}
     rows = tuple((span, *(cells[name].get(place, "") for name in series)) for place, span in enumerate(ranges))
@@ -123,27 +123,27 @@ def _history(epochs: Sequence[float], public: Mapping[str, Sequence[float]], bes
 
 
 def mistakes_part(found: Findings) -> Part:
-    """The faces that the chief voter was surest of and wrong about, under each label set."""
-    chief, split = found.sheets[-1][0].chief, found.sheets[-1][0].split
+    """The faces that the main voter was surest of and wrong about, under each label set."""
+    chief, split = found.results[-1][0].main_voter, found.results[-1][0].split
     words = (
         f"The faces of {split} that {chief} was surest of and wrong about. Look at them before trusting a figure: some "
         "are mistakes of the label. The pictures are in the HTML report alone."
     )
-    faces = [_worst(sheet, found.part) for sheet in found.sheets[-1]]
+    faces = [_worst(result, found.part) for result in found.results[-1]]
     shown = tuple(of for of in faces if of.images)
     return Part("The worst mistakes", (Words(words if shown else f"On {split} {chief} made none."), *shown))
 
 
-def _worst(sheet: Sheet, part: Dataset) -> Faces:
-    names, said = sheet.question.names, sheet.said[sheet.chief]
-    wrong = np.flatnonzero(said.labels != sheet.true)
-    worst = wrong[np.argsort(-said.confidence[wrong], kind="stable")][:MISTAKES]
-    shown = part.take(sheet.rows[worst])
+def _worst(result: SplitResult, part: Dataset) -> Faces:
+    names, predictions = result.task.names, result.predictions[result.main_voter]
+    wrong = np.flatnonzero(predictions.labels != result.true)
+    worst = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")][:MISTAKES]
+    shown = part.take(result.rows[worst])
     captions = tuple(
-        f"{names[said.labels[row]]} {said.confidence[row]:.0%}, labelled {names[sheet.true[row]]}: "
+        f"{names[predictions.labels[row]]} {predictions.confidence[row]:.0%}, labelled {names[result.true[row]]}: "
         f"{name.removeprefix(part.name).strip()}"
         for row, name in zip(worst, names_of(shown), strict=True)
     )
     if isinstance(shown.images, tuple):
         shown = in_memory(shown, SIDE, SIDE, 3)
-    return Faces(sheet.question.label_set, tuple(shown.pixels), captions)
+    return Faces(result.task.label_set, tuple(shown.pixels), captions)

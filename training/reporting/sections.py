@@ -1,4 +1,4 @@
-"""What a report says, part by part, of what was found out."""
+"""The parts of an evaluation report, built from its findings."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from training.datasets.dataset import FINAL, VALIDATION
 from training.evaluation.figures import SEEN
 from training.evaluation.findings import Findings
 from training.evaluation.jitter import ROTATE, SCALE, SHIFT
-from training.evaluation.judge import COMMITTEE, JITTERS, Sheet, unsaid, views_of
+from training.evaluation.judge import COMMITTEE, JITTERS, SplitResult, missing_labels, views_of
 from training.evaluation.members import Member
 from training.evaluation.metrics import DRAWS, Interval, bootstrap_rows, f1, precision, recall, reliability
 from training.pages.page import Notice
@@ -29,9 +29,9 @@ def title_of(found: Findings) -> str:
 
 def lead_of(found: Findings) -> str:
     """What the report is of, in a sentence or two."""
-    splits = " and ".join(sheets[0].split for sheets in found.sheets)
-    last = found.sheets[-1][0].split
-    details = f"; the details below are of {last}" if len(found.sheets) > 1 else ""
+    splits = " and ".join(results[0].split for results in found.results)
+    last = found.results[-1][0].split
+    details = f"; the details below are of {last}" if len(found.results) > 1 else ""
     return (
         f"Judged on {splits} of {found.part.name}{details}. {last} has {len(found.part):,} faces. In brackets: 95% "
         "intervals, by bootstrap over the faces."
@@ -40,7 +40,7 @@ def lead_of(found: Findings) -> str:
 
 def notices_of(found: Findings) -> list[Notice]:
     """What must not be missed."""
-    if found.sheets[-1][0].split == FINAL:
+    if found.results[-1][0].split == FINAL:
         return [
             Notice(
                 f"{FINAL} is for the last figure of all: where it decides anything, it flatters from then on. "
@@ -62,7 +62,7 @@ def parts_of(found: Findings) -> list[Part]:
     return [
         _glance(found),
         _voters(found),
-        *(_classes(sheet) for sheet in found.sheets[-1]),
+        *(_classes(result) for result in found.results[-1]),
         _calibration(found),
         *([_affect(found)] if found.affects else []),
         _jitter(found),
@@ -74,10 +74,10 @@ def parts_of(found: Findings) -> list[Part]:
 
 
 def _glance(found: Findings) -> Part:
-    first = found.sheets[-1][0]
-    chief = first.figures[first.chief]
-    where = f"{first.question.label_set}, {first.split}"
-    drop = next(one for one in found.jitters if (one.voter, one.label_set) == (first.chief, first.question.label_set))
+    first = found.results[-1][0]
+    chief = first.figures[first.main_voter]
+    where = f"{first.task.label_set}, {first.split}"
+    drop = next(one for one in found.jitters if (one.voter, one.label_set) == (first.main_voter, first.task.label_set))
     tiles = [
         ("accuracy", f"{chief.accuracy:.2%}", f"{ends(chief.accuracy_interval)}; {where}, {chief.rows:,} faces"),
         ("macro-F1", f"{chief.macro_f1:.2%}", f"{ends(chief.macro_f1_interval)}; {where}"),
@@ -85,41 +85,41 @@ def _glance(found: Findings) -> Part:
         ("calibration error", f"{chief.calibration[1]:.3f}", f"{chief.calibration[0]:.3f} before the temperature"),
     ]
     for one in found.affects:
-        if one.voter == first.chief:
-            name = f"CCC of {derived(one.said_derived or found.part.affect_derived)}{AXES[one.axis]}"
+        if one.voter == first.main_voter:
+            name = f"CCC of {derived(one.derived or found.part.affect_derived)}{AXES[one.axis]}"
             tiles.append((name, f"{one.concordance:.2f}", f"{one.rows:,} faces of {first.split}"))
     blocks: list[Block] = [Tiles(tuple(tiles))]
     blocks.append(Points(tuple(_in_words(found, first))))
     return Part("At a glance", tuple(blocks))
 
 
-def _in_words(found: Findings, sheet: Sheet) -> list[str]:
+def _in_words(found: Findings, result: SplitResult) -> list[str]:
     """What a reader should take away."""
-    chief = sheet.figures[sheet.chief]
+    chief = result.figures[result.main_voter]
     weak = sorted(chief.recall.items(), key=lambda item: item[1])
     present = [(label, part) for label, part in weak if chief.confusion[chief.labels.index(label)].sum()]
     (worst, low), (best, high) = present[0], present[-1]
-    said = [f"Best at {best} ({high:.0%} found), worst at {worst} ({low:.0%} found)."]
+    lines = [f"Best at {best} ({high:.0%} found), worst at {worst} ({low:.0%} found)."]
     shares = chief.confusion / np.maximum(chief.confusion.sum(axis=1, keepdims=True), 1)
     np.fill_diagonal(shares, 0)
     true, called = np.unravel_index(shares.argmax(), shares.shape)
     if shares[true, called] > 0:
-        said.append(
+        lines.append(
             f"The commonest confusion: {shares[true, called]:.0%} of {chief.labels[true]} is called "
             f"{chief.labels[called]}."
         )
     if len(found.members) > 2:
         leader = found.members[0].name
-        right = [(sheet.said[voter].labels == sheet.true).astype(float) for voter in (COMMITTEE, leader)]
+        right = [(result.predictions[voter].labels == result.true).astype(float) for voter in (COMMITTEE, leader)]
         gain = right[0] - right[1]
         number = f"{100 * gain.mean():+.2f}".replace("-", "−")
-        said.append(
-            f"Against its leader alone, {leader}, the committee has {number} points of {sheet.question.label_set} "
+        lines.append(
+            f"Against its leader alone, {leader}, the committee has {number} points of {result.task.label_set} "
             f"accuracy ({points(bootstrap_rows(lambda one: float(one.mean()), gain))})."
         )
-    if len(found.members) == 2 and sheet.question.rule == "vote":
-        said.append("Of two, the leader decides every disagreement: the committee says what the leader says.")
-    return said
+    if len(found.members) == 2 and result.task.rule == "vote":
+        lines.append("Of two, the leader decides every disagreement: the committee's label is the leader's.")
+    return lines
 
 
 def _voters(found: Findings) -> Part:
@@ -136,12 +136,12 @@ def _voters(found: Findings) -> Part:
             for member in found.members
         ),
     )
-    sheets = [sheet for split in found.sheets for sheet in split]
-    header = tuple(f"{sheet.question.label_set}, {sheet.split}" for sheet in sheets)
-    voters = list(sheets[0].said)
+    results = [result for split in found.results for result in split]
+    header = tuple(f"{result.task.label_set}, {result.split}" for result in results)
+    voters = list(results[0].predictions)
     accuracies, scores = [], []
     for voter in voters:
-        each, name = [sheet.figures[voter] for sheet in sheets], titled(found.members, voter)
+        each, name = [result.figures[voter] for result in results], titled(found.members, voter)
         accuracies.append((name, *(figure_with_ends(one.accuracy, one.accuracy_interval) for one in each)))
         scores.append((name, *(figure_with_ends(one.macro_f1, one.macro_f1_interval) for one in each)))
     tables = (
@@ -149,35 +149,35 @@ def _voters(found: Findings) -> Part:
         Table(("", *header), tuple(scores), "Macro-F1: the mean of the classes' F1; rare ones count as much"),
     )
     protocols = []
-    for sheet in found.sheets[-1]:
-        protocols.append(f"{sheet.question.label_set}: {sheet.question.protocol}.")
+    for result in found.results[-1]:
+        protocols.append(f"{result.task.label_set}: {result.task.protocol}.")
         for member in found.members:
-            if sheet.question.heads[member.name][1] is not None:
-                protocols.append(_carried(sheet, member))
-    if len(found.sheets[-1]) > 1:
+            if result.task.heads[member.name][1] is not None:
+                protocols.append(_carried(result, member))
+    if len(found.results[-1]) > 1:
         protocols.append("Figures under different label sets cannot be compared with each other.")
     title = "The network" if len(found.members) == 1 else "Each network, and all of them together"
     return Part(title, (*tables, facts, Heading("Which faces count"), Points(tuple(protocols))))
 
 
-def _carried(sheet: Sheet, member: Member) -> str:
-    head, _ = sheet.question.heads[member.name]
-    missing = unsaid(sheet.question, member)
-    rest = f"; it cannot say {', '.join(missing)}" if missing else ""
+def _carried(result: SplitResult, member: Member) -> str:
+    head, _ = result.task.heads[member.name]
+    missing = missing_labels(result.task, member)
+    rest = f"; it cannot predict {', '.join(missing)}" if missing else ""
     return (
-        f"{member.name} has no head for {sheet.question.label_set}: its probabilities of {head} are carried over "
+        f"{member.name} has no head for {result.task.label_set}: its probabilities of {head} are carried over "
         f"to it{rest}."
     )
 
 
-def _classes(sheet: Sheet) -> Part:
-    figures = sheet.figures[sheet.chief]
+def _classes(result: SplitResult) -> Part:
+    figures = result.figures[result.main_voter]
     matrix, names = figures.confusion, figures.labels
-    others = [voter for voter in sheet.figures if voter != sheet.chief]
+    others = [voter for voter in result.figures if voter != result.main_voter]
     counted = Table(
         (
             "class",
-            f"found by {sheet.chief}" if others else "found",
+            f"found by {result.main_voter}" if others else "found",
             "precision",
             "recall",
             "F1",
@@ -190,17 +190,17 @@ def _classes(sheet: Sheet) -> Part:
                 f"{precision(matrix)[place]:.1%}",
                 f"{recall(matrix)[place]:.1%}",
                 f"{f1(matrix)[place]:.1%}",
-                *(out_of(sheet.figures[voter], place) for voter in others),
+                *(out_of(result.figures[voter], place) for voter in others),
             )
             for place, name in enumerate(names)
         ),
-        f"Precision, recall and F1 of {sheet.chief}" if others else "",
+        f"Precision, recall and F1 of {result.main_voter}" if others else "",
     )
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     counts = Table(
         ("true", *names),
         tuple((name, *(int(count) for count in row)) for name, row in zip(names, matrix, strict=True)),
-        "Faces: rows are the true class, columns what was said",
+        "Faces: rows are the true class, columns the predicted one",
     )
     parts = Table(
         ("true", *names),
@@ -208,19 +208,19 @@ def _classes(sheet: Sheet) -> Part:
         "Parts of each true class: every row is 100%",
     )
     plot = Plot(
-        confusion_plot(matrix, names, across="said"),
-        f"Confusion matrix of {sheet.chief} under {sheet.question.label_set}, the same as in the table of parts",
-        f"{sheet.chief}: faces, shaded by their part of the true class",
+        confusion_plot(matrix, names, across="predicted"),
+        f"Confusion matrix of {result.main_voter} under {result.task.label_set}, the same as in the table of parts",
+        f"{result.main_voter}: faces, shaded by their part of the true class",
         (counts,),
     )
-    said = (
-        f"{sheet.split}, {sheet.question.label_set}: accuracy {figures.accuracy:.2%}, macro-F1 {figures.macro_f1:.2%}"
+    summary = (
+        f"{result.split}, {result.task.label_set}: accuracy {figures.accuracy:.2%}, macro-F1 {figures.macro_f1:.2%}"
     )
     total = int(np.trace(matrix))
     return Part(
-        f"Classes: {sheet.question.label_set}",
+        f"Classes: {result.task.label_set}",
         (
-            Words(f"{said}. {sheet.chief}: {total:,} out of {figures.rows:,} ({figures.accuracy:.2%})."),
+            Words(f"{summary}. {result.main_voter}: {total:,} out of {figures.rows:,} ({figures.accuracy:.2%})."),
             *((Beside((counted, plot)), parts) if not others else (counted, plot, parts)),
         ),
     )
@@ -228,25 +228,26 @@ def _classes(sheet: Sheet) -> Part:
 
 def _calibration(found: Findings) -> Part:
     rows, plots = [], []
-    for sheet in found.sheets[-1]:
-        question = sheet.question
-        for voter, figures in sheet.figures.items():
+    for result in found.results[-1]:
+        task = result.task
+        for voter, figures in result.figures.items():
             member = next((one for one in found.members if one.name == voter), None)
-            on_card = member.card_temperatures.get(question.label_set) if member else None
+            on_card = member.card_temperatures.get(task.label_set) if member else None
             rows.append(
                 (
-                    f"{voter}, {question.label_set}",
+                    f"{voter}, {task.label_set}",
                     f"{figures.temperature:.3f}" if member else "",
                     f"{on_card:.3f}" if on_card else "",
                     f"{figures.calibration[0]:.3f}",
                     f"{figures.calibration[1]:.3f}",
                 )
             )
-        plots.append(_reliability(sheet))
-    split = found.sheets[-1][0].split
+        plots.append(_reliability(result))
+    split = found.results[-1][0].split
     words = (
-        "A confidence is calibrated where, of the faces said with 80%, 80% are right: the board calls a face uncertain "
-        f"by it. Logits are divided by the temperature, fitted on {VALIDATION}; the errors are of {split}."
+        "A confidence is calibrated where, of the faces predicted with 80%, 80% are right: the board decides by it "
+        "which face is uncertain. Logits are divided by the temperature, fitted on "
+        f"{VALIDATION}; the errors are of {split}."
     )
     header = ("", "temperature", "on its card", "error before", "error after")
     blocks: list[Block] = [
@@ -254,7 +255,7 @@ def _calibration(found: Findings) -> Part:
         Table(header, tuple(rows), "Expected calibration error, 15 bins"),
         Beside(tuple(plots)),
     ]
-    if COMMITTEE in found.sheets[-1][0].said:
+    if COMMITTEE in found.results[-1][0].predictions:
         blocks.append(
             Words(
                 "The committee has no temperature of its own: its confidence is the mean of what its members, each "
@@ -265,20 +266,20 @@ def _calibration(found: Findings) -> Part:
     return Part("Calibration", tuple(blocks))
 
 
-def _reliability(sheet: Sheet) -> Plot:
-    said = sheet.said[sheet.chief]
-    right = said.labels == sheet.true
+def _reliability(result: SplitResult) -> Plot:
+    predictions = result.predictions[result.main_voter]
+    right = predictions.labels == result.true
     curves = {}
-    for name, confidence in (("before", said.raw), ("after", said.confidence)):
+    for name, confidence in (("before", predictions.raw), ("after", predictions.confidence)):
         bins = reliability(confidence, right)
         there = bins.counts > 0
         curves[name] = bins.confidence[there], bins.right[there], bins.counts[there]
-    before, after = sheet.figures[sheet.chief].calibration
+    before, after = result.figures[result.main_voter].calibration
     return Plot(
         reliability_plot(curves),
-        f"Reliability of {sheet.chief} under {sheet.question.label_set}: calibration error {before:.3f} before and "
+        f"Reliability of {result.main_voter} under {result.task.label_set}: calibration error {before:.3f} before and "
         f"{after:.3f} after the temperature",
-        f"{sheet.question.label_set}, {sheet.chief}: on the dotted line it is as often right as it says",
+        f"{result.task.label_set}, {result.main_voter}: on the dotted line it is right as often as its confidence",
     )
 
 
@@ -295,12 +296,12 @@ def _affect(found: Findings) -> Part:
         )
     sources = [
         f"{titled(found.members, one.voter)}: "
-        + ("derived from class scores on the circumplex." if one.said_derived else "said by a head of its own.")
+        + ("derived from class scores on the circumplex." if one.derived else "predicted by a head of its own.")
         for one in found.affects[::2]
     ]
-    what = derived(found.part.affect_derived or any(one.said_derived for one in found.affects))
+    what = derived(found.part.affect_derived or any(one.derived for one in found.affects))
     header = tuple(f"{figure} of {what}{axis}" for figure in ("CCC", "RMSE") for axis in AXES)
-    split = found.sheets[-1][0].split
+    split = found.results[-1][0].split
     words = (
         f"Against valence and arousal of {found.affects[0].rows:,} faces of {split}, which are {truth}. "
         "CCC is Lin's concordance correlation coefficient (1989): 1 is perfect, 0 is no better than a constant. RMSE "
@@ -332,24 +333,24 @@ def _jitter(found: Findings) -> Part:
         "lost is what the board loses, so released models are chosen by it."
     )
     header = ("", "as cut", "moved, mean", f"of {JITTERS} draws", "lost, points")
-    split = found.sheets[-1][0].split
+    split = found.results[-1][0].split
     return Part("Under detector jitter", (Words(words), Table(header, rows, f"Accuracy, {split}")))
 
 
 def _method(found: Findings) -> Part:
-    last = found.sheets[-1][0].split
-    said = [
+    last = found.results[-1][0].split
+    lines = [
         f"Intervals: percentile bootstrap over the faces, {DRAWS:,} samples, seeded. They say how much another such "
         "test set might change a figure, not how much another training run would.",
-        "Macro-F1: over the classes that occur or are said.",
+        "Macro-F1: over the classes that occur or are predicted.",
         f"Temperatures: fitted on {VALIDATION} (Guo et al. 2017), also where the figures are of {last}.",
         f"Jitter: draws with the seeds 1 to {JITTERS}, the same for every network.",
         f"Every figure is of {SEEN[views_of(found.members)]}, as the data set cuts it, without other crops averaged.",
     ]
     if len(found.members) > 1:
-        said.insert(
+        lines.insert(
             0,
-            "Committee: the label that most members say; in a tie the one of the tied labels that the leader, "
+            "Committee: the label that most members predict; in a tie the one of the tied labels that the leader, "
             f"{found.members[0].name}, gives the highest probability.",
         )
-    return Part("How it was measured", (Points(tuple(said)),))
+    return Part("How it was measured", (Points(tuple(lines)),))
