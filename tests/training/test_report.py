@@ -221,7 +221,7 @@ def test_faces_in_files_are_read_and_a_broken_one_is_left_out(committee: list[Pa
         (["nobody"], (), "nobody: holds neither a run"),
         (["ann", "ann"], (), "ann: named twice"),
         (["ann"], ("fer8",), "label set 'fer8': not known"),
-        (["ann"], ("contempt-uncertain",), "ann has no head that says any of contempt, uncertain"),
+        (["ann"], ("contempt-uncertain",), "ann has no head for any of contempt, uncertain"),
     ],
 )
 def test_what_cannot_be_judged_is_said(
