@@ -1,5 +1,39 @@
-"""Emotion Edge: the daemon that runs on the board."""
+"""Emotion Edge: the daemon that runs on the board, and the same analysis for Python programs.
 
+    from edge import Analyser
+    reading = Analyser(model="emotion-small").read(image)
+
+The names in `__all__` are the public interface; docs/python.md describes it. Everything else may change.
+"""
+
+import importlib
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from edge.api.analyser import Analyser, draw
+    from edge.config import Settings
+    from edge.errors import EmotionEdgeError
+    from edge.reading import Box, Detection, Face, Reading
+
+__all__ = ["Analyser", "Box", "Detection", "EmotionEdgeError", "Face", "Reading", "Settings", "__version__", "draw"]
 
 __version__ = version("emotion-edge")
+
+_MODULES: Final = {
+    "Analyser": "edge.api.analyser",
+    "Box": "edge.reading",
+    "Detection": "edge.reading",
+    "EmotionEdgeError": "edge.errors",
+    "Face": "edge.reading",
+    "Reading": "edge.reading",
+    "Settings": "edge.config",
+    "draw": "edge.api.analyser",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: commands that analyse nothing do not load OpenCV."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

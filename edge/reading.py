@@ -1,14 +1,19 @@
 """The frozen values that flow from the camera to the outputs."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
 """BGR [height, width, 3] or grey [height, width], uint8, 0 to 255."""
+
+VERSION: Final = 1
+"""Version of the JSON shapes; goes up when one changes in a way that breaks its subscribers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,21 @@ class Face:
     arousal: float
     votes: Mapping[str, str] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """The face as in the MQTT message `faces`, for JSON."""
+        box = self.detection.box
+        return {
+            "id": self.track,
+            "box": [rounded(value, 1) for value in (box.x, box.y, box.width, box.height)],
+            "score": rounded(self.detection.score, 4),
+            "emotion": self.emotion,
+            "confidence": rounded(self.confidence, 4),
+            "scores": {label: rounded(score, 4) for label, score in self.scores.items()},
+            "valence": rounded(self.valence, 3),
+            "arousal": rounded(self.arousal, 3),
+            "votes": dict(self.votes),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -111,6 +131,17 @@ class Reading:
     def leader(self) -> Face | None:
         """The face the scene is judged by: the largest."""
         return max(self.faces, key=lambda face: face.detection.box.area, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The Reading as the MQTT message `faces` (docs/mqtt.md), for JSON."""
+        return {
+            "v": VERSION,
+            "ts": timestamp(self.wall_time),
+            "sequence": self.sequence,
+            "width": self.width,
+            "height": self.height,
+            "faces": [face.to_dict() for face in self.faces],
+        }
 
 
 PACES: Final = ("full", "limited", "hot", "idle", "night")
@@ -145,3 +176,14 @@ class Stats:
     interpreter: str
     uptime: float
     server: str | None = None
+
+
+def timestamp(wall_time: float) -> str:
+    """`2026-11-20T18:03:11.482Z` of seconds since the epoch."""
+    text = datetime.fromtimestamp(wall_time, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def rounded(value: float, digits: int) -> float:
+    """A number for JSON, which has no NaN: rounded, and 0 where the value is not finite."""
+    return round(float(value), digits) if math.isfinite(value) else 0.0

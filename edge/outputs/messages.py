@@ -6,13 +6,9 @@ docs/schemas/ holds a JSON Schema for each. Times are ISO 8601 in UTC with milli
 import json
 import math
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from edge.reading import Face, Reading, Stats
-
-VERSION: Final = 1
-"""Raised when a message changes in a way that breaks its readers."""
+from edge.reading import VERSION, Reading, Stats, rounded, timestamp
 
 FACE_APPEARED: Final = "face_appeared"
 FACE_LEFT: Final = "face_left"
@@ -28,12 +24,6 @@ def encode(message: Message) -> bytes:
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(errors="replace")
 
 
-def timestamp(wall_time: float) -> str:
-    """`2026-11-20T18:03:11.482Z` of seconds since the epoch."""
-    text = datetime.fromtimestamp(wall_time, UTC).isoformat(timespec="milliseconds")
-    return text.removesuffix("+00:00") + "Z"
-
-
 def state_message(reading: Reading | None, camera: str, now: float) -> Message:
     """The emotion of the scene, which is that of the largest face.
 
@@ -47,9 +37,9 @@ def state_message(reading: Reading | None, camera: str, now: float) -> Message:
         "v": VERSION,
         "ts": timestamp(now),
         "emotion": leader.emotion if leader else None,
-        "confidence": _number(leader.confidence, 4) if leader else None,
-        "valence": _number(leader.valence, 3) if leader else None,
-        "arousal": _number(leader.arousal, 3) if leader else None,
+        "confidence": rounded(leader.confidence, 4) if leader else None,
+        "valence": rounded(leader.valence, 3) if leader else None,
+        "arousal": rounded(leader.arousal, 3) if leader else None,
         "faces": len(reading.faces) if reading else 0,
         "watching": bool(reading and reading.analysed),
         "camera": camera,
@@ -58,14 +48,7 @@ def state_message(reading: Reading | None, camera: str, now: float) -> Message:
 
 def faces_message(reading: Reading) -> Message:
     """Every face of one analysed frame."""
-    return {
-        "v": VERSION,
-        "ts": timestamp(reading.wall_time),
-        "sequence": reading.sequence,
-        "width": reading.width,
-        "height": reading.height,
-        "faces": [_face(face) for face in reading.faces],
-    }
+    return reading.to_dict()
 
 
 def event_messages(before: Reading | None, after: Reading) -> Iterator[Message]:
@@ -79,7 +62,7 @@ def event_messages(before: Reading | None, after: Reading) -> Iterator[Message]:
         if face.track not in old:
             yield {**head, "event": FACE_APPEARED, "id": face.track, "emotion": face.emotion}
         elif old[face.track] != face.emotion:
-            change = {"from": old[face.track], "to": face.emotion, "confidence": _number(face.confidence, 4)}
+            change = {"from": old[face.track], "to": face.emotion, "confidence": rounded(face.confidence, 4)}
             yield {**head, "event": EMOTION_CHANGED, "id": face.track, **change}
 
 
@@ -88,7 +71,7 @@ def stats_message(stats: Stats, now: float) -> Message:
     return {
         "v": VERSION,
         "ts": timestamp(now),
-        "fps": _number(stats.fps, 2),
+        "fps": rounded(stats.fps, 2),
         "captured": stats.captured,
         "dropped": stats.dropped,
         "stages_ms": _rounded(stats.stages),
@@ -96,38 +79,18 @@ def stats_message(stats: Stats, now: float) -> Message:
         "temperature": _temperature(stats.temperature),
         "throttled": stats.throttled,
         "pace": stats.pace,
-        "rate_limit": None if stats.rate_limit is None else _number(stats.rate_limit, 2),
+        "rate_limit": None if stats.rate_limit is None else rounded(stats.rate_limit, 2),
         "camera": stats.camera,
         "model": stats.model,
         "model_sha256": stats.model_sha256,
         "interpreter": stats.interpreter,
-        "uptime": _number(stats.uptime, 1),
+        "uptime": rounded(stats.uptime, 1),
         "server": stats.server,
     }
 
 
-def _face(face: Face) -> Message:
-    box = face.detection.box
-    return {
-        "id": face.track,
-        "box": [_number(value, 1) for value in (box.x, box.y, box.width, box.height)],
-        "score": _number(face.detection.score, 4),
-        "emotion": face.emotion,
-        "confidence": _number(face.confidence, 4),
-        "scores": {label: _number(score, 4) for label, score in face.scores.items()},
-        "valence": _number(face.valence, 3),
-        "arousal": _number(face.arousal, 3),
-        "votes": dict(face.votes),
-    }
-
-
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: _number(value, 2) for name, value in values.items()}
-
-
-def _number(value: float, digits: int) -> float:
-    """Rounded; NaN and infinity, which JSON does not have, become 0."""
-    return round(float(value), digits) if math.isfinite(value) else 0.0
+    return {name: rounded(value, 2) for name, value in values.items()}
 
 
 def _temperature(celsius: float | None) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
-from edge.outputs.messages import timestamp
+from edge.reading import timestamp
 
 VERSION: Final = 1
 """Goes up when the JSON changes in a way that breaks its readers."""

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from edge.outputs.messages import encode, event_messages, faces_message, state_message, stats_message, timestamp
-from edge.reading import Box, Detection
+from edge.outputs.messages import encode, event_messages, faces_message, state_message, stats_message
+from edge.reading import Box, Detection, timestamp
 from tests.conftest import ROOT
 from tests.support.samples import face, reading, stats
 

@@ -1,0 +1,1 @@
+"""The Python interface: what `edge` exports for use without the daemon."""
