@@ -4,7 +4,9 @@ import argparse
 import difflib
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -86,12 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{unknown[0]} is not a flag of {arguments.command} (did you mean {nearest[0]}?)")
     if getattr(arguments, "file", None):
         arguments.config = arguments.file
+    reload_asked = threading.Event()
+    if arguments.command == "run" and not sys.stdin.isatty():  # a terminal that closes ends what runs in it
+        signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
     try:
         settings = config_load.load(arguments)
         logging.basicConfig(
             level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
         )
-        return _run(arguments, settings)
+        return _run(arguments, settings, reload_asked)
     except EmotionEdgeError as error:
         print(f"emotion-edge: {error}", file=sys.stderr)
         return 2
@@ -105,14 +110,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+def _run(arguments: argparse.Namespace, settings: Settings, reload_asked: threading.Event) -> int:
     # A command imports what it needs when it runs: `--help` must not wait for OpenCV.
     match arguments.command:
         case "run":
             from edge.daemon import run as daemon_run
             from edge.system.process import leave
 
-            return leave(daemon_run.run(settings, lambda: config_load.load(arguments), sys.stdout.isatty()))
+            reread = lambda: config_load.load(arguments)  # noqa: E731
+            return leave(daemon_run.run(settings, reread, sys.stdout.isatty(), reload_asked))
         case "demo":
             from edge.commands import demo
             from edge.daemon import run as daemon_run

@@ -47,6 +47,7 @@ class Capture:
         camera: Camera | None = None,
         paused: str = "",
         patience: float = READ_PATIENCE_S,
+        wanted_from: Callable[[], float] = lambda: -math.inf,
     ) -> None:
         """Start reading.
 
@@ -59,6 +60,8 @@ class Capture:
             paused: the reason for beginning with a pause, which `resume` ends; empty: no pause.
             patience: seconds that the camera may take for a picture, besides two of its periods, before it counts as
                 hanging.
+            wanted_from: gives the time, in seconds of `time.monotonic()`, before which no picture is wanted; asked
+                between two pictures, in the capture's thread.
         """
         self._settings = settings
         self._changed = threading.Condition()
@@ -66,8 +69,7 @@ class Capture:
         self._lossless = camera is not None and camera.lossless
         self._patience = patience + 2 / settings.fps
         self._hangs_at = math.inf
-        self.wanted_from: Callable[[], float] = lambda: -math.inf
-        """Asked between two pictures when the next one is wanted, in seconds of `time.monotonic()`."""
+        self._wanted_from = wanted_from
         self._period = self._arrived_at = 0.0  # of the pictures, in seconds; when the last one came
         self._frame: Frame | None = None
         self._waiting = 0
@@ -227,7 +229,7 @@ class Capture:
 
     def _read(self, camera: Camera) -> Picture | None:
         """The next picture that may be wanted; those before it are passed over, which is cheaper."""
-        while not camera.lossless and time.monotonic() + self._period < self.wanted_from():
+        while not camera.lossless and time.monotonic() + self._period < self._wanted_from():
             with self._waiting_for_camera(self._patience):
                 if not camera.skip():
                     break

@@ -39,37 +39,55 @@ class Reloader:
     def __init__(
         self,
         settings: Settings,
-        read: Callable[[], Settings],
-        listeners: Sequence[Callable[[Settings], None]],
+        read: Callable[[], Settings] | None,
         notifier: Notifier,
+        asked: threading.Event | None = None,
     ) -> None:
-        """settings: those that run. read: as `config_load.load`.
+        """A reloader that waits for `start`.
 
-        listeners: told the new ones, one after the other; what the first cannot do (EmotionEdgeError) changes nothing.
+        Args:
+            settings: those that run.
+            read: reads them again, as `edge.config.load.load`; None: they are never read again.
+            notifier: told while they are read.
+            asked: set whenever they are to be read again.
         """
         self._settings = settings
         self._read = read
-        self._listeners = listeners
         self._notifier = notifier
-        self._wake = threading.Event()
+        self._asked = asked or threading.Event()
+        self._listeners: Sequence[Callable[[Settings], None]] = ()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="settings")
-        self._thread.start()
+
+    @property
+    def settings(self) -> Settings:
+        """Those that run now; any thread."""
+        return self._settings
+
+    def start(self, listeners: Sequence[Callable[[Settings], None]]) -> None:
+        """Begin to read them when asked, also if that was before.
+
+        listeners: told the new ones, one after the other; what the first refuses (EmotionEdgeError) changes nothing.
+        """
+        self._listeners = listeners
+        if self._read:
+            self._thread.start()
 
     def ask(self) -> None:
         """Read them again soon; a signal handler may call this."""
-        self._wake.set()
+        self._asked.set()
 
     def close(self) -> None:
         """End the thread."""
         self._closed = True
-        self._wake.set()
-        self._thread.join()
+        self._asked.set()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
-            self._wake.clear()
+            self._asked.wait()
+            self._asked.clear()
             if self._closed:
                 return
             self._notifier.reloading()
@@ -83,6 +101,7 @@ class Reloader:
                 self._notifier.ready()
 
     def _reload(self) -> None:
+        assert self._read
         settings, applied, left = merged(self._settings, self._read())
         if left:
             _log.warning("settings: %s: changed, but needs a restart", ", ".join(left))

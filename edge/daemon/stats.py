@@ -24,15 +24,20 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 class Meter:
-    """Gathers Readings as they leave the pipeline. card: of the model that runs. Belongs to one thread."""
+    """Rates and latencies of the Readings that leave the pipeline. Belongs to one thread."""
 
     def __init__(self, card: Card, runtime: Runtime) -> None:
-        self.card = card
+        """card: of the model that runs. runtime: what runs it."""
+        self._card = card
         self._runtime = runtime
         self._started = time.monotonic()
         self._left: deque[float] = deque(maxlen=WINDOW)
         self._latencies: deque[float] = deque(maxlen=WINDOW)
         self._stages: deque[Mapping[str, float]] = deque(maxlen=WINDOW)
+
+    def change_model(self, card: Card) -> None:
+        """Another model runs from now on."""
+        self._card = card
 
     def add(self, reading: Reading) -> None:
         """A Reading leaves the pipeline now."""
@@ -63,9 +68,17 @@ class Meter:
             pace=pace,
             rate_limit=rate_limit,
             camera=camera,
-            model=self.card.name,
-            model_sha256=self.card.sha256,
+            model=self._card.name,
+            model_sha256=self._card.sha256,
             interpreter=str(self._runtime),
             uptime=time.monotonic() - self._started,
             server=server,
         )
+
+
+def status_line(stats: Stats) -> str:
+    """The daemon's state as one line, for `systemctl status`."""
+    if stats.camera != "online":
+        return f"camera: {stats.camera}"
+    pace = "" if stats.pace == "full" else f" ({stats.pace})"
+    return f"camera: online; {stats.fps:.1f} frames a second{pace}"

@@ -23,8 +23,8 @@ class Output(Protocol):
         """Say goodbye and let go of everything, within a second."""
 
 
-class PictureTaker(Protocol):
-    """Takes a picture that a person asked for."""
+class SnapshotListener(Protocol):
+    """Gets the picture that a person asked for."""
 
     def picture(self, frame: Frame, reading: Reading) -> None:
         """The frame after it was asked for, and what was seen in it; nothing was where `reading.analysed` is False."""

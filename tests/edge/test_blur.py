@@ -19,7 +19,7 @@ from edge.cameras.choose import open_camera
 from edge.cameras.images import narrowed
 from edge.config import CameraSettings, DetectorSettings, DisplaySettings, Settings
 from edge.controls import Controls
-from edge.daemon.loop import Daemon, Parts
+from edge.daemon.loop import Components, Daemon
 from edge.daemon.pace import Pacer
 from edge.daemon.stats import Meter
 from edge.emotion.classifier import open_classifier
@@ -167,7 +167,7 @@ def test_jpegs_of_pictures_that_are_given_to_the_page(astronaut: Image, seen: tu
 
 
 class Collector:
-    """A Viewer and PictureTaker: keeps what the daemon hands out."""
+    """A Viewer and SnapshotListener: keeps what the daemon hands out."""
 
     def __init__(self) -> None:
         self.shown: list[tuple[Frame, Reading]] = []
@@ -193,7 +193,7 @@ def test_whatever_the_daemon_hands_out(astronaut: Image, seen: tuple[Frame, Read
     )
     collector, controls = Collector(), Controls(snapshots=True)
     capture, meter, pacer = Capture(camera, open_camera(camera)), Meter(pipeline.card, runtime), Pacer(settings.pace)
-    parts = Parts(
+    parts = Components(
         capture, pipeline, meter, [], [collector], [collector], controls, pacer, Notifier({}), blur=FaceBlur()
     )
     daemon = Daemon(parts, 10.0, threading.Event())

@@ -1,6 +1,7 @@
 """Capture keeps the newest frame, and opens a camera that was lost again."""
 
 import logging
+import math
 import threading
 import time
 from pathlib import Path
@@ -29,11 +30,14 @@ def test_a_slow_reader_gets_the_newest_frame() -> None:
 
 
 def test_pictures_that_are_not_wanted_pass_and_count_as_captured_not_as_dropped() -> None:
-    with MjpegServer([coloured(0)], fps=25) as server, Capture(CameraSettings(source=server.url)) as capture:
+    wanted = -math.inf
+    with (
+        MjpegServer([coloured(0)], fps=25) as server,
+        Capture(CameraSettings(source=server.url), wanted_from=lambda: wanted) as capture,
+    ):
         first = capture.newest(timeout=10)
         assert first
         wanted = first.captured_at
-        capture.wanted_from = lambda: wanted
         handed: list[Frame] = []
         for _ in range(5):
             wanted += 0.4

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from edge.cameras.capture import Capture
 from edge.config import CameraSettings, Settings
 from edge.config.reload import Reloader, merged
 from edge.controls import Controls
-from edge.daemon.loop import Daemon, Parts
+from edge.daemon.loop import Components, Daemon
 from edge.daemon.pace import Pacer
 from edge.daemon.stats import Meter
 from edge.faces.detector import Detector, open_detector
@@ -158,6 +159,7 @@ class Halting:
     def __init__(self, detector: Detector | None = None) -> None:
         self.going = threading.Event()
         self.going.set()
+        self._closed = threading.Event()
         self._detector = detector
 
     def detect(self, image: Image) -> list[Detection]:
@@ -167,14 +169,15 @@ class Halting:
 
     def read(self) -> Picture | None:
         self.going.wait()
-        time.sleep(0.02)
+        if self._closed.wait(0.02):
+            return None
         return Picture(picture(320, 240), time.monotonic())
 
     def skip(self) -> bool:
         return self.read() is not None
 
     def close(self) -> None:
-        """Nothing is held."""
+        self._closed.set()
 
 
 @contextmanager
@@ -187,7 +190,7 @@ def daemon_of(manager: Manager, camera: Halting, detector: Halting | None = None
     stop = threading.Event()
     notifier = Notifier({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "400000"})
     capture = Capture(CameraSettings(source="/dev/video97"), camera, patience=0.5)
-    parts = Parts(
+    parts = Components(
         capture, pipeline, Meter(pipeline.card, runtime), [], [], [], Controls(), Pacer(settings.pace), notifier
     )
     daemon = Daemon(parts, 10.0, stop)
@@ -217,7 +220,7 @@ def test_a_camera_that_hangs_starves_the_watchdog(manager: Manager, caplog: pyte
     with daemon_of(manager, camera):
         manager.signs(3)
         camera.going.clear()
-        wait_until(lambda: "does not come back" in caplog.text, "word of it")
+        wait_until(lambda: "does not return" in caplog.text, "word of it")
         assert manager.quiet(1.0)
         camera.going.set()
         manager.signs(2)
@@ -267,7 +270,8 @@ def test_a_reload_that_fails_in_whatever_way_is_not_the_last(caplog: pytest.LogC
         return result
 
     told: list[Settings] = []
-    reloader = Reloader(Settings(), read, [told.append], Notifier({}))
+    reloader = Reloader(Settings(), read, Notifier({}))
+    reloader.start([told.append])
     try:
         for said in ("nothing is changed: [Errno 13] closed: '/home/me'", "KeyError: 'x'", "applied: log.level"):
             reloader.ask()
@@ -275,6 +279,34 @@ def test_a_reload_that_fails_in_whatever_way_is_not_the_last(caplog: pytest.LogC
     finally:
         reloader.close()
     assert told == [wanted]
+    assert reloader.settings == wanted
+
+
+def test_a_reload_that_was_asked_for_during_the_start_is_done_after_it() -> None:
+    asked, told = threading.Event(), list[Settings]()
+    asked.set()
+    wanted = Settings.model_validate({"log": {"level": "debug"}})
+    reloader = Reloader(Settings(), lambda: wanted, Notifier({}), asked)
+    reloader.start([told.append])
+    try:
+        wait_until(lambda: told == [wanted], "the reload")
+    finally:
+        reloader.close()
+
+
+def test_sighup_during_the_start_ends_nothing(tmp_path: Path, manager: Manager) -> None:
+    file, log = tmp_path / "config.yaml", tmp_path / "log"
+    file.write_text("log: {level: info}\n")
+    with managed(tmp_path, manager, {"camera.source": CLIP, "config": file}) as daemon:
+        status = Path(f"/proc/{daemon.pid}/status")
+        caught = re.compile(r"^SigCgt:\s*([0-9a-f]+)", re.MULTILINE)
+        hangup = 1 << (signal.SIGHUP - 1)
+        wait_until(lambda: bool(int(caught.findall(status.read_text())[0], 16) & hangup), "the handler")
+        assert not manager.heard
+        daemon.send_signal(signal.SIGHUP)
+        manager.wait(lambda said: said == "READY=1", "word that it is ready")
+        wait_until(lambda: "settings: nothing has changed" in log.read_text(), "the reload")
+        assert daemon.poll() is None
 
 
 def test_settings_are_read_again_on_sighup(tmp_path: Path, manager: Manager) -> None:

@@ -27,12 +27,16 @@ _STRAY: Final = 0.5
 
 
 class FaceBlur:
-    """Pixelates the faces of successive frames; one thread. region: may be changed between two frames."""
+    """Pixelates the faces of successive frames; one thread."""
 
     def __init__(self, region: Sequence[float] | None = None) -> None:
         """region: where faces are detected: x, y, width, height as fractions of the frame; None: everywhere."""
-        self.region = region
+        self._region = region
         self._last: dict[int, tuple[float, Box]] = {}
+
+    def change(self, region: Sequence[float] | None) -> None:
+        """Go on with another region, as in the constructor."""
+        self._region = region
 
     def __call__(self, frame: Frame, reading: Reading) -> Frame:
         """The frame with each face of its Reading pixelated, faces lost within the last second too.
@@ -48,9 +52,9 @@ class FaceBlur:
         self._last |= {face.track: (now, face.detection.box) for face in reading.faces}
         pixelate(image, (_grown(box, _MARGIN + _STRAY * (now - at)) for at, box in self._last.values()))
         pixelate(image, (_grown(box, _MARGIN) for box in reading.others))
-        if self.region:
+        if self._region:
             hidden = _pixelated(frame.image, PICTURE_CELLS, PICTURE_CELLS)
-            detected = _inside(image, self.region)
+            detected = _inside(image, self._region)
             hidden[detected] = image[detected]
             image = hidden
         return replace(frame, image=image, analysis=None)

@@ -1,0 +1,146 @@
+"""The outputs and viewers that the settings ask for."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from edge.config import Settings
+from edge.controls import Controls
+from edge.labels import UNCERTAIN
+from edge.models.card import EmotionCard
+from edge.models.runtime import Runtime
+from edge.outputs import Output, Viewer
+from edge.outputs.console import Console
+from edge.outputs.display.output import Display
+from edge.outputs.drawing.jpeg import frame_jpeg_encoder, upload_jpeg_encoder
+from edge.outputs.drawing.last_minute import LastMinute
+from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
+from edge.outputs.mqtt.access import subscribe_command
+from edge.outputs.mqtt.home_assistant import discovery_message
+from edge.outputs.mqtt.output import MqttOutput
+from edge.outputs.web.documents import Document, settings_document
+from edge.outputs.web.server import WebViewer
+from edge.pipeline import read_once
+from edge.record.output import History
+from edge.translations import words_of
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What was opened. all: every Output. viewers: those that get pictures. mqtt, display: None where there is none."""
+
+    all: Sequence[Output]
+    viewers: Sequence[Viewer]
+    mqtt: MqttOutput | None
+    display: Display | None
+
+
+def open_outputs(
+    settings: Settings,
+    current: Callable[[], Settings],
+    runtime: Runtime,
+    card: EmotionCard,
+    controls: Controls,
+    console: bool,
+) -> Outputs:
+    """Open the outputs and viewers.
+
+    Args:
+        settings: those of the start.
+        current: gives the settings as they are now, after reloads.
+        runtime: runs the networks for pictures that are given to the live page.
+        card: of the model that runs.
+        controls: what may be switched over MQTT.
+        console: whether to write what is seen to standard output.
+
+    Raises:
+        EmotionEdgeError: a password or certificate cannot be read, or an address cannot be listened on.
+    """
+    outputs: list[Output] = [Console()] if console else []
+    viewers: list[Viewer] = []
+    mqtt = _open_mqtt(settings, card, controls)
+    record = _open_record(settings, card)
+    outputs += [output for output in (mqtt, record) if output]
+    if settings.web.enabled:
+        metrics = _metrics(card.primary.labels, mqtt, record)
+        web = _open_page(settings, current, runtime, metrics, mqtt, record)
+        outputs += [metrics, web]
+        viewers.append(web)
+    display = None
+    if settings.display.mode != "off":
+        minute = LastMinute(words_of(settings.display.language))
+        display = Display(settings.display, minute.context)
+        outputs.append(minute)
+        viewers.append(display)
+    return Outputs(outputs, viewers, mqtt, display)
+
+
+def _open_mqtt(settings: Settings, card: EmotionCard, controls: Controls) -> MqttOutput | None:
+    if not settings.mqtt.host:
+        _log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
+        return None
+    discovery = discovery_message(settings.mqtt, card.primary.labels)
+    mqtt = MqttOutput(settings.mqtt, controls, discovery, frame_jpeg_encoder(settings))
+    _log.info("MQTT: subscribe with  %s", subscribe_command(settings.mqtt))
+    for name in controls.names_before:
+        _log.info(
+            "MQTT: was this device %s? Let the broker forget it: emotion-edge forget --mqtt.device_id %s", name, name
+        )
+    return mqtt
+
+
+def _open_record(settings: Settings, card: EmotionCard) -> History | None:
+    if not settings.record.enabled:
+        return None
+    record = History(settings.record, card.name, card.sha256)
+    kept = f"{settings.record.days} days and {settings.record.max_mb} MB at most"
+    _log.info("record: emotions and times, no images, in %s; %s", record.path, kept)
+    return record
+
+
+def _open_page(
+    settings: Settings,
+    current: Callable[[], Settings],
+    runtime: Runtime,
+    metrics: Metrics,
+    mqtt: MqttOutput | None,
+    record: History | None,
+) -> WebViewer:
+    documents = {
+        "/metrics": Document(CONTENT_TYPE, metrics.text),
+        "/today.json": Document("application/json", record.today if record else lambda: "null"),
+        "/settings.json": Document("application/json", lambda: settings_document(current()).make()),
+    }
+    web = WebViewer(
+        settings.web,
+        settings.mqtt.device_id,
+        [subscribe_command(settings.mqtt)] if settings.mqtt.host else [],
+        documents,
+        recorded=record is not None,
+        read=lambda frame: read_once(settings, runtime, frame),
+        health=_health(mqtt, record),
+        draw=frame_jpeg_encoder(settings),
+        draw_given=upload_jpeg_encoder(settings),
+    )
+    _log.info("live page: %s", web.url)
+    return web
+
+
+def _metrics(labels: Sequence[str], mqtt: MqttOutput | None, record: History | None) -> Metrics:
+    return Metrics(
+        [*labels, UNCERTAIN],
+        (lambda: MqttFigures(mqtt.connection == "connected", mqtt.dropped)) if mqtt else None,
+        (lambda: RecordFigures(record.rows, record.bytes, record.dropped, bool(record.paused))) if record else None,
+    )
+
+
+def _health(mqtt: MqttOutput | None, record: History | None) -> dict[str, Callable[[], str]]:
+    """State of the outputs that depend on a broker or the disk, as text for the page, by the name shown there."""
+    parts: dict[str, Callable[[], str]] = {}
+    if mqtt:
+        parts["MQTT"] = lambda: mqtt.connection
+    if record:
+        parts["Record"] = lambda: f"paused: {record.paused}" if record.paused else "written"
+    return parts
