@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import logging
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from edge import __version__
 from edge.config import Settings, setting_names
 from edge.config import load as config_load
 from edge.errors import EmotionEdgeError
+from edge.system.logs import start_logging
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,9 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
     try:
         settings = config_load.load(arguments)
-        logging.basicConfig(
-            level=settings.log.level.upper(), format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-        )
+        start_logging(settings.log.level)
         return _run(arguments, settings, reload_asked)
     except EmotionEdgeError as error:
         print(f"emotion-edge: {error}", file=sys.stderr)

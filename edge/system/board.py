@@ -1,5 +1,6 @@
 """What the board itself says: temperature and throttling."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,11 +13,10 @@ FIRMWARE: Final = Path("/sys/devices/platform")
 def temperature(thermal: Path = THERMAL) -> float | None:
     """Degrees Celsius of the hottest thermal zone, or None where there is none."""
     readings = []
-    for zone in thermal.glob("thermal_zone*/temp"):
-        try:
-            readings.append(int(zone.read_text()) / 1000)  # the kernel counts millidegrees
-        except (OSError, ValueError):  # a zone whose sensor is off
-            continue
+    with suppress(OSError):  # of the folder, where the process has no file descriptor left
+        for zone in thermal.glob("thermal_zone*/temp"):
+            with suppress(OSError, ValueError):  # a zone whose sensor is off
+                readings.append(int(zone.read_text()) / 1000)  # the kernel counts millidegrees
     return max(readings, default=None)
 
 

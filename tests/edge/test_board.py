@@ -1,5 +1,7 @@
 """The board's own sensors, as files like the kernel's."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,13 @@ def test_a_pi_5_has_its_firmware_under_another_name(tmp_path: Path) -> None:
 
 def test_no_firmware_is_unknown(tmp_path: Path) -> None:
     assert board.throttled(tmp_path) is None
+
+
+def test_without_a_file_descriptor_left_the_board_says_nothing() -> None:
+    code = (
+        "import os, resource; from edge.system.board import health;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3));"
+        "print(health())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "Health(temperature=None, throttled=None)\n"
