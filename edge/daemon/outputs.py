@@ -84,7 +84,7 @@ def _open_mqtt(settings: Settings, card: EmotionCard, controls: Controls) -> Mqt
     discovery = discovery_message(settings.mqtt, card.primary.labels)
     mqtt = MqttOutput(settings.mqtt, controls, discovery, frame_jpeg_encoder(settings))
     _log.info("MQTT: subscribe with  %s", subscribe_command(settings.mqtt))
-    for name in controls.names_before:
+    for name in controls.former_devices:
         _log.info(
             "MQTT: was this device %s? Let the broker forget it: emotion-edge forget --mqtt.device_id %s", name, name
         )

@@ -12,7 +12,7 @@ from edge.cameras.capture import Capture
 from edge.cameras.choose import can_come_back, open_camera
 from edge.config import Settings
 from edge.config.reload import Reloader
-from edge.controls import Controls, memory_file
+from edge.controls import Controls, switches_file
 from edge.daemon.loop import PRIVACY, ChangeSettings, Components, Daemon, SwapClassifier
 from edge.daemon.outputs import Outputs, open_outputs
 from edge.daemon.pace import Pacer
@@ -65,7 +65,7 @@ def run(
     pipeline = open_pipeline(settings, runtime)
     _log_what_runs(settings, runtime, pipeline.card)
     camera = None if can_come_back(settings.camera.source) else open_camera(settings.camera)
-    controls = Controls(memory_file(settings.mqtt.device_id), settings.mqtt.snapshots, settings.mqtt.device_id)
+    controls = Controls(switches_file(settings.mqtt.device_id), settings.mqtt.snapshots, settings.mqtt.device_id)
     outputs = open_outputs(settings, lambda: reloader.settings, runtime, pipeline.card, controls, console)
     pacer = Pacer(settings.pace)
     capture = Capture(settings.camera, camera, PRIVACY if controls.wanted.privacy else "", wanted_from=pacer.next_due)

@@ -1,5 +1,6 @@
-"""Files that are replaced in one step: a power cut, a kill or a full disk leaves the old content or the new one."""
+"""Small files that outlast a power cut, a kill and a full disk: the old content is left, or the new one."""
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,33 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
             fresh.unlink()
         raise
     sync(path.parent)
+
+
+def overwrite(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a small file over itself, which needs no free space on the disk, or make it; it is on the disk afterwards.
+
+    After a power cut each sector of the file is the old one or the new one.
+
+    Args:
+        path: the file; its folder must be there.
+        content: all of it.
+        mode: permissions of a file that is made.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY)
+    except FileNotFoundError:
+        write_atomically(path, content, mode)
+        return
+    try:
+        if os.pwrite(handle, content, 0) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.ftruncate(handle, len(content))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sync(path: Path) -> None:

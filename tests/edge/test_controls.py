@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from edge.controls import Controls, Switches, memory_file
+from edge import controls as module
+from edge.controls import Controls, Switches, switches_file
 from edge.media import CLIP
 from edge.outputs.drawing.jpeg import privacy_card
 from edge.outputs.mqtt.outbox import Outbox
@@ -47,7 +50,7 @@ def _own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_switch_is_on_or_off(control: str, payload: bytes, wanted: Switches) -> None:
     controls = Controls()
-    controls.obey(control, payload)
+    controls.handle(control, payload)
     assert controls.wanted == wanted
 
 
@@ -57,7 +60,7 @@ def test_anything_else_is_ignored_with_one_short_line(
     control: str, payload: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     controls = Controls(snapshots=True)
-    controls.obey(control, payload)
+    controls.handle(control, payload)
     assert controls.wanted == Switches()
     assert not controls.take_snapshot()
     (line,) = [record.getMessage() for record in caplog.records]
@@ -68,7 +71,7 @@ def test_anything_else_is_ignored_with_one_short_line(
 def test_a_snapshot_is_asked_for_only_where_it_may_be(caplog: pytest.LogCaptureFixture) -> None:
     for allowed in (True, False):
         controls = Controls(snapshots=allowed)
-        controls.obey("snapshot", b"PRESS")
+        controls.handle("snapshot", b"PRESS")
         assert controls.take_snapshot() is allowed
         assert not controls.take_snapshot()
         assert ("snapshot" in controls.names) is allowed
@@ -99,29 +102,76 @@ def test_a_broken_memory_means_privacy(tmp_path: Path, content: str, caplog: pyt
     assert Controls(memory).wanted == Switches()
 
 
-def test_a_memory_that_cannot_be_written_is_said_and_stops_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_without_a_place_to_keep_them_privacy_goes_on_unacknowledged_and_nothing_else_changes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").touch()
-    controls = Controls(tmp_path / "file" / "controls.json")
+    monkeypatch.setattr(module, "_RETRY_S", (0.05, 0.05))
+    (folder := tmp_path / "state").touch()  # a file where the folder should be
+    controls, acknowledged = Controls(folder / "controls.json"), list[Switches]()
+    controls.applied(controls.wanted)
+    controls.add_listener(acknowledged.append)
     controls.switch("detection", False)
-    assert controls.wanted == Switches(detection=False)
-    assert "will not outlast a restart" in caplog.text
+    assert controls.wanted == Switches()
+    assert "detection: stays as it is" in caplog.text
+    assert acknowledged == [Switches()] * 2, "who asked is told that nothing changed"
+    controls.switch("privacy", True)
+    controls.applied(controls.wanted)
+    assert controls.wanted == Switches(privacy=True)
+    assert acknowledged == [Switches()] * 2
+    folder.unlink()
+    wait_until(lambda: acknowledged[-1] == Switches(privacy=True), "the acknowledgement, once it is written")
+    assert Controls(folder / "controls.json").wanted == Switches(privacy=True)
+
+
+FULL_DISK = """
+import sys
+from pathlib import Path
+from edge.controls import Controls, Switches
+
+file = Path(sys.argv[1]) / "controls.json"
+controls, acknowledged = Controls(file), []
+controls.applied(controls.wanted)
+controls.add_listener(acknowledged.append)
+try:
+    with (file.parent / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(512)):
+            pass
+except OSError:
+    pass
+for name, on in (("privacy", True), ("detection", False), ("privacy", False), ("privacy", True)):
+    controls.switch(name, on)
+    controls.applied(controls.wanted)
+    assert acknowledged[-1] == controls.wanted == Controls(file).wanted, name
+assert controls.wanted == Switches(detection=False, privacy=True)
+try:
+    (file.parent / "more").write_bytes(bytes(5000))
+except OSError:
+    sys.exit(7)
+"""
+
+
+def test_on_a_full_disk_every_acknowledged_switch_outlasts_a_restart(tmp_path: Path) -> None:
+    """On a file system of 64 kB, in a mount name space of its own."""
+    mount = ["unshare", "-Urm", "sh", "-c", f'mount -t tmpfs -o size=64k tmpfs {tmp_path} && exec "$@"', "sh"]
+    if subprocess.run([*mount, "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets us mount no file system")
+    done = subprocess.run([*mount, sys.executable, "-c", FULL_DISK, str(tmp_path)], timeout=60)
+    assert done.returncode == 7, "the disk was full, and every switch was kept"
 
 
 def named(device: str) -> Controls:
     """The controls of a device at its start."""
-    return Controls(memory_file(device), device=device)
+    return Controls(switches_file(device), device=device)
 
 
 def test_a_service_stays_switched_off_when_it_is_renamed_there_and_back() -> None:
-    assert named("raspberrypi").names_before == ()
+    assert named("raspberrypi").former_devices == ()
     renamed = named("kitchen")
-    assert renamed.names_before == ("raspberrypi",)
-    assert named("kitchen").names_before == ()
+    assert renamed.former_devices == ("raspberrypi",)
+    assert named("kitchen").former_devices == ()
     renamed.switch("privacy", True)
     back = named("raspberrypi")
-    assert (back.wanted, back.names_before) == (Switches(privacy=True), ("kitchen",))
+    assert (back.wanted, back.former_devices) == (Switches(privacy=True), ("kitchen",))
 
 
 def test_devices_in_a_user_s_folder_have_their_own_and_a_new_one_is_the_most_private(
@@ -130,7 +180,7 @@ def test_devices_in_a_user_s_folder_have_their_own_and_a_new_one_is_the_most_pri
     caplog.set_level(logging.INFO)
     monkeypatch.delenv("STATE_DIRECTORY")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert memory_file("hall") == tmp_path / "emotion-edge" / "controls-hall.json"
+    assert switches_file("hall") == tmp_path / "emotion-edge" / "controls-hall.json"
     hall = named("hall")
     door = named("door")
     hall.switch("privacy", True)
@@ -139,7 +189,7 @@ def test_devices_in_a_user_s_folder_have_their_own_and_a_new_one_is_the_most_pri
     caplog.clear()
     new = named("porch")
     assert new.wanted == Switches(detection=False, privacy=True)
-    assert new.names_before == ("door", "hall")
+    assert new.former_devices == ("door", "hall")
     assert "privacy: on, as it was left" in caplog.text
     hall.switch("privacy", False)
     assert named("porch").wanted.privacy

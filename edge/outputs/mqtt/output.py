@@ -75,7 +75,7 @@ class MqttOutput:
         self._waker.setblocking(False)
         self._thread = start_worker("mqtt", self._run)
         if controls:
-            controls.listen(self._switched)
+            controls.add_listener(self._switched)
 
     @property
     def connection(self) -> str:
@@ -135,7 +135,7 @@ class MqttOutput:
                     message.topic,
                 )
             else:
-                self._controls.obey(self._commands[message.topic], bytes(message.payload))
+                self._controls.handle(self._commands[message.topic], bytes(message.payload))
 
     def _check_foreign_state(self, message: paho.MQTTMessage) -> None:
         if message.retain or not message.payload or self._outbox.sent_state(bytes(message.payload)):
