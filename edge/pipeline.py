@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from edge.cameras.images import are_pictures
+from edge.cameras.images import are_images
 from edge.config import Settings
 from edge.emotion.classifier import Classifier, open_classifier
 from edge.emotion.smoother import Smoothed, Smoother
@@ -80,6 +80,9 @@ class Pipeline:
     def analyse(self, frame: Frame) -> Reading:
         """Analyse one frame. `stages` of the result holds the stages that ran."""
         stages: dict[str, float] = {}
+        if frame.unrelated:
+            self._tracker.clear()
+            self._visible = []
         followed = self._faces(frame, stages)
         self._visible = [face for face in followed if face.visible]
         due = self._due_for_classification(self._visible, frame.captured_at)
@@ -156,7 +159,8 @@ def open_pipeline(settings: Settings, runtime: Runtime, confirm: int = CONFIRM) 
     threads = settings.runtime.threads
     detector = open_detector(settings.detector, runtime, threads)
     classifier = open_classifier(settings.emotion, runtime, threads)
-    return Pipeline(detector, classifier, settings, confirm, confirm == 1 or are_pictures(settings.camera.source))
+    still = confirm == 1 or are_images(settings.camera.source)
+    return Pipeline(detector, classifier, settings, 1 if still else confirm, still)
 
 
 def read_once(settings: Settings, runtime: Runtime, frame: Frame) -> Reading:

@@ -48,6 +48,7 @@ class Frame:
     wall_time: the same moment as seconds since the epoch, UTC.
     sequence: counts every frame the camera gave, those dropped too.
     analysis: a smaller BGR picture of the same scene and aspect for the detector, where the camera gives one for free.
+    unrelated: it does not show the scene of the frame before, as one picture of a folder of them.
     """
 
     image: Image
@@ -55,6 +56,7 @@ class Frame:
     wall_time: float
     sequence: int
     analysis: Image | None = None
+    unrelated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

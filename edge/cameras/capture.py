@@ -274,7 +274,9 @@ class Capture:
             # A frame of a lossless source counts as captured when it is asked for: its waiting is no latency.
             self._last_time = now if lossless else max(picture.captured_at, self._last_time)
             wall_time = time.time() - (now - self._last_time)
-            self._frame = Frame(picture.image, self._last_time, wall_time, self._captured, picture.analysis)
+            self._frame = Frame(
+                picture.image, self._last_time, wall_time, self._captured, picture.analysis, picture.unrelated
+            )
             self._captured += 1
             self._changed.notify_all()
 

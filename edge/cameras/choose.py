@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.cameras.camera import Camera
-from edge.cameras.images import SUFFIXES, ImageFiles
+from edge.cameras.images import ImageFiles, is_image
 from edge.cameras.mounting import upright
 from edge.cameras.picamera import PiCamera, list_picameras
 from edge.cameras.stream import STREAM_SCHEMES, StreamCamera
@@ -62,7 +62,7 @@ def _open(source: str, settings: CameraSettings) -> Camera:
             f"camera {without_password(source)}: not there (found: {_listed(find_cameras())}); it may be auto, "
             "picamera2, a V4L2 number or /dev path, a video, an image or a folder of images, or an rtsp or http address"
         )
-    if path.is_dir() or path.suffix.lower() in SUFFIXES:
+    if path.is_dir() or is_image(path):
         return ImageFiles(path, settings)
     return VideoFile(path, settings)
 

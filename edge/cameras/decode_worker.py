@@ -14,7 +14,7 @@ import struct
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import cv2
 import numpy as np
@@ -26,6 +26,8 @@ processor time that may be used, Exif orientation."""
 
 ANSWER: Final = struct.Struct("<BII")
 """Status, height, width."""
+
+_cv2: Any = cv2
 
 READY: Final = 0
 DECODED: Final = 1
@@ -55,7 +57,7 @@ def main() -> None:
     with suppress(OSError):
         os.nice(10)
     cv2.setNumThreads(1)
-    cv2.setLogLevel(0)
+    (getattr(_cv2, "setLogLevel", None) or _cv2.utils.logging.setLogLevel)(0)  # its place depends on the version
     _answer(sink, READY)
     while head := source.read(REQUEST.size):
         length, width, height, longest, megabytes, seconds, orientation = REQUEST.unpack(head)

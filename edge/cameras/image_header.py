@@ -91,9 +91,14 @@ def image_format(data: Bytes) -> Format | None:
     return None
 
 
+def is_heif(data: Bytes) -> bool:
+    """Whether the first bytes are those of a HEIC or AVIF image, which is not read."""
+    return data[4:8] == b"ftyp" and bytes(data[8:12]) in _HEIF_BRANDS
+
+
 def _refusal(data: Bytes, formats: frozenset[Format]) -> str:
     known = ", ".join(name for name in ("JPEG", "PNG", "WebP", "BMP", "TIFF", "PNM") if name in formats)
-    if data[4:8] == b"ftyp" and bytes(data[8:12]) in _HEIF_BRANDS:
+    if is_heif(data):
         return (
             f"HEIC and AVIF images are not read ({known} are): save it as JPEG, or set the phone's camera to "
             '"Most Compatible"'

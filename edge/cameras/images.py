@@ -11,13 +11,15 @@ import numpy as np
 
 from edge.cameras.camera import Pace, Picture, printable
 from edge.cameras.image_decoder import FILE_LIMITS, ImageDecoder, NoDecoderError
+from edge.cameras.image_header import image_format, is_heif
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 from edge.reading import Image
 
 _log = logging.getLogger(__name__)
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+SUFFIXES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+"""A file with one of these is taken for an image even where its contents are none, so that it is named as damaged."""
 
 BYTES_MAX: Final = 100_000_000
 """Of a file."""
@@ -60,7 +62,8 @@ def narrowed(image: Image, width: int) -> Image:
 class ImageFiles:
     """One image or a folder, `fps` pictures a second or as fast as they are read, once or over and over.
 
-    Files of a folder that cannot be decoded are named once in the log and left out.
+    The pictures of a folder have nothing to do with one another. Files that cannot be decoded are named once in the log
+    and left out.
     """
 
     def __init__(self, path: Path, settings: CameraSettings) -> None:
@@ -69,12 +72,12 @@ class ImageFiles:
         self.lossless = not settings.realtime
         self._loop = settings.loop
         self._closed = threading.Event()
-        self._files = _pictures(path) if path.is_dir() else [path]
+        self._files = _images(path) if path.is_dir() else [path]
         self._position = 0
         self._kept: Image | None = None
         self._decoder = ImageDecoder()
         if not self._files:
-            raise EmotionEdgeError(f"{self.name}: has no picture ({', '.join(SUFFIXES)})")
+            raise EmotionEdgeError(f"{self.name}: has no picture (JPEG, PNG, WebP, BMP, TIFF, PNM)")
         if not path.is_dir():
             self._kept = read_image(path)
         self._next = self._load()
@@ -124,11 +127,26 @@ class ImageFiles:
         return None
 
 
-def are_pictures(source: str) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether the file is an image by its first bytes or its suffix; HEIC too, which `read_image` refuses."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError:
+        return False
+    return image_format(head) is not None or is_heif(head)
+
+
+def are_images(source: str) -> bool:
     """Whether what `camera.source` names is an image or a folder of images."""
     path = Path(source).expanduser()
-    return path.suffix.lower() in SUFFIXES if path.is_file() else path.is_dir()
+    return path.is_dir() or (path.is_file() and is_image(path))
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+def _images(folder: Path) -> list[Path]:
+    """The images of a folder in the order of their names; hidden files are none."""
+    return sorted(
+        path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file() and is_image(path)
+    )

@@ -98,6 +98,10 @@ class Tracker:
         """Ids of all confirmed tracks, those lost less than MAX_AGE seconds ago included."""
         return [track.id for track in self._tracks if track.id]
 
+    def clear(self) -> None:
+        """Drop all tracks: the next frame shows another scene. Ids are not used again."""
+        self._tracks = []
+
     def update(self, detections: Sequence[Detection], now: float) -> list[TrackedFace]:
         """Match the detections of a frame to tracks.
 
