@@ -1,5 +1,6 @@
 # make run    sets up and runs the main job: camera (or the bundled clip) to MQTT and a live page
 # make test   sets up and runs lint, types and tests
+# make check  runs lint, types and the tests of what changed since the last commit (SINCE=main: since main)
 # make board  tests flash, push and rollback on an emulated Arm board; takes hours; ARGS="upgrade broken" runs some steps
 PYTHON ?= python3
 export PYTHON
@@ -7,18 +8,24 @@ BIN := .venv/bin
 DEV := .venv-dev/bin
 ARGS ?=
 PICTURE_AT ?= 53
+SINCE ?= HEAD
 
-.PHONY: run test bench compare edge board package-test training lock resolve picture clean
+.PHONY: run test check lint bench compare edge board package-test training lock resolve picture clean
 
 run: edge
 	@$(BIN)/emotion-edge demo $(ARGS)
 
-test: training
+test: training lint
 	@deploy/test-packages.sh
+	$(DEV)/pytest -n 2 --dist loadfile --durations=10 $(ARGS)
+
+check: training lint
+	@tests=$$($(DEV)/python -m tests.changed $(SINCE)); [ -z "$$tests" ] || $(DEV)/pytest -q $$tests $(ARGS)
+
+lint: training
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
-	$(DEV)/pytest -n 2 --dist loadfile $(ARGS)
 
 bench: edge
 	@$(BIN)/emotion-edge bench $(ARGS)

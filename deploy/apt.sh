@@ -5,5 +5,6 @@ if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_r
 command -v apt-get >/dev/null || exit 1
 echo "Installing $* ..."
 export DEBIAN_FRONTEND=noninteractive
-install() { $as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1; }
-install "$@" || { $as_root apt-get update -qq >/dev/null && install "$@"; }
+# Old lists name old packages, or such as are not there any more. Without network what is cached may do.
+$as_root apt-get update -qq >/dev/null 2>&1 || true
+$as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1

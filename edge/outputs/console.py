@@ -1,12 +1,13 @@
 """Lines on the screen: one when a face's emotion changes, when it leaves, and when the camera is lost or found."""
 
+import io
 import logging
 import os
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
 from edge.labels import UNCERTAIN
@@ -40,8 +41,9 @@ class Console:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         """stream: where to write, standard output unless given."""
-        self._stream = stream or sys.stdout
-        self._colour = self._stream.isatty() and not os.environ.get("NO_COLOR")
+        stream = stream or sys.stdout
+        self._write_all = _writer_to(stream)
+        self._colour = stream.isatty() and not os.environ.get("NO_COLOR")
         self._emotions: dict[int, str] = {}
         self._camera = "online"
         self._lines: deque[str] = deque(maxlen=_WAITING)
@@ -91,10 +93,28 @@ class Console:
                 self._lines.clear()
                 closed = self._closed
             try:
-                self._stream.write(text)
-                self._stream.flush()
+                self._write_all(text)
             except (OSError, ValueError) as error:  # the reader of a pipe went away
                 _log.info("no more lines on the screen: %s", error)
                 return
             if closed:
                 return
+
+
+def _writer_to(stream: TextIO) -> Callable[[str], object]:
+    """Write to a stream's file descriptor, not through the stream.
+
+    A write that blocks would hold the stream's lock, and whoever closes or flushes the stream would wait for it.
+    """
+    try:
+        raw = io.FileIO(os.dup(stream.fileno()), "w")
+    except io.UnsupportedOperation:  # a stream in memory
+        return stream.write
+    stream.flush()
+
+    def write(text: str) -> None:
+        data = memoryview(text.encode(stream.encoding or "utf-8", "replace"))
+        while data:
+            data = data[raw.write(data) :]
+
+    return write

@@ -27,7 +27,7 @@ def leave(status: int) -> int:
     if not left:
         return status
     _log.warning("ended without waiting for what hangs: %s", ", ".join(left))
-    if "console" not in left:  # it holds the lock of standard output
+    if "console" not in left:  # else whoever reads standard output does not, and a flush would wait for them
         sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
