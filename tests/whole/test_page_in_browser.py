@@ -288,7 +288,7 @@ def test_a_picture_that_is_chosen_or_dropped_is_read_and_can_be_removed(
     assert not shown.is_displayed()
     assert browser.execute_script("return arguments[0].src", shown) == ""
     chooser.send_keys(str(tmp_path / "no-picture.png"))
-    eventually(lambda: "JPEG, PNG and WebP" in text(browser, "answer"), "what is wrong with it")
+    eventually(lambda: "JPEG, PNG, WebP" in text(browser, "answer"), "what is wrong with it")
     dropped = """
         const data = new DataTransfer();
         const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
