@@ -4,6 +4,7 @@ import logging
 import select
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -25,17 +26,41 @@ _CONNECT_S: Final = 5.0
 _MAX_IN_FLIGHT: Final = 10
 """Unacknowledged messages at a time; brokers allow 20 (Mosquitto's Receive Maximum) and more."""
 
+MAX_INCOMING: Final = 65_536
+"""Bytes of an incoming packet that are kept."""
+
+_MAX_PAYLOAD: Final = MAX_INCOMING // 2
+"""Larger payloads are ignored: they may be cut off, and everything that a device subscribes to is much smaller."""
+
 _UNSUPPORTED_VERSION: Final = 0x84
 _REFUSED_LOGIN: Final = (0x86, 0x87, 0x8C)
 """Bad user name or password, not authorized, bad authentication method."""
 
+_PROTOCOL_ERROR: Final = 0x82
 _KEEPALIVE_TIMEOUT: Final = 0x8D
+
+
+class _BoundedClient(paho.Client):
+    """A client that keeps the first MAX_INCOMING bytes of a packet and discards the rest while it is read.
+
+    An MQTT 5 broker is told the limit in CONNECT. With 3.1.1 the packet is not refused but read to its end and
+    acknowledged: a retained one would otherwise end every connection.
+    """
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        del self._in_packet["packet"][MAX_INCOMING:]
+        return super()._sock_recv(min(bufsize, MAX_INCOMING))
 
 
 class Connection:
     """A connection and its unacknowledged messages. Used by one thread, and never opened again.
 
     Messages that are unacknowledged when it ends are given back: the client library queues nothing.
+
+    Attributes:
+        accepted: whether the broker has accepted the connection.
+        refusal: why the broker refused it.
+        max_packet_size: the Maximum Packet Size that the broker announced, in bytes; None: none.
     """
 
     def __init__(
@@ -46,6 +71,7 @@ class Connection:
         topics: Sequence[str] = (),
         on_message: Callable[[paho.MQTTMessage], None] | None = None,
         as_device: bool = True,
+        warned: set[str] | None = None,
     ) -> None:
         """Open the socket and send CONNECT: name resolution, TCP and TLS take at most 5 s each.
 
@@ -56,6 +82,7 @@ class Connection:
             topics: what to subscribe to besides the status.
             on_message: called with each message on those topics and the status, in the thread that calls `wait`.
             as_device: publish `online` and `offline` as the device's status; False for another client than the device.
+            warned: topics whose refusal was logged already; shared by the connections of an output.
 
         Raises:
             OSError: there is no connection.
@@ -63,16 +90,19 @@ class Connection:
         """
         self.accepted = False
         self.refusal: ReasonCode | None = None
+        self.max_packet_size: int | None = None
         self._protocol = protocol
         self._status = status
         self._topics = topics
         self._deliver = on_message
         self._as_device = as_device
+        self._warned = set[str]() if warned is None else warned
         self._ended = ""
         self._ending = False
+        self._aborted = False
         self._unacknowledged: dict[int, Outgoing | None] = {}
-        self._denied: set[str] = set()
-        client = paho.Client(
+        self._largest_qos0: Outgoing | None = None
+        client = _BoundedClient(
             CallbackAPIVersion.VERSION2, access.client_id, protocol=protocol, reconnect_on_failure=False
         )
         client.connect_timeout = _CONNECT_S
@@ -89,12 +119,12 @@ class Connection:
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
         self._client = client
-        client.connect(access.host, access.port, _KEEPALIVE_S)
+        client.connect(access.host, access.port, _KEEPALIVE_S, properties=_connect_properties(protocol))
 
     @property
     def open(self) -> bool:
         """Whether the socket is open, accepted by the broker or not yet."""
-        return self._client.socket() is not None
+        return self._client.socket() is not None and not self._aborted
 
     @property
     def ready(self) -> bool:
@@ -118,6 +148,11 @@ class Connection:
         """The messages that were sent and are not acknowledged, in their order."""
         return [outgoing for outgoing in self._unacknowledged.values() if outgoing]
 
+    @property
+    def unconfirmed(self) -> list[Outgoing]:
+        """The unacknowledged messages, and the largest that was sent with QoS 0."""
+        return [*self.unacknowledged, *([self._largest_qos0] if self._largest_qos0 else [])]
+
     def start_session(self) -> None:
         """Publish `online` and subscribe.
 
@@ -140,6 +175,8 @@ class Connection:
         info = self._client.publish(outgoing.topic, outgoing.payload, outgoing.qos, outgoing.retain, properties)
         if outgoing.qos:
             self._unacknowledged[info.mid] = outgoing
+        elif not self._largest_qos0 or len(outgoing.payload) > len(self._largest_qos0.payload):
+            self._largest_qos0 = outgoing
 
     def wait(self, wake: socket.socket, timeout: float) -> None:
         """Read and write until there is something to do, at most `timeout` seconds.
@@ -156,12 +193,19 @@ class Connection:
         if wake in readable:
             wake.recv(4096)
         if connection in readable:
-            self._client.loop_read()
-            while isinstance(tls := self._client.socket(), ssl.SSLSocket) and tls.pending():
-                self._client.loop_read()  # decrypted already: select does not see it
+            self._read()
         if connection in writable:
             self._client.loop_write()
         self._client.loop_misc()
+
+    def _read(self) -> None:
+        try:
+            self._client.loop_read()
+            while isinstance(tls := self._client.socket(), ssl.SSLSocket) and tls.pending():
+                self._client.loop_read()  # decrypted already: select does not see it
+        except (IndexError, ValueError, struct.error) as error:  # paho on malformed packets
+            self._ended = f"the broker sent a malformed packet ({type(error).__name__}: {error})"
+            self.abort()
 
     def end(self, wake: socket.socket, within: float) -> None:
         """Publish `offline` if the broker had accepted the connection, wait for acknowledgements, and disconnect.
@@ -181,6 +225,7 @@ class Connection:
 
     def abort(self) -> None:
         """Close the socket without DISCONNECT; the broker then publishes the will."""
+        self._aborted = True
         if connection := self._client.socket():
             connection.close()
 
@@ -198,15 +243,24 @@ class Connection:
         self._unacknowledged[self._client.publish(self._status, status, qos=1, retain=True).mid] = None
 
     def _on_connect(
-        self, _client: paho.Client, _data: object, _flags: paho.ConnectFlags, code: ReasonCode, _: Properties | None
+        self,
+        _client: paho.Client,
+        _data: object,
+        _flags: paho.ConnectFlags,
+        code: ReasonCode,
+        properties: Properties | None,
     ) -> None:
         if code.is_failure:
             self.refusal = code
         else:
             self.accepted = True
+            self.max_packet_size = getattr(properties, "MaximumPacketSize", None)
 
     def _on_message(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         if self._ending:
+            return
+        if len(message.payload) > _MAX_PAYLOAD:
+            _log.warning("MQTT: %s: a message of more than %d bytes is ignored", message.topic, _MAX_PAYLOAD)
             return
         if self._as_device and message.topic == self._status and message.payload == b"offline":
             self._publish_status("online")
@@ -218,6 +272,8 @@ class Connection:
     ) -> None:
         topics = (self._status, *self._topics)
         refused = [topic for topic, code in zip(topics, codes, strict=False) if code.is_failure]
+        refused = [topic for topic in refused if f"{topic} subscribed" not in self._warned]
+        self._warned.update(f"{topic} subscribed" for topic in refused)
         if refused:
             _log.warning("MQTT: the broker refuses the subscription to %s", ", ".join(refused))
 
@@ -225,8 +281,8 @@ class Connection:
         self, _client: paho.Client, _data: object, mid: int, code: ReasonCode, _: Properties | None
     ) -> None:
         outgoing = self._unacknowledged.pop(mid, None)
-        if code.is_failure and outgoing and outgoing.topic not in self._denied:
-            self._denied.add(outgoing.topic)
+        if code.is_failure and outgoing and outgoing.topic not in self._warned:
+            self._warned.add(outgoing.topic)
             _log.warning("MQTT: the broker refuses what is published on %s: %s", outgoing.topic, code)
 
     def _on_disconnect(
@@ -238,8 +294,10 @@ class Connection:
             self._ended = f"the broker ended the connection: {code}"
         elif code.value == _KEEPALIVE_TIMEOUT:
             self._ended = "the broker no longer answers"
+        elif code.value == _PROTOCOL_ERROR:
+            self._ended = "the broker sent a packet that MQTT does not allow"
         else:
-            self._ended = "the connection broke"
+            self._ended = self._ended or "the connection was closed"
 
 
 def connect_error_text(error: Exception) -> str:
@@ -264,6 +322,15 @@ def connect_error_text(error: Exception) -> str:
             return text
         case _:
             return str(error)
+
+
+def _connect_properties(protocol: MQTTProtocolVersion) -> Properties | None:
+    """The properties of CONNECT; MQTT 3.1.1 has none."""
+    if protocol != MQTTProtocolVersion.MQTTv5:
+        return None
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.MaximumPacketSize = MAX_INCOMING
+    return properties
 
 
 def _set_no_delay(_client: paho.Client, _data: object, connection: object) -> None:

@@ -1,6 +1,7 @@
 """The MQTT output: publishes Readings and Stats, and connects again after every outage."""
 
 import logging
+import math
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
 from edge.outputs.mqtt.access import CONNACK_TIMEOUT_S, VERSIONS, broker_access
 from edge.outputs.mqtt.connection import Connection, connect_error_text
 from edge.outputs.mqtt.outbox import Outbox, Outgoing
+from edge.outputs.mqtt.size_limit import SizeLimit
 from edge.outputs.mqtt.topics import topics_of
 from edge.reading import Frame, Reading, Stats
 from edge.system.backoff import Backoff
@@ -28,6 +30,9 @@ _FOREIGN_STATES: Final = 3
 
 _SHORTEST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 30.0
+_LASTED_S: Final = 10.0
+"""A connection that lasted so long was of use: after it, back-off and log begin anew."""
+
 _FLUSH_S: Final = 0.3
 _GOODBYE_S: Final = 0.5
 _CLOSE_S: Final = 1.0
@@ -69,6 +74,8 @@ class MqttOutput:
         self._foreign_states = 0
         self._problem = "connecting"
         self._logged: set[str] = set()
+        self._warned: set[str] = set()
+        self._size_limit = SizeLimit()
         self._closing = threading.Event()
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
@@ -155,11 +162,13 @@ class MqttOutput:
         while not self._closing.is_set():
             connection = self._connect(self._versions[version])
             if connection:
-                self._use(connection)
+                lasted = self._use(connection) >= _LASTED_S
                 if connection.version_refused and version + 1 < len(self._versions):
                     version += 1
                     continue
                 if connection.accepted:
+                    self._size_limit.connection_lost(connection.unconfirmed, lasted)
+                if lasted:
                     backoff.reset()
                 self._lost(connection.end_reason())
             version = 0
@@ -169,18 +178,27 @@ class MqttOutput:
 
     def _connect(self, protocol: MQTTProtocolVersion) -> Connection | None:
         try:
-            return Connection(self._access, self._topics.status, protocol, self._subscriptions, self._on_message)
+            return Connection(
+                self._access,
+                self._topics.status,
+                protocol,
+                self._subscriptions,
+                self._on_message,
+                warned=self._warned,
+            )
         except (OSError, ValueError) as error:
             self._lost(connect_error_text(error))
             return None
 
-    def _use(self, connection: Connection) -> None:
-        """Serve a connection until it ends, or until `close` is called."""
+    def _use(self, connection: Connection) -> float:
+        """Serve a connection until it ends or `close` is called; returns the seconds since the broker accepted it."""
+        accepted_at = math.inf
         try:
             self._wait_for_answer(connection)
             if connection.accepted and not self._closing.is_set():
-                self._logged.clear()
-                _log.info("MQTT: connected to %s, version %s", self._access.address, connection.version)
+                accepted_at = time.monotonic()
+                text = f"MQTT: connected to {self._access.address}, version {connection.version}"
+                announced = self._log_once(logging.INFO, text)
                 connection.start_session()
                 self._outbox.on_connected()
                 self._problem = ""
@@ -188,6 +206,9 @@ class MqttOutput:
                 self._send_due(connection)
                 # While the broker stalls, messages that are due must not make this loop spin.
                 connection.wait(self._woken, min(1.0, self._outbox.until_due()) if connection.ready else 1.0)
+                if self._logged and time.monotonic() - accepted_at >= _LASTED_S:
+                    self._logged.clear()
+                    announced = announced or self._log_once(logging.INFO, text)
             if self._closing.is_set():
                 self._flush(connection)
                 if connection.accepted and connection.open:
@@ -198,6 +219,7 @@ class MqttOutput:
             connection.abort()
         finally:
             self._outbox.on_disconnected(connection.unacknowledged)
+        return time.monotonic() - accepted_at
 
     def _wait_for_answer(self, connection: Connection) -> None:
         ends = time.monotonic() + CONNACK_TIMEOUT_S
@@ -206,7 +228,8 @@ class MqttOutput:
 
     def _send_due(self, connection: Connection) -> None:
         while connection.ready and (outgoing := self._outbox.next()):
-            connection.send(outgoing)
+            if self._size_limit.allows(outgoing, connection.max_packet_size):
+                connection.send(outgoing)
 
     def _flush(self, connection: Connection) -> None:
         ends = time.monotonic() + _FLUSH_S
@@ -215,10 +238,16 @@ class MqttOutput:
             connection.wait(self._woken, 0.0 if connection.ready else max(0.0, ends - time.monotonic()))
 
     def _lost(self, problem: str) -> None:
-        """Note why there is no connection; each reason is logged once until there is one again."""
+        """Note and log why there is no connection."""
         self._problem = problem
-        if problem not in self._logged and not self._closing.is_set():
-            self._logged.add(problem)
-            _log.warning(
-                "MQTT: no connection to %s: %s; trying again until there is one", self._access.address, problem
-            )
+        if not self._closing.is_set():
+            text = f"MQTT: no connection to {self._access.address}: {problem}; trying again until there is one"
+            self._log_once(logging.WARNING, text)
+
+    def _log_once(self, level: int, text: str) -> bool:
+        """Log a line that was not logged since the last connection that lasted; returns whether it was."""
+        if text in self._logged:
+            return False
+        self._logged.add(text)
+        _log.log(level, "%s", text)
+        return True
