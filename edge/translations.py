@@ -23,8 +23,26 @@ LANGUAGES: Final = tuple(re.findall(r'^"?([a-z]{2,3})"?:', _TEXT, re.MULTILINE))
 @cache
 def words_of(language: str = "en") -> Words:
     """The texts of a language, by the keys of English, which stands in for what a language does not have."""
-    blocks = yaml.safe_load(_TEXT)
-    return MappingProxyType({**blocks["en"], **blocks[language]})
+    return MappingProxyType({**_block("en"), **_block(language)})
+
+
+def _block(language: str) -> dict[str, str]:
+    """One language's texts; the others are not parsed, since that takes most of a second on a board."""
+    start = re.search(rf'^"?{language}"?:\n', _TEXT, re.MULTILINE)
+    if not start:
+        raise KeyError(language)
+    end = re.compile(r"^\S", re.MULTILINE).search(_TEXT, start.end())
+    return dict(yaml.safe_load(_TEXT[start.end() : end.start() if end else None]))
+
+
+def capitalised(text: str) -> str:
+    """The text with its first letter in upper case, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def confidence_text(confidence: float) -> str:
+    """`97%`; at most `99%`, since no network is certain."""
+    return f"{min(0.99, confidence):.0%}"
 
 
 def known_language(language: str) -> str:

@@ -289,6 +289,8 @@ class DisplaySettings(_Section):
     """Let the window fill the display."""
     language: Annotated[str, AfterValidator(known_language), RESTART] = "en"
     """Language of the texts on the screen and in pictures: en, de, fr, es, it, nl, pl, pt, uk or ru."""
+    fps: Annotated[bool, RESTART] = False
+    """Show the frame rate on the screen."""
     blur: Annotated[bool, RESTART] = False
     """Make faces unrecognisable in every picture that is shown or sent; they are then looked for in every frame."""
 

@@ -70,7 +70,7 @@ def open_outputs(
         viewers.append(web)
     display = None
     if settings.display.mode != "off":
-        minute = LastMinute(words_of(settings.display.language))
+        minute = LastMinute(words_of(settings.display.language), settings.display.fps)
         display = Display(settings.display, minute.context)
         outputs.append(minute)
         viewers.append(display)

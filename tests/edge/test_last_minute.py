@@ -50,7 +50,7 @@ def test_it_is_the_same_object_until_there_is_something_new_to_draw() -> None:
 
 
 def test_rate_is_that_of_the_last_seconds() -> None:
-    minute = LastMinute(words_of())
+    minute = LastMinute(words_of(), fps=True)
     for index in range(100):
         minute.put(at(index / 10))
     assert minute.context().fps == pytest.approx(10)

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from edge.outputs.display import drm_kernel as kernel
 from edge.outputs.display.drm_kernel import Mode, NoScreenError
-from edge.outputs.drawing.layers import Layer, blend, paint
+from edge.outputs.drawing.layers import blend, clear, paint
 from edge.outputs.drawing.text import render_text
 from edge.reading import Image
 
@@ -275,7 +275,7 @@ def colour_bars(width: int, height: int) -> Image:
     image = np.full((height, width, 3), 96, np.uint8)
     for index, colour in enumerate(((0, 0, 255), (0, 255, 0), (255, 0, 0))):
         image[: height // 2, index * width // 3 : (index + 1) * width // 3] = colour
-    layer = Layer(np.full_like(image, 255), np.zeros_like(image))
+    layer = clear(width, height)
     text = render_text(f"Emotion Edge  {width} x {height}", max(8, height // 18), "bold")
     paint(layer, text, (width - text.shape[1]) // 2, round(height * 0.7))
     blend(image, layer, 0, 0)

@@ -25,6 +25,7 @@ from edge.outputs.display.drm import DrmScreen, find_display
 from edge.outputs.display.drm_kernel import NoScreenError
 from edge.outputs.drawing.last_minute import PLAIN, Context
 from edge.outputs.drawing.overlay import annotate
+from edge.outputs.drawing.screen import on_screen
 from edge.reading import Frame, Image, Reading
 
 _log = logging.getLogger(__name__)
@@ -220,8 +221,10 @@ class Display:
             message = context.words["stale"].format(seconds=int(age)) if age >= STALE_SECONDS else ""
             size = surface.size
             if shown is None or shown[0] is not frame or shown[1:] != (message, size):
-                image = fitted(frame.image, size) if size else frame.image
-                surface.present(annotate(image, reading, message, context))
+                if size:
+                    surface.present(on_screen(frame.image, reading, size, message, context))
+                else:
+                    surface.present(annotate(frame.image, reading, message, context))
                 shown = frame, message, size
             if not surface.wait():
                 return False
@@ -302,16 +305,6 @@ def _fill_screen() -> tuple[int, int] | None:
 def _size() -> tuple[int, int]:
     _, _, width, height = cv2.getWindowImageRect(TITLE)
     return width, height
-
-
-def fitted(image: Image, screen: tuple[int, int]) -> Image:
-    """The picture as large as the screen allows."""
-    height, width = image.shape[:2]
-    share = min(screen[0] / width, screen[1] / height)
-    size = max(1, round(width * share)), max(1, round(height * share))
-    return np.asarray(
-        cv2.resize(image, size, interpolation=cv2.INTER_LINEAR if share > 1 else cv2.INTER_AREA), np.uint8
-    )
 
 
 def _framed(picture: Image, screen: tuple[int, int]) -> Image:

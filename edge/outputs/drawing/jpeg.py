@@ -10,7 +10,7 @@ import numpy as np
 from edge.config import Settings
 from edge.outputs.drawing.blur import FaceBlur
 from edge.outputs.drawing.last_minute import PLAIN, Context
-from edge.outputs.drawing.layers import Layer, blend, paint
+from edge.outputs.drawing.layers import blend, clear, paint
 from edge.outputs.drawing.overlay import annotate
 from edge.outputs.drawing.text import render_text
 from edge.reading import Frame, Image, Reading
@@ -70,7 +70,7 @@ def privacy_card(width: int, height: int, language: str = "en") -> Image:
     cv2.line(card, at(-2.4, 1.8), at(2.4, -1.8), _DARK, 4 * thick, cv2.LINE_AA)
     cv2.line(card, at(-2.4, 1.8), at(2.4, -1.8), _LIGHT, thick, cv2.LINE_AA)
     words = words_of(language)
-    layer = Layer(np.full_like(card, 255), np.zeros_like(card))
+    layer = clear(width, height)
     for line, share, place in ((words["privacy"], 0.8, 0.66), (words["camera_off"], 0.55, 0.79)):
         capital = max(5, round(unit * share))
         longest = render_text(line, capital, "bold").shape[1]

@@ -54,8 +54,10 @@ PLAIN: Final = Context(words_of())
 class LastMinute:
     """An Output that keeps the Context of the newest Reading."""
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: Words, fps: bool = False) -> None:
+        """words: in the viewer's language. fps: whether the frame rate is shown."""
         self._words = words
+        self._fps = fps
         self._moments: deque[Moment] = deque(maxlen=round(MINUTE / SLOT))
         self._times: deque[float] = deque(maxlen=256)
         self._latest: Moment | None = None
@@ -92,5 +94,7 @@ class LastMinute:
         return self._context
 
     def _rate(self) -> float | None:
+        if not self._fps:
+            return None
         recent = [at for at in self._times if self._times[-1] - at <= _RATE_SECONDS]
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else None

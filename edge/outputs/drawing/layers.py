@@ -56,6 +56,11 @@ def _rounded(width: int, height: int, radii: tuple[int, int, int, int]) -> Cover
     return cover
 
 
+def clear(width: int, height: int) -> Layer:
+    """A layer with nothing on it."""
+    return Layer(np.full((height, width, 3), 255, np.uint8), np.zeros((height, width, 3), np.uint8))
+
+
 def panel(width: int, height: int, *radii: int) -> Layer:
     """A dark, slightly transparent rectangle with rounded corners.
 
