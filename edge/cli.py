@@ -24,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         "run": "run the daemon with the settings",
         "demo": "run it with what is here: a camera or the bundled clip, a broker of its own if none is set",
         "snapshot": "analyse one picture: JSON to the screen, the annotated picture to a file",
+        "analyse": "make a table of a folder of pictures or a video: one row for each face",
         "report": "write what the record says of a day or more: a page, or CSV or JSON",
         "export": "print the whole record as CSV",
         "forget": "delete what the broker keeps of this device; Home Assistant then removes it",
@@ -45,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--image", type=Path, metavar="FILE", help="a picture; without it, the camera's next")
             command.add_argument("--out", type=Path, metavar="FILE", default=Path("snapshot.jpg"))
             command.add_argument("--after", type=float, metavar="SECONDS", default=0.0, help="watch this long first")
+        if name == "analyse":
+            command.usage = "emotion-edge analyse SOURCE --csv FILE [--SECTION.SETTING VALUE ...]"
+            command.add_argument("source", type=Path, metavar="SOURCE", help="a folder, an image or a video")
+            command.add_argument("--csv", type=Path, metavar="FILE", required=True, help="to write, or to continue")
         if name == "report":
             command.add_argument("--day", metavar="DAY", help="the last day of it, 2026-11-20 (default: today)")
             command.add_argument("--days", type=int, metavar="N", default=1, help="how many days (default: 1)")
@@ -131,6 +136,10 @@ def _run(arguments: argparse.Namespace, settings: Settings, reload_asked: thread
 
             print(snapshot(settings, arguments.image, arguments.out, arguments.after))
             return leave(0)
+        case "analyse":
+            from edge.commands.analyse import analyse
+
+            return analyse(settings, arguments.source, arguments.csv)
         case "report":
             from edge.commands.report import report
 

@@ -64,6 +64,11 @@ class Pipeline:
         """Whether there is a track that is not confirmed yet."""
         return bool(self._tracker.tentative)
 
+    @property
+    def visible_tracks(self) -> frozenset[int]:
+        """The tracks found or followed in the last frame, without those that linger at their last place."""
+        return frozenset(face.track for face in self._visible)
+
     def change(self, settings: Settings, detector: Detector) -> None:
         """Apply new settings and a new detector; classifier, tracks and scores stay."""
         self._search = FaceSearch(detector, settings.detector)

@@ -1,6 +1,7 @@
 """Picture files: one, or a folder of them in the order of their names."""
 
 import logging
+import os
 import threading
 import time
 from pathlib import Path
@@ -20,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 SUFFIXES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 """A file with one of these is taken for an image even where its contents are none, so that it is named as damaged."""
+
+_OTHERS_FOLDERS: Final = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX", "lost+found", "Thumbs"})
+"""Where network drives, Windows and macOS keep thumbnails and deleted files."""
 
 BYTES_MAX: Final = 100_000_000
 """Of a file."""
@@ -143,6 +147,25 @@ def are_images(source: str) -> bool:
     """Whether what `camera.source` names is an image or a folder of images."""
     path = Path(source).expanduser()
     return path.is_dir() or (path.is_file() and is_image(path))
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a folder of this name holds no pictures of its user's: it is hidden, or a program keeps copies there."""
+    return name.startswith(".") or name in _OTHERS_FOLDERS
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The images of a folder and of all folders in it, by name; folders that are passed over are logged once."""
+    found: list[Path] = []
+    passed_over: list[Path] = []
+    for base, folders, files in os.walk(folder):
+        passed_over += [Path(base, name) for name in folders if is_passed_over(name)]
+        folders[:] = sorted(name for name in folders if not is_passed_over(name))
+        found += [path for name in sorted(files) if not name.startswith(".") and is_image(path := Path(base, name))]
+    if passed_over:
+        names = ", ".join(sorted({printable(Path(path.name)) for path in passed_over}))
+        _log.info("%s: %d folder(s) passed over: %s", printable(folder), len(passed_over), names)
+    return found
 
 
 def _images(folder: Path) -> list[Path]:

@@ -1,0 +1,66 @@
+"""A progress bar on a terminal; in a log, a line now and then."""
+
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Final, Self
+
+_BAR: Final = 24
+_TERMINAL_S: Final = 0.2
+_LOG_S: Final = 30.0
+"""Seconds between two updates."""
+
+
+class Progress:
+    """How far a long command is, on standard error."""
+
+    def __init__(self, total: float, unit: str) -> None:
+        """total: what `at` comes to in the end; 0: not known. unit: of both, in the plural."""
+        self._total = total
+        self._unit = unit
+        self._terminal = sys.stderr.isatty()
+        self._began = self._shown = time.monotonic()
+        self._first: float | None = None
+        self._width = 0
+
+    def at(self, done: float) -> None:
+        """So much is done."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = done
+        if now - self._shown >= (_TERMINAL_S if self._terminal else _LOG_S):
+            self._shown = now
+            self._show(done, now)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._width:
+            sys.stderr.write("\r" + " " * self._width + "\r")
+            sys.stderr.flush()
+
+    def _show(self, done: float, now: float) -> None:
+        rate = (done - (self._first or 0.0)) / (now - self._began)
+        share = min(done / self._total, 1.0) if self._total > 0 else 0.0
+        text = f"{done:,.0f}{f' of {self._total:,.0f}' if share else ''} {self._unit}"
+        if share and rate > 0:
+            text = f"{share:4.0%}  {text}, {_duration((self._total - done) / rate)} left"
+        if not self._terminal:
+            print(f"emotion-edge: {text}", file=sys.stderr, flush=True)
+            return
+        if share:
+            text = f"[{'#' * round(_BAR * share):{_BAR}}] {text}"
+        text = text[: os.get_terminal_size(sys.stderr.fileno()).columns - 1]
+        sys.stderr.write("\r" + text.ljust(self._width))
+        sys.stderr.flush()
+        self._width = len(text)
+
+
+def _duration(seconds: float) -> str:
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s" if minutes else f"{left} s"
