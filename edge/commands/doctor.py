@@ -1,8 +1,6 @@
 """What is there, what is not, and what to do: one line a part."""
 
 import logging
-import socket
-import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +22,7 @@ from edge.models.active import active_model
 from edge.models.released import installed_models
 from edge.models.runtime import MODULES, choose, installed
 from edge.outputs.display.output import display_available
+from edge.outputs.mqtt.session import login_problem
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
 from edge.system import board
@@ -128,15 +127,9 @@ def _broker(settings: Settings) -> Finding:
     mqtt = settings.mqtt
     if not mqtt.host:
         return Finding("note", "none is configured: set mqtt.host (`emotion-edge demo` starts one of its own)")
-    where = f"{mqtt.host}:{mqtt.port}"
-    try:
-        with socket.create_connection((mqtt.host, mqtt.port), timeout=3) as connection:
-            if mqtt.tls:
-                context = ssl.create_default_context(cafile=str(mqtt.ca_file) if mqtt.ca_file else None)
-                context.wrap_socket(connection, server_hostname=mqtt.host).close()
-    except OSError as error:
-        return Finding("fault", f"{where} cannot be reached: {error} (is it running, and is the address right?)")
-    return Finding("ok", f"{where} answers{' over TLS' if mqtt.tls else ''}")
+    if problem := login_problem(mqtt):
+        return Finding("fault", problem)
+    return Finding("ok", f"{mqtt.host}:{mqtt.port} accepts the login{' over TLS' if mqtt.tls else ''}")
 
 
 def _display(settings: Settings) -> Finding:

@@ -1,4 +1,4 @@
-"""A certificate of the settings, with its key."""
+"""Certificates and authorities of the settings."""
 
 import ssl
 from pathlib import Path
@@ -21,6 +21,29 @@ def load_certificate(context: ssl.SSLContext, section: str, cert_file: Path, key
             f"{section}.cert_file {cert_file}: no certificate that goes with its key: {error.reason or error} "
             "(both in PEM format, the key without a pass phrase)"
         ) from error
+
+
+def client_context(setting: str, ca_file: Path | None) -> ssl.SSLContext:
+    """A TLS context for a client that checks the chain and the name of the server's certificate.
+
+    Python 3.13 made `VERIFY_X509_STRICT` (RFC 5280) part of the default. It refuses authorities without a key usage, as
+    most instructions for a home authority make them, which Python 3.11, OpenSSL and Mosquitto accept; so it is cleared.
+
+    Args:
+        setting: name of the setting that gives the authority, for messages.
+        ca_file: certificates of authorities, PEM; None: the system's.
+
+    Raises:
+        EmotionEdgeError: the file cannot be read, or holds no certificate.
+    """
+    if ca_file:
+        check_readable(setting, ca_file)
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except ssl.SSLError as error:
+        raise EmotionEdgeError(f"{setting} {ca_file}: holds no certificate in PEM format") from error
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def check_readable(name: str, file: Path) -> None:

@@ -31,7 +31,7 @@ def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert found["interpreter"].startswith("ok ")
     assert "emotion-small" in found["models"]
     assert "64 x 48" in found["camera"]
-    assert found["broker"] == f"ok 127.0.0.1:{broker.port} answers"
+    assert found["broker"] == f"ok 127.0.0.1:{broker.port} accepts the login"
 
 
 def test_a_server_that_classifies_has_a_line_where_one_is_set(
@@ -51,7 +51,7 @@ def test_what_is_missing_is_named_and_counts(capsys: pytest.CaptureFixture[str])
     found = findings(capsys, camera={"source": "/dev/video97"}, mqtt={"host": "127.0.0.1", "port": port})
     assert found["status"] == "1"
     assert found["camera"].startswith("fault camera /dev/video97: not there")
-    assert found["broker"].startswith(f"fault 127.0.0.1:{port} cannot be reached")
+    assert found["broker"].startswith(f"fault no connection to 127.0.0.1:{port}: connection refused")
 
 
 def test_a_missing_model_is_a_fault_and_the_rest_is_still_told(capsys: pytest.CaptureFixture[str]) -> None:

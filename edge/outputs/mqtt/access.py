@@ -10,9 +10,8 @@ from typing import Final
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.config import MqttSettings
-from edge.config.certificate import check_readable, load_certificate, refuse_lone_key
+from edge.config.certificate import client_context, load_certificate, refuse_lone_key
 from edge.config.secrets import secret_of
-from edge.errors import EmotionEdgeError
 from edge.outputs.mqtt.topics import topics_of
 
 VERSIONS: Final[Mapping[str, tuple[MQTTProtocolVersion, ...]]] = {
@@ -77,12 +76,7 @@ def subscribe_command(settings: MqttSettings) -> str:
 def _tls(settings: MqttSettings) -> ssl.SSLContext:
     """A TLS context that checks the chain and the name of the broker's certificate."""
     refuse_lone_key("mqtt", settings.cert_file, settings.key_file)
-    if settings.ca_file:
-        check_readable("mqtt.ca_file", settings.ca_file)
-    try:
-        context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
-    except ssl.SSLError as error:
-        raise EmotionEdgeError(f"mqtt.ca_file {settings.ca_file}: holds no certificate in PEM format") from error
+    context = client_context("mqtt.ca_file", settings.ca_file)
     if settings.cert_file:
         load_certificate(context, "mqtt", settings.cert_file, settings.key_file)
     return context

@@ -8,9 +8,8 @@ import paho.mqtt.client as paho
 
 from edge.config import MqttSettings
 from edge.errors import EmotionEdgeError
-from edge.outputs.mqtt.access import CONNACK_TIMEOUT_S, VERSIONS, broker_access
-from edge.outputs.mqtt.connection import Connection, connect_error_text
 from edge.outputs.mqtt.outbox import Outgoing
+from edge.outputs.mqtt.session import log_in
 from edge.outputs.mqtt.topics import topics_of
 
 _DONE_S: Final = 5.0
@@ -27,7 +26,7 @@ def forget(settings: MqttSettings) -> bool:
     """
     if not settings.host:
         raise EmotionEdgeError("forget: no broker is set (mqtt.host)")
-    access, topics = broker_access(settings), topics_of(settings)
+    topics = topics_of(settings)
     statuses: list[bytes] = []
 
     def on_message(message: paho.MQTTMessage) -> None:
@@ -37,19 +36,10 @@ def forget(settings: MqttSettings) -> bool:
     woken, waker = socket.socketpair()
     with woken, waker:
         woken.setblocking(False)
-        for protocol in VERSIONS[settings.version]:
-            try:
-                connection = Connection(access, topics.status, protocol, on_message=on_message, as_device=False)
-            except (OSError, ValueError) as error:
-                text = connect_error_text(error)
-                raise EmotionEdgeError(f"forget: no connection to {access.address}: {text}") from error
-            ends = time.monotonic() + CONNACK_TIMEOUT_S
-            while connection.open and not connection.accepted and time.monotonic() < ends:
-                connection.wait(woken, CONNACK_TIMEOUT_S)
-            if not connection.version_refused:
-                break
-        if not connection.accepted:
-            raise EmotionEdgeError(f"forget: no connection to {access.address}: {connection.end_reason()}")
+        try:
+            connection = log_in(settings, woken, on_message)
+        except EmotionEdgeError as error:
+            raise EmotionEdgeError(f"forget: {error}") from error
         connection.start_session()
         for topic in topics.retained:
             connection.send(Outgoing(topic, b"", qos=1, retain=True))
@@ -59,5 +49,6 @@ def forget(settings: MqttSettings) -> bool:
         unacknowledged = connection.unacknowledged
         connection.end(woken, 0.0)
     if unacknowledged:
-        raise EmotionEdgeError(f"forget: {access.address} did not acknowledge it: {connection.end_reason()}")
+        reason = connection.end_reason()
+        raise EmotionEdgeError(f"forget: {settings.host}:{settings.port} did not acknowledge it: {reason}")
     return b"online" in statuses
