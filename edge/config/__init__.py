@@ -1,5 +1,6 @@
 """The settings: their types, where they are read from, and what may change while the daemon runs."""
 
+from edge.config.fields import setting_names
 from edge.config.settings import (
     ENV_PREFIX,
     INSTANCE_VARIABLE,
@@ -13,7 +14,6 @@ from edge.config.settings import (
     Settings,
     WebSettings,
     reaches_network,
-    setting_names,
 )
 
 __all__ = [

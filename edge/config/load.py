@@ -6,39 +6,55 @@ as a flag. What is not known is refused, with the nearest name that is.
 
 import difflib
 import os
+import re
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic import ValidationError
-from pydantic_settings import CliSettingsSource
+from pydantic import SecretStr, ValidationError
 
+from edge.config.fields import allowed, description_of, setting_field, setting_names
 from edge.config.secrets import without_password
-from edge.config.settings import ENV_PREFIX, INSTANCE_VARIABLE, Settings, setting_field, setting_names
-from edge.config.yaml_file import read_yaml
+from edge.config.settings import ENV_PREFIX, INSTANCE_VARIABLE, Settings
+from edge.config.yaml_file import Place, parse_yaml
 from edge.errors import EmotionEdgeError, reason_of
 
 CONFIG_VARIABLE: Final = ENV_PREFIX + "CONFIG"
 SYSTEM_CONFIG: Final = Path("/etc/emotion-edge/config.yaml")
+_SHOWN: Final = 60
 
 
 def add_flags(parser: ArgumentParser, shown: bool = False) -> None:
     """Give the parser `--config` and one flag a setting, `--section.key`. shown: its help lists them all."""
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings file (default: {SYSTEM_CONFIG})")
-    source: CliSettingsSource[Any] = CliSettingsSource(
-        Settings,
-        root_parser=parser,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-        add_argument_method=ArgumentParser.add_argument if shown else _add_unseen,
-    )
-    parser.set_defaults(settings_source=source)
+    for name in setting_names():
+        parser.add_argument(f"--{name}", dest=name, metavar="VALUE", help=_help(name) if shown else SUPPRESS)
 
 
-def _add_unseen(parser: ArgumentParser, *names: str, **about: Any) -> None:
-    parser.add_argument(*names, **about | {"help": SUPPRESS})
+def _help(name: str) -> str:
+    default = setting_field(name).default
+    if isinstance(default, SecretStr) or default in ("", None):
+        return description_of(name).replace("%", "%%")
+    return f"{description_of(name)} (default: {str(default).lower()})".replace("%", "%%")
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Values by section and key, and for each setting where its value comes from, as messages name it."""
+
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def put(self, name: str, value: Any, origin: str) -> None:
+        """Set a value over one from elsewhere. Raises EmotionEdgeError for a NUL, which no name of a file may have."""
+        if isinstance(value, str) and "\0" in value:
+            raise EmotionEdgeError(f"{origin}: has a NUL character")
+        section, _, key = name.partition(".")
+        self.values.setdefault(section, {})[key] = value
+        self.origins[name] = origin
 
 
 def load(arguments: Namespace) -> Settings:
@@ -48,24 +64,36 @@ def load(arguments: Namespace) -> Settings:
     EmotionEdgeError for a file that cannot be read, a setting that is not known, and a value that does not fit; each
     message says where it stands.
     """
-    path = _config_path(arguments.config)
-    from_file = _read(path) if path else {}
-    _refuse_unknown(
-        [
-            name
-            for name in os.environ
-            if name.startswith(ENV_PREFIX) and name not in (CONFIG_VARIABLE, INSTANCE_VARIABLE)
-        ],
-        [_variable(name) for name in setting_names()],
-        "environment",
-    )
-    flags: dict[str, Any] = {"_cli_settings_source": arguments.settings_source(parsed_args=arguments)}
+    given = _Given()
+    if path := _config_path(arguments.config):
+        file = parse_yaml(path, "settings file")
+        _add_tree(given, {} if file.content is None else file.content, f"settings file {path}", file.lines)
+    _add_environment(given)
+    for name in setting_names():
+        if (value := getattr(arguments, name)) is not None:
+            given.put(name, value, f"flag --{name}")
+    return _validated(given)
+
+
+def check(tree: Any, where: str) -> None:
+    """Check settings that stand in another file, or are to be written: sections with their keys and values.
+
+    Raises EmotionEdgeError, whose message begins with `where`, for what the daemon would refuse.
+    """
+    given = _Given()
+    _add_tree(given, tree, where, {})
+    _validated(given)
+
+
+def _validated(given: _Given) -> Settings:
     try:
-        return Settings(**flags, **from_file)
+        return Settings.model_validate(given.values)
     except ValidationError as error:
-        raise EmotionEdgeError(
-            "\nemotion-edge: ".join(dict.fromkeys(_explain(problem, arguments, path) for problem in error.errors()))
-        ) from None
+        problems = (_explain(problem, given.origins) for problem in error.errors())
+        raise EmotionEdgeError("\nemotion-edge: ".join(dict.fromkeys(problems))) from None
+    except EmotionEdgeError as error:  # of settings that do not go together: it begins with the name of one
+        origin = given.origins.get(re.split("[: ]", str(error), maxsplit=1)[0])
+        raise EmotionEdgeError(f"{origin.rpartition(': ')[0] or origin}: {error}" if origin else str(error)) from None
 
 
 def _config_path(asked: Path | None) -> Path | None:
@@ -74,31 +102,41 @@ def _config_path(asked: Path | None) -> Path | None:
     path = asked or SYSTEM_CONFIG
     try:
         there = path.is_file()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise EmotionEdgeError(f"settings file {path}: cannot be looked at: {error}") from error
     if asked and not there:
         raise EmotionEdgeError(f"settings file {asked}: not there")
     return path if there else None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    tree = read_yaml(path, "settings file")
-    if tree is None:
-        return {}
+def _add_tree(given: _Given, tree: Any, where: str, lines: Mapping[Place, int]) -> None:
     if not isinstance(tree, dict):
-        raise EmotionEdgeError(f"settings file {path}: must hold sections such as `mqtt:`, found {type(tree).__name__}")
-    _refuse_unknown(tree, Settings.model_fields, f"settings file {path}")
+        raise EmotionEdgeError(f"{where}: must hold sections such as `mqtt:`, found {type(tree).__name__}")
+
+    def at(*place: Any) -> str:
+        line = lines.get(tuple(map(str, place)))
+        return where if line is None else f"{where}, line {line}"
+
     known = setting_names()
-    sections: dict[str, Any] = {}
     for section, keys in tree.items():
+        _refuse_unknown([section], Settings.model_fields, at(section))
         if keys is None:  # a section whose lines are all commented out
             continue
         if not isinstance(keys, dict):
-            found = without_password(repr(keys))
-            raise EmotionEdgeError(f"settings file {path}: {section}: must hold `key: value` lines, found {found}")
-        _refuse_unknown([f"{section}.{key}" for key in keys], known, f"settings file {path}")
-        sections[section] = keys
-    return sections
+            raise EmotionEdgeError(f"{at(section)}: {section}: must hold `key: value` lines, found {_shown(keys)}")
+        for key, value in keys.items():
+            name = f"{section}.{key}"
+            _refuse_unknown([name], known, at(section, key))
+            given.put(name, value, f"{at(section, key)}: {name}")
+
+
+def _add_environment(given: _Given) -> None:
+    variables = {_variable(name): name for name in setting_names()}
+    names = [name for name in os.environ if name.startswith(ENV_PREFIX)]
+    ours = [name for name in names if name not in (CONFIG_VARIABLE, INSTANCE_VARIABLE)]
+    _refuse_unknown(ours, variables, "environment")
+    for variable in ours:
+        given.put(variables[variable], os.environ[variable], f"environment {variable}")
 
 
 def _refuse_unknown(names: Iterable[Any], known: Iterable[str], where: str) -> None:
@@ -106,34 +144,39 @@ def _refuse_unknown(names: Iterable[Any], known: Iterable[str], where: str) -> N
     for name in names:
         if name not in known:
             nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
-            shown = without_password(str(name))
-            raise EmotionEdgeError(f"{where}: {shown} is not a setting (did you mean {nearest[0]}?)")
+            raise EmotionEdgeError(
+                f"{where}: {_shortened(without_password(str(name)))} is not a setting (did you mean {nearest[0]}?)"
+            )
 
 
 def _variable(name: str) -> str:
     return ENV_PREFIX + name.replace(".", "_").upper()
 
 
-def _explain(problem: Mapping[str, Any], arguments: Namespace, path: Path | None) -> str:
+def _explain(problem: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    """One line: where the value stands, the setting, what is allowed, and the value unless it is a secret."""
     name = ".".join(str(part) for part in problem["loc"][:2])
-    if getattr(arguments, name, None) is not None:
-        where = f"flag --{name}"
-    elif _variable(name) in os.environ:
-        where = f"environment {_variable(name)}"
+    if problem["type"] == "value_error":
+        message = reason_of(problem)
+    elif fits := allowed(name):
+        message = f"must be {fits}"
     else:
-        where = f"settings file {path}: {name}"
-    message = reason_of(problem)
-    if problem["type"] in ("string_pattern_mismatch", "missing"):  # a pattern helps nobody: say what the setting is
         message = f"does not fit ({description_of(name).rstrip('.')})"
-    elif problem["type"] == "string_type":
-        message += " (put it in quotes)"
-    shown = "" if "password" in name or "token" in name else f", found {without_password(repr(problem['input']))}"
-    return f"{where}: {message}{shown}"
+        if problem["type"] == "string_type":
+            message += " (put it in quotes)"
+    shown = "" if "password" in name or "token" in name else f", found {_shown(problem['input'])}"
+    return f"{origins.get(name, name)}: {message}{shown}"
 
 
-def description_of(name: str) -> str:
-    """What a setting is for, in a line. name: `section.key`."""
-    return setting_field(name).description or ""
+def _shown(value: object) -> str:
+    try:
+        return _shortened(without_password(repr(value)))
+    except ValueError:  # an integer of thousands of digits
+        return "a number that is too long"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def dump(settings: Settings) -> str:

@@ -5,7 +5,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edge.config.settings import OnReload, Settings, on_reload, setting_names
+from edge.config.fields import on_reload, setting_names
+from edge.config.setting_types import OnReload
+from edge.config.settings import Settings
 from edge.errors import EmotionEdgeError
 from edge.system.systemd import Notifier
 

@@ -2,10 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr
 
 from edge.errors import EmotionEdgeError
+
+_BYTES_MAX: Final = 65_536
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def secret_of(name: str, given: SecretStr, file: Path | None) -> str:
@@ -16,13 +20,26 @@ def secret_of(name: str, given: SecretStr, file: Path | None) -> str:
     """
     if file is None:
         return given.get_secret_value()
+    where, kind = f"{name}_file {file}", name.rpartition(".")[2].replace("_", " ")
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise EmotionEdgeError(f"{name}_file {file}: cannot be read: {error}") from error
-    if not lines or not lines[0]:
-        raise EmotionEdgeError(f"{name}_file {file}: its first line must be the {name.rpartition('.')[2]}")
-    return lines[0]
+        with file.open("rb") as opened:
+            text = opened.read(_BYTES_MAX).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise EmotionEdgeError(f"{where}: cannot be read: {error}") from error
+    secret = text.split("\n", maxsplit=1)[0].removesuffix("\r")
+    if not secret:
+        raise EmotionEdgeError(f"{where}: its first line must be the {kind}")
+    if _CONTROL.search(secret):
+        raise EmotionEdgeError(f"{where}: its first line has a control character (is it plain text, in UTF-8?)")
+    return secret
+
+
+def token_of(name: str, given: SecretStr, file: Path | None) -> str:
+    """As `secret_of`, for what goes into an HTTP header: raises EmotionEdgeError for other characters than ASCII's."""
+    token = secret_of(name, given, file)
+    if not token.isascii() or _CONTROL.search(token):
+        raise EmotionEdgeError(f"{name}: must be of ASCII characters, without control characters")
+    return token
 
 
 def without_password(text: str) -> str:

@@ -3,9 +3,7 @@
 import os
 import re
 import socket
-from enum import Enum
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
@@ -17,9 +15,20 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from edge.config.setting_types import (
+    LIVE,
+    RESTART,
+    Fraction,
+    OptionalPath,
+    Period,
+    Pixels,
+    Port,
+    Region,
+    Seconds,
+    Text,
+    none_or_one_up,
+)
 from edge.errors import EmotionEdgeError
 from edge.models.edge_tpu import AcceleratorChoice
 from edge.models.runtime import RuntimeChoice
@@ -30,51 +39,8 @@ INSTANCE_VARIABLE: Final = ENV_PREFIX + "INSTANCE"
 """Set by emotion-edge@NAME.service to NAME: a device id that is not set then ends with it."""
 
 
-class OnReload(Enum):
-    """What a setting does when the settings are read again while the daemon runs; every field names one of the two."""
-
-    LIVE = "applied"
-    RESTART = "needs a restart"
-
-
-LIVE: Final = OnReload.LIVE
-RESTART: Final = OnReload.RESTART
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(ge=0, le=86400)]
-Period = Annotated[float, Field(gt=0, le=86400)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Pixels = Annotated[int, Field(ge=16, le=8192)]
-
-
-def _inside(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    x, y, width, height = region
-    if width <= 0 or height <= 0 or x + width > 1 + 1e-9 or y + height > 1 + 1e-9:
-        raise ValueError("a region is [x, y, width, height], fractions of the picture that lie inside it")
-    return region
-
-
-Region = Annotated[tuple[Fraction, Fraction, Fraction, Fraction], AfterValidator(_inside)]
-
-
-def _none_or_one_up(rate: float) -> float:
-    if 0 < rate < 1:
-        raise ValueError("must be 0, or 1 and more: fewer frames a second look like a camera that is lost")
-    return rate
-
-
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-def _as_text(value: object) -> object:
-    """YAML reads `0` as a number and `off` as false; where words are wanted they are meant as words."""
-    if value is False:
-        return "off"
-    return str(value) if isinstance(value, int | float) else value
-
-
-Text = BeforeValidator(_as_text)
 
 
 def reaches_network(host: str) -> bool:
@@ -103,9 +69,9 @@ class CameraSettings(_Section):
     """Start a video file or a folder of images again when it ends."""
     realtime: Annotated[bool, RESTART] = True
     """Play a video file or folder at its own pace; false: as fast as it goes."""
-    rotate: Annotated[Literal["0", "90", "180", "270"], Text] = "0"
+    rotate: Annotated[Literal["0", "90", "180", "270"], Text, RESTART] = "0"
     """Degrees to rotate the picture clockwise by, for a camera on its side (90, 270) or upside down (180)."""
-    flip: bool = False
+    flip: Annotated[bool, RESTART] = False
     """Mirror the picture left to right, after the rotation, for a camera that looks into a mirror."""
 
 
@@ -114,13 +80,13 @@ class DetectorSettings(_Section):
     """Face detector: yunet (int8, default), or one of OpenCV's: opencv-yunet, haar, res10."""
     size: Annotated[Literal["160", "320", "640"], Text, LIVE] = "320"
     """Width in pixels that yunet and opencv-yunet shrink a picture to: 160 is fast, 640 finds small faces."""
-    file: Annotated[Path | None, LIVE] = None
+    file: Annotated[OptionalPath, LIVE] = None
     """The model file of an OpenCV detector, or the model folder of another yunet; empty: the one that comes with it."""
     score: Annotated[Fraction, LIVE] = 0.5
     """Faces with a lower detection score are ignored."""
     every: Annotated[Annotated[int, Field(ge=1, le=30)] | Literal["auto"], LIVE] = "auto"
     """Look for faces in every n-th frame, 1 to 30, and follow them in between; auto: as the time allows."""
-    region: Annotated[Region | None, LIVE] = None
+    region: Annotated[Region, LIVE] = None
     """Where to look: [x, y, width, height] as fractions of the picture, as in [0.25, 0, 0.5, 1]; null: everywhere."""
     min_face: Annotated[int, Field(ge=0, le=8192), LIVE] = 0
     """Faces narrower than this are ignored, in pixels; 0: none is."""
@@ -148,7 +114,7 @@ class EmotionSettings(_Section):
     """Seconds to wait for its answer; without one, the model above is used, and the server asked again later."""
     server_token: Annotated[SecretStr, RESTART] = SecretStr("")
     """Token of the server; better in EMOTION_EDGE_EMOTION_SERVER_TOKEN or in server_token_file."""
-    server_token_file: Annotated[Path | None, RESTART] = None
+    server_token_file: Annotated[OptionalPath, RESTART] = None
     """A file whose first line is the token."""
 
 
@@ -162,7 +128,7 @@ class RuntimeSettings(_Section):
 
 
 class PaceSettings(_Section):
-    max_fps: Annotated[float, Field(ge=0, le=240), AfterValidator(_none_or_one_up), LIVE] = 0.0
+    max_fps: Annotated[float, Field(ge=0, le=240), AfterValidator(none_or_one_up), LIVE] = 0.0
     """Frames analysed a second at most, 1 or more; 0: as many as the camera gives and the board manages."""
     cores: Annotated[int, Field(ge=0, le=256), LIVE] = 0
     """Processor cores to use; 0: all."""
@@ -176,6 +142,10 @@ class PaceSettings(_Section):
     """From this many degrees Celsius on, and while the firmware throttles, fewer frames are analysed; 0: never."""
 
 
+_DEVICE_ID: Final = Field(pattern=r"^[a-zA-Z0-9_-]+$", max_length=128)
+_TOPIC: Final = r"[^+#\s/\x00-\x1f\x7f]+(/[^+#\s/\x00-\x1f\x7f]+)*"
+
+
 class MqttSettings(_Section):
     host: Annotated[str, Field(pattern=r"^[^\s/]*$"), RESTART] = ""
     """Name or address of the broker; empty: none (`emotion-edge demo` then starts one of its own)."""
@@ -187,21 +157,23 @@ class MqttSettings(_Section):
     """User name at the broker; empty: none."""
     password: Annotated[SecretStr, RESTART] = SecretStr("")
     """Password at the broker; better in EMOTION_EDGE_MQTT_PASSWORD or in password_file."""
-    password_file: Annotated[Path | None, RESTART] = None
+    password_file: Annotated[OptionalPath, RESTART] = None
     """A file whose first line is the password."""
     tls: Annotated[bool, RESTART] = False
     """Encrypt, and check the broker's certificate."""
-    ca_file: Annotated[Path | None, RESTART] = None
+    ca_file: Annotated[OptionalPath, RESTART] = None
     """Certificate authority of the broker's certificate, PEM; empty: the system's."""
-    cert_file: Annotated[Path | None, RESTART] = None
+    cert_file: Annotated[OptionalPath, RESTART] = None
     """Client certificate, PEM."""
-    key_file: Annotated[Path | None, RESTART] = None
+    key_file: Annotated[OptionalPath, RESTART] = None
     """Key of the client certificate, PEM."""
-    base_topic: Annotated[str, Field(pattern=r"^[^+#\s/]+(/[^+#\s/]+)*$"), RESTART] = "emotion"
+    client_id: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=256), RESTART] = ""
+    """Client id at the broker, for brokers that want a certain one; empty: the device id and a random number."""
+    base_topic: Annotated[str, Field(pattern=rf"^{_TOPIC}$", max_length=256), RESTART] = "emotion"
     """Topics begin with this and the device id: emotion/<device_id>/state."""
-    device_id: Annotated[str, BeforeValidator(_or_host_name), Field(pattern=r"^[a-zA-Z0-9_-]+$"), RESTART] = Field(
-        default="", validate_default=True
-    )
+    device_id: Annotated[
+        str, BeforeValidator(_or_host_name), Field(pattern=r"^[a-zA-Z0-9_-]+$", max_length=128), RESTART
+    ] = Field(default="", validate_default=True)
     """Name of this device in topics, of letters, digits, - and _; empty: the host name."""
     faces_rate: Annotated[float, Field(gt=0, le=60), LIVE] = 5.0
     """Messages a second at most on the topic `faces`."""
@@ -209,10 +181,19 @@ class MqttSettings(_Section):
     """Seconds after which `state` is sent again though nothing changed."""
     stats_every: Annotated[Period, LIVE] = 10.0
     """Seconds between messages on the topic `stats`."""
-    discovery_prefix: Annotated[str, Field(pattern=r"^([^+#\s/]+(/[^+#\s/]+)*)?$"), RESTART] = "homeassistant"
+    discovery_prefix: Annotated[str, Field(pattern=rf"^({_TOPIC})?$", max_length=256), RESTART] = "homeassistant"
     """Where Home Assistant is told of this device; empty: it is not told."""
     snapshots: Annotated[bool, RESTART] = False
     """Let a picture be asked for over MQTT: anyone who may write `snapshot/set` then gets one."""
+
+    @model_validator(mode="after")
+    def _password_has_user(self) -> Self:
+        if not self.username and (self.password.get_secret_value() or self.password_file):
+            raise EmotionEdgeError(
+                "mqtt.password: would not be sent without a user name: set mqtt.username (brokers that go by a token "
+                "alone take any name), or leave the password out"
+            )
+        return self
 
 
 class WebSettings(_Section):
@@ -224,11 +205,11 @@ class WebSettings(_Section):
     """Port of the live page."""
     password: Annotated[SecretStr, RESTART] = SecretStr("")
     """Password of the page, with any user name; better in EMOTION_EDGE_WEB_PASSWORD or in password_file."""
-    password_file: Annotated[Path | None, RESTART] = None
+    password_file: Annotated[OptionalPath, RESTART] = None
     """A file whose first line is the password."""
-    cert_file: Annotated[Path | None, RESTART] = None
+    cert_file: Annotated[OptionalPath, RESTART] = None
     """Certificate of the page, PEM: it is then served over HTTPS."""
-    key_file: Annotated[Path | None, RESTART] = None
+    key_file: Annotated[OptionalPath, RESTART] = None
     """Key of the certificate, PEM; empty: it is in the same file."""
     names: Annotated[str, RESTART] = ""
     """Other names that the page is reached by, separated by commas; localhost and the host name are known."""
@@ -258,7 +239,7 @@ class ServeSettings(_Section):
     """Port of it."""
     token: Annotated[SecretStr, RESTART] = SecretStr("")
     """Token that whoever asks must send; better in EMOTION_EDGE_SERVE_TOKEN or in token_file."""
-    token_file: Annotated[Path | None, RESTART] = None
+    token_file: Annotated[OptionalPath, RESTART] = None
     """A file whose first line is the token."""
 
     @model_validator(mode="after")
@@ -274,7 +255,7 @@ class ServeSettings(_Section):
 class RecordSettings(_Section):
     enabled: Annotated[bool, RESTART] = False
     """Keep a record of emotions and times, never of images, in a file on this board; false: nothing is stored."""
-    file: Annotated[Path | None, RESTART] = None
+    file: Annotated[OptionalPath, RESTART] = None
     """The record, .sqlite3 or .db; empty: the service has it in /var/lib/emotion-edge, a user in ~/.local/state."""
     days: Annotated[int, Field(ge=1, le=3660), RESTART] = 30
     """What is older than this many days is deleted."""
@@ -300,17 +281,8 @@ class LogSettings(_Section):
     """How much is logged."""
 
 
-class Settings(BaseSettings):
+class Settings(_Section):
     """All settings. Frozen; every section has defaults, so `Settings()` is what an empty file means."""
-
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        use_attribute_docstrings=True,
-    )
 
     camera: CameraSettings = CameraSettings()
     detector: DetectorSettings = DetectorSettings()
@@ -323,40 +295,3 @@ class Settings(BaseSettings):
     record: RecordSettings = RecordSettings()
     display: DisplaySettings = DisplaySettings()
     log: LogSettings = LogSettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # The file's content comes in as arguments, and the environment goes over it.
-        return env_settings, init_settings
-
-
-def setting_names() -> list[str]:
-    """Every setting there is, as `section.key`, in the order of the tree."""
-    return [
-        f"{section}.{key}"
-        for section, field in Settings.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        for key in field.annotation.model_fields
-    ]
-
-
-def setting_field(name: str) -> FieldInfo:
-    """The field of a setting. name: `section.key`."""
-    section, _, key = name.partition(".")
-    model = Settings.model_fields[section].annotation
-    assert isinstance(model, type)
-    assert issubclass(model, BaseModel)
-    return model.model_fields[key]
-
-
-def on_reload(name: str) -> OnReload:
-    """What a setting does on reload, as its field says. name: `section.key`."""
-    (found,) = [mark for mark in setting_field(name).metadata if isinstance(mark, OnReload)]
-    return found

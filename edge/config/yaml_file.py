@@ -1,29 +1,142 @@
-"""YAML files that people write, and that may hold passwords: read with errors that show no line of them."""
+"""YAML files that people write, and that may hold passwords: read with errors that show no value of them.
 
+Refused: a key that is there twice, of which YAML would keep the last; files that are too large or too deep, and aliases
+of aliases that make one huge.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from edge.errors import EmotionEdgeError
 
+BYTES_MAX: Final = 100_000
+"""A board parses about 50 kB a second; the largest file that is known, of 200 boards, has 20 kB."""
+
+_NODES_MAX: Final = 20_000
+_PLAIN_KEY: Final = re.compile(r"[\w.-]{1,40}")
+
+Place = tuple[str, ...]
+"""Keys from the top down."""
+
+
+@dataclass(frozen=True, slots=True)
+class YamlFile:
+    """content: what the file holds. lines: the line, from 1, of each key of the two upper levels."""
+
+    content: Any = None
+    lines: Mapping[Place, int] = field(default_factory=dict)
+
 
 def read_yaml(path: Path, what: str) -> Any:
     """What a file holds. what: the kind of file, which each message begins with. Raises EmotionEdgeError."""
+    return parse_yaml(path, what).content
+
+
+def parse_yaml(path: Path, what: str) -> YamlFile:
+    """What a file holds, with lines.
+
+    Args:
+        path: the file.
+        what: the kind of file, which each message begins with.
+
+    Raises:
+        EmotionEdgeError: it cannot be read, is no YAML, or is refused as the module says.
+    """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _parse(_text(path), f"{what} {path}")
     except (OSError, UnicodeDecodeError) as error:
         raise EmotionEdgeError(f"{what} {path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise EmotionEdgeError(f"{what} {path}: {_no_yaml(error)}") from None
+    except RecursionError:
+        raise EmotionEdgeError(f"{what} {path}: is nested too deeply") from None
     except ValueError:  # PyYAML's, without a place; not shown, as it may hold a password
         raise EmotionEdgeError(
             f"{what} {path}: has what looks like a date or number and is none, as 2026-13-45 (put it in quotes)"
         ) from None
 
 
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(BYTES_MAX + 1)
+    if len(content) > BYTES_MAX:
+        raise OSError(f"it has more than {BYTES_MAX // 1000} kB")
+    return content.decode("utf-8-sig")
+
+
+def _parse(text: str, where: str) -> YamlFile:
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return YamlFile()
+        _refuse_expansion(node, where)
+        lines: dict[Place, int] = {}
+        _note_keys(node, (), lines, where, set())
+        return YamlFile(loader.construct_document(node), lines)
+    finally:
+        loader.dispose()
+
+
+def _refuse_expansion(root: yaml.Node, where: str) -> None:
+    """Raises EmotionEdgeError where aliases make the file larger than it may be, or one stands inside itself."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node) -> int:
+        known = sizes.get(id(node))
+        if known == 0:
+            raise EmotionEdgeError(f"{where}: line {node.start_mark.line + 1}: contains itself, by an alias (*)")
+        if known is None:
+            sizes[id(node)] = 0  # until it is counted
+            known = sizes[id(node)] = 1 + sum(map(size, _children(node)))
+        return known
+
+    if size(root) > _NODES_MAX:
+        raise EmotionEdgeError(f"{where}: has more than {_NODES_MAX:,} values (aliases, *, count each time)")
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    match node:
+        case yaml.MappingNode():
+            return [part for pair in node.value for part in pair]
+        case yaml.SequenceNode():
+            return list(node.value)
+        case _:
+            return []
+
+
+def _note_keys(node: yaml.Node, place: Place, lines: dict[Place, int], where: str, seen: set[int]) -> None:
+    """Note the line of each upper key; raises EmotionEdgeError for a key that is twice in one mapping."""
+    if id(node) in seen:  # an alias
+        return
+    seen.add(id(node))
+    if not isinstance(node, yaml.MappingNode):
+        for child in _children(node):
+            _note_keys(child, place, lines, where, seen)
+        return
+    first: dict[tuple[str, str], int] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        line, here = key.start_mark.line + 1, (*place, key.value)
+        if before := first.get((key.tag, key.value)):
+            shown = ".".join(part if _PLAIN_KEY.fullmatch(part) else "..." for part in here)
+            raise EmotionEdgeError(f"{where}: {shown} is there twice, in lines {before} and {line}: put them together")
+        first[key.tag, key.value] = line
+        if len(here) <= 2:
+            lines[here] = line
+        _note_keys(value, here, lines, where, seen)
+
+
 def _no_yaml(error: yaml.YAMLError) -> str:
     """What is wrong and in which line, without the line itself."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"is no YAML: it has a character that may not be there, at position {error.position}"
     where = f" in line {mark.line + 1}" if mark else ""
     return f"is no YAML{where}" + (f": {problem}" if problem else "")

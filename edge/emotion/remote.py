@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from edge.config import EmotionSettings
-from edge.config.secrets import secret_of
+from edge.config.secrets import token_of
 from edge.emotion.committee import Committee
 from edge.emotion.local import LocalClassifier
 from edge.emotion.scores import Scores
@@ -34,7 +34,7 @@ class RemoteClassifier:
 
     def __init__(self, settings: EmotionSettings, local: LocalClassifier | Committee) -> None:
         """Connect; waits for the time-out at most. Raises EmotionEdgeError when the token cannot be read."""
-        token = secret_of("emotion.server_token", settings.server_token, settings.server_token_file)
+        token = token_of("emotion.server_token", settings.server_token, settings.server_token_file)
         self._local = local
         self._url = settings.server
         self._timeout = settings.server_timeout

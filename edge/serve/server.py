@@ -21,7 +21,7 @@ from tornado.web import Application, RequestHandler, stream_request_body
 
 from edge.cameras.image_decoder import ImageDecoder
 from edge.config import Settings, reaches_network
-from edge.config.secrets import secret_of
+from edge.config.secrets import token_of
 from edge.emotion.committee import Committee, installed_committees, open_local
 from edge.emotion.local import LocalClassifier
 from edge.errors import EmotionEdgeError
@@ -277,7 +277,7 @@ def run(settings: Settings) -> int:
     Raises EmotionEdgeError when the port is taken, the chosen model is missing, or the token cannot be read.
     """
     serve = settings.serve
-    token = secret_of("serve.token", serve.token, serve.token_file)
+    token = token_of("serve.token", serve.token, serve.token_file)
     runtime = choose(settings.runtime.interpreter, settings.runtime.accelerator)
     detector = open_detector(settings.detector, runtime, settings.runtime.threads)
     models, chosen = _models(settings, runtime)

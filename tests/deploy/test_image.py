@@ -121,7 +121,7 @@ def write_site(folder: Path, changes: dict[str, Any]) -> Path:
         "user": {"name": "pi", "ssh_key_files": [str(folder / "id.pub")], "password": "open sesame"},
         "wifi": {"ssid": "IEEE", "password": "password", "country": "DE"},
         "timezone": "Europe/Berlin",
-        "settings": {"mqtt": {"host": "broker.lan", "password": "mqtt-secret"}},
+        "settings": {"mqtt": {"host": "broker.lan", "username": "board", "password": "mqtt-secret"}},
     }
     file = folder / "site.yaml"
     file.write_text(yaml.safe_dump(tree | changes))

@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from edge.cli import main
-from edge.config import ENV_PREFIX, MqttSettings, Settings, setting_names
+from edge.config import ENV_PREFIX, EmotionSettings, MqttSettings, Settings, setting_names
 from edge.config import load as config_load
-from edge.config.settings import OnReload, setting_field
+from edge.config.fields import description_of, setting_field
+from edge.config.secrets import secret_of, token_of
+from edge.config.setting_types import OnReload
+from edge.emotion.classifier import open_classifier
 from edge.errors import EmotionEdgeError
+from edge.models.runtime import choose
 from tests.conftest import ROOT
 
 
@@ -52,10 +56,10 @@ def test_config_file_from_the_environment(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_names_with_underscores_are_reached_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMOTION_EDGE_EMOTION_UNCERTAIN_BELOW", "0.7")
-    monkeypatch.setenv("EMOTION_EDGE_MQTT_PASSWORD_FILE", "/run/secret")
+    monkeypatch.setenv("EMOTION_EDGE_WEB_PASSWORD_FILE", "/run/secret")
     settings = load()
     assert settings.emotion.uncertain_below == 0.7
-    assert settings.mqtt.password_file == Path("/run/secret")
+    assert settings.web.password_file == Path("/run/secret")
 
 
 @pytest.mark.parametrize(
@@ -63,11 +67,21 @@ def test_names_with_underscores_are_reached_from_the_environment(monkeypatch: py
     [
         ("mqtt: {hots: x}\n", "mqtt.hots is not a setting (did you mean mqtt.host?)"),
         ("mqt: {host: x}\n", "mqt is not a setting (did you mean mqtt?)"),
-        ("mqtt: {port: many}\n", "mqtt.port: Input should be a valid integer"),
-        ("mqtt: {port: 70000}\n", "mqtt.port: Input should be less than or equal to 65535"),
+        ("mqtt: {port: many}\n", "line 1: mqtt.port: must be a whole number from 1 to 65535, found 'many'"),
+        ("mqtt: {port: 70000}\n", "mqtt.port: must be a whole number from 1 to 65535, found 70000"),
         ("mqtt: {device_id: 'living room'}\n", "mqtt.device_id: does not fit (Name of this device in topics"),
         ("pace: {max_fps: 0.2}\n", "pace.max_fps: must be 0, or 1 and more"),
-        ("pace: {idle_fps: 0.5}\n", "pace.idle_fps: Input should be greater than or equal to 1"),
+        ("pace: {idle_fps: 0.5}\n", "pace.idle_fps: must be a number from 1 to 60, found 0.5"),
+        ("log: {level: loud}\n", "log.level: must be debug, info, warning or error, found 'loud'"),
+        ("web: {images: perhaps}\n", "web.images: must be true or false, found 'perhaps'"),
+        ("camera: {fps: 0}\n", "camera.fps: must be a number above 0, up to 240, found 0"),
+        ("detector: {every: never}\n", "detector.every: must be a whole number from 1 to 30 or auto, found 'never'"),
+        ("detector:\n  score: 0.5\n  region: [0, 0, 2, 2]\n", "line 3: detector.region: does not fit (Where to look"),
+        ("mqtt: {password: x}\n", "mqtt.password: would not be sent without a user name: set mqtt.username"),
+        ('mqtt: {base_topic: "a\\0b"}\n', "mqtt.base_topic: has a NUL character"),
+        ("camera: {source: 1, width: " + ":".join(["1"] * 4000) + "}\n", "found a number that is too long"),
+        ("mqtt: {host: a}\ncamera: {source: 0}\nmqtt: {port: 1884}\n", "mqtt is there twice, in lines 1 and 3"),
+        ("mqtt:\n  host: a\n  port: 1\n  host: b\n", "mqtt.host is there twice, in lines 2 and 4"),
         ("mqtt: host\n", "mqtt: must hold `key: value` lines"),
         ("- mqtt\n", "must hold sections such as `mqtt:`"),
         ("mqtt: {host: [\n", "is no YAML in line 2"),
@@ -108,7 +122,7 @@ def test_a_missing_file_is_an_error() -> None:
 
 
 def test_passwords_are_never_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check-config", "--mqtt.password", "hush-hush"]) == 0
+    assert main(["check-config", "--web.password", "hush-hush"]) == 0
     assert "hush" not in capsys.readouterr().out
 
 
@@ -133,7 +147,7 @@ def test_the_default_file_names_every_setting_with_its_default_and_a_comment() -
             else:
                 section = found[2]
             comment = []
-    assert comments == {name: config_load.description_of(name) for name in setting_names()}
+    assert comments == {name: description_of(name) for name in setting_names()}
 
 
 def test_numbers_and_off_are_words_where_words_are_wanted(tmp_path: Path) -> None:
@@ -148,10 +162,10 @@ def test_an_address_with_a_scheme_is_no_host(tmp_path: Path) -> None:
 
 
 def test_check_config_names_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = {"mqtt.password_file": tmp_path / "none", "emotion.model": "emotion-huge", "record.file": "day.txt"}
+    flags = {"web.password_file": tmp_path / "none", "emotion.model": "emotion-huge", "record.file": "day.txt"}
     assert main(["check-config", *(f"--{name}={value}" for name, value in flags.items())]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == f"emotion-edge: mqtt.password_file {tmp_path / 'none'}: no such file or directory"
+    assert lines[0] == f"emotion-edge: web.password_file {tmp_path / 'none'}: no such file or directory"
     assert lines[1].startswith("emotion-edge: emotion.model: model 'emotion-huge': not there")
     assert lines[2] == "emotion-edge: record.file day.txt: its name must end in .sqlite3 or .db"
     assert len(lines) == 3
@@ -226,3 +240,53 @@ def test_every_number_has_finite_bounds() -> None:
     for value in (".inf", "-.inf", ".nan", "1e9"):
         with pytest.raises(ValidationError):
             MqttSettings(heartbeat=yaml.safe_load(value))
+
+
+def test_a_list_is_written_alike_in_flags_environment_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    region = (0.25, 0.0, 0.5, 1.0)
+    assert load("--config", written(tmp_path, "detector: {region: [0.25, 0, 0.5, 1]}\n")).detector.region == region
+    for text in ("[0.25, 0, 0.5, 1]", "0.25,0,0.5,1", "0.25, 0, 0.5, 1", " 0.25 0 0.5 1 "):
+        assert load("--detector.region", text).detector.region == region
+        monkeypatch.setenv("EMOTION_EDGE_DETECTOR_REGION", text)
+        assert load().detector.region == region
+        monkeypatch.delenv("EMOTION_EDGE_DETECTOR_REGION")
+    assert load("--detector.region", "null").detector.region is None
+    for text in ("[0.25", "{", '[0.25,0,"', "0.5"):
+        with pytest.raises(
+            EmotionEdgeError, match=r"^flag --detector\.region: does not fit \(Where to look.*\), found"
+        ):
+            load("--detector.region", text)
+
+
+def test_an_empty_path_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMOTION_EDGE_MQTT_CA_FILE", "")
+    assert load().mqtt.ca_file is None
+    assert load("--record.file=").record.file is None
+
+
+def test_a_password_file_is_read_as_people_write_it(tmp_path: Path) -> None:
+    file, none = tmp_path / "password", SecretStr("")
+    for content in (b"hush\n", b"\xef\xbb\xbfhush\r\n", b"hush", b"hush\nmore\n"):
+        file.write_bytes(content)
+        assert secret_of("mqtt.password", none, file) == "hush"
+    for content, said in (
+        (b"\0hush", "control character"),
+        ("hush".encode("utf-16"), "cannot be read"),
+        ("hush".encode("utf-16-be"), "control character"),
+        (b"\nhush", "first line must be the password"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(EmotionEdgeError, match=said) as caught:
+            secret_of("mqtt.password", none, file)
+        assert f"mqtt.password_file {file}" in str(caught.value)
+        assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["t\u00f6ken\u2603", "to\nken"])
+def test_a_token_that_no_header_holds_is_refused(token: str) -> None:
+    with pytest.raises(EmotionEdgeError, match=r"serve\.token: must be of ASCII characters"):
+        token_of("serve.token", SecretStr(token), None)
+    with pytest.raises(EmotionEdgeError, match=r"emotion\.server_token: must be of ASCII characters"):
+        open_classifier(
+            EmotionSettings(server="http://127.0.0.1:1/v1/models/m", server_token=SecretStr(token)), choose(), 1
+        )

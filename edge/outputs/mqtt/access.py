@@ -56,7 +56,7 @@ def broker_access(settings: MqttSettings) -> BrokerAccess:
         tls=_tls(settings) if settings.tls else None,
         # The same for every connection of this run: a broker that has not yet noticed the end of the last connection
         # then replaces it, instead of publishing its will later.
-        client_id=f"{settings.device_id}-{secrets.token_hex(4)}",
+        client_id=settings.client_id or f"{settings.device_id}-{secrets.token_hex(4)}",
     )
 
 

@@ -1,0 +1,75 @@
+"""What there is to know of each setting, by its name `section.key`."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from edge.config.setting_types import OnReload
+from edge.config.settings import Settings
+
+
+def setting_names() -> list[str]:
+    """Every setting there is, as `section.key`, in the order of the tree."""
+    return [
+        f"{section}.{key}"
+        for section, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        for key in field.annotation.model_fields
+    ]
+
+
+def setting_field(name: str) -> FieldInfo:
+    """The field of a setting. name: `section.key`."""
+    section, _, key = name.partition(".")
+    model = Settings.model_fields[section].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
+    return model.model_fields[key]
+
+
+def on_reload(name: str) -> OnReload:
+    """What a setting does on reload, as its field says. name: `section.key`."""
+    (found,) = [mark for mark in setting_field(name).metadata if isinstance(mark, OnReload)]
+    return found
+
+
+def description_of(name: str) -> str:
+    """What a setting is for, in a line."""
+    return setting_field(name).description or ""
+
+
+def allowed(name: str) -> str:
+    """The values that fit a setting, to follow "must be"; empty where only its description says it."""
+    section, _, key = name.partition(".")
+    definition = _schema()["$defs"][type_name(section)]["properties"].get(key, {})
+    return " or ".join(dict.fromkeys(filter(None, map(_allowed, definition.get("anyOf", [definition])))))
+
+
+def type_name(section: str) -> str:
+    """The name of a section's class."""
+    return getattr(Settings.model_fields[section].annotation, "__name__", "")
+
+
+@lru_cache(maxsize=1)
+def _schema() -> Mapping[str, Any]:
+    return Settings.model_json_schema()
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        *most, last = map(str, schema["enum"])
+        return f"{', '.join(most)} or {last}" if most else last
+    match schema.get("type"), schema.get("const"):
+        case _, str(word):
+            return word
+        case "boolean", _:
+            return "true or false"
+        case ("integer" | "number") as kind, _:
+            least, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+            lower = f"above {above:g}, up to" if above is not None else f"from {least:g} to"
+            return f"a {'whole ' if kind == 'integer' else ''}number {lower} {schema['maximum']}"
+        case _:
+            return ""

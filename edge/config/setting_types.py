@@ -1,0 +1,69 @@
+"""Types of settings: their bounds, what else they are read from, and what they do on reload."""
+
+import re
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+
+class OnReload(Enum):
+    """What a setting does when the settings are read again while the daemon runs; every field names one of the two."""
+
+    LIVE = "applied"
+    RESTART = "needs a restart"
+
+
+LIVE: Final = OnReload.LIVE
+RESTART: Final = OnReload.RESTART
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=86400)]
+Period = Annotated[float, Field(gt=0, le=86400)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Pixels = Annotated[int, Field(ge=16, le=8192)]
+
+
+def _inside(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    x, y, width, height = region
+    if width <= 0 or height <= 0 or x + width > 1 + 1e-9 or y + height > 1 + 1e-9:
+        raise ValueError("a region is [x, y, width, height], fractions of the picture that lie inside it")
+    return region
+
+
+def _listed(value: object) -> object:
+    """A list as flags and the environment have it: `0.25,0,0.5,1` or `[0.25, 0, 0.5, 1]`; `null` or nothing: none."""
+    if not isinstance(value, str):
+        return value
+    parts = re.split(r"[,\s]+", value.strip().removeprefix("[").removesuffix("]").strip())
+    return None if parts in ([""], ["null"]) else parts
+
+
+Region = Annotated[
+    Annotated[tuple[Fraction, Fraction, Fraction, Fraction], AfterValidator(_inside)] | None, BeforeValidator(_listed)
+]
+
+
+def none_or_one_up(rate: float) -> float:
+    """A limit of frames a second."""
+    if 0 < rate < 1:
+        raise ValueError("must be 0, or 1 and more: fewer frames a second look like a camera that is lost")
+    return rate
+
+
+def _as_text(value: object) -> object:
+    """YAML reads `0` as a number and `off` as false; where words are wanted they are meant as words."""
+    if value is False:
+        return "off"
+    return str(value) if isinstance(value, int | float) else value
+
+
+Text = BeforeValidator(_as_text)
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value in ("", "null") else value
+
+
+OptionalPath = Annotated[Path | None, BeforeValidator(_none_if_empty)]

@@ -1,0 +1,48 @@
+"""YAML files of people: what is refused, with which words, and how soon."""
+
+from pathlib import Path
+
+import pytest
+
+from edge.config.yaml_file import BYTES_MAX, parse_yaml, read_yaml
+from edge.errors import EmotionEdgeError
+
+BOMB = "web:\n  - &a0 [x, x]\n" + "".join(f"  - &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "has more than 20,000 values"),
+        ("a: &a [*a]\n", "line 1: contains itself"),
+        ("a: &a {b: *a}\n", "line 1: contains itself"),
+        ("a: " + "[" * 5000, "is nested too deeply"),
+        ("- " * 5000 + "x", "is nested too deeply"),
+        ("x" * (BYTES_MAX + 1), "cannot be read: it has more than 100 kB"),
+        ("a: 1\nb: 2\na: 3\n", "a is there twice, in lines 1 and 3"),
+        ("a: {b: 1, b: 2}\n", "a.b is there twice, in lines 1 and 1"),
+        ("- {user: x}\n- user: y\n  user: z\n", "user is there twice, in lines 2 and 3"),
+        ("hush hush: 1\nhush hush: 2\n", "... is there twice, in lines 1 and 2"),
+        ("? [1, 2]\n: 3\n", "is no YAML in line 1"),
+        ("a: \0\n", "is no YAML: it has a character that may not be there, at position 3"),
+        ("a: !!python/object:os.system x\n", "is no YAML in line 1"),
+        ("a: [\n", "is no YAML in line 2"),
+    ],
+)
+def test_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (path := tmp_path / "config.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(EmotionEdgeError) as caught:
+        read_yaml(path, "settings file")
+    said = str(caught.value).removeprefix(f"settings file {path}: ")
+    assert said.startswith(message)
+    assert "\n" not in said
+    assert "hush" not in said
+
+
+def test_lines_of_the_upper_keys(tmp_path: Path) -> None:
+    (path := tmp_path / "config.yaml").write_bytes(b"\xef\xbb\xbfa:\n  b: {c: 1}\n\n  d: &d [1]\ne: *d\n")
+    file = parse_yaml(path, "settings file")
+    assert file.content == {"a": {"b": {"c": 1}, "d": [1]}, "e": [1]}
+    assert file.lines == {("a",): 1, ("a", "b"): 2, ("a", "d"): 4, ("e",): 5}
+    path.write_text("# nothing\n")
+    assert (parse_yaml(path, "settings file").content, parse_yaml(path, "settings file").lines) == (None, {})
