@@ -30,7 +30,7 @@ WHEELS: Final[Mapping[str, tuple[str, ...]]] = {
         "ai-edge-litert==2.1.6",
         "numpy==1.26.4",
         "opencv-python-headless==4.11.0.86",
-        "pydantic-settings",
+        "pydantic",
         "PyYAML",
     ),
 }
