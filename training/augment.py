@@ -4,13 +4,39 @@ processes.
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 from keras import ops
 
 from edge.errors import EmotionEdgeError
+
+ROLL = 30.0
+"""Degrees, either way: a head leaned to one side."""
+MOTION = 0.15
+"""Of the image's side: 15 pixels of a face 100 pixels wide."""
+MOTION_STEPS = 5
+FEWEST_PIXELS = 16
+"""Of a face far from the camera, a side."""
+DARKEST = 0.1
+"""Of the light of a well exposed face."""
+READ_NOISE = 6 / 255
+"""Standard deviation of a cheap camera's noise in the dark, of full scale."""
+
+# ITU-T T.81, table K.1: quantization steps of luminance.
+_LUMINANCE_STEPS = (
+    16, 11, 10, 16, 24, 40, 51, 61,
+    12, 12, 14, 19, 26, 58, 60, 55,
+    14, 13, 16, 24, 40, 57, 69, 56,
+    14, 17, 22, 29, 51, 87, 80, 62,
+    18, 22, 37, 56, 68, 109, 103, 77,
+    24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101,
+    72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
 
 
 @keras.saving.register_keras_serializable("emotion_edge")
@@ -25,9 +51,28 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     blur or noise (cheap cameras, distant or dim faces), and for a part of them an erased rectangle
     (hands, hair, glasses). Past the edge the edge pixels are repeated, as the board's crop does.
 
-    shift: fraction of the side, either way. scale: fraction, either way. rotate: degrees, either way. contrast,
-    brightness: either way, of 1. gamma: either way, of the exponent's logarithm. side_light: either way, how much one
-    side is brighter. blur, noise, erase: fraction of images that get it.
+    What a room adds is off by default: large roll, an occluding ellipse, motion blur, distance (few pixels), low light
+    with read noise, and JPEG.
+
+    Args:
+        shift: fraction of the side, either way.
+        scale: fraction, either way.
+        rotate: degrees, either way.
+        contrast: either way, of 1.
+        brightness: either way, of 1.
+        gamma: either way, of the exponent's logarithm.
+        side_light: either way, how much one side is brighter.
+        blur: fraction of images blended with their 3x3 mean.
+        noise: fraction of images with Gaussian noise of up to 0.06.
+        erase: fraction of images with an erased rectangle.
+        roll: fraction of images rotated by up to ROLL degrees, in place of `rotate`.
+        cover: fraction of images with an ellipse of one shade over a part of the face.
+        motion: fraction of images blurred along a line of up to MOTION of the side.
+        distance: fraction of images shrunk to between FEWEST_PIXELS and the full size, and enlarged again.
+        dim: fraction of images exposed DARKEST to 1 times as long, with read noise of up to READ_NOISE; half of them
+            multiplied back to their brightness, as exposure correction on the board does.
+        jpeg: fraction of images with the quantized 8x8 blocks of JPEG, of quality 20 to 80.
+        seed: of the random numbers.
     """
 
     def __init__(
@@ -42,6 +87,12 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         blur: float = 0.2,
         noise: float = 0.15,
         erase: float = 0.3,
+        roll: float = 0.0,
+        cover: float = 0.0,
+        motion: float = 0.0,
+        distance: float = 0.0,
+        dim: float = 0.0,
+        jpeg: float = 0.0,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -49,6 +100,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         self.settings: dict[str, float] = {
             "shift": shift, "scale": scale, "rotate": rotate, "contrast": contrast, "brightness": brightness,
             "gamma": gamma, "side_light": side_light, "blur": blur, "noise": noise, "erase": erase,
+            "roll": roll, "cover": cover, "motion": motion, "distance": distance, "dim": dim, "jpeg": jpeg,
         }  # fmt: skip
         self.seed = seed
         self.random = keras.random.SeedGenerator(seed)
@@ -67,7 +119,27 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         x = self._soften(x)
         x = self._light(x)
         x = self._erase(x)
+        x = self._on_part(x, "cover", self._cover)
+        x = self._on_part(x, "motion", self._motion)
+        x = self._on_part(x, "distance", self._distance)
+        x = self._on_part(x, "dim", self._dim)
+        x = self._on_part(x, "jpeg", self._jpeg)
         return ops.clip(x, 0.0, 1.0)
+
+    def _on_part(self, x: Any, name: str, step: Callable[[Any], Any]) -> Any:
+        """A step on a random part of the batch, of the size that its setting says: the others cost no time.
+
+        A step that is off draws no random numbers, so that runs without it stay reproducible.
+        """
+        if not self.settings[name]:
+            return x
+        count = ops.shape(x)[0]
+        part = ops.cast(ops.round(ops.cast(count, "float32") * self.settings[name]), "int32")
+        part = part if keras.backend.backend() == "tensorflow" else int(part)
+        order = ops.argsort(self._uniform(count, 0.0, 1.0))
+        shuffled = ops.take(x, order, axis=0)
+        changed = ops.concatenate([step(shuffled[:part]), shuffled[part:]], axis=0)
+        return ops.take(changed, ops.argsort(order), axis=0)
 
     def _uniform(self, count: Any, low: float, high: float) -> Any:
         return keras.random.uniform((count,), low, high, seed=self.random)
@@ -86,6 +158,9 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         count, height, width = ops.shape(x)[0], x.shape[1], x.shape[2]
         settings = self.settings
         angle = self._uniform(count, -1.0, 1.0) * (settings["rotate"] * math.pi / 180.0)
+        if settings["roll"]:
+            rolled = self._uniform(count, -1.0, 1.0) * (ROLL * math.pi / 180.0)
+            angle = ops.where(self._uniform(count, 0.0, 1.0) < settings["roll"], rolled, angle)
         zoom = 1.0 / (1.0 + self._uniform(count, -1.0, 1.0) * settings["scale"])
         mirror = ops.where(self._uniform(count, 0.0, 1.0) < 0.5, -1.0, 1.0)
         shift_x = self._uniform(count, -1.0, 1.0) * (settings["shift"] * width)
@@ -139,6 +214,64 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
             inside = ops.logical_and(inside, ops.abs(line - middle) < half)
         return ops.where(inside, self._each(count, 0.0, 1.0), x)
 
+    def _cover(self, x: Any) -> Any:
+        """An ellipse of one shade: a hand, a mask, glasses."""
+        count, height, width = ops.shape(x)[0], x.shape[1], x.shape[2]
+        rows = ops.reshape(ops.linspace(0.0, 1.0, height), (1, -1, 1, 1)) - self._each(count, 0.0, 1.0)
+        columns = ops.reshape(ops.linspace(0.0, 1.0, width), (1, 1, -1, 1)) - self._each(count, 0.0, 1.0)
+        rows, columns = rows / self._each(count, 0.08, 0.3), columns / self._each(count, 0.08, 0.3)
+        shade = ops.mean(x, axis=(1, 2, 3), keepdims=True) * self._each(count, 0.3, 1.7)
+        return ops.where(rows * rows + columns * columns < 1.0, shade, x)
+
+    def _motion(self, x: Any) -> Any:
+        """The mean of MOTION_STEPS places along a line of a random direction and length."""
+        count, height, width = ops.shape(x)[0], x.shape[1], x.shape[2]
+        angle = self._uniform(count, 0.0, math.pi)
+        length = self._uniform(count, 0.0, MOTION) * width
+        right, down = (ops.reshape(each, (-1, 1, 1)) for each in (ops.cos(angle) * length, ops.sin(angle) * length))
+        rows = ops.reshape(ops.arange(height, dtype="float32"), (1, height, 1))
+        columns = ops.reshape(ops.arange(width, dtype="float32"), (1, 1, width))
+        total = ops.zeros_like(x)
+        for step in range(MOTION_STEPS):
+            part = step / (MOTION_STEPS - 1) - 0.5
+            total = total + sample(x, columns + part * right + 0.0 * rows, rows + part * down + 0.0 * columns)
+        return total / MOTION_STEPS
+
+    def _distance(self, x: Any) -> Any:
+        """Shrunk by areas to a random part of the size, enlarged again linearly, as the board's crop enlarges."""
+        count, height, width = ops.shape(x)[0], x.shape[1], x.shape[2]
+        part = self._uniform(count, FEWEST_PIXELS / min(height, width), 1.0)
+        x = ops.einsum("nij,njwc->niwc", resampling(ops.floor(part * height), height), x)
+        return ops.einsum("nij,nhjc->nhic", resampling(ops.floor(part * width), width), x)
+
+    def _dim(self, x: Any) -> Any:
+        """A short exposure: less light, the camera's read noise, and for half of them a gain that makes up for it."""
+        count = ops.shape(x)[0]
+        light = ops.exp(self._each(count, math.log(DARKEST), 0.0))
+        noise = self._each(count, 0.0, READ_NOISE) * keras.random.normal(ops.shape(x), seed=self.random)
+        seen = ops.clip(light * x + noise, 0.0, 1.0)
+        return ops.where(self._each(count, 0.0, 1.0) < 0.5, seen / light, seen)
+
+    def _jpeg(self, x: Any) -> Any:
+        """The cosine transform of each 8x8 block (ITU-T T.81, annex A.3.3) rounded to the steps of its table K.1,
+        scaled as libjpeg scales it by quality. What whole blocks do not cover stays as it is.
+        """
+        count, channels = ops.shape(x)[0], x.shape[3]
+        high, wide = x.shape[1] // 8, x.shape[2] // 8
+        if not (high and wide):
+            return x
+        quality = self._each(count, 20.0, 80.0)
+        scaling = ops.where(quality < 50.0, 50.0 / quality, 2.0 - quality / 50.0) / 255.0
+        table = ops.convert_to_tensor(np.array(_LUMINANCE_STEPS, np.float32).reshape(1, 1, 8, 1, 8, 1))
+        steps = ops.maximum(table * ops.reshape(scaling, (-1, 1, 1, 1, 1, 1)), 1.0 / 255.0)
+        cosines = ops.convert_to_tensor(_cosines())
+        blocks = ops.reshape(x[:, : high * 8, : wide * 8], (-1, high, 8, wide, 8, channels))
+        found = ops.einsum("ui,nyixjc,vj->nyuxvc", cosines, blocks - 0.5, cosines)
+        coded = ops.einsum("ui,nyuxvc,vj->nyixjc", cosines, ops.round(found / steps) * steps, cosines)
+        whole = ops.reshape(coded + 0.5, (-1, high * 8, wide * 8, channels))
+        whole = ops.concatenate([whole, x[:, : high * 8, wide * 8 :]], axis=2)
+        return ops.concatenate([whole, x[:, high * 8 :]], axis=1)
+
 
 def augmentation(settings: Mapping[str, float], seed: int) -> Augment:
     """The layer with a run's settings. Raises EmotionEdgeError for a name that is none of them."""
@@ -147,6 +280,28 @@ def augmentation(settings: Mapping[str, float], seed: int) -> Augment:
     if unknown := [name for name in settings if name not in known]:
         raise EmotionEdgeError(f"augment: {', '.join(unknown)}: not known (known: {', '.join(known)})")
     return Augment(**settings, seed=seed)
+
+
+def resampling(small: Any, size: int) -> Any:
+    """Matrices [n, size, size] that shrink a line of `size` pixels to `small` [n] pixels by areas, and enlarge it again
+    linearly, edge pixels repeated.
+    """
+    pixels = ops.arange(size, dtype="float32")
+    small = ops.reshape(small, (-1, 1, 1))
+    into, source = ops.reshape(pixels, (1, -1, 1)), ops.reshape(pixels, (1, 1, -1))
+    overlap = ops.minimum(source + 1.0, (into + 1.0) * size / small) - ops.maximum(source, into * size / small)
+    down = ops.maximum(overlap, 0.0) * small / size
+    place = ops.clip((ops.reshape(pixels, (1, -1, 1)) + 0.5) * small / size - 0.5, 0.0, small - 1.0)
+    up = ops.maximum(1.0 - ops.abs(place - source), 0.0)
+    return ops.matmul(up, down)
+
+
+def _cosines() -> npt.NDArray[np.float32]:
+    """The orthonormal cosine transform of 8 values (DCT-II), [frequency, place]."""
+    places, frequencies = np.arange(8), np.arange(8)[:, None]
+    basis = np.cos((2 * places + 1) * frequencies * np.pi / 16) / 2
+    basis[0] /= math.sqrt(2)
+    return np.asarray(basis, np.float32)
 
 
 def sample(images: Any, x: Any, y: Any) -> Any:

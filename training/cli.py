@@ -87,10 +87,22 @@ def _parser() -> argparse.ArgumentParser:
     soup.set_defaults(run=_soup)
 
     distill = commands.add_parser("distill", help="soft labels of the training faces, by a run or a committee of runs")
-    distill.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR")
+    distill.add_argument("runs", type=_network, nargs="+", metavar="RUN_DIR")
     distill.add_argument("--out", type=Path, required=True, metavar="SOFT_LABELS.npz")
+    distill.add_argument("--unlabelled", type=Path, metavar="FACES", help="of these faces: FairFace, or photographs")
+    distill.add_argument(
+        "--balance", type=float, default=0.5, help="how much of the classes' priors is taken away there, 0 to 1 (0.5)"
+    )
     _add_data(distill, option=True)
     distill.set_defaults(run=_distill)
+
+    parity = commands.add_parser("parity", help="how evenly a model treats the groups of FairFace's validation faces")
+    parity.add_argument(
+        "--data", type=Path, required=True, metavar="FAIRFACE", help="fairface-val.zip, or FairFace's folder"
+    )
+    parity.add_argument("--model", default="emotion-small", help="name or folder of a released model or committee")
+    parity.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parity.set_defaults(run=_parity)
 
     for name, text, run in (
         ("evaluate", "figures of a network, or of a committee, in the terminal", _evaluate),
@@ -201,13 +213,31 @@ def _soup(options: argparse.Namespace) -> None:
 
 
 def _distill(options: argparse.Namespace) -> None:
-    from training.distill import distill
+    from training.datasets.unlabelled import read_unlabelled
+    from training.distill import distill, distill_unlabelled
 
+    if options.unlabelled:
+        faces, labelled = read_unlabelled(options.unlabelled), _read_for(options.runs, options)
+        first = distill_unlabelled(options.runs, faces, labelled, options.out, options.balance)
+        for head, counts in first.items():
+            print(f"{head}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+        print(f"wrote {options.out}")
+        return
     right = distill(options.runs, _read_for(options.runs, options), options.out)
     if right:
         figures = ", ".join(f"{head} {part:.2%}" for head, part in right.items())
         print(f"mean of {len(options.runs)} and of each face and its mirror image, PublicTest: {figures}")
     print(f"wrote {options.out}")
+
+
+def _parity(options: argparse.Namespace) -> None:
+    from edge.config import Settings
+    from training.evaluation.parity import NOTE, as_json, parity, table
+
+    rows, _ = parity(options.data, Settings.model_validate({"emotion": {"model": options.model}}))
+    print(*table(rows), "", NOTE, sep="\n")
+    if options.json:
+        options.json.write_text(as_json(rows, options.model) + "\n", encoding="utf-8")
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -68,25 +68,55 @@ class Teacher(_Part):
         return self
 
 
-class TrainingConfig(_Part):
-    """name: of the run and its folder. data: what is learned from.
+class Unlabelled(_Part):
+    """Faces without labels that are learned beside the data set, from what teachers say of them alone.
 
-    network, options: from the registry. heads: the label sets the network learns, and `affect`, each with the weight of
-    its loss; the first emotion is the primary one, and there is one: a board names emotions. label_smoothing: of labels
-    that are one class; votes are soft already. class_balance: weight of a row by how many its class has: `none`,
-    `inverse` (1 / count) or `effective` (Cui et al. 2019, beta 0.999). focal_gamma: 0 is cross-entropy (Lin et al.
-    2017). mixup: alpha of its Beta distribution, 0 is none (Zhang et al. 2018). augment: settings of `Augment` that
-    differ from its defaults. learning_rate: the peak, reached after warmup_epochs and then lowered along a cosine.
-    average_momentum: of the exponential moving average of the weights, per step. patience: stop after so many epochs
-    without a better one; null is never. precision: `mixed_bfloat16` halves the time on PyTorch and processors that have
-    it. seed: of the weights, the order and the augmentation. licence: of the weights, for the model's card; empty where
-    it is not chosen yet. mean_of: the runs whose mean a network is; `emotion-train soup` writes it.
+    path: as `training.datasets.unlabelled.read_unlabelled` takes it. soft_labels: of these faces, a file of
+    `emotion-train distill --unlabelled`. weight: of each such face in the loss, where a labelled one has 1. confidence:
+    the probability of the teachers' first class from which a face counts. most_per_class: at most so many faces of each
+    first class of the primary head, drawn by the run's seed; null is all.
+    """
+
+    path: Path
+    soft_labels: Path
+    weight: float = Field(0.5, gt=0)
+    confidence: float = Field(0.0, ge=0, le=1)
+    most_per_class: int | None = Field(None, gt=0)
+
+
+class TrainingConfig(_Part):
+    """The settings of a run.
+
+    Args:
+        name: of the run and its folder.
+        data: what is learned from.
+        unlabelled: faces without labels, learned from beside it.
+        network, options: from the registry.
+        continue_from: the `network.keras` of a run or released model with the same network and heads, from whose
+            weights training starts, those of its heads included.
+        heads: the label sets the network learns, and `affect`, each with the weight of its loss; the first emotion is
+            the primary one, and there is one: a board names emotions.
+        label_smoothing: of labels that are one class; votes are soft already.
+        class_balance: weight of a row by how many its class has: `none`, `inverse` (1 / count) or `effective` (Cui et
+            al. 2019, beta 0.999).
+        focal_gamma: 0 is cross-entropy (Lin et al. 2017).
+        mixup: alpha of its Beta distribution, 0 is none (Zhang et al. 2018).
+        augment: settings of `Augment` that differ from its defaults.
+        learning_rate: the peak, reached after warmup_epochs and then lowered along a cosine.
+        average_momentum: of the exponential moving average of the weights, per step.
+        patience: stop after so many epochs without a better one; null is never.
+        precision: `mixed_bfloat16` halves the time on PyTorch and processors that have it.
+        seed: of the weights, the order and the augmentation.
+        licence: of the weights, for the model's card; empty where it is not chosen yet.
+        mean_of: the runs whose mean a network is; `emotion-train soup` writes it.
     """
 
     name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
     data: DataSource = DataSource()
+    unlabelled: Unlabelled | None = None
     network: str = "plain_residual"
     options: dict[str, Any] = {}
+    continue_from: Path | None = None
     input: InputSize = InputSize()
     heads: dict[str, float] = Field({"ferplus8": 1.0, "fer7": 1.0, AFFECT: 0.5}, min_length=1)
     label_smoothing: float = Field(0.1, ge=0, lt=1)

@@ -13,8 +13,10 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from training.config import AFFECT
 from training.datasets.dataset import SPLITS, TRAINING, VALIDATION, Dataset
-from training.datasets.pixels import fingerprints
+from training.datasets.pixels import fingerprints, in_memory
 from training.evaluation.figures import fitting, load_network, predict
+from training.evaluation.jitter import moved, moves
+from training.evaluation.members import open_members
 from training.evaluation.metrics import accuracy, softmax
 
 Floats = npt.NDArray[np.float32]
@@ -99,6 +101,54 @@ def distill(runs: Sequence[Path], data: Dataset, path: Path) -> dict[str, float]
     mean = means(views[VALIDATION])
     judged = {head: labels.judged for head, labels in read[VALIDATION].labels.items() if np.any(labels.judged >= 0)}
     return {head: accuracy(found, judged[head]) for head, found in mean.items() if head in judged}
+
+
+def distill_unlabelled(
+    teachers: Sequence[Path], faces: Dataset, labelled: Dataset, path: Path, balance: float
+) -> dict[str, dict[str, int]]:
+    """Write the mean of the teachers' probabilities for faces without labels: each as it is, moved as a detector's box
+    moves, and the mirror images of both. Gives how many faces have each first class, by label set.
+
+    Args:
+        teachers: folders of runs, released models or a committee.
+        faces: the faces, all in Training.
+        labelled: the data set that the teachers learned from: its Training split has their classes' priors.
+        path: of the file of soft labels.
+        balance: how much of the priors is taken away, 0 to 1: probabilities divided by priors to this power (Menon et
+            al., "Long-tail learning via logit adjustment", 2021), so that rare classes are not given up.
+
+    Raises EmotionEdgeError where no label set is common, or `labelled` has no labels of one.
+    """
+    views = []
+    for member in open_members(teachers, labelled):
+        images = in_memory(faces, *member.shape).pixels
+        jittered = moved(images, moves(len(images), 0))
+        seen = [images, jittered] if member.views == 2 else [images, images[:, :, ::-1], jittered, jittered[:, :, ::-1]]
+        for view in seen:
+            outputs = member.run(np.ascontiguousarray(view))
+            views.append({h: softmax(outputs[h], member.card_temperatures.get(h, 1.0)) for h in member.heads})
+    mean = means(views)
+    training = labelled.part(TRAINING)
+    adjusted = {head: without_priors(said, _priors(training, head), balance) for head, said in mean.items()}
+    _write(path, faces, adjusted)
+    return {head: _first_classes(labelled.labels[head].names, said) for head, said in adjusted.items()}
+
+
+def without_priors(said: Floats, priors: Floats, balance: float) -> Floats:
+    """Probabilities [n, classes] divided by priors [classes] to the power `balance`, and normalised again."""
+    weighed = said / np.maximum(priors, 1e-6) ** balance
+    return np.asarray(weighed / weighed.sum(axis=1, keepdims=True), np.float32)
+
+
+def _priors(training: Dataset, head: str) -> Floats:
+    if head not in training.labels:
+        raise EmotionEdgeError(f"data set {training.name}: no labels of {head}, so no priors to take away")
+    total = training.labels[head].probabilities.sum(axis=0)
+    return np.asarray(total / total.sum(), np.float32)
+
+
+def _first_classes(names: Sequence[str], said: Floats) -> dict[str, int]:
+    return dict(zip(names, np.bincount(said.argmax(axis=1), minlength=len(names)).tolist(), strict=True))
 
 
 def _probabilities(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Floats]:

@@ -21,13 +21,14 @@ from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, TrainingConfig, r
 from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
 from training.distill import read_soft_labels
-from training.evaluation.figures import predict, save_network
+from training.evaluation.figures import predict, read_network, save_network
 from training.evaluation.metrics import accuracy
 from training.history import CHOSEN_BY, best_epoch, board, stale, write_history
 from training.networks import build_network
 from training.objectives import Arrays, head_sizes, losses, targets
 from training.progress import counted, say_epoch
 from training.teachers import open_teachers, taught_batches
+from training.unlabelled import unlabelled_faces
 
 STATE_FILE = "state.npz"
 
@@ -62,9 +63,14 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     check_judged(validation, list(heads))
     soft_labels = taught.of(training, data) if taught else {}
     images = training.pixels.reshape(len(training), *config.input.shape)
-    size = min(config.batch_size, len(training))
+    wanted = targets(config, training, soft_labels)
+    if config.unlabelled:
+        faces, taught_alone = unlabelled_faces(config)
+        images = np.concatenate([images, faces])
+        wanted = {head: np.concatenate([values, taught_alone[head]]) for head, values in wanted.items()}
+    size = min(config.batch_size, len(images))
     share = team.share(size)
-    batches = Batches(images, targets(config, training, soft_labels), size, config.seed, config.mixup)
+    batches = Batches(images, wanted, size, config.seed, config.mixup)
 
     parts = build(config, heads, batches.steps, team)
     done = load_state(run / STATE_FILE, parts.variables) if team.chief and (run / STATE_FILE).exists() else 0
@@ -130,6 +136,8 @@ def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, te
     set_up(config.precision, config.seed)
     with team.scope():
         network = build_network(config.network, keras, config.input.shape, heads, config.options)
+        if config.continue_from:
+            copy_weights(read_network(config.continue_from), network, config.continue_from)
         augment = augmentation(config.augment, config.seed)
         model = network if config.teacher and config.teacher.models else trainable(network, augment)
         optimizer = optimizer_for(
@@ -141,6 +149,20 @@ def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, te
     averaged.set_weights(network.get_weights())
     keras.config.set_dtype_policy("float32")
     return Parts(network, averaged, augment, model, WeightAverage(network, averaged, config.average_momentum))
+
+
+def copy_weights(source: Any, network: Any, path: Path) -> None:
+    """Give a network all weights of another of the same build, its heads' too. path: of the other, for the error.
+
+    Raises EmotionEdgeError where their shapes differ.
+    """
+    found, wanted = ([tuple(v.shape) for v in each.weights] for each in (source, network))
+    if found != wanted or sorted(source.output) != sorted(network.output):
+        raise EmotionEdgeError(
+            f"{path}: not the same network as this run's (`network`, `options`, `input`, `heads`), so that "
+            "`continue_from` cannot take its weights; `options: {weights: FILE}` takes all but the heads"
+        )
+    network.set_weights(source.get_weights())
 
 
 def learn(parts: Parts, batches: Iterable[tuple[Any, Arrays]], before: int) -> dict[str, float]:

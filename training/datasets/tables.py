@@ -1,7 +1,7 @@
 """Rows of CSV files, with the line where something is wrong."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from edge.errors import EmotionEdgeError
@@ -39,23 +39,25 @@ def rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> It
 
     Raises EmotionEdgeError for a column of `columns` that is missing, a short row, and what is no CSV.
     """
-    header = header_of(path)
-    names = [name.casefold() for name in header]
-    missing = [name for name in columns if name.casefold() not in names]
-    if missing:
-        raise EmotionEdgeError(
-            f"{path}: no column {', '.join(missing)} (found: {', '.join(header) or 'an empty file'})"
-        )
-    wanted = [names.index(name.casefold()) if name.casefold() in names else -1 for name in (*columns, *optional)]
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        next(reader)
-        try:
-            for row in reader:
-                if len(row) < len(header):
-                    raise EmotionEdgeError(
-                        f"{path}, line {reader.line_num}: {len(row)} columns instead of {len(header)}"
-                    )
-                yield reader.line_num, [row[column].strip() if column >= 0 else "" for column in wanted]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise EmotionEdgeError(f"{path}, after line {reader.line_num}: cannot be read as CSV ({error})") from None
+        yield from rows_of(file, str(path), columns, optional)
+
+
+def rows_of(
+    lines: Iterable[str], where: str, columns: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[tuple[int, list[str]]]:
+    """As `rows`, of the lines of a CSV file. where: the file's name, for errors."""
+    reader = csv.reader(lines)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        names = [name.casefold() for name in header]
+        if missing := [name for name in columns if name.casefold() not in names]:
+            found = ", ".join(header) or "an empty file"
+            raise EmotionEdgeError(f"{where}: no column {', '.join(missing)} (found: {found})")
+        wanted = [names.index(name.casefold()) if name.casefold() in names else -1 for name in (*columns, *optional)]
+        for row in reader:
+            if len(row) < len(header):
+                raise EmotionEdgeError(f"{where}, line {reader.line_num}: {len(row)} columns instead of {len(header)}")
+            yield reader.line_num, [row[column].strip() if column >= 0 else "" for column in wanted]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise EmotionEdgeError(f"{where}, after line {reader.line_num}: cannot be read as CSV ({error})") from None

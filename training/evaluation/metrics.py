@@ -1,5 +1,6 @@
 """Figures of a classifier from its logits: numpy alone, so that float and int8 are judged by the same code."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,17 @@ def bootstrap_rows(figure: Callable[..., float], *columns: npt.NDArray[Any], see
         drawn = generator.integers(0, rows, rows)
         found.append(figure(*(column[drawn] for column in columns)))
     return percentiles(np.array(found))
+
+
+def wilson(count: int, total: int) -> Interval:
+    """The 95% interval of a share `count / total` (Wilson 1927); 0 to 1 for no rows."""
+    if not total:
+        return 0.0, 1.0
+    z = 1.96
+    share, spread = count / total, z * z / total
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / total / 4)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def percentiles(values: Floats) -> Interval:

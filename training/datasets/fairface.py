@@ -1,0 +1,105 @@
+"""FairFace (Karkkainen and Joo 2021): faces without expression labels, with the groups their annotators saw."""
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+
+from edge.errors import EmotionEdgeError
+from edge.faces.crop import cut
+from edge.reading import Box, Image
+from training.datasets.tables import rows_of
+
+GROUPS: Final = ("race", "gender", "age")
+PACKED_TABLE: Final = "labels.csv"
+"""In a zip of the faces, with the columns file, age, gender and race."""
+FACES_MAX: Final = 200_000
+"""Twice the whole of FairFace."""
+BYTES_MAX: Final = 1_000_000
+"""Of one image file: FairFace's chips have about 10,000."""
+CENTRE: Final = -0.06
+"""The centre of the board's crop of a chip, below the chip's own, in its sides; the crop is as large as the chip."""
+
+Split = Literal["train", "val"]
+
+
+@dataclass(frozen=True, slots=True)
+class FairFace:
+    """Faces of one split.
+
+    source: a zip, or the folder that the files' names start from. groups: by name, what group each face is in.
+    """
+
+    source: Path
+    files: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def images(self) -> Iterator[Image]:
+        """The chips in order, BGR uint8 [h, w, 3]. Raises EmotionEdgeError for a file that cannot be read."""
+        if self.source.is_dir():
+            for name in self.files:
+                file = self.source / name
+                if not file.is_file():
+                    raise EmotionEdgeError(f"{file}: not there")
+                yield _decoded(file.read_bytes() if file.stat().st_size <= BYTES_MAX else b"", str(file))
+            return
+        with zipfile.ZipFile(self.source) as archive:
+            for name in self.files:
+                try:
+                    small = archive.getinfo(name).file_size <= BYTES_MAX
+                    coded = archive.read(name) if small else b""
+                except (KeyError, zipfile.BadZipFile, OSError) as error:
+                    raise EmotionEdgeError(f"{self.source}: {name}: cannot be read: {error}") from None
+                yield _decoded(coded, f"{self.source}: {name}")
+
+
+def open_fairface(path: Path, split: Split) -> FairFace | None:
+    """The faces of a split, or None where there is no FairFace at a path.
+
+    path: a zip of images with labels.csv; or a folder that holds fairface-train.zip and fairface-val.zip, or FairFace's
+    own folders `train` and `val` with fairface_label_train.csv and fairface_label_val.csv. Raises EmotionEdgeError for
+    a table or a zip that cannot be read.
+    """
+    packed = path / f"fairface-{split}.zip" if path.is_dir() else path
+    table = path / f"fairface_label_{split}.csv"
+    if packed.is_file() and zipfile.is_zipfile(packed):
+        with zipfile.ZipFile(packed) as archive:
+            if PACKED_TABLE not in archive.namelist():
+                return None
+            if archive.getinfo(PACKED_TABLE).file_size > 100 * FACES_MAX:
+                raise EmotionEdgeError(f"{packed}: its {PACKED_TABLE} is larger than that of any known FairFace")
+            text = archive.read(PACKED_TABLE).decode("utf-8-sig", "replace")
+        return _listed(packed, text.splitlines(), f"{packed}: {PACKED_TABLE}")
+    if table.is_file():
+        return _listed(path, table.read_text("utf-8-sig", "replace").splitlines(), str(table))
+    return None
+
+
+def framed(chip: Image, side: int) -> Image:
+    """What the board would cut out of a chip, grey uint8 [side, side]."""
+    height, width = chip.shape[:2]
+    return cut(chip, Box(0.0, CENTRE * height, float(width), float(height)), side, side, "grey")[:, :, 0]
+
+
+def _listed(source: Path, lines: list[str], where: str) -> FairFace:
+    found = [fields for _, fields in rows_of(lines, where, ("file", *GROUPS))]
+    if not found or len(found) > FACES_MAX:
+        raise EmotionEdgeError(f"{where}: {len(found)} faces; between 1 and {FACES_MAX} are read")
+    if outside := [name for name, *_ in found if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise EmotionEdgeError(f"{where}: {outside[0]} is outside the data set")
+    files, *groups = zip(*found, strict=True)
+    return FairFace(source, files, dict(zip(GROUPS, groups, strict=True)))
+
+
+def _decoded(coded: bytes, where: str) -> Image:
+    image = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR) if coded else None
+    if image is None:
+        raise EmotionEdgeError(f"{where}: no image that can be read, or one of more than {BYTES_MAX:,} bytes")
+    return np.asarray(image, np.uint8)

@@ -1,0 +1,189 @@
+"""How evenly a model treats people: found, and the same label under other light, by FairFace's groups.
+
+FairFace has no expression labels, so nothing here is accuracy: it is evenness and steadiness. Its groups are those its
+annotators saw.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.config import Settings
+from edge.emotion.classifier import open_classifier
+from edge.errors import EmotionEdgeError
+from edge.faces.crop import face_crops
+from edge.faces.detector import open_detector
+from edge.models.runtime import choose
+from edge.reading import Box, Image
+from training.datasets.fairface import GROUPS, open_fairface
+from training.evaluation.metrics import Interval, wilson
+
+LEAST: Final = 200
+"""Faces of a pair of groups from which it has a row."""
+MIDDLE: Final = 0.5
+"""Of a chip's side: a detection with its centre in there is of the chip's face."""
+BORDER_GREY: Final = (110, 110, 110)
+"""Round a chip, BGR: half its side, so that the face is as far from the frame's edge as in a room."""
+NOTE: Final = (
+    "FairFace has no expression labels: this is evenness and steadiness, not accuracy. Its groups are those its "
+    "annotators saw."
+)
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One group, or one pair of groups.
+
+    faces: how many. found: share that the detector finds, with its 95% interval. same: share of those found that have
+    the label of the clean face under each other view, with its interval. confidence: mean of the label's probability.
+    uncertain: share published as uncertain. emotions: share of each label, uncertain ones included.
+    """
+
+    group: str
+    faces: int
+    found: tuple[float, Interval]
+    same: Mapping[str, tuple[float, Interval]]
+    confidence: float
+    uncertain: float
+    emotions: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the product says of n faces. found: bool [n]. labels: int64 [n] by view, -1 where not found. confidence:
+    float64 [n], of the clean view, 0 to 1.
+    """
+
+    found: npt.NDArray[np.bool_]
+    labels: Mapping[str, Labels]
+    confidence: npt.NDArray[np.float64]
+
+
+VIEWS: Final = ("mirrored", "darkened", "blurred", "small")
+"""The same face otherwise: mirror image; a quarter of the light, with read noise of 6 of 255; moved by an eighth of its
+width while the shutter is open; 32 pixels wide."""
+
+
+def other_views(frame: Image, width: float, generator: np.random.Generator) -> tuple[Image, ...]:
+    """A frame in the order of VIEWS, each uint8 of the frame's shape. width: of the face, in pixels."""
+    dark = frame * np.float32(0.25) + generator.normal(0, 6, frame.shape).astype(np.float32)
+    blurred = cv2.blur(frame, (max(1, round(width / 8)), 1), borderType=cv2.BORDER_REPLICATE)
+    height, across = (max(1, round(side * 32 / width)) for side in frame.shape[:2])
+    small = cv2.resize(frame, (across, height), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(small, frame.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    views = (frame[:, ::-1], np.clip(np.rint(dark), 0, 255), blurred, small)
+    return tuple(np.ascontiguousarray(view, np.uint8) for view in views)
+
+
+def parity(path: Path, settings: Settings, seed: int = 0) -> tuple[list[Row], tuple[str, ...]]:
+    """Run FairFace's validation faces through the detector, crop and classifier of the settings; gives a row for all,
+    for each group and for each pair of groups with LEAST faces or more, and the names of the emotions.
+
+    Each chip has a grey border. The box found on the clean frame is the one that is cut in the others. seed: of the
+    noise. Raises EmotionEdgeError where there is no FairFace at the path.
+    """
+    faces = open_fairface(path, "val")
+    if faces is None:
+        raise EmotionEdgeError(
+            f"{path}: no FairFace; give fairface-val.zip, or the folder with `val` and fairface_label_val.csv"
+        )
+    seen, labels = _seen(faces.images(), len(faces), settings, seed)
+    below = settings.emotion.uncertain_below
+    groups = {name: np.array(values) for name, values in faces.groups.items()}
+    rows = [_row("all", np.ones(len(faces), np.bool_), seen, labels, below)]
+    for number in (1, 2):
+        for names in combinations(GROUPS, number):
+            for values in sorted(set(zip(*(groups[name].tolist() for name in names), strict=True))):
+                inside = np.all([groups[name] == value for name, value in zip(names, values, strict=True)], axis=0)
+                if number == 1 or np.count_nonzero(inside) >= LEAST:
+                    rows.append(_row(", ".join(values), inside, seen, labels, below))
+    return rows, labels
+
+
+def _seen(chips: Iterator[Image], count: int, settings: Settings, seed: int) -> tuple[Seen, tuple[str, ...]]:
+    runtime, threads = choose(settings.runtime.interpreter, settings.runtime.accelerator), settings.runtime.threads
+    detector = open_detector(settings.detector, runtime, threads)
+    classifier = open_classifier(settings.emotion, runtime, threads)
+    card, generator = classifier.card, np.random.default_rng(seed)
+    found, confidence = np.zeros(count, np.bool_), np.zeros(count)
+    labels = {view: np.full(count, -1, np.int64) for view in ("clean", *VIEWS)}
+    for row, chip in enumerate(chips):
+        height, width = chip.shape[:2]
+        borders = (height // 2, height // 2, width // 2, width // 2)
+        bordered = cv2.copyMakeBorder(chip, *borders, cv2.BORDER_CONSTANT, value=BORDER_GREY)
+        frame: Image = np.asarray(bordered, np.uint8)
+        best = _in_the_middle([detection.box for detection in detector.detect(frame)], frame, chip)
+        if best is None:
+            continue
+        found[row] = True
+        mirror = Box(frame.shape[1] - best.x - best.width, best.y, best.width, best.height)
+        views = [frame, *other_views(frame, best.width, generator)]
+        places = [best, *(mirror if name == "mirrored" else best for name in VIEWS)]
+        crops = [face_crops(view, [box], card.crop, card.input) for view, box in zip(views, places, strict=True)]
+        said = classifier.classify(np.concatenate(crops)).probabilities
+        confidence[row] = said[0].max()
+        for name, probabilities in zip(labels, said, strict=True):
+            labels[name][row] = int(np.argmax(probabilities))
+    return Seen(found, labels, confidence), classifier.labels
+
+
+def _in_the_middle(boxes: Sequence[Box], frame: Image, chip: Image) -> Box | None:
+    """The first, and so the surest, of the boxes with their centre in the chip's middle."""
+    (height, width), (high, wide) = frame.shape[:2], chip.shape[:2]
+    for box in boxes:
+        right, down = box.x + box.width / 2 - width / 2, box.y + box.height / 2 - height / 2
+        if abs(right) <= MIDDLE * wide / 2 and abs(down) <= MIDDLE * high / 2:
+            return box
+    return None
+
+
+def _row(group: str, inside: npt.NDArray[np.bool_], seen: Seen, labels: tuple[str, ...], below: float) -> Row:
+    there = inside & seen.found
+    total, found = np.count_nonzero(inside), np.count_nonzero(there)
+    clean = seen.labels["clean"][there]
+    same = {}
+    for view in VIEWS:
+        count = int(np.count_nonzero(seen.labels[view][there] == clean))
+        same[view] = (count / max(found, 1), wilson(count, found))
+    counts = np.bincount(clean, minlength=len(labels)) / max(found, 1)
+    confidence = seen.confidence[there]
+    return Row(
+        group,
+        total,
+        (found / total, wilson(found, total)),
+        same,
+        float(confidence.mean()) if found else 0.0,
+        float(np.mean(confidence < below)) if found else 0.0,
+        dict(zip(labels, counts.tolist(), strict=True)),
+    )
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """Lines of a Markdown table, in percent, with 95% intervals (Wilson) where there are two numbers in brackets."""
+    columns = ("group", "faces", "found", *VIEWS, "confidence", "uncertain", *rows[0].emotions)
+    yield f"| {' | '.join(columns)} |"
+    yield "|---|" + "---:|" * (len(columns) - 1)
+    for row in rows:
+        cells = [_share(row.found), *map(_share, row.same.values()), f"{row.confidence:.2f}", f"{row.uncertain:.1%}"]
+        emotions = [f"{share:.1%}" for share in row.emotions.values()]
+        yield f"| {row.group} | {row.faces} | {' | '.join([*cells, *emotions])} |"
+
+
+def as_json(rows: Sequence[Row], model: str) -> str:
+    """What was measured, with what it does not say."""
+    content: dict[str, Any] = {"model": model, "note": NOTE, "rows": [asdict(row) for row in rows]}
+    return json.dumps(content, indent=2)
+
+
+def _share(of: tuple[float, Interval]) -> str:
+    share, (low, high) = of
+    return f"{100 * share:.1f} ({100 * low:.1f}-{100 * high:.1f})"
