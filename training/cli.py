@@ -1,18 +1,21 @@
 """`emotion-train`: from any face data set to a float network and what it is worth."""
 
 import argparse
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge.emotion.committee import installed_committees
+from edge.config.load import add_flags, load
+from edge.emotion.committee import installed_committees, member_folders
 from edge.errors import EmotionEdgeError
+from edge.models.card import EmotionCard, read_card
 from edge.models.released import model_dir
 from training.config import read_config
 from training.datasets import read_dataset
-from training.datasets.dataset import Dataset
+from training.datasets.dataset import SPLITS, VALIDATION, Dataset
 from training.datasets.formats import FORMATS
 from training.run_data import read_run_data
 
@@ -103,6 +106,19 @@ def _parser() -> argparse.ArgumentParser:
     parity.add_argument("--model", default="emotion-small", help="name or folder of a released model or committee")
     parity.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parity.set_defaults(run=_parity)
+
+    conditions = commands.add_parser(
+        "conditions", help="faces far, dim, rolled and blurred, through the board's detector, crop and network"
+    )
+    _add_data(conditions)
+    conditions.add_argument("--split", choices=SPLITS, default=VALIDATION, help=f"of labelled faces ({VALIDATION})")
+    conditions.add_argument("--count", type=int, default=500, help="faces at most (500)")
+    conditions.add_argument("--seed", type=int, default=0)
+    conditions.add_argument("--out", type=Path, metavar="FILE.json", help="figures and settings as JSON")
+    conditions.add_argument("--before", type=Path, metavar="FILE.json", help="an earlier --out, for the plot")
+    conditions.add_argument("--plot", type=Path, metavar="FILE.svg")
+    add_flags(conditions)
+    conditions.set_defaults(run=_conditions)
 
     for name, text, run in (
         ("evaluate", "figures of a network, or of a committee, in the terminal", _evaluate),
@@ -238,6 +254,25 @@ def _parity(options: argparse.Namespace) -> None:
     print(*table(rows), "", NOTE, sep="\n")
     if options.json:
         options.json.write_text(as_json(rows, options.model) + "\n", encoding="utf-8")
+
+
+def _conditions(options: argparse.Namespace) -> None:
+    from training.evaluation import conditions
+
+    settings = load(options)
+    if options.data.suffix == ".zip":
+        faces = conditions.read_zip(options.data, options.count, options.seed)
+    else:
+        label_set = read_card(EmotionCard, member_folders(settings.emotion.model)[0]).primary.label_set
+        faces = conditions.labelled_faces(_read(options), label_set, options.split, options.count, options.seed)
+    figures = conditions.measure(faces, settings, seed=options.seed, progress=logging.info)
+    print("\n".join(conditions.table(figures)))
+    if options.out:
+        content = conditions.as_json(faces, settings, figures, options.seed)
+        options.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if options.plot:
+        before = conditions.read_json(options.before) if options.before else None
+        (conditions.plot(before, figures) if before else conditions.plot(figures)).savefig(options.plot)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -44,7 +44,7 @@ class Pacer:
         """sense: looks at the board."""
         self._settings = settings
         self._sense = sense
-        self._due = self._looked = self._active = -math.inf
+        self._due = self._looked = self._active = self._dark_since = self._face_at = -math.inf
         self._idle = self._dark = False
         self._step = self._cool_looks = 0
         self._frames, self._rate, self._base = 0, _USUAL, _USUAL
@@ -102,10 +102,16 @@ class Pacer:
             self._active = self._looked = at
         was_dark = self._dark
         self._dark = self._is_dark(frame)
+        if self._dark and not was_dark:
+            self._dark_since = at
+        if someone:
+            self._face_at = at
         if someone or (was_dark and not self._dark):
             self._active = at
         idle_after = self._settings.idle_after
-        asleep = bool(idle_after) and not (someone or maybe) and (self._dark or at - self._active >= idle_after)
+        # A dark room in which a face was found is not night: it idles as a bright one does.
+        night = self._dark and self._face_at < self._dark_since
+        asleep = bool(idle_after) and not (someone or maybe) and (night or at - self._active >= idle_after)
         if asleep != self._idle:
             self._idle, self._was_awake = asleep, False
             self._due = at + 1 / self._settings.idle_fps if asleep else at

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.faces.exposure import brighten_crop
 from edge.models.card import CropSpec, InputSpec
 from edge.reading import Box, Image
 
@@ -66,10 +67,10 @@ def _table(spec: InputSpec) -> npt.NDArray[Any]:
 
 
 def face_crops(image: Image, boxes: Sequence[Box], crop: CropSpec, spec: InputSpec) -> Pixels:
-    """The face crops of one frame: uint8 [len(boxes), height, width, channels]."""
+    """The face crops of one frame, dark ones brightened: uint8 [len(boxes), height, width, channels]."""
     pixels = np.empty((len(boxes), spec.height, spec.width, spec.channels), np.uint8)
     for row, box in enumerate(boxes):
-        pixels[row] = cut(image, crop_square(box, crop), spec.width, spec.height, crop.colour)
+        pixels[row] = brighten_crop(cut(image, crop_square(box, crop), spec.width, spec.height, crop.colour))
     return pixels
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from edge.config import DetectorSettings
 from edge.faces.detector import Detector
+from edge.faces.exposure import Exposure, brightened
 from edge.reading import Box, Detection, Frame, Image
 
 _TRACKED_BONUS: Final = 1.5
@@ -26,6 +27,7 @@ class FaceSearch:
     def __init__(self, detector: Detector, settings: DetectorSettings) -> None:
         self.ignored: tuple[Box, ...] = ()
         self._detector = detector
+        self._exposure = Exposure()
         self._settings = settings
 
     def area(self, image: Image) -> Box:
@@ -46,9 +48,12 @@ class FaceSearch:
         image = frame.image if frame.analysis is None or not self._fills(frame.analysis) else frame.analysis
         ratio = frame.image.shape[1] / image.shape[1]
         left, top, right, bottom = self._bounds(image)
-        found = self._detector.detect(image[top:bottom, left:right])
-        if left or top or ratio != 1:
-            found = [_to_frame(face, left, top, ratio) for face in found]
+        part, shrunk = image[top:bottom, left:right], 1.0
+        if (gain := self._exposure.gain(part, frame.captured_at)) > 1:
+            part, shrunk = brightened(part, gain, self._detector.size)
+        found = self._detector.detect(part)
+        if left or top or shrunk * ratio != 1:
+            found = [_to_frame(face, left / shrunk, top / shrunk, shrunk * ratio) for face in found]
         kept = self._limited(found, list(tracked))
         self.ignored = tuple(face.box for face in found if not any(face is other for other in kept))
         return kept
@@ -82,7 +87,7 @@ class FaceSearch:
         return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def _to_frame(face: Detection, left: int, top: int, ratio: float) -> Detection:
+def _to_frame(face: Detection, left: float, top: float, ratio: float) -> Detection:
     """A detection of a part of an image in frame pixels. ratio: frame pixels an image pixel."""
     box = face.box
     corner = np.array((left, top), np.float32)

@@ -186,6 +186,19 @@ def test_at_night_it_idles_at_once_and_the_light_wakes_it(board: Board) -> None:
     assert len(room.analysed(2, someone=True, image=NIGHT)) > 1.5 * FPS, "a face in the dark is a face"
 
 
+def test_a_dark_room_in_which_a_face_is_found_is_not_night(board: Board) -> None:
+    board.is_at(60)
+    room = Room(Pacer(PaceSettings(idle_after=10, idle_fps=5), board.sense))
+    room.analysed(2, someone=True, image=NIGHT)
+    assert len(room.analysed(5, someone=False, image=NIGHT)) > 4.5 * FPS, "the face may come back at once"
+    assert room.pacer.state == "full"
+    room.analysed(6, someone=False, image=NIGHT)
+    assert room.pacer.limit == 5
+    room.analysed(2, someone=True)  # somebody puts the lamp on, and off as they leave
+    room.analysed(1, someone=False, image=NIGHT)
+    assert room.pacer.state == "night"
+
+
 def test_dusk_does_not_flicker(board: Board) -> None:
     board.is_at(60)
     room = Room(Pacer(PaceSettings(dark=20), board.sense))

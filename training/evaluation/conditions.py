@@ -1,0 +1,241 @@
+"""The product on faces as they are in a room: far, dim, rolled, blurred, against the light.
+
+Each face is composed into a frame of its own under each condition and goes through the board's detector, crop, network
+and published label. Conditions of one frame are images of their own; those of distance are a stream of one second.
+"""
+
+import json
+import math
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+
+from edge.config import Settings
+from edge.emotion.classifier import Classifier, open_classifier
+from edge.errors import EmotionEdgeError
+from edge.faces.detector import Detector, open_detector
+from edge.models.runtime import choose
+from edge.pipeline import Pipeline
+from edge.reading import Box, Face, Frame, Image
+from training.datasets.dataset import Dataset
+from training.datasets.pixels import image_of
+from training.pages.plots import bars
+from training.synthetic.conditions import CONDITIONS, Condition, compose
+
+FOUND_IOU: Final = 0.3
+"""Overlap with the true box from which a face counts as found; a rolled face's box is larger than it was upright."""
+
+SECOND: Final = 10
+"""Frames of a stream: one second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """Face crops, grey or BGR uint8, with the label of each, or None where none is known."""
+
+    name: str
+    images: Sequence[Image]
+    labels: Sequence[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One row of the table: shares of all faces, a face that was not found counting as wrong.
+
+    found: the face was found. same: the published label is that of the first condition. right: it is the true label,
+    None without labels. uncertain: share of the found faces whose label is `uncertain`. intervals: 95%, by figure.
+    """
+
+    condition: str
+    faces: int
+    found: float
+    same: float
+    right: float | None
+    uncertain: float
+    intervals: Mapping[str, tuple[float, float]]
+
+
+def read_zip(path: Path, count: int, seed: int) -> Faces:
+    """A random choice of the images of a zip archive, without labels. Raises EmotionEdgeError where it has none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))
+            images = [
+                cv2.imdecode(np.frombuffer(archive.read(names[row]), np.uint8), cv2.IMREAD_COLOR)
+                for row in _drawn(len(names), count, seed)
+            ]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise EmotionEdgeError(f"conditions: {path} cannot be read as a zip archive: {error}") from error
+    faces = [np.asarray(image, np.uint8) for image in images if image is not None]
+    if not faces:
+        raise EmotionEdgeError(f"conditions: {path} holds no JPEG or PNG image")
+    return Faces(path.stem, faces, [None] * len(faces))
+
+
+def _drawn(total: int, count: int, seed: int) -> list[int]:
+    return sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())
+
+
+def draw_rows(labels: Sequence[str | None], count: int, seed: int) -> list[int]:
+    """Rows of `count` labelled faces, the classes as even as they can be."""
+    rng = np.random.default_rng(seed)
+    waiting: dict[str, list[int]] = {}
+    for row in rng.permutation(len(labels)).tolist():
+        if (label := labels[row]) is not None:
+            waiting.setdefault(label, []).append(row)
+    drawn: list[int] = []
+    while len(drawn) < count and any(waiting.values()):
+        for label in sorted(waiting):
+            if waiting[label] and len(drawn) < count:
+                drawn.append(waiting[label].pop())
+    return sorted(drawn)
+
+
+def measure(
+    faces: Faces,
+    settings: Settings,
+    conditions: Sequence[Condition] = CONDITIONS,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Figures]:
+    """Run every face through the product under every condition.
+
+    Args:
+        faces: what to measure on.
+        settings: of the product; those of camera and outputs are not used.
+        conditions: rows of the result; labels are compared with the first's.
+        seed: of noise, blur and movement.
+        progress: called with each condition's name before it is measured.
+    """
+    runtime = choose(settings.runtime.interpreter, settings.runtime.accelerator)
+    detector = open_detector(settings.detector, runtime, settings.runtime.threads)
+    classifier = open_classifier(settings.emotion, runtime, settings.runtime.threads)
+    figures: list[Figures] = []
+    clean: list[str | None] = []
+    for number, condition in enumerate(conditions):
+        progress(condition.name)
+        published = [
+            _published(face, condition, detector, classifier, settings, np.random.default_rng((seed, row, number)))
+            for row, face in enumerate(faces.images)
+        ]
+        clean = clean or published
+        figures.append(_figures(condition.name, published, clean, faces.labels))
+    return figures
+
+
+def _published(
+    face: Image,
+    condition: Condition,
+    detector: Detector,
+    classifier: Classifier,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> str | None:
+    """The published label; None where the face is not found."""
+    if not condition.stream:
+        image, box = compose(face, condition, rng)
+        pipeline = Pipeline(detector, classifier, settings, confirm=1, still=True)
+        return _label(pipeline.analyse(Frame(image, 0.0, 0.0, 0)).faces, box)
+    pipeline = Pipeline(detector, classifier, settings)
+    for number in range(SECOND):
+        image, box = compose(face, condition, rng, complex(number / 2, number / 4))
+        label = _label(pipeline.analyse(Frame(image, number / SECOND, 0.0, number)).faces, box)
+        if label is not None:
+            return label
+    return None
+
+
+def _label(faces: Sequence[Face], box: Box) -> str | None:
+    best = max(faces, key=lambda face: face.detection.box.iou(box), default=None)
+    return best.emotion if best and best.detection.box.iou(box) >= FOUND_IOU else None
+
+
+def _figures(
+    name: str, published: Sequence[str | None], clean: Sequence[str | None], labels: Sequence[str | None]
+) -> Figures:
+    total = len(published)
+    counts = {
+        "found": sum(label is not None for label in published),
+        "same": sum(a is not None and a == b for a, b in zip(published, clean, strict=True)),
+    }
+    if any(labels):
+        counts["right"] = sum(a is not None and a == b for a, b in zip(published, labels, strict=True))
+    uncertain = sum(label == "uncertain" for label in published) / max(counts["found"], 1)
+    intervals = {key: _wilson(count, total) for key, count in counts.items()}
+    right = counts["right"] / total if "right" in counts else None
+    return Figures(name, total, counts["found"] / total, counts["same"] / total, right, uncertain, intervals)
+
+
+def _wilson(count: int, total: int) -> tuple[float, float]:
+    """The 95% interval of a share (Wilson 1927)."""
+    z = 1.96
+    share, spread = count / total, z * z / total
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / total + spread / total / 4)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def table(figures: Sequence[Figures]) -> Iterator[str]:
+    """Lines of a table for the terminal, which are Markdown too."""
+    labelled = figures[0].right is not None
+    yield f"| condition | found | same label as clean |{' right |' if labelled else ''} uncertain |"
+    yield "|---|---|---|" + ("---|" if labelled else "") + "---|"
+    for row in figures:
+        right = "" if row.right is None else f" {row.right:.1%} |"
+        yield f"| {row.condition} | {row.found:.1%} | {row.same:.1%} |{right} {row.uncertain:.1%} |"
+
+
+def as_json(faces: Faces, settings: Settings, figures: Sequence[Figures], seed: int) -> dict[str, Any]:
+    """What was measured, on what and with which settings."""
+    return {
+        "faces": faces.name,
+        "count": len(faces.images),
+        "seed": seed,
+        "model": settings.emotion.model,
+        "detector": settings.detector.model_dump(mode="json"),
+        "conditions": [asdict(row) for row in figures],
+    }
+
+
+def labelled_faces(data: Dataset, label_set: str, split: str, count: int, seed: int) -> Faces:
+    """Faces of one split of a data set with their labels, the classes as even as they can be.
+
+    Raises EmotionEdgeError where the data set has no labels of this set, or the split no labelled faces.
+    """
+    if label_set not in data.labels:
+        raise EmotionEdgeError(
+            f"conditions: {data.name} has no labels of {label_set} (it has {', '.join(data.labels)})"
+        )
+    part = data.part(split)
+    names, judged = part.labels[label_set].names, part.labels[label_set].judged
+    labels = [names[label] if label >= 0 else None for label in judged.tolist()]
+    rows = draw_rows(labels, count, seed)
+    if not rows:
+        raise EmotionEdgeError(f"conditions: {data.name}: no face of {split} has a label")
+    return Faces(f"{data.name} {split}", [image_of(part, row) for row in rows], [labels[row] for row in rows])
+
+
+def plot(before: Sequence[Figures], after: Sequence[Figures] = ()) -> Figure:
+    """Found, and right or same label, by condition; with a second measurement beside the first."""
+    part = "right" if before[0].right is not None else "same label as clean"
+    series: dict[str, list[float]] = {}
+    for suffix, figures in ((" before" if after else "", before), (" after" if after else "", after)):
+        if figures:
+            series["found" + suffix] = [row.found for row in figures]
+            series[part + suffix] = [row.same if row.right is None else row.right for row in figures]
+    return bars([row.condition for row in before], series, "share of all faces", percent=True)
+
+
+def read_json(path: Path) -> list[Figures]:
+    """The figures that `as_json` holds. Raises EmotionEdgeError where the file has none."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["conditions"]
+        return [Figures(**row) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise EmotionEdgeError(f"conditions: {path}: holds no figures of emotion-train conditions: {error}") from error
