@@ -5,12 +5,13 @@ from typing import Any
 
 import yaml
 
+from edge.config import Settings
 from edge.config import load as config_load
 
 
-def check_settings(settings: Mapping[str, Any], where: str) -> None:
-    """Check settings with the daemon's own loader. Raises EmotionEdgeError, whose message begins with `where`."""
-    config_load.check(settings, where)
+def check_settings(settings: Mapping[str, Any], where: str) -> Settings:
+    """Read settings with the daemon's own loader. Raises EmotionEdgeError, whose message begins with `where`."""
+    return config_load.check(settings, where)
 
 
 def dump_settings(settings: Mapping[str, Any]) -> str:

@@ -6,28 +6,14 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from deploy.boards.facts import gather_facts
 from deploy.boards.inventory import Host, choose_hosts
-from deploy.boards.parallel import Report, on_each_board
-from deploy.boards.push import HOME, START_TIMEOUT, gather_facts, push_all
+from deploy.boards.parallel import Report, all_succeeded, on_each_board
+from deploy.boards.push import START_TIMEOUT
+from deploy.boards.rollout import MAX_FAILURES, Plan, roll_out
 from deploy.boards.ssh import Connection, quoted
+from deploy.boards.status import status
 from edge.errors import EmotionEdgeError
-
-
-def status(hosts: list[Host], options: tuple[str, ...] = ()) -> bool:
-    """Print one line per board, with its version and service: `emotion-deploy status`."""
-
-    def one(host: Host, report: Report) -> bool:
-        with Connection(host, options) as connection:
-            board = gather_facts(connection)
-            uptime = connection.run("uptime -p 2>/dev/null || true").strip()
-            last = connection.run(f"cat {HOME}/result 2>/dev/null || true").strip()
-        version = board.installed or "not installed"
-        free = f"{board.var / 1024 / 1024:.1f} GiB free"
-        facts = [version, board.service, f"{board.suite} {board.arch}", free, uptime, f"last upgrade: {last or 'none'}"]
-        report(", ".join(fact for fact in facts if fact))
-        return board.service == "active"
-
-    return on_each_board(hosts, one)
 
 
 def logs(hosts: list[Host], lines: int, follow: bool, options: tuple[str, ...] = ()) -> bool:
@@ -45,7 +31,7 @@ def logs(hosts: list[Host], lines: int, follow: bool, options: tuple[str, ...] =
                 report(line)
         return True
 
-    return on_each_board(hosts, one)
+    return all_succeeded(on_each_board(hosts, one))
 
 
 def model(hosts: list[Host], words: list[str], folder: Path | None = None, options: tuple[str, ...] = ()) -> bool:
@@ -78,7 +64,7 @@ def model(hosts: list[Host], words: list[str], folder: Path | None = None, optio
             report(line)
         return code == 0
 
-    return on_each_board(hosts, one)
+    return all_succeeded(on_each_board(hosts, one))
 
 
 def _send_folder(connection: Connection, folder: Path, there: str) -> None:
@@ -98,19 +84,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     def command(name: str, text: str) -> argparse.ArgumentParser:
         return _with_hosts(commands.add_parser(name, help=text, description=text, allow_abbrev=False))
 
-    sent = command(
-        "push",
-        "install or upgrade boards over SSH; a board that does not become healthy is rolled back",
+    _add_push(
+        command("push", "install or upgrade boards over SSH; a board that does not become healthy is rolled back")
     )
-    sent.add_argument("--package", type=Path, metavar="FILE", help=".deb (default: built from this checkout)")
-    sent.add_argument(
-        "--start-timeout",
-        type=int,
-        default=START_TIMEOUT,
-        metavar="SECONDS",
-        help=f"for the service to become healthy ({START_TIMEOUT})",
-    )
-    command("status", "one line per board: version, service, free space, last upgrade")
+    states = command("status", "one line per board: version, service, model, camera, broker, temperature, last error")
+    states.add_argument("--json", action="store_true", help="print a JSON list")
     read = command("logs", "the service's log")
     read.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="lines per board (20)")
     read.add_argument("-f", "--follow", action="store_true", help="follow the log of one board")
@@ -127,14 +105,37 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         _with_hosts(verb)
 
 
+def _add_push(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--package", type=Path, metavar="FILE", help=".deb (default: built from this checkout)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would change on each board, change nothing")
+    parser.add_argument(
+        "--canary", type=int, default=0, metavar="N", help="first push to N boards, and stop if one of them fails"
+    )
+    parser.add_argument(
+        "--max-failures",
+        type=int,
+        default=MAX_FAILURES,
+        metavar="N",
+        help=f"start no further board after N failures ({MAX_FAILURES})",
+    )
+    parser.add_argument(
+        "--start-timeout",
+        type=int,
+        default=START_TIMEOUT,
+        metavar="SECONDS",
+        help=f"for the service to become healthy ({START_TIMEOUT})",
+    )
+
+
 def run(arguments: argparse.Namespace) -> bool:
     """Run a command that `add_commands` added. Returns whether it succeeded on all boards."""
-    hosts = choose_hosts(arguments.hosts, arguments.inventory)
+    hosts = choose_hosts(arguments.hosts, arguments.inventory, arguments.group)
     match arguments.command:
         case "push":
-            return push_all(hosts, arguments.package, arguments.start_timeout)
+            given = arguments.canary, arguments.max_failures, arguments.start_timeout, arguments.dry_run
+            return roll_out(hosts, arguments.package, Plan(*given))
         case "status":
-            return status(hosts)
+            return status(hosts, arguments.json)
         case "logs":
             return logs(hosts, arguments.lines, arguments.follow)
         case _:
@@ -148,4 +149,5 @@ def _with_hosts(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         "hosts", nargs="*", metavar="HOST", help="[user@]host or a name in the inventory (default: all)"
     )
     parser.add_argument("--inventory", type=Path, metavar="FILE", help="the list of boards (default: hosts.yaml)")
+    parser.add_argument("--group", default="", metavar="NAME", help="only the boards of this group of the inventory")
     return parser

@@ -17,12 +17,17 @@ INVENTORY: Final = Path("hosts.yaml")
 
 @dataclass(frozen=True)
 class Host:
-    """A board. name: as in the inventory. address: [user@]host for ssh. port: 0 for ssh's own. config: its settings."""
+    """A board. name: as in the inventory. address: [user@]host for ssh. port: 0 for ssh's own.
+
+    config: its settings file. files: sources here by path on the board. groups: for `--group`.
+    """
 
     name: str
     address: str
     port: int = 0
     config: Path | None = None
+    files: tuple[tuple[str, Path], ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 class _Entry(BaseModel):
@@ -34,6 +39,10 @@ class _Entry(BaseModel):
     """Port of its SSH server; 0: ssh's default."""
     config: Path | None = None
     """Settings file of its daemon, installed by each push; empty: the board keeps its own."""
+    files: dict[str, Path] = Field(default_factory=dict)
+    """Files that each push brings: the source on this machine by absolute path on the board."""
+    groups: tuple[str, ...] = ()
+    """Names for `--group`."""
 
 
 def read_inventory(path: Path) -> list[Host]:
@@ -72,22 +81,37 @@ def _host(name: str, entry: Any, path: Path) -> Host:
             nearest = difflib.get_close_matches(str(problem["loc"][-1]), _Entry.model_fields, n=1, cutoff=0)
             raise EmotionEdgeError(f"inventory {path}: {key} is not known (did you mean {nearest[0]}?)") from None
         raise EmotionEdgeError(f"inventory {path}: {key}: {problem['msg']}") from None
-    return Host(name, board.host, board.port, path.parent / board.config if board.config else None)
+    files = tuple((target, path.parent / source) for target, source in board.files.items())
+    config = path.parent / board.config if board.config else None
+    return Host(name, board.host, board.port, config, files, board.groups)
 
 
-def choose_hosts(words: list[str], inventory: Path | None) -> list[Host]:
-    """Boards by name in the inventory or by address; without words, all of the inventory.
+def choose_hosts(words: list[str], inventory: Path | None, group: str = "") -> list[Host]:
+    """Boards by name or address, in the inventory's order where all are in it.
 
-    Raises EmotionEdgeError where no board is named, or a name is not in the given inventory.
+    Args:
+        words: names of the inventory or addresses; none: all of the inventory.
+        inventory: the file; None: hosts.yaml where it exists.
+        group: only the boards of this group.
+
+    Raises:
+        EmotionEdgeError: where no board is named, or a name is not in the given inventory.
     """
     file = inventory or INVENTORY
     known = {host.name: host for host in read_inventory(file)} if inventory or file.is_file() else {}
+    if group:
+        groups = sorted({name for host in known.values() for name in host.groups})
+        known = {name: host for name, host in known.items() if group in host.groups}
+        if not known:
+            raise EmotionEdgeError(f"inventory {file}: no board is in the group {group} (groups: {', '.join(groups)})")
     if not words:
         if not known:
             raise EmotionEdgeError(f"which board? Name it (pi@kitchen.lan), or list yours in {INVENTORY}")
         return list(known.values())
     chosen = []
     for word in words:
+        if group and word not in known:
+            raise EmotionEdgeError(f"{word} is not in the group {group}")
         if word not in known and word.startswith("-"):
             raise EmotionEdgeError(f"{word} is not a host")
         if word not in known and inventory:

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from deploy.boards.inventory import Host
@@ -16,30 +17,67 @@ Report = Callable[[str], None]
 """Prints a line under a board's name."""
 
 
-def on_each_board(hosts: list[Host], work: Callable[[Host, Report], bool]) -> bool:
-    """Run `work` on each board. Returns whether all succeeded; an EmotionEdgeError is reported as a failure."""
+@dataclass(frozen=True)
+class Outcome:
+    """How work on a board ended. text: its last line of output."""
+
+    host: Host
+    succeeded: bool
+    text: str
+
+
+def on_each_board(
+    hosts: list[Host], work: Callable[[Host, Report], bool], max_failures: int | None = None, quiet: bool = False
+) -> list[Outcome]:
+    """Run work on boards, eight at a time.
+
+    Args:
+        hosts: the boards.
+        work: called with a board and a function that prints a line; returns whether it succeeded. An EmotionEdgeError
+            is printed and is a failure.
+        max_failures: after so many failures no further board is started.
+        quiet: print nothing.
+
+    Returns:
+        The outcomes, in the order of `hosts`.
+    """
     lock, width = threading.Lock(), max(len(host.name) for host in hosts)
     live = len(hosts) == 1 and sys.stdout.isatty()
+    failures: list[str] = []
 
-    def one(host: Host) -> bool:
-        started, last = time.monotonic(), [-1]
+    def one(host: Host) -> Outcome:
+        started, last, text = time.monotonic(), -1, ""
 
-        def report(text: str) -> None:
+        def report(line: str) -> None:
+            nonlocal last, text
             # Where a line cannot be overwritten, a percentage is printed in steps of ten.
-            percent = text.rpartition(": ")[2].removesuffix(" %")
-            counted = text.endswith(" %") and percent.isdecimal()
-            if counted and not live and (int(percent) // 10 == last[0]):
+            percent = line.rpartition(": ")[2].removesuffix(" %")
+            counted = line.endswith(" %") and percent.isdecimal()
+            if counted and not live and (int(percent) // 10 == last):
                 return
-            last[0] = int(percent) // 10 if counted else -1
+            last = int(percent) // 10 if counted else -1
+            text = line
+            if quiet:
+                return
             with lock:
                 end = "\r" if counted and live and percent != "100" else "\n"
-                print(f"{host.name:{width}}  {time.monotonic() - started:5.0f} s  {text}", end=end, flush=True)
+                print(f"{host.name:{width}}  {time.monotonic() - started:5.0f} s  {line}", end=end, flush=True)
 
+        if max_failures is not None and len(failures) >= max_failures:
+            return Outcome(host, False, f"skipped after {len(failures)} failures")
         try:
-            return work(host, report)
+            succeeded = work(host, report)
         except EmotionEdgeError as error:
             report(f"failed: {error}")
-            return False
+            succeeded = False
+        if not succeeded:
+            failures.append(host.name)
+        return Outcome(host, succeeded, text)
 
     with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
-        return all(list(pool.map(one, hosts)))
+        return list(pool.map(one, hosts))
+
+
+def all_succeeded(outcomes: list[Outcome]) -> bool:
+    """Whether the work succeeded on every board."""
+    return all(outcome.succeeded for outcome in outcomes)

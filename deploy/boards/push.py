@@ -1,63 +1,26 @@
-"""Install a package on boards over SSH: check the board, send the package, start the upgrade unit, follow its progress.
+"""Install a package on one board over SSH: check the board, send the package, start the upgrade, follow its progress.
 
 The board itself (files/upgrade) finishes or undoes an upgrade, also when the connection or the power is lost.
 """
 
 import hashlib
-import logging
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.boards.facts import HOME, UNIT, Board, gather_facts
+from deploy.boards.host_settings import CONFIG, HostSettings, archive, settings_diff
 from deploy.boards.inventory import Host
-from deploy.boards.parallel import Report, on_each_board
+from deploy.boards.parallel import Report
 from deploy.boards.ssh import Connection, quoted
-from deploy.daemon_settings import check_settings
 from deploy.package.build import build
 from deploy.package.deb import package_fields, suite_of
-from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError
 
-_log = logging.getLogger(__name__)
-
-HOME: Final = "/var/lib/emotion-deploy"
-UNIT: Final = "emotion-edge-upgrade.service"
 START_TIMEOUT: Final = 180
 """Seconds that the service has to become healthy."""
-
-_FACTS: Final = f"""
-echo arch=$(dpkg --print-architecture)
-. /etc/os-release; echo suite=$VERSION_CODENAME
-dpkg-query -W -f='${{db:Status-Status}}=${{Version}}\n' emotion-edge 2>/dev/null | grep ^installed=
-for package in {HOME}/current/emotion-edge_*.deb
-do [ -e "$package" ] && echo kept=$(dpkg-deb -f "$package" Version); done
-echo opt=$(df -Pk /opt | awk 'NR==2 {{print $4}}')
-echo var=$(df -Pk /var/lib | awk 'NR==2 {{print $4}}')
-echo service=$(systemctl is-active emotion-edge.service)
-echo busy=$(systemctl is-active {UNIT})
-sudo -n true 2>/dev/null && echo sudo=yes
-exit 0
-"""
-
-
-@dataclass(frozen=True)
-class Board:
-    """Facts of a board.
-
-    kept: version whose package is kept there for a rollback. opt, var: free space below /opt and /var/lib, KiB.
-    """
-
-    arch: str
-    suite: str
-    installed: str
-    kept: str
-    opt: int
-    var: int
-    service: str
-    busy: str
-    can_sudo: bool
 
 
 @dataclass(frozen=True)
@@ -71,6 +34,11 @@ class Package:
     size: int
     unpacked: int
 
+    @property
+    def name(self) -> str:
+        """Its name on a board, whatever the file here is called."""
+        return f"emotion-edge_{self.version}_{self.arch}.deb"
+
 
 def read_package(path: Path) -> Package:
     """Read a package's control fields. Raises EmotionEdgeError where it is not a package of emotion-edge."""
@@ -80,23 +48,6 @@ def read_package(path: Path) -> Package:
     size = path.stat().st_size // 1024
     unpacked = int(fields.get("Installed-Size", size))
     return Package(path, fields["Version"], fields["Architecture"], suite_of(fields), size, unpacked)
-
-
-def gather_facts(connection: Connection) -> Board:
-    """Read a board's architecture, release, versions and free space; nothing is changed there."""
-    lines = connection.run("sh -s", _FACTS).splitlines()
-    facts = dict(line.split("=", 1) for line in lines if "=" in line)
-    return Board(
-        facts.get("arch", ""),
-        facts.get("suite", ""),
-        facts.get("installed", ""),
-        facts.get("kept", ""),
-        int(facts.get("opt") or 0),
-        int(facts.get("var") or 0),
-        facts.get("service", ""),
-        facts.get("busy", ""),
-        facts.get("sudo") == "yes",
-    )
 
 
 def check_board(board: Board, package: Package) -> None:
@@ -120,12 +71,20 @@ def check_board(board: Board, package: Package) -> None:
         raise EmotionEdgeError("an upgrade is already running there (emotion-deploy status)")
 
 
-def push(host: Host, package: Package, start_timeout: int, report: Report, options: tuple[str, ...] = ()) -> bool:
+def push(
+    host: Host,
+    package: Package,
+    settings: HostSettings,
+    start_timeout: int,
+    report: Report,
+    options: tuple[str, ...] = (),
+) -> bool:
     """Install or upgrade one board.
 
     Args:
         host: the board.
         package: what to install.
+        settings: settings and files for the board.
         start_timeout: seconds the service has to become healthy before the board rolls back.
         report: called with each line of progress.
         options: of ssh, as after `-o`.
@@ -141,7 +100,7 @@ def push(host: Host, package: Package, start_timeout: int, report: Report, optio
         check_board(board, package)
         if board.installed and board.kept != board.installed:
             report(f"the package of {board.installed} is not kept there: a rollback is not possible this time")
-        _send(connection, host, package, report)
+        _send(connection, package, settings, report)
         connection.run(
             f"sudo -n sh -ec 'cd {HOME}; rm -f progress result; sync; echo {start_timeout} > incoming/ready; sync; "
             f"systemctl daemon-reload; systemctl enable -q {UNIT}; systemctl start --no-block {UNIT}'"
@@ -154,16 +113,43 @@ def push(host: Host, package: Package, start_timeout: int, report: Report, optio
         return result.startswith("ok")
 
 
-def _send(connection: Connection, host: Host, package: Package, report: Report) -> None:
+def preview(
+    host: Host, package: Package, settings: HostSettings, report: Report, options: tuple[str, ...] = ()
+) -> bool:
+    """Report what a push would change on a board. Raises EmotionEdgeError where it could not be done."""
+    with Connection(host, options) as connection:
+        board = gather_facts(connection)
+        check_board(board, package)
+        change = "reinstall" if board.installed == package.version else f"{board.installed or 'nothing'} ->"
+        report(f"package: {change} {package.version}")
+        if settings.config is not None:
+            there = connection.run(f"sudo -n cat {CONFIG} 2>/dev/null || true")
+            for line in settings_diff(there, settings.config) or ["no change"]:
+                report(f"settings: {line}")
+        sums = connection.run(
+            f"for f in {' '.join(map(quoted, settings.files))}; do sudo -n sha256sum $f 2>/dev/null || true; done"
+        )
+        known = {path: digest for digest, _, path in (line.partition("  ") for line in sums.splitlines())}
+        for path, content in settings.files.items():
+            if path not in known:
+                report(f"file: {path} is new")
+            elif known[path] != hashlib.sha256(content).hexdigest():
+                report(f"file: {path} changes")
+    return True
+
+
+def _send(connection: Connection, package: Package, settings: HostSettings, report: Report) -> None:
     here = Path(__file__).parent / "files"
-    begin = f"sudo -n sh -ec 'mkdir -p {HOME}; cd {HOME}; rm -rf incoming; mkdir incoming; rm -rf rejected'"
-    connection.run(begin)
+    connection.run(
+        f"sudo -n sh -ec 'mkdir -p {HOME}; cd {HOME}; rm -rf incoming rejected; mkdir incoming; chmod 0700 incoming'"
+    )
     for name, target in (("upgrade", f"{HOME}/upgrade"), (UNIT, f"/etc/systemd/system/{UNIT}")):
         connection.run(f"sudo -n tee {target} >/dev/null", (here / name).read_text())
-    if host.config:
-        text = host.config.read_text(encoding="utf-8")
-        connection.run(f"sudo -n sh -ec 'umask 077; cat > {HOME}/incoming/config.yaml'", text)
-    target = quoted(f"{HOME}/incoming/{package.path.name}")
+    if settings.config is not None:
+        connection.run(f"sudo -n sh -ec 'umask 077; cat > {HOME}/incoming/config.yaml'", settings.config)
+    if settings.files:
+        connection.run(f"sudo -n tar -x -C {HOME}/incoming --no-same-owner", archive(settings.files))
+    target = quoted(f"{HOME}/incoming/{package.name}")
     with package.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)
@@ -174,7 +160,7 @@ def _send(connection: Connection, host: Host, package: Package, report: Report) 
             f"sudo -n tee {target} >/dev/null",
             lambda percent: report(f"sending {megabytes:.0f} MB: {percent} %"),
         )
-    if connection.run(f"sha256sum {target}").split()[0] != digest:
+    if connection.run(f"sudo -n sha256sum {target}").split()[0] != digest:
         raise EmotionEdgeError("the package arrived damaged: try again")
 
 
@@ -202,37 +188,12 @@ def _watch(connection: Connection, report: Report) -> str:
 
 def _doctor(connection: Connection) -> list[str]:
     """Output of `emotion-edge doctor` there, run as the service's user with the service's settings."""
-    _, text = connection.status("sudo -n -u emotion-edge /opt/emotion-edge/bin/emotion-edge doctor")
+    # The service's user may not enter the home folder that ssh begins in.
+    _, text = connection.status("cd /; sudo -n -u emotion-edge /opt/emotion-edge/bin/emotion-edge doctor")
     return text.splitlines()
 
 
-def push_all(hosts: list[Host], package: Path | None, start_timeout: int, options: tuple[str, ...] = ()) -> bool:
-    """Push to several boards at once: `emotion-deploy push`.
-
-    Args:
-        hosts: the boards.
-        package: a .deb; None builds the package of this checkout, for each board's release.
-        start_timeout: seconds the service has to become healthy.
-        options: of ssh, as after `-o`.
-
-    Returns:
-        Whether all of them run the new version.
-
-    Raises:
-        EmotionEdgeError: for invalid settings, before anything is changed.
-    """
-    for host in hosts:
-        if host.config:
-            _check_config(host.config)
-    packages = _Packages(package)
-
-    def one(host: Host, report: Report) -> bool:
-        return push(host, packages.of(host, options), start_timeout, report, options)
-
-    return on_each_board(hosts, one)
-
-
-class _Packages:
+class Packages:
     """The package for each board: the given one, or one built for the board's release when first needed."""
 
     def __init__(self, given: Path | None) -> None:
@@ -241,6 +202,7 @@ class _Packages:
         self._lock = threading.Lock()
 
     def of(self, host: Host, options: tuple[str, ...]) -> Package:
+        """The package for a board. Raises EmotionEdgeError where it cannot be built."""
         if self._given:
             return self._given
         with Connection(host, options) as connection:
@@ -250,10 +212,3 @@ class _Packages:
             if key not in self._built:
                 self._built[key] = read_package(build(board.suite, Path("build"), board.arch))
             return self._built[key]
-
-
-def _check_config(path: Path) -> None:
-    tree = read_yaml(path, "settings file") or {}
-    if not isinstance(tree, dict):
-        raise EmotionEdgeError(f"settings file {path}: must hold sections such as `mqtt:`")
-    check_settings(tree, f"settings file {path}")

@@ -40,11 +40,11 @@ class Connection:
         subprocess.run([*self._words, "-O", "exit", self.host.address], capture_output=True, check=False)
         self._folder.cleanup()
 
-    def run(self, command: str, data: str = "") -> str:
+    def run(self, command: str, data: str | bytes = "") -> str:
         """Run a shell command with `data` as its standard input; its standard output."""
-        done = subprocess.run(
-            [*self._words, self.host.address, command], input=data.encode(), capture_output=True, check=False
-        )
+        content = data.encode() if isinstance(data, str) else data
+        words = [*self._words, self.host.address, command]
+        done = subprocess.run(words, input=content, capture_output=True, check=False)
         if done.returncode:
             raise EmotionEdgeError(self._explain(done.returncode, done.stderr.decode(errors="replace")))
         return done.stdout.decode(errors="replace")

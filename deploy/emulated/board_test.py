@@ -17,7 +17,9 @@ from typing import Final, TextIO
 import yaml
 
 from deploy.boards.commands import model
-from deploy.boards.push import HOME, push_all, read_package
+from deploy.boards.facts import HOME
+from deploy.boards.push import read_package
+from deploy.boards.rollout import Plan, roll_out
 from deploy.emulated import base
 from deploy.emulated.machine import USER, Machine, Subscriber, copy_sparse, wait_for
 from edge.errors import EmotionEdgeError
@@ -302,10 +304,10 @@ _PUSHER: Final = """
 import sys
 from pathlib import Path
 from deploy.emulated.machine import USER
-from deploy.boards.push import push_all
+from deploy.boards.rollout import Plan, roll_out
 from deploy.boards.inventory import Host
 package, port, *options = sys.argv[1:]
-push_all([Host("board", f"{USER}@127.0.0.1", int(port))], Path(package), 3600, tuple(options))
+roll_out([Host("board", f"{USER}@127.0.0.1", int(port))], Path(package), Plan(start_timeout=3600), tuple(options))
 """
 
 STEPS: Final[tuple[Callable[[Board], None], ...]] = (
@@ -356,7 +358,7 @@ def _next(board: Board, suffix: str, breaks: bool = False) -> Path:
 
 def _push(board: Board, package: Path, well: bool, start_timeout: int = SLOW) -> None:
     started = time.monotonic()
-    done = push_all([board.machine.host], package, start_timeout, board.machine.options)
+    done = roll_out([board.machine.host], package, Plan(start_timeout=start_timeout), board.machine.options)
     verdict = board.machine.shell(f"cat {HOME}/result")
     board.log(f"push took {time.monotonic() - started:.0f} s: {verdict}")
     if done != well or not verdict.startswith("ok " if well else "rolled-back "):

@@ -10,10 +10,11 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final, cast
 
+from deploy.image.cloud_init import card_files
 from deploy.image.device import describe, write_card
 from deploy.image.disk import Layout, System, check_image, free_bytes, parse_layout, write_files, write_mounted
 from deploy.image.packages import fetch_missing
-from deploy.image.site import Site, card_files, read_site, summary
+from deploy.image.site import Site, read_site, summary
 from deploy.package.build import build
 from deploy.package.deb import package_fields, suite_of
 from edge.errors import EmotionEdgeError

@@ -178,7 +178,6 @@ def _control(templates: Path, tree: Path, suite: Suite, arch: str, version: str)
         text = (templates / script).read_text()
         (debian / script).write_text(text.replace("@PYTHON@", suite.python))
     files = sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_relative_to(debian))
-    (debian / "conffiles").write_text("".join(f"/{path.relative_to(tree)}\n" for path in files if "etc" in path.parts))
     size = sum(-(-path.stat().st_size // 1024) for path in files if not path.is_symlink())
     template = (templates / "control").read_text()
     values = {

@@ -1,13 +1,11 @@
 """Where each file of the package goes, other than the wheels."""
 
-import gzip
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Final
 
+from deploy.package.documents import write_documents, write_manual
 from deploy.package.notices import notices
 from deploy.package.unused import remove_unused
 from edge import __version__
@@ -15,7 +13,7 @@ from edge import __version__
 NAME: Final = "emotion-edge"
 
 UNITS: Final[Mapping[str, str]] = {
-    "config.yaml": f"etc/{NAME}/config.yaml",
+    "config-short.yaml": f"usr/share/{NAME}/config.yaml",
     f"{NAME}.service": f"usr/lib/systemd/system/{NAME}.service",
     f"{NAME}-serve.service": f"usr/lib/systemd/system/{NAME}-serve.service",
     f"{NAME}@.service": f"usr/lib/systemd/system/{NAME}@.service",
@@ -24,20 +22,6 @@ UNITS: Final[Mapping[str, str]] = {
     "60-coral.rules": f"usr/lib/udev/rules.d/60-{NAME}-coral.rules",
 }
 """Files of systemd/ and their paths in the package."""
-
-DOCUMENTS: Final = (
-    "coral",
-    "detectors",
-    "display",
-    "home-assistant",
-    "install",
-    "mqtt",
-    "page",
-    "record",
-    "server",
-    "tuning",
-)
-"""Pages of docs/ about using a board."""
 
 
 def lay_out_tree(root: Path, tree: Path, python: str, version: str, epoch: int) -> None:
@@ -74,7 +58,13 @@ def lay_out_tree(root: Path, tree: Path, python: str, version: str, epoch: int) 
         folder = tree / "usr" / "lib" / "systemd" / "system" / f"{unit}.d"
         folder.mkdir()
         shutil.copyfile(root / "systemd" / "backoff.conf", folder / "backoff.conf")
-    _documents(root, tree, site, version, epoch)
+    documents = tree / "usr" / "share" / "doc" / NAME
+    write_documents(root, documents, NAME, version, epoch)
+    (documents / "copyright").write_text(notices(root, tree, site))
+    write_manual(tree / "usr" / "share" / "man" / "man1" / f"{NAME}.1.gz", epoch)
+    overrides = tree / "usr" / "share" / "lintian" / "overrides" / NAME
+    overrides.parent.mkdir(parents=True)
+    shutil.copyfile(Path(__file__).parent / "debian" / "lintian-overrides", overrides)
 
 
 def _environment(folder: Path, python: str) -> None:
@@ -88,20 +78,3 @@ def _environment(folder: Path, python: str) -> None:
     (programs / NAME).write_text(
         f"#!/opt/{NAME}/bin/python -I\nimport sys\n\nfrom edge.cli import main\n\nsys.exit(main())\n"
     )
-
-
-def _documents(root: Path, tree: Path, site: Path, version: str, epoch: int) -> None:
-    folder = tree / "usr" / "share" / "doc" / NAME
-    folder.mkdir(parents=True)
-    (folder / "copyright").write_text(notices(root, tree, site))
-    for name in DOCUMENTS:
-        shutil.copyfile(root / "docs" / f"{name}.md", folder / f"{name}.md")
-    shutil.copytree(root / "docs" / "schemas", folder / "schemas")
-    when = format_datetime(datetime.fromtimestamp(epoch, UTC))
-    signed = f" -- Emotion Edge <packages@emotion-edge.invalid>  {when}"
-    entry = f"{NAME} ({version}) stable; urgency=medium\n\n  * See CHANGELOG.md.\n\n{signed}\n"
-    (folder / "changelog.gz").write_bytes(gzip.compress(entry.encode(), 9, mtime=0))
-    shutil.copyfile(root / "CHANGELOG.md", folder / "CHANGELOG.md")
-    overrides = tree / "usr" / "share" / "lintian" / "overrides" / NAME
-    overrides.parent.mkdir(parents=True)
-    shutil.copyfile(Path(__file__).parent / "debian" / "lintian-overrides", overrides)

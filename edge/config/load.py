@@ -75,14 +75,14 @@ def load(arguments: Namespace) -> Settings:
     return _validated(given)
 
 
-def check(tree: Any, where: str) -> None:
+def check(tree: Any, where: str) -> Settings:
     """Check settings that stand in another file, or are to be written: sections with their keys and values.
 
     Raises EmotionEdgeError, whose message begins with `where`, for what the daemon would refuse.
     """
     given = _Given()
     _add_tree(given, tree, where, {})
-    _validated(given)
+    return _validated(given)
 
 
 def _validated(given: _Given) -> Settings:

@@ -16,8 +16,9 @@ from deploy import cli
 from deploy.image.device import describe
 from deploy.image.disk import check_image, free_bytes
 from deploy.image.make import make_image
+from deploy.image.network import wpa_key
 from deploy.image.packages import CAMERA_LIBRARY
-from deploy.image.site import read_site, wpa_key
+from deploy.image.site import read_site
 from deploy.package.deb import package_fields, suite_of
 from edge.errors import EmotionEdgeError
 
@@ -145,9 +146,9 @@ def test_card_holds_the_package_and_what_the_board_is_to_become(base: Path, site
     assert said["timezone"] == "Europe/Berlin"
     (user,) = said["users"]
     assert user["ssh_authorized_keys"] == ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHere someone@desk"]
-    _, kind, salt, _ = user["passwd"].split("$")
+    _, kind, salt, _ = user["hashed_passwd"].split("$")
     assert (kind, user["lock_passwd"]) == ("6", False)
-    assert tool("openssl", "passwd", "-6", "-salt", salt, "open sesame").decode().strip() == user["passwd"]
+    assert tool("openssl", "passwd", "-6", "-salt", salt, "open sesame").decode().strip() == user["hashed_passwd"]
     network = yaml.safe_load(on_boot(card, "network-config"))["network"]
     # The example of IEEE 802.11i, H.4.1.
     key = "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e"

@@ -3,6 +3,7 @@
 Real dpkg, uv and lintian, on packages that have two of the wheels; `make package-test` installs the whole ones.
 """
 
+import gzip
 import hashlib
 import os
 import re
@@ -14,8 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy.cli import main
+from deploy.daemon_settings import check_settings
 from deploy.package import build as package
 from deploy.package.unused import remove_unused
 from edge.errors import EmotionEdgeError
@@ -50,7 +53,7 @@ def lock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what is packed, which nobody changes meanwhile; with a committee."""
     root = tmp_path_factory.mktemp("sources")
-    for name in ("edge", "models", "systemd", "docs"):
+    for name in ("edge", "models", "systemd", "docs", "integrations"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.keras"))
     shutil.copy(ROOT / "CHANGELOG.md", root)
     (root / "models" / "committee").mkdir(exist_ok=True)
@@ -133,11 +136,12 @@ def test_all_is_roots_and_of_the_sources_time(deb: tuple[str, Path]) -> None:
         assert mode[0] == "l" or mode[5] == mode[8] == "-", f"{path} may be written by others"
 
 
-def test_settings_are_a_conffile_and_the_sums_are_right(deb: tuple[str, Path], tmp_path: Path) -> None:
+def test_settings_are_no_conffile_and_the_sums_are_right(deb: tuple[str, Path], tmp_path: Path) -> None:
     said("dpkg-deb", "--raw-extract", deb[1], tmp_path / "tree")
     tree = tmp_path / "tree"
-    assert (tree / "DEBIAN" / "conffiles").read_text() == "/etc/emotion-edge/config.yaml\n"
-    assert (tree / "etc/emotion-edge/config.yaml").read_bytes() == (UNITS / "config.yaml").read_bytes()
+    assert not (tree / "DEBIAN" / "conffiles").exists()
+    assert not (tree / "etc").exists()
+    assert (tree / "usr/share/doc/emotion-edge/config.yaml").read_bytes() == (UNITS / "config.yaml").read_bytes()
     lines = [line.split("  ") for line in (tree / "DEBIAN" / "md5sums").read_text().splitlines()]
     sums = {path: value for value, path in lines}
     files = {
@@ -146,6 +150,32 @@ def test_settings_are_a_conffile_and_the_sums_are_right(deb: tuple[str, Path], t
     assert {str(path.relative_to(tree)) for path in files} == set(sums)
     for path in files:
         assert hashlib.md5(path.read_bytes()).hexdigest() == sums[str(path.relative_to(tree))]
+
+
+def test_links_of_the_pages_lead_to_files_of_the_package(deb: tuple[str, Path], tmp_path: Path) -> None:
+    said("dpkg-deb", "--extract", deb[1], tmp_path)
+    folder = tmp_path / "usr/share/doc/emotion-edge"
+    targets = [
+        (page.name, target)
+        for page in folder.glob("*.md")
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text())
+        if "://" not in target
+    ]
+    assert ("home-assistant.md", "integrations/home-assistant/dashboard.yaml") in targets
+    assert not [(page, target) for page, target in targets if not (folder / target).exists()]
+
+
+def test_the_short_settings_file_is_valid_and_changes_no_default() -> None:
+    short = yaml.safe_load((UNITS / "config-short.yaml").read_text())
+    assert check_settings(short, "short") == check_settings({}, "empty")
+
+
+def test_the_man_page_has_all_commands(deb: tuple[str, Path], tmp_path: Path) -> None:
+    said("dpkg-deb", "--extract", deb[1], tmp_path)
+    text = gzip.decompress((tmp_path / "usr/share/man/man1/emotion-edge.1.gz").read_bytes()).decode()
+    assert text.startswith('.TH EMOTION\\-EDGE "1" "2023\\-11\\-14"')
+    for command in ("run", "check\\-config", "doctor"):
+        assert f"emotion\\-edge {command}" in text
 
 
 def test_whose_work_is_in_it_is_said(deb: tuple[str, Path], tmp_path: Path) -> None:

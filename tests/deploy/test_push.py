@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
+from deploy.boards.facts import gather_facts
 from deploy.boards.inventory import Host, choose_hosts, read_inventory
-from deploy.boards.push import gather_facts, push_all, read_package
+from deploy.boards.push import read_package
+from deploy.boards.rollout import Plan, roll_out
 from deploy.boards.ssh import Connection, quoted
 from edge.errors import EmotionEdgeError
 from tests.support.daemon import free_port, wait_until
@@ -160,7 +162,7 @@ def test_a_package_that_does_not_fit_the_board_is_refused(
         ),
         (make_package(tmp_path, arch, python, petabyte), "/opt has "),
     ):
-        assert not push_all([sshd.host], package, 30, sshd.options())
+        assert not roll_out([sshd.host], package, Plan(start_timeout=30), sshd.options())
         said = capsys.readouterr().out
         assert why in said
         assert "failed" in said
@@ -185,7 +187,9 @@ def test_settings_that_do_not_check_stop_all_before_any_board_is_asked(sshd: Ssh
     config.write_text("mqtt: {hots: broker}\n")
     unreachable = Host("kitchen", "127.0.0.1", free_port(), config)
     with pytest.raises(EmotionEdgeError, match=r"kitchen\.yaml: mqtt\.hots is not a setting"):
-        push_all([sshd.host, unreachable], make_package(tmp_path, "arm64", "3.13"), 30, sshd.options())
+        roll_out(
+            [sshd.host, unreachable], make_package(tmp_path, "arm64", "3.13"), Plan(start_timeout=30), sshd.options()
+        )
 
 
 @needs_sshd
@@ -195,7 +199,7 @@ def test_one_board_that_is_away_does_not_hold_up_the_others(
 ) -> None:
     away = Host("away", "127.0.0.1", free_port())
     package = make_package(tmp_path, "armhf", "3.13")
-    assert not push_all([away, sshd.host], package, 30, sshd.options())
+    assert not roll_out([away, sshd.host], package, Plan(start_timeout=30), sshd.options())
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("away ") and "cannot be reached" in line for line in lines)
     assert any(line.startswith("loopback ") and "armhf" in line for line in lines)

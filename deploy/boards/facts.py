@@ -1,0 +1,75 @@
+"""What a board is and how it is doing, read over SSH without changing anything."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from deploy.boards.ssh import Connection
+
+HOME: Final = "/var/lib/emotion-deploy"
+"""Folder of packages and results on a board; see files/upgrade."""
+
+UNIT: Final = "emotion-edge-upgrade.service"
+
+_FACTS: Final = f"""
+echo arch=$(dpkg --print-architecture)
+. /etc/os-release; echo suite=$VERSION_CODENAME
+dpkg-query -W -f='${{db:Status-Status}}=${{Version}}\n' emotion-edge 2>/dev/null | grep ^installed=
+for package in {HOME}/current/emotion-edge_*.deb
+do [ -e "$package" ] && echo kept=$(dpkg-deb -f "$package" Version); done
+echo opt=$(df -Pk /opt | awk 'NR==2 {{print $4}}')
+echo var=$(df -Pk /var/lib | awk 'NR==2 {{print $4}}')
+echo service=$(systemctl is-active emotion-edge.service)
+echo busy=$(systemctl is-active {UNIT})
+echo uptime=$(cut -d. -f1 /proc/uptime)
+echo result=$(cat {HOME}/result 2>/dev/null)
+echo daemon=$(cat /run/emotion-edge/status.json 2>/dev/null)
+sudo -n true 2>/dev/null && echo sudo=yes
+exit 0
+"""
+
+
+@dataclass(frozen=True)
+class Board:
+    """Facts of a board.
+
+    kept: version whose package is kept there for a rollback. opt, var: free space below /opt and /var/lib, KiB.
+    uptime: s. result: of the last upgrade. daemon: the daemon's status file, empty where it does not run.
+    """
+
+    arch: str
+    suite: str
+    installed: str
+    kept: str
+    opt: int
+    var: int
+    service: str
+    busy: str
+    can_sudo: bool
+    uptime: int
+    result: str
+    daemon: dict[str, Any]
+
+
+def gather_facts(connection: Connection) -> Board:
+    """Read a board's facts."""
+    lines = connection.run("sh -s", _FACTS).splitlines()
+    facts = dict(line.split("=", 1) for line in lines if "=" in line)
+    try:
+        daemon = json.loads(facts.get("daemon") or "{}")
+    except ValueError:
+        daemon = {}
+    return Board(
+        arch=facts.get("arch", ""),
+        suite=facts.get("suite", ""),
+        installed=facts.get("installed", ""),
+        kept=facts.get("kept", ""),
+        opt=int(facts.get("opt") or 0),
+        var=int(facts.get("var") or 0),
+        service=facts.get("service", ""),
+        busy=facts.get("busy", ""),
+        can_sudo=facts.get("sudo") == "yes",
+        uptime=int(facts.get("uptime") or 0),
+        result=facts.get("result", ""),
+        daemon=daemon if isinstance(daemon, dict) else {},
+    )
