@@ -29,7 +29,7 @@ class HostSettings:
 
 def read_host_settings(host: Host) -> HostSettings:
     """Read and check them. Raises EmotionEdgeError for invalid settings and unreadable files."""
-    files = read_files(dict(host.files), f"{host.name}: files")
+    files = read_files(dict(host.files), host.name)
     if host.config is None:
         return HostSettings(None, files)
     where = f"settings file {host.config}"

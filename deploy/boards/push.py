@@ -16,7 +16,7 @@ from deploy.boards.inventory import Host
 from deploy.boards.parallel import Report
 from deploy.boards.ssh import Connection, quoted
 from deploy.package.build import build
-from deploy.package.deb import package_fields, suite_of
+from deploy.package.deb import board_file_name, package_fields, suite_of
 from edge.errors import EmotionEdgeError
 
 START_TIMEOUT: Final = 180
@@ -25,7 +25,7 @@ START_TIMEOUT: Final = 180
 
 @dataclass(frozen=True)
 class Package:
-    """A package file. size, unpacked: KiB."""
+    """A package file. size, unpacked: KiB. name: its file name on a board."""
 
     path: Path
     version: str
@@ -33,11 +33,7 @@ class Package:
     suite: str
     size: int
     unpacked: int
-
-    @property
-    def name(self) -> str:
-        """Its name on a board, whatever the file here is called."""
-        return f"emotion-edge_{self.version}_{self.arch}.deb"
+    name: str
 
 
 def read_package(path: Path) -> Package:
@@ -47,7 +43,9 @@ def read_package(path: Path) -> Package:
         raise EmotionEdgeError(f"{path}: is the package {fields.get('Package')}, not emotion-edge")
     size = path.stat().st_size // 1024
     unpacked = int(fields.get("Installed-Size", size))
-    return Package(path, fields["Version"], fields["Architecture"], suite_of(fields), size, unpacked)
+    return Package(
+        path, fields["Version"], fields["Architecture"], suite_of(fields), size, unpacked, board_file_name(fields)
+    )
 
 
 def check_board(board: Board, package: Package) -> None:

@@ -80,5 +80,5 @@ def _line(status: dict[str, Any]) -> str:
 
 def _duration(seconds: int) -> str:
     if seconds >= 86400:
-        return f"{seconds // 86400} days"
+        return f"{seconds // 86400} d"
     return f"{seconds // 3600} h" if seconds >= 3600 else f"{seconds // 60} min"

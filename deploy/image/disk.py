@@ -48,11 +48,15 @@ class Layout:
 
 @dataclass(frozen=True)
 class System:
-    """System of an image. suite: Debian code name. arch: dpkg's name. cloud_init: whether it has cloud-init's files."""
+    """System of an image. suite: Debian code name. arch: dpkg's name. cloud_init: whether it has cloud-init's files.
+
+    date: of the image, as in 2025-11-24; empty where it is not known.
+    """
 
     suite: str
     arch: str
     cloud_init: bool
+    date: str = ""
 
 
 def parse_layout(head: bytes, name: str) -> Layout:
@@ -99,7 +103,8 @@ def check_image(image: Path, name: str) -> tuple[Layout, System]:
     found = re.search(r'^VERSION_CODENAME="?(\w+)', release, re.MULTILINE)
     if not found:
         raise EmotionEdgeError(f"{name}: its root partition does not say which Debian it is (/usr/lib/os-release)")
-    return layout, System(found[1], _architecture(image, layout), _CLOUD in names)
+    issue = re.search(r"reference (\d{4}-\d\d-\d\d)", _in_root(image, layout, "/etc/rpi-issue"))
+    return layout, System(found[1], _architecture(image, layout), _CLOUD in names, issue[1] if issue else "")
 
 
 def _architecture(image: Path, layout: Layout) -> str:

@@ -16,7 +16,7 @@ from deploy.image.disk import Layout, System, check_image, free_bytes, parse_lay
 from deploy.image.packages import fetch_missing
 from deploy.image.site import Site, read_site, summary
 from deploy.package.build import build
-from deploy.package.deb import package_fields, suite_of
+from deploy.package.deb import board_file_name, package_fields, suite_of
 from edge.errors import EmotionEdgeError
 
 _log = logging.getLogger(__name__)
@@ -131,14 +131,15 @@ def _missing_packages(image: Path, layout: Layout, system: System, packages: lis
 
 
 def _package_paths(packages: list[Path]) -> dict[str, Path]:
-    return {f"emotion-edge/packages/{path.name}": path for path in packages}
+    return {f"emotion-edge/packages/{board_file_name(package_fields(path))}": path for path in packages}
 
 
 def _check_fit(system: System, packages: list[Path], name: str) -> None:
     if not system.cloud_init:
+        made = f" of {system.date}" if system.date else ""
         raise EmotionEdgeError(
-            f"{name}: is set up without cloud-init (Raspberry Pi OS {system.suite}): take that of trixie or newer, or "
-            "bring the package with `emotion-deploy push`"
+            f"{name}: this {system.suite} image{made} has no cloud-init, which Raspberry Pi OS has since late November "
+            "2025: take a newer image of trixie, or flash this one and use `emotion-deploy push`"
         )
     for package in packages:
         fields = package_fields(package)

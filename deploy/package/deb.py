@@ -19,6 +19,11 @@ def package_fields(package: Path) -> dict[str, str]:
     return {name: value for name, _, value in lines}
 
 
+def board_file_name(fields: Mapping[str, str]) -> str:
+    """A package's file name on a board, NAME_VERSION_ARCH.deb, whatever the file here is called."""
+    return f"{fields['Package']}_{fields['Version']}_{fields['Architecture']}.deb"
+
+
 def suite_of(fields: Mapping[str, str]) -> str:
     """The Debian release a package of emotion-edge was built for, by the Python it depends on; empty if unknown."""
     pythons = {"python3 (>= 3.11~)": "bookworm", "python3 (>= 3.13~)": "trixie"}

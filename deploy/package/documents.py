@@ -14,6 +14,7 @@ from typing import Final
 from edge.errors import EmotionEdgeError
 
 PAGES: Final = (
+    "boards",
     "coral",
     "detectors",
     "display",

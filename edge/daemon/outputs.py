@@ -18,6 +18,7 @@ from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigur
 from edge.outputs.mqtt.access import subscribe_command
 from edge.outputs.mqtt.home_assistant import discovery_message
 from edge.outputs.mqtt.output import MqttOutput
+from edge.outputs.status_file import StatusFile, runtime_folder
 from edge.outputs.web.documents import Document, settings_document
 from edge.outputs.web.server import WebViewer
 from edge.pipeline import read_once
@@ -63,6 +64,8 @@ def open_outputs(
     mqtt = _open_mqtt(settings, card, controls)
     record = _open_record(settings, card)
     outputs += [output for output in (mqtt, record) if output]
+    if folder := runtime_folder():
+        outputs.append(StatusFile(folder, controls, (lambda: mqtt.connection) if mqtt else None))
     if settings.web.enabled:
         metrics = _metrics(card.primary.labels, mqtt, record)
         web = _open_page(settings, current, runtime, metrics, mqtt, record)

@@ -350,6 +350,7 @@ def test_a_second_camera_has_the_same_limits_and_a_name_of_its_own() -> None:
         "Description=Emotion Edge %i: facial emotions from a camera to MQTT",
         "Environment=EMOTION_EDGE_INSTANCE=%i",
         "ExecStart=/opt/emotion-edge/bin/emotion-edge run --config /etc/emotion-edge/%i.yaml",
+        "RuntimeDirectory=emotion-edge-%i",
         "StateDirectory=emotion-edge/instances/%i",
     ]
-    assert len(set(one) - set(other)) == 3
+    assert len(set(one) - set(other)) == 4
