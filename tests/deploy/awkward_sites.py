@@ -57,7 +57,7 @@ GOOD: Final = (
     site(network={"address": "192.168.1.20/24", "gateway": "192.168.1.1", "dns": ["192.168.1.1", "2001:db8::1"]}),
     site(network={"address": "2001:db8::2/64", "gateway": "2001:db8::1"}),
     wifi() | {"network": {"address": "10.0.0.2/8"}},
-    site(settings={"mqtt": {"host": "broker.lan", "password": "# \\ ' \" $ ü"}}),
+    site(settings={"mqtt": {"host": "broker.lan", "username": "u", "password": "# \\ ' \" $ ü"}}),
     site(settings={"camera": {"source": "rtsp://user:p%40ss@cam/live?x=1#y"}}),
     site(settings={"mqtt": None}),
     site(start_timeout=3600),

@@ -88,7 +88,7 @@ def test_settings_and_files_of_the_inventory_are_checked_and_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BROKER_SECRET", "hunter2")
-    (tmp_path / "k.yaml").write_text("mqtt: {host: b, password: {from_env: BROKER_SECRET}}\n")
+    (tmp_path / "k.yaml").write_text("mqtt: {host: b, username: u, password: {from_env: BROKER_SECRET}}\n")
     (tmp_path / "plain.yaml").write_text("# a comment\nmqtt: {host: b}\n")
     (tmp_path / "secret.txt").write_text("token\n")
     file = tmp_path / "hosts.yaml"

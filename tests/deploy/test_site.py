@@ -100,7 +100,7 @@ def test_secrets_come_from_files_the_environment_and_pass(tmp_path: Path, monkey
     monkeypatch.setenv("KITCHEN_MQTT", "from the environment")
     tree = wifi(password={"from_file": "wifi.txt"}) | {
         "user": {"password": {"from_pass": "boards/kitchen"}},
-        "settings": {"mqtt": {"host": "b", "password": {"from_env": "KITCHEN_MQTT"}}},
+        "settings": {"mqtt": {"host": "b", "username": "u", "password": {"from_env": "KITCHEN_MQTT"}}},
     }
     card = card_of(tmp_path, tree)
     key = card["network-config"]["network"]["wifis"]["wlan0"]["access-points"]["attic"]["password"]
@@ -163,7 +163,11 @@ def test_files_of_the_settings_are_brought_along(tmp_path: Path) -> None:
         ({"/etc/emotion-edge/ca.pem": "none.pem"}, {}, "files: .*none.pem: cannot be read"),
         ({}, {"ca_file": "/etc/emotion-edge/ca.pem"}, "mqtt.ca_file: /etc/emotion-edge/ca.pem is not on the board"),
         ({"/etc/emotion-edge/ca.pem": "text"}, {"ca_file": "/etc/emotion-edge/ca.pem"}, "is no certificate"),
-        ({"/etc/emotion-edge/p": "empty"}, {"password_file": "/etc/emotion-edge/p"}, "first line of .* is empty"),
+        (
+            {"/etc/emotion-edge/p": "empty"},
+            {"username": "u", "password_file": "/etc/emotion-edge/p"},
+            "first line of .* is empty",
+        ),
         ({"/etc/emotion-edge/k": "text"}, {"key_file": "/etc/emotion-edge/k"}, "holds no private key"),
     ],
 )
