@@ -1,12 +1,10 @@
 """Boards named on the command line or in an inventory file."""
 
 import difflib
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.config.yaml_file import read_yaml
@@ -53,11 +51,6 @@ def read_inventory(path: Path) -> list[Host]:
     tree = read_yaml(path, "inventory")
     if not isinstance(tree, dict) or list(tree) != ["boards"] or not isinstance(tree["boards"], dict):
         raise EmotionEdgeError(f"inventory {path}: must hold `boards:`, and below it `name: {{host: pi@address}}`")
-    # PyYAML keeps the last of two equal keys without an error.
-    nodes: Any = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    names = Counter(key.value for key, _ in nodes.value[0][1].value)
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise EmotionEdgeError(f"inventory {path}: {twice[0]} is listed twice")
     hosts = [_host(str(name), entry, path) for name, entry in tree["boards"].items()]
     _refuse_duplicates(hosts, f"inventory {path}")
     return hosts

@@ -233,7 +233,7 @@ def test_boards_are_those_of_the_inventory_or_the_ones_named(tmp_path: Path) -> 
         ("boards: {kitchen: {hots: pi@kitchen.lan}}\n", "kitchen.host|did you mean host"),
         ("boards: {kitchen: {host: '-oProxyCommand=rm'}}\n", "kitchen.host"),
         ("boards: {kitchen: {host: a, port: 70000}}\n", "kitchen.port"),
-        ("boards: {kitchen: a, hall: b, kitchen: c}\n", "kitchen is listed twice"),
+        ("boards: {kitchen: a, hall: b, kitchen: c}\n", "kitchen is there twice"),
         ("boards: {kitchen: pi@a, hall: pi@a}\n", "kitchen and hall are the same board"),
         ("boards: {kitchen: @a}\n", "is no YAML in line 1"),
     ],
