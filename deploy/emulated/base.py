@@ -250,6 +250,8 @@ def _configure(root: Path) -> None:
         path.chmod(mode)
 
     (root / "boot/firmware").mkdir(parents=True, exist_ok=True)
+    # As in the images of Raspberry Pi OS since March 2026: nobody can log in as this user.
+    _run("chroot", str(root), "useradd", "--no-create-home", "--shell", "/usr/sbin/nologin", "pi")
     write(
         "etc/fstab",
         f"PARTUUID={DISK_ID}-01 /boot/firmware vfat defaults 0 2\nPARTUUID={DISK_ID}-02 / ext4 defaults,noatime 0 1\n",

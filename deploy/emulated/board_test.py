@@ -18,13 +18,12 @@ import yaml
 
 from deploy.boards.commands import model
 from deploy.boards.facts import HOME
-from deploy.boards.push import read_package
 from deploy.boards.rollout import Plan, roll_out
 from deploy.emulated import base
 from deploy.emulated.machine import USER, Machine, Subscriber, copy_sparse, wait_for
+from deploy.emulated.packages import ROOT, current_package, emotion_deploy, later_package
 from edge.errors import EmotionEdgeError
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 RUN: Final = base.CACHE / "run"
 CARD: Final = RUN / "card.img"
 FRESH: Final = RUN / "fresh.img"
@@ -79,7 +78,7 @@ class Board:
 
 def image(board: Board) -> None:
     """A card from the base image, made by `emotion-deploy image`."""
-    (package,) = [_package()]
+    package = current_package()
     site = {
         "hostname": "emulated",
         "user": {
@@ -89,6 +88,7 @@ def image(board: Board) -> None:
         },
         "wifi": {"ssid": "attic", "password": "no radio here", "country": "DE"},
         "timezone": "Europe/Berlin",
+        "files": {"/etc/emotion-edge/id.pub": str(board.machine.key.with_suffix(".pub"))},
         "settings": {
             "camera": {"source": CLIP},
             "mqtt": {"host": "127.0.0.1", "device_id": "emulated"},
@@ -98,7 +98,7 @@ def image(board: Board) -> None:
     }
     file = RUN / "site.yaml"
     file.write_text(yaml.safe_dump(site))
-    _deploy("image", "--base", str(base.BASE), "--config", str(file), "-o", str(CARD), "--package", str(package))
+    emotion_deploy("image", "--base", str(base.BASE), "--config", str(file), "-o", str(CARD), "--package", str(package))
     copy_sparse(CARD, FRESH)
     board.log(f"card: {CARD.stat().st_size / 1e6:.0f} MB, package {package.stat().st_size / 1e6:.0f} MB")
 
@@ -124,7 +124,9 @@ def _installed_by_first_boot(board: Board) -> None:
 def _no_secrets(board: Board) -> None:
     gone = "! test -e /boot/firmware/emotion-edge && ! grep -q passwd /boot/firmware/user-data && echo gone"
     wait_for(lambda: board.machine.shell(f"{gone} || true") == "gone", "secrets leave the boot partition", SLOW)
-    if modes := board.machine.shell("find /etc/emotion-edge/config.yaml /etc/netplan -type f -perm /o=r"):
+    if modes := board.machine.shell(
+        "find /etc/emotion-edge/config.yaml /etc/emotion-edge/id.pub /etc/netplan -type f -perm /o=r"
+    ):
         raise EmotionEdgeError(f"world-readable: {modes}")
     if board.machine.shell("hostname; readlink /etc/localtime").split() != [
         "emulated",
@@ -190,7 +192,7 @@ def watchdog(board: Board) -> None:
 def upgrade(board: Board) -> None:
     """A push over SSH installs the next version."""
     board.boot()
-    _push(board, _next(board, "a"), well=True)
+    _push(board, _next_version(board, "a"), well=True)
     board.healthy()
 
 
@@ -198,7 +200,7 @@ def broken(board: Board) -> None:
     """The board rolls back a version that does not start."""
     board.boot()
     before = board.installed()
-    _push(board, _next(board, "b", breaks=True), well=False)
+    _push(board, _next_version(board, "b", breaks=True), well=False)
     if board.installed() != before:
         raise EmotionEdgeError(f"{board.installed()} is installed, not {before}")
     board.healthy()
@@ -246,12 +248,12 @@ def cut_first_boot(board: Board) -> None:
 
 def cut_upgrade(board: Board) -> None:
     """Power cut while a push installs: the next boot finishes it."""
-    _cut_push(board, _next(board, "c"), "installing ", "ok ")
+    _cut_push(board, _next_version(board, "c"), "installing ", "ok ")
 
 
 def cut_broken(board: Board) -> None:
     """Power cut during a rollback: the next boot finishes it."""
-    _cut_push(board, _next(board, "d", breaks=True), "going back ", "rolled-back ")
+    _cut_push(board, _next_version(board, "d", breaks=True), "going back ", "rolled-back ")
 
 
 def _cut_push(board: Board, package: Path, step: str, ends: str) -> None:
@@ -327,33 +329,10 @@ STEPS: Final[tuple[Callable[[Board], None], ...]] = (
 )
 
 
-def _package() -> Path:
-    """The package of this checkout; built once."""
-    folder = base.CACHE / "packages"
-    if not (found := sorted(folder.glob("emotion-edge_*_arm64.deb"))):
-        _deploy("package", "trixie", "--out", str(folder))
-        found = sorted(folder.glob("emotion-edge_*_arm64.deb"))
-    return found[-1]
-
-
-def _next(board: Board, suffix: str, breaks: bool = False) -> Path:
-    """The same package with a higher version. breaks: its daemon exits at start."""
-    version = f"{read_package(_package()).version}+{suffix}{int(time.time())}"
-    tree, out = RUN / "tree", RUN / f"emotion-edge_{version}_arm64.deb"
-    shutil.rmtree(tree, ignore_errors=True)
-    for old in RUN.glob("emotion-edge_*.deb"):
-        old.unlink()
-    subprocess.run(["dpkg-deb", "-R", str(_package()), str(tree)], check=True)
-    control = tree / "DEBIAN/control"
-    lines = control.read_text().splitlines()
-    control.write_text("".join(f"Version: {version}\n" if x.startswith("Version:") else f"{x}\n" for x in lines))
-    if breaks:
-        service = next(tree.glob("opt/emotion-edge/lib/python*/site-packages/edge/daemon/run.py"))
-        service.write_text(service.read_text() + "\nraise SystemExit('broken on purpose')\n")
-    subprocess.run(["dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "-b", str(tree), str(out)], check=True)
-    shutil.rmtree(tree)
-    board.log(f"packed {version}")
-    return out
+def _next_version(board: Board, suffix: str, breaks: bool = False) -> Path:
+    made = later_package(RUN, suffix, breaks)
+    board.log(f"packed {made.name}")
+    return made
 
 
 def _push(board: Board, package: Path, well: bool, start_timeout: int = SLOW) -> None:
@@ -363,11 +342,6 @@ def _push(board: Board, package: Path, well: bool, start_timeout: int = SLOW) ->
     board.log(f"push took {time.monotonic() - started:.0f} s: {verdict}")
     if done != well or not verdict.startswith("ok " if well else "rolled-back "):
         raise EmotionEdgeError(f"the push came to: {verdict}")
-
-
-def _deploy(*words: str) -> None:
-    if subprocess.run([sys.executable, "-m", "deploy.cli", *words], cwd=ROOT, check=False).returncode:
-        raise EmotionEdgeError(f"emotion-deploy {words[0]} failed")
 
 
 def main() -> int:
