@@ -2,21 +2,28 @@
 
 import argparse
 import difflib
+import importlib
 import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from edge import __version__
-from edge.config import Settings, setting_names
-from edge.config import load as config_load
 from edge.errors import EmotionEdgeError
-from edge.system.logs import start_logging
+
+if TYPE_CHECKING:
+    from edge.config import Settings
+
+# Modules that take long to import are imported where they are used: `--help` must not wait for OpenCV, and Ctrl-C is
+# answered from the first moment on.
 
 
 def _parser() -> argparse.ArgumentParser:
+    from edge.config.load import add_flags
+
     parser = argparse.ArgumentParser(prog="emotion-edge", description="Facial emotions from a camera to MQTT.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -39,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "model":
             _add_model_actions(command)
             continue
-        config_load.add_flags(command, shown=name == "run")
+        add_flags(command, shown=name == "run")
         command.usage = f"emotion-edge {name} [OPTION ...] [--SECTION.SETTING VALUE ...]"
         command.epilog = None if name == "run" else "`emotion-edge run --help` lists the settings."
         if name == "snapshot":
@@ -65,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_model_actions(parser: argparse.ArgumentParser) -> None:
+    from edge.config.load import add_flags
+
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     helps = {
         "list": "the models that are here; those with a star run",
@@ -73,7 +82,7 @@ def _add_model_actions(parser: argparse.ArgumentParser) -> None:
     }
     for name, text in helps.items():
         action = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
-        config_load.add_flags(action)
+        add_flags(action)
         if name == "install":
             action.add_argument(
                 "model", metavar="MODEL", help="a model's folder, a .zip or .tar of one, or a name here"
@@ -84,7 +93,18 @@ def _add_model_actions(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program. Status 0: well; 1: something is missing or failed; 2: wrong settings or input."""
+    """The program. Status 0: well; 1: something is missing or failed; 2: wrong settings or input; 130: Ctrl-C."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    from edge.config import setting_names
+    from edge.config.load import load
+    from edge.system.logs import start_logging
+
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
@@ -97,8 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "run" and not sys.stdin.isatty():  # a terminal that closes ends what runs in it
         signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
     try:
-        settings = config_load.load(arguments)
-        start_logging(settings.log.level)
+        settings = load(arguments)
+        start_logging(settings.log.level, service=arguments.command in ("run", "demo", "serve"))
+        _import_for(arguments.command)
         return _run(arguments, settings, reload_asked)
     except EmotionEdgeError as error:
         print(f"emotion-edge: {error}", file=sys.stderr)
@@ -113,14 +134,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _run(arguments: argparse.Namespace, settings: Settings, reload_asked: threading.Event) -> int:
-    # A command imports what it needs when it runs: `--help` must not wait for OpenCV.
+_MODULES: Final = {
+    "run": "edge.daemon.run",
+    "demo": "edge.daemon.run",
+    "snapshot": "edge.commands.snapshot",
+    "analyse": "edge.commands.analyse",
+    "report": "edge.commands.report",
+    "export": "edge.commands.report",
+    "forget": "edge.outputs.mqtt.forget",
+    "serve": "edge.serve.server",
+    "check-config": "edge.commands.check_config",
+    "doctor": "edge.commands.doctor",
+    "model": "edge.commands.model",
+    "bench": "edge.commands.bench",
+}
+
+
+def _import_for(command: str) -> None:
+    """Import what takes long; Ctrl-C ends the process at once meanwhile, as libraries in C make other errors of it."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        importlib.import_module(_MODULES[command])
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(arguments: argparse.Namespace, settings: "Settings", reload_asked: threading.Event) -> int:
     match arguments.command:
         case "run":
+            from edge.config.load import load
             from edge.daemon import run as daemon_run
             from edge.system.process import leave
 
-            reread = lambda: config_load.load(arguments)  # noqa: E731
+            reread = lambda: load(arguments)  # noqa: E731
             return leave(daemon_run.run(settings, reread, sys.stdout.isatty(), reload_asked))
         case "demo":
             from edge.commands import demo
@@ -159,8 +207,9 @@ def _run(arguments: argparse.Namespace, settings: Settings, reload_asked: thread
             return server.run(settings)
         case "check-config":
             from edge.commands.check_config import complaints
+            from edge.config.load import dump
 
-            print(config_load.dump(settings), end="")
+            print(dump(settings), end="")
             for line in (found := complaints(settings)):
                 print(f"emotion-edge: {line}", file=sys.stderr)
             return 1 if found else 0

@@ -1,7 +1,6 @@
 """The choice of a camera from the settings, and the list of those that are there."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from edge.cameras.camera import Camera
 from edge.cameras.images import ImageFiles, is_image
@@ -13,6 +12,7 @@ from edge.cameras.video_file import VideoFile
 from edge.config import CameraSettings
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
+from edge.system.state_folder import expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def _open(source: str, settings: CameraSettings) -> Camera:
         return StreamCamera(source)
     if source.startswith("/dev/"):
         return DeviceCamera(source, settings)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not path.exists():
         raise EmotionEdgeError(
             f"camera {without_password(source)}: not there (found: {_listed(find_cameras())}); it may be auto, "

@@ -16,6 +16,7 @@ from edge.cameras.image_header import image_format, is_heif
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 from edge.reading import Image
+from edge.system.state_folder import expanded
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ def is_image(path: Path) -> bool:
 
 def are_images(source: str) -> bool:
     """Whether what `camera.source` names is an image or a folder of images."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     return path.is_dir() or (path.is_file() and is_image(path))
 
 

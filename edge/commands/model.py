@@ -13,6 +13,7 @@ from edge.models.active import active_model, installed_for, models_folder
 from edge.models.card import Card, EmotionCard, read_any_card
 from edge.models.released import installed_models, model_dir
 from edge.models.runtime import choose
+from edge.system.state_folder import expanded
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -23,7 +24,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> None:
             for line in _lines(names):
                 print(line)
         case "install":
-            source = Path(arguments.model).expanduser()
+            source = expanded(arguments.model)
             if not source.exists():
                 source = model_dir(arguments.model)
             _print_change(install(source, names, choose(settings.runtime.interpreter)), settings)

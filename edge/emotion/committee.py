@@ -26,6 +26,7 @@ from edge.models.card import EmotionCard, OutputSpec
 from edge.models.released import MODEL_FOLDERS, model_dir
 from edge.models.runtime import Runtime
 from edge.reading import Box, Image
+from edge.system.state_folder import expanded
 
 COMMITTEE_FILE: Final = "committee.json"
 JOINT: Final = "+"
@@ -162,13 +163,13 @@ def open_local(name: str, runtime: Runtime, threads: int = 1) -> LocalClassifier
 
 def member_folders(name: str) -> list[Path]:
     """The model folders of a name, or of several joined by +. Raises EmotionEdgeError when one is missing."""
-    joined = JOINT in name and not Path(name).expanduser().is_dir()
+    joined = JOINT in name and not expanded(name).is_dir()
     return [model_dir(part.strip()) for part in name.split(JOINT)] if joined else [model_dir(name)]
 
 
 def committee_file(name: str) -> Path | None:
     """The file of a released committee or of a committee's folder; None where the name is of neither."""
-    file = installed_committees().get(name, Path(name).expanduser()) / COMMITTEE_FILE
+    file = installed_committees().get(name, expanded(name)) / COMMITTEE_FILE
     return file if file.is_file() else None
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from edge.errors import EmotionEdgeError
 from edge.models.card import CARD_FILE
+from edge.system.state_folder import expanded
 
 MODEL_FOLDERS: Final = (
     Path(__file__).resolve().parents[2] / "models",
@@ -33,7 +34,7 @@ def model_dir(name_or_path: str) -> Path:
     if name_or_path in found:
         return found[name_or_path]
     try:
-        if (path := Path(name_or_path).expanduser()).is_dir():
+        if (path := expanded(name_or_path)).is_dir():
             return path
     except (OSError, RuntimeError) as error:  # a folder on the way that is closed to us; ~ of nobody
         raise EmotionEdgeError(f"model {name_or_path!r}: cannot be looked at: {error}") from error

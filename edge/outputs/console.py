@@ -4,15 +4,14 @@ import io
 import logging
 import os
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
 from edge.labels import UNCERTAIN
 from edge.reading import Reading, Stats
-from edge.system.threads import start_worker
+from edge.system.line_writer import LineWriter
+from edge.system.logs import write_all
 
 _log = logging.getLogger(__name__)
 
@@ -42,14 +41,11 @@ class Console:
     def __init__(self, stream: TextIO | None = None) -> None:
         """stream: where to write, standard output unless given."""
         stream = stream or sys.stdout
-        self._write_all = _writer_to(stream)
         self._colour = stream.isatty() and not os.environ.get("NO_COLOR")
         self._emotions: dict[int, str] = {}
         self._camera = "online"
-        self._lines: deque[str] = deque(maxlen=_WAITING)
-        self._wake = threading.Condition()
-        self._closed = False
-        self._writer = start_worker("console", self._write)
+        self._writer = LineWriter(_writer_to(stream), "console", _WAITING)
+        self._failure_logged = False
 
     def put(self, reading: Reading) -> None:
         """Write what changed since the Reading before."""
@@ -70,35 +66,18 @@ class Console:
 
     def close(self) -> None:
         """Write what is left, for at most half a second."""
-        with self._wake:
-            self._closed = True
-            self._wake.notify()
-        self._writer.join(timeout=0.5)
+        self._writer.close(0.5)
 
     def _coloured(self, text: str, sgr: str) -> str:
         return f"\x1b[{sgr}m{text}\x1b[0m" if self._colour and sgr else text
 
     def _say(self, lines: list[str], wall_time: float) -> None:
-        if lines:
+        if self._writer.failed and not self._failure_logged:  # the reader of a pipe went away
+            self._failure_logged = True
+            _log.info("no more lines on the screen: %s", self._writer.failed)
+        elif lines:
             clock = time.strftime("%H:%M:%S", time.localtime(wall_time))
-            with self._wake:
-                self._lines.extend(f"{clock}  {line}\n" for line in lines)
-                self._wake.notify()
-
-    def _write(self) -> None:
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._lines or self._closed)
-                text = "".join(self._lines)
-                self._lines.clear()
-                closed = self._closed
-            try:
-                self._write_all(text)
-            except (OSError, ValueError) as error:  # the reader of a pipe went away
-                _log.info("no more lines on the screen: %s", error)
-                return
-            if closed:
-                return
+            self._writer.put(f"{clock}  {line}\n" for line in lines)
 
 
 def _writer_to(stream: TextIO) -> Callable[[str], object]:
@@ -112,9 +91,4 @@ def _writer_to(stream: TextIO) -> Callable[[str], object]:
         return stream.write
     stream.flush()
 
-    def write(text: str) -> None:
-        data = memoryview(text.encode(stream.encoding or "utf-8", "replace"))
-        while data:
-            data = data[raw.write(data) :]
-
-    return write
+    return lambda text: write_all(raw.fileno(), text, stream.encoding or "utf-8")

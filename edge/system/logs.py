@@ -1,14 +1,28 @@
-"""The log: where it goes, and how much one place in the code may write to it."""
+"""The log: where it goes, what a line looks like, and how much one place in the code may write to it.
+
+On a terminal and in a file a line is `12:03:04 WARNING message`; in the journal the message alone, with the priority in
+front that journald takes off (sd-daemon(3)) and with the journal's own time.
+"""
 
 import logging
+import os
+import select
+import stat
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
+
+from edge.system.line_writer import LineWriter
 
 LINES_MAX: Final = 20
 """Lines from one place in the code in each period; what others send must not fill the disk."""
 
 PERIOD_S: Final = 60.0
+
+_WAITING: Final = 2000
+"""Lines kept for a log that is not read, the oldest dropped first."""
+_FLUSH_S: Final = 0.5
 
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 """All control characters but tab and line feed: a terminal that shows the log must not obey them."""
@@ -41,13 +55,91 @@ class RateLimit(logging.Filter):
 
 
 class _Formatter(logging.Formatter):
+    """For terminals and files."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record).translate(_CONTROLS)
 
 
-def start_logging(level: str) -> None:
-    """Log to standard error. level: as in `log.level`."""
-    handler = logging.StreamHandler()
+class _JournalFormatter(logging.Formatter):
+    """For journald, which makes an entry of each line and takes the priority, 0 to 7, from its beginning."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = 3 if record.levelno >= logging.ERROR else 4 if record.levelno >= logging.WARNING else 6
+        if record.levelno < logging.INFO:
+            priority = 7
+        lines = super().format(record).translate(_CONTROLS).splitlines() or [""]
+        return "\n".join(f"<{priority}>{line}" for line in lines)
+
+
+class _Handler(logging.Handler):
+    """Hands lines to a thread that writes them, so that a log that is not read stops nothing."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        super().__init__()
+        self._writer = LineWriter(write, "log", _WAITING)
+        self._dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            lines = [self.format(record) + "\n"]
+        except Exception:
+            self.handleError(record)
+            return
+        if (dropped := self._writer.dropped) > self._dropped:
+            self._dropped = dropped
+            lines.insert(0, f"log: {dropped} lines so far were lost, nobody read them\n")
+        self._writer.put(lines)
+
+    def flush(self) -> None:
+        self._writer.flush(_FLUSH_S)
+
+    def close(self) -> None:
+        self._writer.close(_FLUSH_S)
+        super().close()
+
+
+def start_logging(level: str, service: bool = False) -> None:
+    """Log to standard error.
+
+    Args:
+        level: as in `log.level`.
+        service: the program runs for long, and must go on where nobody reads its standard error.
+    """
+    descriptor = sys.stderr.fileno()
+    if service:
+        _make_non_blocking(descriptor)
+    handler = _Handler(lambda text: write_all(descriptor, text))
     handler.addFilter(RateLimit())
-    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_JournalFormatter() if is_journal(descriptor) else _Formatter())
     logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+def is_journal(descriptor: int, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a descriptor is the journal's: `JOURNAL_STREAM` has its device and inode (systemd.exec(5))."""
+    status = os.fstat(descriptor)
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _make_non_blocking(descriptor: int) -> None:
+    """Let writes to a pipe or socket that is full fail at once: libraries in C write there, too."""
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISFIFO(mode):  # opened anew: whoever else has the pipe blocks as before
+        fresh = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+        os.dup2(fresh, descriptor)
+        os.close(fresh)
+    elif stat.S_ISSOCK(mode):  # the journal's, of this service alone
+        os.set_blocking(descriptor, False)
+
+
+def write_all(descriptor: int, text: str, encoding: str = "utf-8") -> None:
+    """Write to a descriptor, not through a stream of Python's, whose lock would be held while it blocks."""
+    data = memoryview(text.encode(encoding, "replace"))
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])

@@ -27,9 +27,8 @@ def leave(status: int) -> int:
     if not left:
         return status
     _log.warning("ended without waiting for what hangs: %s", ", ".join(left))
-    if "console" not in left:  # else whoever reads standard output does not, and a flush would wait for them
-        sys.stdout.flush()
-    sys.stderr.flush()
+    logging.shutdown()
+    sys.stdout.flush()
     os._exit(status)
 
 

@@ -15,4 +15,20 @@ def state_folder() -> Path:
     """
     if given := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
         return Path(given)
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "emotion-edge"
+    return Path(os.environ.get("XDG_STATE_HOME") or home() / ".local" / "state") / "emotion-edge"
+
+
+def home() -> Path:
+    """The user's home folder; one that does not exist where the user has none."""
+    try:
+        return Path.home()
+    except RuntimeError:  # neither $HOME nor an entry in the user database
+        return Path("/nonexistent")
+
+
+def expanded(path: Path | str) -> Path:
+    """The path with `~` at its beginning replaced; as it is where that names nobody's home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)

@@ -1,12 +1,20 @@
-"""How much one place in the code may write to the log."""
+"""The log: how much one place may write, priorities in the journal, and nobody who waits for its reader."""
 
+import json
 import logging
+import os
+import re
 import subprocess
 import sys
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from edge.media import CLIP
 from edge.system.logs import LINES_MAX, PERIOD_S, RateLimit
+from tests.support.daemon import free_port, wait_until
 
 
 class Clock:
@@ -51,3 +59,78 @@ def test_a_terminal_that_shows_the_log_is_not_steered_by_it() -> None:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
     assert "name \\x1b[2J\\x9b1m 0" in shown
     assert len(shown.splitlines()) == LINES_MAX
+
+
+def logged(code: str, **environment: str) -> tuple[list[str], int]:
+    """The lines of a program on a pipe that is said to be the journal's, and its exit status."""
+    read_end, write_end = os.pipe()
+    status = os.fstat(write_end)
+    stream = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+    program = f"import logging, os; from edge.system.logs import start_logging; start_logging('debug')\n{code}"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stderr=write_end, env=os.environ | stream | environment
+    ) as process:
+        os.close(write_end)
+        with os.fdopen(read_end) as lines:
+            return lines.read().splitlines(), process.wait(60)
+
+
+LEVELS = """
+logging.debug("one"); logging.info("two"); logging.warning("three")
+try: 1 / 0
+except ZeroDivisionError: logging.exception("four")
+"""
+
+
+def test_in_the_journal_each_line_has_its_priority_and_no_time_of_its_own() -> None:
+    lines, status = logged(LEVELS)
+    assert lines[:5] == ["<7>one", "<6>two", "<4>three", "<3>four", "<3>Traceback (most recent call last):"]
+    assert lines[-1] == "<3>ZeroDivisionError: division by zero"
+    assert all(line.startswith("<3>") for line in lines[3:])
+    assert status == 0
+
+
+def test_elsewhere_a_line_has_one_time_and_its_level() -> None:
+    for other in ({"JOURNAL_STREAM": ""}, {"JOURNAL_STREAM": "1:2"}):
+        lines, _ = logged(LEVELS, **other)
+        assert re.fullmatch(r"\d\d:\d\d:\d\d WARNING three", lines[2])
+
+
+def test_a_log_that_is_not_read_holds_up_neither_the_program_nor_its_end() -> None:
+    code = (
+        "import logging; from edge.system.logs import start_logging; start_logging('debug')\n"
+        "for n in range(20_000): logging.debug('%d %s', n, 'x' * 100)\n"
+        "print('done', flush=True)"
+    )
+    read_end, write_end = os.pipe()  # holds 64 kB
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=write_end, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"done\n")
+    os.close(write_end)
+    os.close(read_end)
+
+
+def test_a_daemon_whose_log_is_not_read_shows_its_page_and_ends(tmp_path: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write_end, bytes(4096))
+    os.set_blocking(write_end, True)
+    flags = {"camera.source": CLIP, "web.port": (port := free_port()), "display.mode": "off", "log.level": "debug"}
+    command = [sys.executable, "-m", "edge.cli", "run", *(f"--{name}={value}" for name, value in flags.items())]
+    environment = os.environ | {"STATE_DIRECTORY": str(tmp_path)}
+    with subprocess.Popen(command, stdout=write_end, stderr=write_end, env=environment) as daemon:
+
+        def analyses() -> bool:
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/latest.json", timeout=5) as page:
+                return bool((json.load(page) or {"faces": []})["faces"])
+            return False
+
+        try:
+            wait_until(analyses, "a face on the page")
+            daemon.terminate()
+            assert daemon.wait(timeout=10) == 0
+        finally:
+            daemon.kill()
+    os.close(write_end)
+    os.close(read_end)
