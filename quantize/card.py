@@ -1,5 +1,6 @@
 """The card of a released model: `card.json` for programs, `CARD.md` for people, both from the same measurement."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,23 +8,25 @@ from typing import Any
 
 import numpy as np
 
+from edge.config import Settings
 from edge.labels import LABEL_SETS
 from edge.model_updates.self_test import add_self_test
 from edge.models.card import MODEL_FILE, CropSpec, EmotionCard, InputSpec, OutputSpec, sha256_of, write_card
 from quantize.calibration import Calibration
 from quantize.card_text import (
     CARD_TEXT,
-    DATA_FAILURES,
-    OTHER_DATA_FAILURES,
     USE_TEXT,
     calibration_text,
     class_table,
+    data_failures_text,
     data_text,
+    evenness_text,
     failures_text,
     licence_text,
     losses_text,
     rare_text,
     taught_text,
+    unlabelled_text,
 )
 from quantize.convert import INPUT_NAME, SCALE, ZERO_POINT
 from quantize.metadata import embed
@@ -31,6 +34,7 @@ from quantize.verify import Measured, Row, sized
 from quantize.verify_table import markdown
 from training.config import AFFECT, TrainingConfig
 from training.datasets.dataset import Dataset, source_of
+from training.evaluation import parity
 from training.evaluation.figures import Figures, protocol
 
 BULKY = ("confusion", "recall", "indices")
@@ -43,11 +47,13 @@ class ReleasedCard(EmotionCard):
     calibration: data_set, split, rows (how many), sha256 (of the row numbers as text, one a line) and indices (the row
     numbers, from 0). verification: ways (precision, runtime, agreement and logit errors by output, milliseconds), and
     of the file: bytes, compressed, of_float, jitter, affect, instructions and not_run. A way's agreement is over all
-    faces of its splits together, or over as many of them as `faces` says.
+    faces of its splits together, or over as many of them as `faces` says. parity: how evenly it treats FairFace's
+    groups (`training.evaluation.parity`), empty where that was not measured.
     """
 
     calibration: Mapping[str, Any] = {}
     verification: Mapping[str, Any] = {}
+    parity: Mapping[str, Any] = {}
 
 
 def write_cards(
@@ -60,12 +66,14 @@ def write_cards(
     input_shape: tuple[int, int, int],
     calibration: Calibration | Mapping[str, Any],
     run: TrainingConfig,
+    fairface: Path | None = None,
 ) -> ReleasedCard:
     """Write card.json and CARD.md beside folder/model.tflite, and labels and card into it.
 
     command: what made the file, one line a command. data: that was measured on. heads: by name, with their number of
     outputs, the primary one first. calibration: that set the ranges, or what an earlier card says of it. run: the
-    settings of the training, which say the weights' licence and the teacher.
+    settings of the training, which say the weights' licence and the teacher. fairface: where FairFace is, to measure
+    how evenly the file treats its groups; None: not measured.
     """
     model = folder / MODEL_FILE
     card = ReleasedCard(
@@ -73,7 +81,7 @@ def write_cards(
         version=version,
         sha256="",
         input=input_spec(input_shape, measured.precision == "int8"),
-        licence=licence_text(run.licence, data.name, heads),
+        licence=licence_text(run, data.name, heads),
         command=command,
         crop=CropSpec(colour="grey" if input_shape[2] == 1 else "bgr"),
         mirror=measured.mirror,
@@ -88,14 +96,19 @@ def write_cards(
         ),
         calibration=calibration_facts(calibration) if isinstance(calibration, Calibration) else calibration,
     )
-    inside = _without(card.model_dump(mode="json", exclude={"sha256", "verification", "self_test"}), BULKY)
+    inside = _without(card.model_dump(mode="json", exclude={"sha256", "verification", "parity", "self_test"}), BULKY)
     labels = {output.name: output.labels for output in card.outputs if output.labels}
     model.write_bytes(embed(model.read_bytes(), inside, labels, str(model)))
     measured = sized(measured, model)
     card = card.model_copy(update={"sha256": sha256_of(model), "verification": _verification(measured)})
     write_card(card, folder)
     card = card.model_copy(update={"self_test": add_self_test(folder)})
-    (folder / "CARD.md").write_text(_card_text(card, measured, data, run), encoding="utf-8")
+    rows: list[parity.Row] = []
+    if fairface is not None:
+        rows, _ = parity.parity(fairface, Settings.model_validate({"emotion": {"model": str(folder)}}))
+        card = card.model_copy(update={"parity": json.loads(parity.as_json(rows, card.name))})
+        write_card(card, folder)
+    (folder / "CARD.md").write_text(_card_text(card, measured, data, run, rows), encoding="utf-8")
     return card
 
 
@@ -212,7 +225,9 @@ def _without(value: Any, keys: Sequence[str]) -> Any:
     return value
 
 
-def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, run: TrainingConfig) -> str:
+def _card_text(
+    card: ReleasedCard, measured: Measured, data: Dataset, run: TrainingConfig, rows: Sequence[parity.Row]
+) -> str:
     last = measured.shipped.figures[-1].split
     shown = [figure for figure in measured.shipped.figures if figure.split == last]
     primary = next(figure for figure in shown if figure.head == card.primary.name)
@@ -231,14 +246,15 @@ def _card_text(card: ReleasedCard, measured: Measured, data: Dataset, run: Train
         use=USE_TEXT,
         command=card.command,
         data=data_text(data, [output.name for output in card.outputs]),
-        taught=taught_text(run.teacher, bool(run.mean_of)),
+        taught=taught_text(run.teacher, bool(run.mean_of)) + unlabelled_text(run.unlabelled),
+        evenness=evenness_text(rows),
         calibration=calibration_text(card.calibration, measured.precision),
         figures=markdown(measured),
         classes="\n\n".join(class_table(figure, measured.precision) for figure in shown),
         splits=" and ".join(_splits(measured.shipped)),
         failures=failures_text(primary) + rare_text(data, primary.head),
         losses=losses_text(measured),
-        data_failures=DATA_FAILURES.get(source_of(data.name), OTHER_DATA_FAILURES),
+        data_failures=data_failures_text(source_of(data.name), bool(rows)),
         protocols="\n".join(f"- {head}: {said}." for head, said in protocols.items()),
         temperatures=", ".join(f"{it.name} {it.temperature:.3f}" for it in card.outputs if it.kind == "emotion"),
         before=f"{primary.calibration[0]:.3f}",

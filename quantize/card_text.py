@@ -1,6 +1,6 @@
 """The words of CARD.md; `$name` and its like are filled in by `quantize.card`."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from string import Template
 from typing import Any, Final
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from edge.models.card import CARD_FILE
 from quantize.verify import Measured, Row
-from training.config import Teacher
+from training.config import Teacher, TrainingConfig, Unlabelled
 from training.datasets.dataset import SPLITS, Dataset, clean_training, source_of
+from training.evaluation import parity
 from training.evaluation.figures import Figures
 
 DATA_TEXT: Final = Template(
@@ -42,14 +43,27 @@ DATA_FAILURES: Final[Mapping[str, str]] = {
 - FER-2013's labels are noisy: the majority of FER+'s ten voters agrees with them on less than two thirds of the
   faces. A part of what counts as an error here is none.
 - The faces were found with an image search on the web, so many are posed, and the files do not say age, skin tone, sex
-  or origin. How the errors differ between such groups has not been measured here; expect that they do.""",
+  or origin.""",
 }
 """What a network has from its data, by the name of the data set or of the one it was prepared from."""
 
-OTHER_DATA_FAILURES: Final = """\
-- How the errors differ between people by age, skin tone, sex or origin has not been measured here; expect that they do,
-  and more so for people like whom few are in the data."""
-"""Of any other data set."""
+ERRORS_BY_GROUP: Final = """\
+- How the errors differ between people by age, skin tone, sex or origin has not been measured here; expect that they
+  do, and more so for people like whom few are in the data."""
+
+EVENNESS_TEXT: Final = """\
+
+## Evenness
+$n faces of FairFace's validation split through the default detector and this file, in percent, with 95% intervals
+(Wilson): found by the detector; of these, the same label as on the clean face when it is mirrored, darkened to a
+quarter with read noise, moved by an eighth of its width, or 32 pixels wide; mean confidence; published as `uncertain`;
+share of each label. $note
+`card.json` has the pairs of groups with 200 faces or more, too.
+
+$table
+"""
+
+FAIRFACE_LICENCE: Final = ", and without labels on FairFace (Karkkainen and Joo 2021; CC BY 4.0)"
 
 USE_TEXT: Final = """\
 ## What for
@@ -99,7 +113,7 @@ $protocols
   ($temperatures).
 
 $classes
-
+$evenness
 ## Known failures
 $failures
 $losses
@@ -180,12 +194,52 @@ def data_text(data: Dataset, heads: Collection[str]) -> str:
     )
 
 
-def licence_text(weights: str, data_set: str, heads: Iterable[str]) -> str:
-    """Of a model. weights: their licence, or "" where none is chosen yet. heads: of the network, by name."""
+def licence_text(run: TrainingConfig, data_set: str, heads: Iterable[str]) -> str:
+    """Of a model. run: its training, which says the weights' licence, or "" where none is chosen yet. heads: of the
+    network, by name.
+    """
     source = source_of(data_set)
     trained_on = LICENCES.get(source, f"{data_set}: see its own licence")
     votes = VOTES_LICENCE if source in LICENCES and "ferplus8" in heads else ""
-    return f"{f'{weights} (the weights)' if weights else 'The weights: as you choose'}. Trained on {trained_on}{votes}."
+    weights = f"{run.licence} (the weights)" if run.licence else "The weights: as you choose"
+    unlabelled = ""
+    if run.unlabelled:
+        path = run.unlabelled.path
+        unlabelled = FAIRFACE_LICENCE if "fairface" in path.name.casefold() else f", and without labels on {path.name}"
+    return f"{weights}. Trained on {trained_on}{votes}{unlabelled}."
+
+
+def unlabelled_text(unlabelled: Unlabelled | None) -> str:
+    """What was learned from faces without labels, as a line of its own; empty without them."""
+    if unlabelled is None:
+        return ""
+    most = f", at most {unlabelled.most_per_class:,} of each first class" if unlabelled.most_per_class else ""
+    return (
+        f"\nBeside them faces of `{unlabelled.path.name}` without labels are learned with the weight "
+        f"{unlabelled.weight:g}, from soft labels alone (`{unlabelled.soft_labels}`{most})."
+    )
+
+
+def data_failures_text(source: str, evenness: bool) -> str:
+    """What a network has from its data. source: name of the data set. evenness: FairFace's groups were measured."""
+    known = [DATA_FAILURES[source]] if source in DATA_FAILURES else []
+    by_group = (
+        "- How the errors differ between people has not been measured, for want of labelled faces; how steady the "
+        "labels are is under Evenness."
+        if evenness
+        else ERRORS_BY_GROUP
+    )
+    return "\n".join([*known, by_group])
+
+
+def evenness_text(rows: Sequence[parity.Row]) -> str:
+    """The section on FairFace's groups: all, and each group alone; empty where it was not measured."""
+    if not rows:
+        return ""
+    single = [row for row in rows if ", " not in row.group]
+    return Template(EVENNESS_TEXT).substitute(
+        n=f"{rows[0].faces:,}", note=parity.NOTE, table="\n".join(parity.table(single))
+    )
 
 
 def taught_text(teacher: Teacher | None, of_last: bool) -> str:

@@ -105,6 +105,10 @@ def _parser() -> argparse.ArgumentParser:
         )
     for command in (qat, ptq, plain, verify, card):
         command.add_argument("--arm", action="store_true", help="on emulated aarch64, too: minutes")
+    for command in (qat, ptq, plain, card):
+        command.add_argument(
+            "--fairface", type=Path, metavar="FAIRFACE", help="how evenly it treats FairFace's groups, into its card"
+        )
     for command in (edgetpu, show):
         command.add_argument("model", type=Path, metavar="MODEL", help="a .tflite file or a model's folder")
     return parser

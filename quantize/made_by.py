@@ -23,6 +23,7 @@ def commands_of_file(options: argparse.Namespace, config: TrainingConfig) -> str
         parts.append(f"--samples {options.samples}")
     parts.append(f"--model-version {options.model_version}")
     parts += [f"--{name}" for name in ("mirror", "final", "arm") if getattr(options, name)]
+    parts += [f"--fairface {options.fairface.name}"] if options.fairface else []
     return "\n".join([*made_by(config), " ".join(parts)])
 
 
@@ -37,7 +38,7 @@ def made_by(config: TrainingConfig) -> list[str]:
     if config.mean_of:
         last = f"emotion-train soup {' '.join(map(str, config.mean_of))} --out runs/{config.name}"
         return [*dict.fromkeys(command for run in config.mean_of for command in _commands_of(run)), last]
-    start = Path(str(config.options.get("weights", "")))
+    start = config.continue_from or Path(str(config.options.get("weights", "")))
     earlier = _commands_of(start.parent) if start.parts[:1] == ("runs",) else []
     return [*earlier, _fit(config.name)]
 

@@ -59,6 +59,7 @@ def make(options: argparse.Namespace) -> None:
             source.input_shape,
             calibration or {},
             config,
+            options.fairface,
         )
         print(table(sized(measured, path)))
     print(f"wrote {options.out / MODEL_FILE}")
@@ -103,6 +104,7 @@ def write_card_again(options: argparse.Namespace) -> None:
             source.input_shape,
             card.calibration,
             config,
+            options.fairface,
         )
         print(table(sized(measured, path)))
     print(f"wrote {options.model / 'card.json'}")

@@ -15,16 +15,22 @@ from quantize.card import precision_of
 from quantize.card_text import (
     calibration_text,
     class_table,
+    data_failures_text,
     data_text,
+    evenness_text,
     failures_text,
     licence_text,
     losses_text,
     rare_text,
+    unlabelled_text,
 )
-from quantize.verify import Measured, Row
+from quantize.verify import Measured
+from quantize.verify import Row as Measurement
 from tests.conftest import ROOT
+from training.config import TrainingConfig
 from training.datasets.dataset import PREPARED, Dataset, one_hot
 from training.evaluation.figures import Figures
+from training.evaluation.parity import VIEWS, Row
 
 LABELS = LABEL_SETS["ferplus8"]
 HEADS = ("ferplus8", "fer7", "affect")
@@ -42,6 +48,10 @@ def faces(name: str = "FER-2013", votes: bool = True) -> Dataset:
         labels["ferplus8"] = one_hot(LABELS, judged)
     split = np.repeat([0, 1, 2], [60, 5, 5])
     return Dataset(name, images, labels, None, False, split, np.arange(70))
+
+
+def run(**settings: object) -> TrainingConfig:
+    return TrainingConfig.model_validate({"name": "mine", "epochs": 1, **settings})
 
 
 def test_the_faces_of_training_are_counted_in_the_data_at_hand() -> None:
@@ -67,15 +77,44 @@ def test_rare_classes_are_those_of_the_data_at_hand() -> None:
 
 
 def test_a_licence_is_that_of_the_settings_and_nobody_is_given_one() -> None:
-    chosen = licence_text("Apache-2.0", "FER-2013", HEADS)
+    chosen = licence_text(run(licence="Apache-2.0"), "FER-2013", HEADS)
     assert chosen.startswith("Apache-2.0 (the weights). Trained on FER-2013, whose images carry no licence")
     assert chosen.endswith("and on the FER+ votes (MIT, Microsoft).")
     for name in ("FER-2013", f"FER-2013{PREPARED}", "of my own"):
-        text = licence_text("", name, HEADS)
+        text = licence_text(run(), name, HEADS)
         assert text.startswith("The weights: as you choose. Trained on ")
         assert "Apache" not in text
         assert ("for research" in text) == (name != "of my own")
-    assert "FER+" not in licence_text("", "FER-2013", ("fer7",))
+    assert "FER+" not in licence_text(run(), "FER-2013", ("fer7",))
+
+
+def test_faces_without_labels_are_named_with_their_licence() -> None:
+    unlabelled = {"path": "fairface", "soft_labels": "fairface.npz", "weight": 0.5, "most_per_class": 3000}
+    learned = run(licence="Apache-2.0", unlabelled=unlabelled)
+    assert "without labels on FairFace (Karkkainen and Joo 2021; CC BY 4.0)." in licence_text(
+        learned, "FER-2013", HEADS
+    )
+    text = unlabelled_text(learned.unlabelled)
+    assert "`fairface` without labels" in text
+    assert "weight 0.5" in text
+    assert "at most 3,000 of each first class" in text
+    assert unlabelled_text(None) == ""
+
+
+def test_evenness_is_a_table_of_single_groups_where_it_was_measured() -> None:
+    share = (0.9, (0.8, 0.95))
+    rows = [
+        Row(group, 300, share, dict.fromkeys(VIEWS, share), 0.8, 0.1, {"happy": 0.6, "neutral": 0.4})
+        for group in ("all", "White", "White, Female")
+    ]
+    text = evenness_text(rows)
+    assert "300 faces of FairFace" in text
+    assert "not accuracy" in text
+    assert "| White | 300 | 90.0 (80.0-95.0) |" in text
+    assert "White, Female" not in text
+    assert evenness_text([]) == ""
+    assert "under Evenness" in data_failures_text("FER-2013", True)
+    assert "has not been measured here; expect that they" in data_failures_text("of my own", False)
 
 
 def test_a_card_without_calibration_says_what_holds_for_its_precision() -> None:
@@ -114,15 +153,15 @@ def figure(found: Sequence[int], of: Sequence[int], split: str = "PrivateTest") 
     )
 
 
-def row(precision: str, runtime: str, *figures: Figures) -> Row:
-    return Row(precision, runtime, figures, {}, {}, None)
+def row(precision: str, runtime: str, *figures: Figures) -> Measurement:
+    return Measurement(precision, runtime, figures, {}, {}, None)
 
 
 OF = (100, 100, 100, 100, 100, 18, 100, 0)
 FLOAT = (90, 90, 90, 90, 90, 4, 90, 0)
 
 
-def measured(*rows: Row) -> Measured:
+def measured(*rows: Measurement) -> Measured:
     whole = row("float32", "keras 3", figure(FLOAT, OF), figure(FLOAT, OF, "PublicTest"))
     return Measured("ferplus8", "int8", [whole, *rows], {}, 1, 1, None, 0.8, [], {}, ())
 

@@ -197,7 +197,8 @@ def test_the_file_is_the_card_s_and_as_small_as_promised(name: str) -> None:
             runs.append(mean)
             continue
         config = read_config(ROOT / command.removeprefix("emotion-train fit "))
-        assert config.options.get("weights", "none") == (f"{runs[-1]}/network.keras" if runs else "none")
+        start = str(config.continue_from or config.options.get("weights", "none"))
+        assert start == (f"{runs[-1]}/network.keras" if runs else "none")
         runs.append(f"runs/{config.name}")
     assert runs[-1] == f"runs/{name}"
 
