@@ -168,6 +168,21 @@ def set_up(precision: str, seed: int) -> None:
         _keep_memory()
 
 
+def on_accelerator(array: Any) -> Any:
+    """An array in the memory of the GPU or TPU that PyTorch or JAX trains on, so that no batch is copied there; itself
+    where there is none.
+    """
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return keras.ops.convert_to_tensor(array) if torch.cuda.is_available() else array
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return keras.ops.convert_to_tensor(array) if jax.default_backend() != "cpu" else array
+    return array
+
+
 def jit_compile() -> bool | str:
     """XLA halves the speed of small networks on a CPU with TensorFlow; on JAX there is nothing else."""
     return "auto" if keras.backend.backend() == "jax" else False

@@ -14,8 +14,9 @@ from training.objectives import Arrays
 class Batches:
     """The training faces in batches of one size, in an order that depends on the seed and the epoch alone.
 
-    images: uint8 [n, h, w, c]. targets: by head, as `objectives.targets` gives them. size: of a batch, all workers
-    together. A rest that fills no batch waits for another epoch.
+    images: uint8 [n, h, w, c]. targets: by head, as `objectives.targets` gives them; without mixup both may be tensors
+    on an accelerator (`backend.on_accelerator`). size: of a batch, all workers together. A rest that fills no batch
+    waits for another epoch.
     """
 
     images: npt.NDArray[np.uint8]

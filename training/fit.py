@@ -15,7 +15,7 @@ from rich.console import Console
 from edge.errors import EmotionEdgeError
 from training.augment import augmentation
 from training.average import WeightAverage, load_state, save_state
-from training.backend import Workers, jit_compile, reseed, set_up, workers
+from training.backend import Workers, jit_compile, on_accelerator, reseed, set_up, workers
 from training.batches import Batches
 from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, TrainingConfig, read_config, write_config
 from training.datasets.dataset import Dataset, clean_training
@@ -70,6 +70,8 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
         wanted = {head: np.concatenate([values, taught_alone[head]]) for head, values in wanted.items()}
     size = min(config.batch_size, len(images))
     share = team.share(size)
+    if not config.mixup and asked is None:  # both need the batch in the processor's own memory
+        images, wanted = on_accelerator(images), {head: on_accelerator(values) for head, values in wanted.items()}
     batches = Batches(images, wanted, size, config.seed, config.mixup)
 
     parts = build(config, heads, batches.steps, team)
