@@ -1,8 +1,10 @@
 """The choice of a camera from the settings, and the list of those that are there."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from edge.cameras.camera import Camera
+from edge.cameras.http_camera import HttpCamera, NotPicturesError
 from edge.cameras.images import ImageFiles, is_image
 from edge.cameras.mounting import upright
 from edge.cameras.picamera import PiCamera, list_picameras
@@ -52,8 +54,9 @@ def open_camera(settings: CameraSettings) -> Camera:
 def _open(source: str, settings: CameraSettings) -> Camera:
     if source.isdecimal():
         return DeviceCamera(f"/dev/video{source}", settings)
-    if source.partition("://")[0].lower() in STREAM_SCHEMES and "://" in source:
-        return StreamCamera(source)
+    scheme, mark, address = source.partition("://")
+    if mark and scheme.lower() in STREAM_SCHEMES:
+        return _open_stream(f"{scheme.lower()}://{address}", settings)
     if source.startswith("/dev/"):
         return DeviceCamera(source, settings)
     path = expanded(source)
@@ -65,6 +68,13 @@ def _open(source: str, settings: CameraSettings) -> Camera:
     if path.is_dir() or is_image(path):
         return ImageFiles(path, settings)
     return VideoFile(path, settings)
+
+
+def _open_stream(url: str, settings: CameraSettings) -> Camera:
+    if url.startswith("http"):
+        with suppress(NotPicturesError):
+            return HttpCamera(url, settings)
+    return StreamCamera(url)
 
 
 def can_come_back(source: str) -> bool:

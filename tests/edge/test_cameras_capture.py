@@ -15,6 +15,7 @@ from edge.reading import Frame
 from tests.support.daemon import free_port, wait_until
 from tests.support.mjpeg import MjpegServer
 from tests.support.pictures import colour_of, coloured, frames_of, write_video
+from tests.support.rtsp import RtspServer
 
 
 def test_a_slow_reader_gets_the_newest_frame() -> None:
@@ -135,22 +136,36 @@ def test_a_camera_that_was_opened_before_a_pause_is_opened_anew_after_it(tmp_pat
         assert [colour_of(frame.image) for frame in frames_of(capture, 6)] == list(range(6))
 
 
+def hung(server: MjpegServer | RtspServer) -> tuple[Capture, threading.Thread]:
+    """A capture whose read waits for a picture that does not come, and its thread."""
+    capture = Capture(CameraSettings(source=server.url))
+    frames_of(capture, 2)
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "capture"]
+    server.freeze()
+    seen = -1
+    while seen != capture.captured:
+        seen = capture.captured
+        time.sleep(0.1)
+    return capture, thread
+
+
 def test_close_does_not_wait_for_a_read_that_hangs() -> None:
-    with MjpegServer([coloured(1)], fps=50) as server:
-        capture = Capture(CameraSettings(source=server.url))
-        frames_of(capture, 2)
-        (thread,) = [thread for thread in threading.enumerate() if thread.name == "capture"]
-        server.freeze()
-        seen = -1
-        while seen != capture.captured:  # until the read waits for a picture that does not come
-            seen = capture.captured
-            time.sleep(0.1)
+    with RtspServer([coloured(1)], fps=50) as server:
+        capture, thread = hung(server)
         capture.close()
         assert thread.is_alive(), "the read goes on until its time-out of 5 s, and close() did not wait for it"
         assert capture.status == "closed"
         capture.close()
         thread.join(timeout=30)
         assert not thread.is_alive(), "the thread ends by itself"
+
+
+def test_close_ends_a_read_of_motion_jpeg_that_hangs() -> None:
+    with MjpegServer([coloured(1)], fps=50) as server:
+        capture, thread = hung(server)
+        capture.close()
+        thread.join(timeout=2)
+        assert not thread.is_alive()
 
 
 def test_close_ends_the_wait_for_a_camera_that_is_not_there(tmp_path: Path) -> None:

@@ -53,8 +53,13 @@ class RtspServer:
     def __init__(self, images: Sequence[Image], fps: float = 20.0) -> None:
         self._images, self._fps = images, fps
         self._stopped = threading.Event()
+        self._frozen = threading.Event()
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"rtsp://127.0.0.1:{self._server.server_address[1]}/stream"
+
+    def freeze(self) -> None:
+        """Send nothing more, with the connections left open."""
+        self._frozen.set()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -68,7 +73,7 @@ class RtspServer:
         self._server.server_close()
 
     def _handler(self) -> type[socketserver.StreamRequestHandler]:
-        images, fps, stopped = self._images, self._fps, self._stopped
+        images, fps, stopped, frozen = self._images, self._fps, self._stopped, self._frozen
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
@@ -101,7 +106,9 @@ class RtspServer:
             def play(self) -> None:
                 began, number, shown = time.monotonic(), 0, 0
                 try:
-                    while not stopped.wait(max(0.0, began + shown / fps - time.monotonic())):
+                    while not stopped.wait(max(0.01, began + shown / fps - time.monotonic())):
+                        if frozen.is_set():
+                            continue
                         for packet in packets(images[shown % len(images)], number, round(shown * 90000 / fps)):
                             self.wfile.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
                             number += 1

@@ -1,0 +1,275 @@
+"""Cameras over HTTP: motion JPEG, an address that gives one picture a request, and what FFmpeg reads."""
+
+import logging
+import os
+import re
+import socket
+import ssl
+import threading
+import time
+import urllib.request
+from contextlib import suppress
+from http.client import BadStatusLine, HTTPException, HTTPResponse
+from typing import Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, unquote, urlsplit
+
+import cv2
+import numpy as np
+
+from edge.cameras.camera import Picture, as_bgr
+from edge.cameras.image_header import read_header
+from edge.cameras.mjpeg_parser import PART_MAX, MjpegParser
+from edge.cameras.opencv import BadFrames
+from edge.config import CameraSettings
+from edge.config.secrets import without_password
+from edge.errors import EmotionEdgeError
+from edge.reading import Image
+
+_log = logging.getLogger(__name__)
+
+HTTP_SCHEMES: Final = ("http", "https")
+
+TIMEOUT: Final = 5.0
+"""Seconds after which a camera that does not answer, or sends no good picture, is given up."""
+
+_RETRY_S: Final = 0.5
+_PIXELS_MAX: Final = 50_000_000
+_CHUNK: Final = 65536
+_END: Final = b"\xff\xd9"
+
+
+class NotPicturesError(Exception):
+    """The address answers with something that FFmpeg may read, such as a video."""
+
+
+class HttpCamera:
+    """Motion JPEG as a multipart stream, or one picture a request, which is asked for `camera.fps` times a second.
+
+    Pictures that cannot be decoded are passed over. Certificates are not checked: cameras sign their own.
+    """
+
+    lossless = False
+
+    def __init__(self, url: str, settings: CameraSettings) -> None:
+        """Open the address and read the first picture.
+
+        Raises:
+            EmotionEdgeError: it does not answer, refuses, or sends no picture within 5 seconds.
+            NotPicturesError: it sends no pictures, but perhaps a video.
+        """
+        self.name = f"camera {without_password(url)}"
+        self._url = url
+        self._opener = _opener(url)
+        self._period = 1 / settings.fps
+        self._closed = threading.Event()
+        self._bad_frames = BadFrames(self.name)
+        self._parser = MjpegParser()
+        self._ends_are_marked = False  # once an image of the stream had its end marker, those without are not whole
+        self._damage = ""
+        self._connection: socket.socket | None = None
+        self._response = self._ask()
+        kind = self._response.headers.get_content_type() if "Content-Type" in self._response.headers else ""
+        self._polled = kind.startswith("image/")
+        try:
+            if kind.startswith("text/") or kind in ("application/json", "application/xml"):
+                raise EmotionEdgeError(
+                    f"{self.name}: answers but sends no video ({kind}): the camera's stream has another address"
+                )
+            if not self._polled and not kind.startswith("multipart/") and not self._begins_with_images():
+                raise NotPicturesError
+            self._due = time.monotonic()
+            self._first = self._image()
+        except BaseException:
+            self.close()
+            raise
+        if self._polled:
+            _log.info(
+                "%s: gives one picture a request: it is asked %g times a second (camera.fps)", self.name, settings.fps
+            )
+
+    def read(self) -> Picture | None:
+        image, self._first = self._first, None
+        if image is None:
+            image = self._image()
+        return None if image is None else Picture(image, time.monotonic())
+
+    def skip(self) -> bool:
+        """Pass over the next picture: it is received but not decoded."""
+        with suppress(EmotionEdgeError):
+            return self._part(time.monotonic() + TIMEOUT) is not None
+        return False  # `read` says why
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._connection is not None:
+            with suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RDWR)  # a read that waits for it ends, in whichever thread
+            self._connection.close()
+
+    def _ask(self) -> HTTPResponse:
+        """Send the request; the open response. Raises EmotionEdgeError."""
+        try:
+            response = self._opener.open(_request(self._url), timeout=TIMEOUT)
+        except (BadStatusLine, UnicodeEncodeError) as error:  # not quite HTTP, or a password Python cannot digest
+            raise NotPicturesError from error
+        except (OSError, HTTPException, ValueError) as error:
+            raise EmotionEdgeError(f"{self.name}: {_reason(self._url, error)}") from None  # its text has the address
+        assert isinstance(response, HTTPResponse)
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None if response.isclosed() else socket.socket(fileno=os.dup(response.fileno()))
+        return response
+
+    def _begins_with_images(self) -> bool:
+        """Whether a stream of another content type is motion JPEG all the same."""
+        try:
+            self._parser.feed(start := self._response.read1(_CHUNK))
+        except (OSError, HTTPException):
+            return False
+        return start.lstrip(b"\r\n").startswith((b"--", b"\xff\xd8\xff"))
+
+    def _image(self) -> Image | None:
+        """The next picture that can be decoded; None after `close`. Raises EmotionEdgeError."""
+        deadline, bad = time.monotonic() + TIMEOUT, 0
+        while time.monotonic() < deadline:
+            try:
+                part = self._part(deadline)
+            except EmotionEdgeError:
+                if not self._polled or time.monotonic() > deadline - _RETRY_S:
+                    raise
+                bad += 1  # a camera that is busy may refuse a single request
+                if self._closed.wait(_RETRY_S):
+                    return None
+                continue
+            if part is None:
+                return None
+            image = self._decoded(part)
+            if image is not None:
+                self._bad_frames.add(bad)
+                return image
+            bad += 1
+        if bad:
+            raise EmotionEdgeError(f"{self.name}: none of {bad} pictures in {TIMEOUT:.0f} s was good: {self._damage}")
+        raise EmotionEdgeError(f"{self.name}: nothing came for {TIMEOUT:.0f} s")
+
+    def _part(self, deadline: float) -> bytes | None:
+        """The next picture file; None after `close`. Raises EmotionEdgeError."""
+        if self._closed.is_set():
+            return None
+        if self._polled:
+            return self._polled_part()
+        while (part := self._parser.next()) is None:
+            if time.monotonic() > deadline:
+                raise EmotionEdgeError(f"{self.name}: nothing came for {TIMEOUT:.0f} s")
+            try:
+                data = self._response.read1(_CHUNK)
+            except (OSError, HTTPException, ValueError) as error:
+                if self._closed.is_set():
+                    return None
+                hung = isinstance(error, TimeoutError)
+                reason = f"nothing came for {TIMEOUT:.0f} s" if hung else f"the connection broke ({error})"
+                raise EmotionEdgeError(f"{self.name}: {reason}") from error
+            if self._closed.is_set():
+                return None
+            if not data:
+                raise EmotionEdgeError(f"{self.name}: the stream ended")
+            self._parser.feed(data)
+        return part
+
+    def _polled_part(self) -> bytes | None:
+        now = time.monotonic()
+        self._due = max(self._due, now - self._period)
+        if self._closed.wait(max(0.0, self._due - now)):
+            return None
+        self._due += self._period
+        if self._response.isclosed():
+            self._response = self._ask()
+        body, deadline = bytearray(), time.monotonic() + TIMEOUT
+        try:
+            with self._response:
+                while data := self._response.read1(_CHUNK):
+                    body += data
+                    if len(body) > PART_MAX or time.monotonic() > deadline:
+                        raise EmotionEdgeError(f"{self.name}: its picture does not end ({len(body)} bytes so far)")
+        except (OSError, HTTPException, ValueError) as error:
+            if self._closed.is_set():
+                return None
+            raise EmotionEdgeError(f"{self.name}: a picture broke off ({error})") from error
+        return None if self._closed.is_set() else bytes(body)
+
+    def _decoded(self, data: bytes) -> Image | None:
+        """The picture, or None where the data is damaged."""
+        try:
+            header = read_header(data)
+        except EmotionEdgeError as error:
+            self._damage = str(error)
+            return None
+        self._damage = "it is damaged or not whole"
+        if header.width * header.height > _PIXELS_MAX:
+            self._damage = f"it has {header.width} x {header.height} pixels"
+            return None
+        if header.format == "JPEG":
+            whole = data.rstrip(b"\0\r\n").endswith(_END)
+            if self._ends_are_marked and not whole:
+                return None
+            self._ends_are_marked |= whole
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error:
+            return None
+        return None if image is None else as_bgr(np.asarray(image, np.uint8))
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """Sends the user name and password of the address as the server asks for them, Basic or Digest."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.username is not None:
+            passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+            user, password = unquote(parts.username), unquote(parts.password or "")
+            passwords.add_password(None, _request(url).full_url, user, password)
+            handlers += [
+                urllib.request.HTTPBasicAuthHandler(passwords),
+                urllib.request.HTTPDigestAuthHandler(passwords),
+            ]
+    return urllib.request.build_opener(*handlers)
+
+
+def _request(url: str) -> urllib.request.Request:
+    """The request for an address, without its user name and password. Raises ValueError."""
+    parts = urlsplit(url)
+    _ = parts.port  # raises for one that is no number
+    place = parts.netloc.rpartition("@")[2]
+    path = quote(parts.path, safe="/%:=&?~+!$,;'@()*[]|")
+    query = quote(parts.query, safe="/%:=&?~+!$,;'@()*[]|")
+    return urllib.request.Request(
+        parts._replace(netloc=place, path=path, query=query, fragment="").geturl(),
+        headers={"User-Agent": "emotion-edge", "Accept": "*/*"},
+    )
+
+
+def _reason(url: str, error: Exception) -> str:
+    """Why an address does not open. The text holds no part of a password."""
+    if re.search("[/?#]", url.partition("://")[2].rpartition("@")[0]):
+        return "cannot be opened (in a user name or password, write / as %2F, ? as %3F and # as %23)"
+    if isinstance(error, HTTPError):
+        with suppress(OSError):
+            error.close()
+        if error.code == 401 and "@" not in url:
+            return "asks for a user name and a password: write them into the address, http://user:password@..."
+        if error.code in (401, 403):
+            return f"refuses the user name or the password ({error.code} {error.reason})"
+        return f"answers but sends no video ({error.code} {error.reason}): check the path"
+    if isinstance(error, HTTPException | ValueError):
+        return "not an address (is there a : with anything but a port after it, or a [ without its ]?)"
+    parts = urlsplit(url)
+    where = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(cause, TimeoutError):
+        return f"{where} does not answer within {TIMEOUT:.0f} s"
+    return f"{where} does not answer ({getattr(cause, 'strerror', None) or cause})"
