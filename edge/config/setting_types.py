@@ -2,6 +2,7 @@
 
 import re
 from enum import Enum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -67,3 +68,16 @@ def _none_if_empty(value: object) -> object:
 
 
 OptionalPath = Annotated[Path | None, BeforeValidator(_none_if_empty)]
+
+
+def _networks(text: str) -> str:
+    for network in filter(None, map(str.strip, text.split(","))):
+        try:
+            ip_network(network, strict=False)
+        except ValueError as error:
+            raise ValueError(f"{network!r} is no IP address or network") from error
+    return text
+
+
+Networks = Annotated[str, AfterValidator(_networks)]
+"""IP addresses and networks, separated by commas."""

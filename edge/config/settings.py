@@ -20,6 +20,7 @@ from edge.config.setting_types import (
     LIVE,
     RESTART,
     Fraction,
+    Networks,
     OptionalPath,
     Period,
     Pixels,
@@ -213,6 +214,8 @@ class WebSettings(_Section):
     """Key of the certificate, PEM; empty: it is in the same file."""
     names: Annotated[str, RESTART] = ""
     """Other names that the page is reached by, separated by commas; localhost and the host name are known."""
+    proxies: Annotated[Networks, RESTART] = ""
+    """Addresses of reverse proxies before the page, separated by commas: their X-Forwarded-For is believed."""
     images: Annotated[bool, RESTART] = True
     """Show pictures on the page; false: emotions and figures only."""
 
@@ -241,6 +244,8 @@ class ServeSettings(_Section):
     """Token that whoever asks must send; better in EMOTION_EDGE_SERVE_TOKEN or in token_file."""
     token_file: Annotated[OptionalPath, RESTART] = None
     """A file whose first line is the token."""
+    names: Annotated[str, RESTART] = ""
+    """Other names that it is asked by, separated by commas; localhost, the host name and addresses are known."""
 
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:

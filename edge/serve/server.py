@@ -1,7 +1,4 @@
-"""`emotion-edge serve`: the models that are here over HTTP, for other boards and for whoever has a picture.
-
-Nothing that comes in is kept.
-"""
+"""`emotion-edge serve`: the installed models over HTTP, for other boards and for image files. Nothing is kept."""
 
 import asyncio
 import hmac
@@ -11,11 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import responses
 from typing import Any, Final, TypeVar
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, stream_request_body
 
@@ -31,6 +27,8 @@ from edge.models.card import EmotionCard, read_any_card
 from edge.models.released import installed_models
 from edge.models.runtime import Runtime, choose
 from edge.outputs.messages import faces_message
+from edge.outputs.web.connections import BoundedServer, Connections
+from edge.outputs.web.hosts import HostNames, host_names
 from edge.outputs.web.upload import BYTES_MAX
 from edge.pipeline import Pipeline
 from edge.reading import Frame, Image
@@ -43,11 +41,15 @@ Model = LocalClassifier | Committee
 _Result = TypeVar("_Result")
 
 WAITING_MAX: Final = 64
-"""Requests that wait for a network; one more is told to come again."""
+"""Requests that wait; one more gets 503."""
+_HELD_MAX: Final = 64 << 20
+"""Bytes of all bodies together, of requests that are on their way, wait or are answered."""
+
 _READ_OFF: Final = 64 << 20
-"""A body is read off up to here though it is refused: who is still sending does not see an answer."""
+"""A body is read up to here though it is refused: a client that is still sending does not see an answer."""
 _BODY_SECONDS: Final = 20.0
 _IDLE_SECONDS: Final = 600.0
+"""Boards keep their connection between two faces."""
 _LIFE_SECONDS: Final = 1.0
 
 
@@ -161,13 +163,18 @@ class Predictions:
 
 @dataclass(frozen=True)
 class _Shared:
+    """What all handlers use. held: bytes of the bodies that are on their way, by handler."""
+
     predictions: Predictions
     token: str
+    hosts: HostNames
+    connections: Connections
+    held: dict["_Handler", int] = field(default_factory=dict)
 
 
 @stream_request_body
 class _Handler(RequestHandler):
-    """What every answer has in common: the token, bodies of a bounded size, errors as `{"error": ...}`."""
+    """What every answer has in common: host names, the token, bodies of a bounded size, errors as `{"error": ...}`."""
 
     body_max = 0
 
@@ -176,10 +183,16 @@ class _Handler(RequestHandler):
         self.body = bytearray()
         self.gone = False
         self._received = 0
+        self._crowded = False
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
         self.gone = True
+        self.shared.held.pop(self, None)
+
+    def on_finish(self) -> None:
+        self.shared.held.pop(self, None)
+        self.shared.connections.idle(self)
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -189,15 +202,26 @@ class _Handler(RequestHandler):
     def prepare(self) -> None:
         given = self.request.headers.get("Authorization", "")
         wanted = f"Bearer {self.shared.token}"
+        self._known_host = self.request.host in self.shared.hosts
         self._admitted = not self.shared.token or hmac.compare_digest(given.encode(), wanted.encode())
+        if self._known_host and self._admitted:
+            self.shared.connections.working(self)
 
     def data_received(self, chunk: bytes) -> None:
         self._received += len(chunk)
-        if self._admitted and self._received <= self.body_max:
+        if not (self._known_host and self._admitted) or self._crowded or self._received > self.body_max:
+            return
+        if sum(self.shared.held.values()) + len(chunk) > _HELD_MAX:
+            self._crowded = True
+            self.body.clear()
+        else:
             self.body += chunk
+        self.shared.held[self] = len(self.body)
 
     def admit(self) -> None:
-        """Raises RefusedError for who has not the token: not in `prepare`, when a body may still be on its way."""
+        """Raises RefusedError for a client that may not ask: not in `prepare`, when a body may still be on its way."""
+        if not self._known_host:
+            raise RefusedError(403, "not a name of this server: use its host name, or add the name to serve.names")
         if not self._admitted:
             raise RefusedError(401, "a token is wanted: Authorization: Bearer <token>")
 
@@ -206,7 +230,10 @@ class _Handler(RequestHandler):
         if self._received > self.body_max:
             self.body.clear()
             raise RefusedError(413, f"{self._received} bytes; at most {self.body_max} are taken")
-        return bytes(self.body)
+        if self._crowded:
+            raise RefusedError(503, "too many requests at once: try again in a second")
+        body, self.body = bytes(self.body), bytearray()
+        return body
 
     def model(self, name: str, version: str | None) -> Model:
         """The model of a path. Raises RefusedError."""
@@ -295,8 +322,11 @@ def run(settings: Settings) -> int:
     _log.info("serve: http://%s:%d/predict reads pictures with %s", host, serve.port, chosen)
     notifier = Notifier()
     predictions = Predictions(settings, models, chosen, detector, notifier.alive)
-    server = HTTPServer(
-        _application(_Shared(predictions, token)),
+    connections = Connections()
+    hosts = host_names(serve.names, reaches_network(serve.host))
+    server = BoundedServer(
+        _application(_Shared(predictions, token, hosts, connections)),
+        connections,
         max_body_size=_READ_OFF,
         body_timeout=_BODY_SECONDS,
         idle_connection_timeout=_IDLE_SECONDS,
@@ -306,7 +336,7 @@ def run(settings: Settings) -> int:
     return 0
 
 
-async def _serve(server: HTTPServer, sockets: list[Any], predictions: Predictions, notifier: Notifier) -> None:
+async def _serve(server: BoundedServer, sockets: list[Any], predictions: Predictions, notifier: Notifier) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

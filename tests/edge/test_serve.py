@@ -261,7 +261,7 @@ def test_each_request_is_a_sign_of_life_however_many_wait(astronaut: Any) -> Non
 def test_who_has_left_is_not_worked_for(tmp_path: Path, astronaut: Any) -> None:
     log, port = tmp_path / "log.txt", free_port()
     large = cv2.imencode(".jpg", cv2.resize(astronaut, (1920, 1920)))[1].tobytes()
-    head = f"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Length: {len(large)}\r\n\r\n".encode()
+    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(large)}\r\n\r\n".encode()
 
     def leave_at_once() -> bool:
         """Behind others that keep the networks busy meanwhile; a fast machine may be through with them before."""
@@ -305,6 +305,15 @@ def test_the_commands_of_the_documentation_do_what_it_says(port: int, tmp_path: 
 def test_nobody_but_this_machine_may_ask_without_a_token(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--serve.host", "0.0.0.0"]) == 2
     assert "set serve.token_file" in capsys.readouterr().err
+
+
+def test_only_its_own_names_are_answered(port: int) -> None:
+    for name in ("evil.example", "localhost.evil.example", "192.168.1.7"):
+        for method, path in (("GET", MODEL), ("POST", f"{MODEL}:predict")):
+            status, answer = ask(port, method, path, {"instances": [GOOD]} if method == "POST" else b"", Host=name)
+            assert status == 403
+            assert "serve.names" in answer["error"]
+    assert ask(port, "GET", MODEL, Host=f"localhost:{port}")[0] == 200
 
 
 def test_what_hinders_the_start_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

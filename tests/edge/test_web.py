@@ -154,7 +154,8 @@ def test_the_stream_is_sized_to_the_viewer_and_viewers_of_one_size_share(viewer:
     assert viewer.encoded - before == 2 * 3
     for stream in narrow + wide:
         stream.close()
-    assert get(viewer, "/stream?width=wide")[0] == 400
+    for width in ("wide", "9" * 5000, "-1", "%D9%A3", "%ff"):
+        assert get(viewer, f"/stream?width={width}")[0] == 400
 
 
 def test_latest_picture_is_the_newest_at_the_size_asked_for(viewer: WebViewer) -> None:

@@ -1,5 +1,6 @@
 """Who may see the live page when it is on the network: real HTTP and HTTPS."""
 
+import contextlib
 import http.client
 import ssl
 import threading
@@ -14,11 +15,12 @@ import pytest
 from edge.cli import main
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
-from edge.outputs.web.access import WRONG_SECONDS
+from edge.outputs.web.access import page_access
+from edge.outputs.web.guesses import FIRST_DELAY_S, LINE_MAX
 from edge.outputs.web.server import WebViewer
 from tests.support.broker import certificates
 from tests.support.daemon import free_port
-from tests.support.live import PATIENCE, get, port_of, show
+from tests.support.live import PATIENCE, eventually, get, port_of, show
 from tests.support.samples import face, frame
 
 PATHS = ("/", "/app.js", "/stream", "/events", "/latest.json", "/latest.jpg", "/healthz", "/nothing")
@@ -102,14 +104,17 @@ def test_guesses_are_slow_and_do_not_keep_others_waiting(opened: Open, caplog: p
         thread.join()
     looked_at = [took for status, took in told if status == 401]
     assert {status for status, _ in told} == {401, 429}
-    assert all(took >= WRONG_SECONDS for took in looked_at)
-    assert len(looked_at) < 10
+    assert all(took >= FIRST_DELAY_S for took in looked_at)
+    assert len(looked_at) == LINE_MAX
     assert get(viewer, "/healthz", Authorization=basic("open sesame"))[0] == 200
-    assert [record.levelname for record in caplog.records if "wrong password" in record.message] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if "wrong password" in record.message] == ["WARNING"] * 2
     assert "guess" not in caplog.text
 
 
-@pytest.mark.parametrize("header", ["Basic", "Basic !", "Basic AA", "Digest x", "Bearer", "x", "Basic " + "A" * 5000])
+@pytest.mark.parametrize(
+    "header",
+    ["Basic", "Basic !", "Basic AA", "Digest x", "Bearer", "x", "Basic " + "A" * 5000, "Basic \xe9", "Bearer \xff"],
+)
 def test_odd_headers_are_no_password(opened: Open, header: str) -> None:
     assert get(opened(), "/healthz", Authorization=header)[0] == 401
 
@@ -137,7 +142,7 @@ def test_other_sites_cannot_send(opened: Open) -> None:
     viewer = opened(host="127.0.0.1", password="")
     port = port_of(viewer)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    for origin in ("http://evil.example", f"http://127.0.0.1:{port + 1}", "null"):
+    for origin in ("http://evil.example", f"http://127.0.0.1:{port + 1}", "null", "http://[", "http://\xe9"):
         connection.request("POST", "/read", b"", {"Origin": origin})
         answer = connection.getresponse()
         answer.read()
@@ -173,3 +178,75 @@ def test_plain_http_on_the_network_is_said_to_be_open_to_listeners(
 ) -> None:
     opened()
     assert "without encryption" in caplog.text
+
+
+def test_guesses_from_many_addresses_do_not_lock_the_user_out(opened: Open) -> None:
+    """127.0.0.0/8 is this machine: twelve of its addresses guess at once, and the user comes from one of the others."""
+    viewer = opened()
+    done = threading.Event()
+    told: list[int] = []
+
+    def ask(address: str, password: str) -> int:
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", port_of(viewer), timeout=PATIENCE, source_address=(address, 0)
+        )
+        with contextlib.closing(connection):
+            connection.request("GET", "/healthz", headers={"Authorization": basic(password)})
+            return connection.getresponse().status
+
+    def guess(address: str) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            while not done.wait(0.05):
+                told.append(ask(address, "guess"))
+
+    threads = [threading.Thread(target=guess, args=(f"127.0.0.{10 + n}",)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: told.count(401) >= 12, "they guess")
+        assert [ask("127.0.0.9", "open sesame") for _ in range(81)] == [200] * 81
+    finally:
+        done.set()
+        viewer.close()
+        for thread in threads:
+            thread.join()
+
+
+def test_behind_a_proxy_the_client_s_address_counts(opened: Open) -> None:
+    viewer = opened(proxies="127.0.0.1, 10.0.0.0/8")
+
+    def ask(password: str, forwarded: str) -> int:
+        return get(viewer, "/healthz", Authorization=basic(password), X_Forwarded_For=forwarded)[0]
+
+    told: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: told.append(ask("guess", "198.51.100.7, 10.0.0.1")))
+        for _ in range(LINE_MAX + 2)
+    ]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: told.count(429) == 2, "others from that address are not looked at")
+    assert ask("open sesame", "198.51.100.8") == 200
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("192.168.1.9", "203.0.113.1", "192.168.1.9"),  # no proxy of ours: anybody may write that
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.1", "203.0.113.1"),
+        ("10.0.0.1", "203.0.113.9, 203.0.113.1, 10.0.0.2", "203.0.113.1"),
+        ("10.0.0.1", "spoofed, 203.0.113.1", "203.0.113.1"),
+        ("10.0.0.1", "nonsense", "10.0.0.1"),
+        ("10.0.0.1", ", ,", "10.0.0.1"),
+    ],
+)
+def test_the_client_is_whom_the_last_trusted_proxy_names(peer: str, forwarded: str, client: str) -> None:
+    assert page_access(WebSettings(proxies="10.0.0.0/8")).client(peer, forwarded) == client
+
+
+def test_a_proxy_must_be_an_address(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "--web.proxies=proxy.lan"]) == 2
+    assert "no IP address or network" in capsys.readouterr().err

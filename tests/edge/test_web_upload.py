@@ -1,6 +1,7 @@
 """A picture that is given to the page: read by the real networks, and never kept."""
 
 import base64
+import contextlib
 import http.client
 import json
 import socket
@@ -13,8 +14,9 @@ import pytest
 
 from edge.config import Settings, WebSettings
 from edge.models.runtime import choose
+from edge.outputs.web import upload
 from edge.outputs.web.server import WebViewer
-from edge.outputs.web.upload import BYTES_MAX, WAITING_MAX
+from edge.outputs.web.upload import BYTES_MAX, RECEIVING_MAX, WAITING_MAX
 from edge.pipeline import read_once
 from edge.reading import Frame, Image, Reading
 from tests.support.daemon import free_port
@@ -104,6 +106,28 @@ def test_who_leaves_half_way_takes_nobody_s_place(reader: WebViewer) -> None:
             half.sendall(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\nhalf")
             eventually(lambda: reader.reading == 1, "a picture that comes")
         eventually(lambda: reader.reading == 0, "its place is free")
+
+
+def test_slow_uploads_do_not_keep_others_from_being_read(
+    reader: WebViewer, astronaut: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "_SLOW_S", 0.0)
+    with contextlib.ExitStack() as stack:
+        for number in range(RECEIVING_MAX):
+            half = stack.enter_context(socket.create_connection(("127.0.0.1", port_of(reader))))
+            half.sendall(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\nhalf")
+            eventually(lambda: reader.reading > number, "it comes")  # noqa: B023
+        for _ in range(2):
+            assert posted(reader, encoded(astronaut))[0] == 200
+        assert reader.reading == RECEIVING_MAX - 1, "one of the slow ones made room"
+    eventually(lambda: reader.reading == 0, "all have left")
+
+
+def test_uploads_together_take_bounded_memory(reader: WebViewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "HELD_MAX", 100_000)
+    status, said = posted(reader, bytes(200_000))
+    assert status == 503
+    assert b"try again" in said
 
 
 def test_slow_reading_stalls_nothing_and_no_queue_grows() -> None:

@@ -1,4 +1,4 @@
-"""What the live page serves as a whole: its own files, the newest Reading, health, settings, and others' documents."""
+"""Answers of the live page that end: its files, the newest Reading, health, settings, documents of other parts."""
 
 import asyncio
 import json
@@ -13,8 +13,9 @@ from tornado.web import HTTPError, StaticFileHandler
 from edge.config import Settings
 from edge.config.load import dump
 from edge.outputs.messages import faces_message
-from edge.outputs.web.access import Access, Handler
-from edge.outputs.web.latest import Live
+from edge.outputs.web.access import PageAccess
+from edge.outputs.web.handler import PageHandler
+from edge.outputs.web.latest import LatestReading
 
 PAGE: Final = Path(__file__).parent / "page"
 SETTINGS: Final = "/settings.json"
@@ -23,7 +24,12 @@ SETTINGS: Final = "/settings.json"
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Text that is made anew for each who asks. make: called in a thread of its own, so that it may wait for a disk."""
+    """Text that is made anew for each request.
+
+    Attributes:
+        content_type: as in the header.
+        make: called in a thread of its own, so it may wait for a disk.
+    """
 
     content_type: str
     make: Callable[[], str]
@@ -32,7 +38,7 @@ class Document:
 def settings_document(settings: Settings) -> Document:
     """Every setting as JSON: by section, `name`, `value`, `about` and whether it was `changed`; passwords as stars."""
     values, defaults = yaml.safe_load(dump(settings)), yaml.safe_load(dump(Settings.model_construct()))
-    told = {
+    shown = {
         section: [
             {
                 "name": f"{section}.{key}",
@@ -44,37 +50,39 @@ def settings_document(settings: Settings) -> Document:
         ]
         for section, keys in values.items()
     }
-    text = json.dumps(told)
+    text = json.dumps(shown)
     return Document("application/json", lambda: text)
 
 
-class NotFound(Handler):
+class NotFoundHandler(PageHandler):
+    """404."""
+
     def get(self) -> None:
         raise HTTPError(404)
 
 
-class NoImages(Handler):
+class NoImagesHandler(PageHandler):
     """In place of the pictures, where the settings want none to leave the board."""
 
     def get(self) -> None:
         raise HTTPError(403, reason="Images are off (web.images)")
 
 
-class PageFile(Handler, StaticFileHandler):
+class PageFileHandler(PageHandler, StaticFileHandler):
     """A file of the page itself."""
 
-    def initialize(self, access: Access, path: str, default_filename: str | None = None) -> None:  # type: ignore[override]
-        Handler.initialize(self, access)
+    def initialize(self, access: PageAccess, path: str, default_filename: str | None = None) -> None:  # type: ignore[override]
+        PageHandler.initialize(self, access)
         StaticFileHandler.initialize(self, path, default_filename)
 
     def set_extra_headers(self, path: str) -> None:  # noqa: ARG002
         self.set_header("Cache-Control", "no-cache")
 
 
-class Latest(Handler):
+class LatestReadingHandler(PageHandler):
     """The newest Reading as JSON, in the shape of the topic `faces`; null before the first."""
 
-    def initialize(self, access: Access, live: Live) -> None:  # type: ignore[override]
+    def initialize(self, access: PageAccess, live: LatestReading) -> None:  # type: ignore[override]
         super().initialize(access)
         self.live = live
 
@@ -84,10 +92,10 @@ class Latest(Handler):
         self.write(json.dumps(faces_message(newest[1]) if newest else None))
 
 
-class Health(Handler):
+class HealthHandler(PageHandler):
     """200 while there is a live picture, 503 and the reason while there is none."""
 
-    def initialize(self, access: Access, live: Live) -> None:  # type: ignore[override]
+    def initialize(self, access: PageAccess, live: LatestReading) -> None:  # type: ignore[override]
         super().initialize(access)
         self.live = live
 
@@ -97,8 +105,10 @@ class Health(Handler):
         self.write({"status": "failing", "reason": problem} if problem else {"status": "ok"})
 
 
-class OneDocument(Handler):
-    def initialize(self, access: Access, documents: Mapping[str, Document]) -> None:  # type: ignore[override]
+class DocumentHandler(PageHandler):
+    """The Document of the path."""
+
+    def initialize(self, access: PageAccess, documents: Mapping[str, Document]) -> None:  # type: ignore[override]
         super().initialize(access)
         self.documents = documents
 

@@ -1,4 +1,4 @@
-"""What the live page shows now: put in by the daemon's threads, read by the page's server."""
+"""What the live page shows now: written by the analysis thread, read by the page's server."""
 
 import time
 from collections import deque
@@ -15,10 +15,10 @@ _SAMPLE_SECONDS: Final = 0.25
 _Sample = tuple[float, str | None, float, float]
 
 
-class Live:
+class LatestReading:
     """The newest frame with its Reading, the newest Stats, and the last minute of the scene, without pictures.
 
-    Each is replaced as a whole, so that any thread may read what another has put in.
+    Each is replaced as a whole, so any thread may read it.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Live:
         return [[round(now - at, 2), emotion, round(v, 3), round(a, 3)] for at, emotion, v, a in samples]
 
     def problem(self) -> str:
-        """Why there is no live picture, in words, or an empty string when there is one."""
+        """Why there is no live picture; empty while there is one."""
         age = time.monotonic() - self._shown_at
         if self.newest is not None and age < FRESH_SECONDS:
             return ""

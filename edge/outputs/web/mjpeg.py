@@ -15,9 +15,10 @@ from tornado.web import HTTPError
 
 from edge.cameras.images import narrowed
 from edge.outputs.drawing.jpeg import JpegEncoder
-from edge.outputs.web.access import Access, Handler
-from edge.outputs.web.latest import Live
-from edge.outputs.web.streaming import Endless
+from edge.outputs.web.access import PageAccess
+from edge.outputs.web.handler import PageHandler
+from edge.outputs.web.latest import LatestReading
+from edge.outputs.web.streaming import StreamingHandler
 from edge.reading import Frame, Reading
 
 _log = logging.getLogger(__name__)
@@ -50,20 +51,20 @@ class StreamViewer:
     of: tuple[Frame, Reading] | None = None
 
 
-class Streams:
+class StreamEncoder:
     """Annotates and encodes the newest frame once per width, and only while there are viewers.
 
     All methods belong to the server's thread. encoded: frames encoded since start.
     """
 
-    def __init__(self, live: Live, draw: JpegEncoder) -> None:
+    def __init__(self, live: LatestReading, draw: JpegEncoder) -> None:
         self.encoded = 0
         self._live = live
         self._draw = draw
         self._viewers: set[StreamViewer] = set()
         self._arrived = asyncio.Event()
         self._made: dict[int, tuple[tuple[Frame, Reading], bytes]] = {}
-        self._pool = ThreadPoolExecutor(1, "web-encoder", initializer=behind_the_analysis)
+        self._pool = ThreadPoolExecutor(1, "web-encoder", initializer=below_the_analysis)
 
     @property
     def watched(self) -> bool:
@@ -134,7 +135,7 @@ class Streams:
         return await asyncio.get_running_loop().run_in_executor(self._pool, drawn, self._draw, *newest, width)
 
 
-def behind_the_analysis() -> None:
+def below_the_analysis() -> None:
     """Lower this thread's priority below the analysis thread's (on Linux niceness is per thread)."""
     with suppress(OSError):  # the service manager may not allow it
         os.nice(_NICENESS)
@@ -149,28 +150,28 @@ def _across(newest: tuple[Frame, Reading]) -> int:
     return newest[0].image.shape[1]
 
 
-def _width(handler: Handler) -> int:
-    """The width that is asked for, rounded up to one that others ask for too; 0 for the picture's own."""
+def _width(handler: PageHandler) -> int:
+    """The width that is asked for, rounded up to one of WIDTHS; 0 for the camera's own."""
     asked = handler.get_query_argument("width", "")
     if not asked:
         return 0
-    if not asked.isascii() or not asked.isdigit():
+    if not asked.isascii() or not asked.isdigit() or len(asked) > 6:
         raise HTTPError(400, reason="width must be a number of pixels")
     return next((width for width in WIDTHS if width >= int(asked)), 0)
 
 
-class Stream(Endless):
+class StreamHandler(StreamingHandler):
     """Motion JPEG, `multipart/x-mixed-replace`. Each picture is followed by the next boundary at once: browsers show a
     part when they see its end."""
 
-    def initialize(self, access: Access, visitors: set[Endless], streams: Streams) -> None:  # type: ignore[override]
-        super().initialize(access, visitors)
+    def initialize(self, access: PageAccess, viewers: set[StreamingHandler], streams: StreamEncoder) -> None:  # type: ignore[override]
+        super().initialize(access, viewers)
         self.streams = streams
 
     async def get(self) -> None:
         width = _width(self)
         self.set_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        with self.staying(), self.streams.viewing(width, self.page, self.new) as viewer:
+        with self.viewing(), self.streams.viewing(width, self.page, self.new) as viewer:
             alive = await self.send(b"--frame\r\n")
             while alive:
                 await self.new.wait()
@@ -182,10 +183,10 @@ class Stream(Endless):
                 alive = await self.send(head.encode(), viewer.jpeg, b"\r\n--frame\r\n")
 
 
-class LatestPicture(Handler):
+class LatestPictureHandler(PageHandler):
     """The newest picture, annotated; 503 while there is none that is new."""
 
-    def initialize(self, access: Access, live: Live, streams: Streams) -> None:  # type: ignore[override]
+    def initialize(self, access: PageAccess, live: LatestReading, streams: StreamEncoder) -> None:  # type: ignore[override]
         super().initialize(access)
         self.live = live
         self.streams = streams

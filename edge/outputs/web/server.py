@@ -9,7 +9,6 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Final
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
@@ -17,23 +16,24 @@ from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
 from edge.outputs.drawing.colours import COLOURS
 from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
-from edge.outputs.web.access import access_of
+from edge.outputs.web.access import page_access
+from edge.outputs.web.connections import BoundedServer, Connections
 from edge.outputs.web.documents import (
     PAGE,
     SETTINGS,
     Document,
-    Health,
-    Latest,
-    NoImages,
-    NotFound,
-    OneDocument,
-    PageFile,
+    DocumentHandler,
+    HealthHandler,
+    LatestReadingHandler,
+    NoImagesHandler,
+    NotFoundHandler,
+    PageFileHandler,
 )
-from edge.outputs.web.events import Events, Feed
-from edge.outputs.web.latest import Live
-from edge.outputs.web.mjpeg import LatestPicture, Stream, Streams
-from edge.outputs.web.streaming import Endless
-from edge.outputs.web.upload import PictureIn, Pictures, Read
+from edge.outputs.web.events import EventFeed, EventsHandler
+from edge.outputs.web.latest import LatestReading
+from edge.outputs.web.mjpeg import LatestPictureHandler, StreamEncoder, StreamHandler
+from edge.outputs.web.streaming import StreamingHandler
+from edge.outputs.web.upload import ImageReader, Read, UploadHandler
 from edge.reading import Frame, Reading, Stats
 from edge.system.threads import start_worker
 
@@ -42,8 +42,10 @@ _log = logging.getLogger(__name__)
 PORTS_TRIED: Final = 20
 _GOODBYE_SECONDS: Final = 0.3
 _IDLE_SECONDS: Final = 60.0
+"""For a client that has connected to send its request's header."""
+
 _UPLOAD_SECONDS: Final = 120.0
-"""For a picture that is given to the page: 16 MB at 140 kB a second."""
+"""For an uploaded image: 16 MB at 140 kB a second."""
 
 
 class WebViewer:
@@ -69,13 +71,20 @@ class WebViewer:
     ) -> None:
         """Listen on the port of the settings or the next free one.
 
-        device: the name people know this board by. topics: what to subscribe to, each line shown as it is.
-        documents: what else is served, by path. recorded: whether emotions are kept, which the page then says.
-        read: reads a picture that is given to the page, in a thread of the page's; None: the page takes none.
-        health: how other parts of the daemon do, by name, in words; called in the page's thread, so it must not wait.
-        draw: makes the pictures of the stream, draw_given those of pictures that are given to the page; in threads of
-        the page's.
-        Raises EmotionEdgeError when no port is free, and when the password or a certificate cannot be read.
+        Args:
+            settings: of the page.
+            device: the name people know this board by.
+            topics: commands that subscribe to them, shown as they are.
+            documents: what else is served, by path.
+            recorded: whether emotions are recorded, which the page then says.
+            read: analyses an uploaded image, in a thread of the page's; None: there are no uploads.
+            health: the state of other parts of the daemon by name, in words; called in the event loop, so it must not
+                wait.
+            draw: makes the JPEGs of the stream, in a thread of the page's.
+            draw_given: the same for uploaded images.
+
+        Raises:
+            EmotionEdgeError: no port is free, or the password or a certificate cannot be read.
         """
         about = {
             "device": device,
@@ -87,21 +96,22 @@ class WebViewer:
             "reads": read is not None,
             "settings": SETTINGS in documents,
         }
-        self._live = Live()
-        self._streams = Streams(self._live, draw)
-        self._feed = Feed(self._live, self._streams, about, health)
-        self._pictures = Pictures(read, draw_given) if read else None
+        self._live = LatestReading()
+        self._streams = StreamEncoder(self._live, draw)
+        self._feed = EventFeed(self._live, self._streams, about, health)
+        self._reader = ImageReader(read, draw_given) if read else None
         self._documents = documents
         self._images = settings.images
-        self._access = access_of(settings)
-        self._visitors: set[Endless] = set()
+        self._access = page_access(settings)
+        self._connections = Connections()
+        self._viewers: set[StreamingHandler] = set()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         sockets = _bind(settings.host, settings.port)
         port = sockets[0].getsockname()[1]
         if port != settings.port:
             _log.warning("live page: port %d is taken, so it is on %d", settings.port, port)
-        self.url = f"{'https' if self._access.tls else 'http'}://{_called(settings.host)}:{port}/"
+        self.url = f"{'https' if self._access.tls else 'http'}://{_url_host(settings.host)}:{port}/"
         self._thread = start_worker("web", lambda: self._run(sockets))
 
     @property
@@ -111,11 +121,11 @@ class WebViewer:
 
     @property
     def reading(self) -> int:
-        """Pictures that were given to the page and wait or are read now."""
-        return self._pictures.waiting if self._pictures else 0
+        """Images that are uploaded, wait to be analysed or are now."""
+        return self._reader.waiting + len(self._reader.receiving) if self._reader else 0
 
     def show(self, frame: Frame, reading: Reading) -> None:
-        """Remember the newest frame; any thread."""
+        """Make this the newest frame; any thread."""
         self._live.show(frame, reading)
         if self._streams.watched:
             self._call(self._streams.arrived)
@@ -124,11 +134,11 @@ class WebViewer:
         """Nothing: `show` brings the same Reading together with its frame."""
 
     def report(self, stats: Stats) -> None:
-        """Remember the newest Stats; any thread."""
+        """Make these the newest Stats; any thread."""
         self._live.stats = stats
 
     def close(self) -> None:
-        """Let every viewer go and stop listening."""
+        """Disconnect every client and stop listening."""
         self._call(self._stop.set)
         self._thread.join(timeout=1.0)
 
@@ -141,8 +151,9 @@ class WebViewer:
             runner.run(self._serve(sockets))
 
     async def _serve(self, sockets: list[socket.socket]) -> None:
-        server = HTTPServer(
+        server = BoundedServer(
             self._application(),
+            self._connections,
             ssl_options=self._access.tls,
             idle_connection_timeout=_IDLE_SECONDS,
             body_timeout=_UPLOAD_SECONDS,
@@ -154,47 +165,49 @@ class WebViewer:
         await self._stop.wait()
         server.stop()
         streaming.cancel()
-        if self._pictures:
-            self._pictures.close()
-        for visitor in self._visitors:
-            visitor.on_connection_close()
+        if self._reader:
+            self._reader.close()
+        for viewer in self._viewers:
+            viewer.on_connection_close()
         with suppress(TimeoutError):  # of those who stall
             await asyncio.wait_for(self._left(), _GOODBYE_SECONDS)
         await server.close_all_connections()
         await self._left()
 
     async def _left(self) -> None:
-        while self._visitors:
+        while self._viewers:
             await asyncio.sleep(0.01)
 
     def _application(self) -> Application:
         own: dict[str, Any] = {"access": self._access}
         files = {**own, "path": str(PAGE)}
         live = {**own, "live": self._live}
-        endless = {**own, "visitors": self._visitors}
+        documents = {**own, "documents": self._documents}
+        endless = {**own, "viewers": self._viewers}
         images: list[Any] = [
-            (r"/stream(?:\.mjpg)?", Stream, {**endless, "streams": self._streams}),
-            (r"/latest\.jpg", LatestPicture, {**live, "streams": self._streams}),
+            (r"/stream(?:\.mjpg)?", StreamHandler, {**endless, "streams": self._streams}),
+            (r"/latest\.jpg", LatestPictureHandler, {**live, "streams": self._streams}),
         ]
         return Application(
             [
-                (r"/()", PageFile, {**files, "default_filename": "index.html"}),
-                (r"/((?:(?:style|live)\.css|[a-z]+\.js|icon\.svg))", PageFile, files),
-                *(images if self._images else [(path, NoImages, own) for path, *_ in images]),
-                *([(r"/read", PictureIn, {**own, "pictures": self._pictures})] if self._pictures else []),
-                (r"/events", Events, {**endless, "feed": self._feed}),
-                (r"/latest\.json", Latest, live),
-                (r"/healthz", Health, live),
-                *((re.escape(path), OneDocument, {**own, "documents": self._documents}) for path in self._documents),
+                (r"/()", PageFileHandler, {**files, "default_filename": "index.html"}),
+                (r"/((?:(?:style|live)\.css|[a-z]+\.js|icon\.svg))", PageFileHandler, files),
+                *(images if self._images else [(path, NoImagesHandler, own) for path, *_ in images]),
+                *([(r"/read", UploadHandler, {**own, "reader": self._reader})] if self._reader else []),
+                (r"/events", EventsHandler, {**endless, "feed": self._feed}),
+                (r"/latest\.json", LatestReadingHandler, live),
+                (r"/healthz", HealthHandler, live),
+                *((re.escape(path), DocumentHandler, documents) for path in self._documents),
             ],
-            default_handler_class=NotFound,
+            default_handler_class=NotFoundHandler,
             default_handler_args=own,
+            connections=self._connections,
             log_function=lambda handler: _log.debug("%d %s", handler.get_status(), handler.request.uri),
         )
 
 
-def _called(host: str) -> str:
-    """The host of an address that people can open."""
+def _url_host(host: str) -> str:
+    """The host of a URL that people can open."""
     if host in ("0.0.0.0", "::"):
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""Answers that go on for as long as somebody is there: streams and events."""
+"""Answers that do not end by themselves: the stream and the events."""
 
 import asyncio
 import socket
@@ -9,24 +9,25 @@ from typing import Any, Final
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
-from edge.outputs.web.access import Access, Handler
+from edge.outputs.web.access import PageAccess
+from edge.outputs.web.handler import PageHandler
 
-VISITORS_MAX: Final = 200
-"""Endless answers at once: each page has two."""
+VIEWERS_MAX: Final = 200
+"""Of these answers at once: each open page has two."""
 
 _STALL_SECONDS: Final = 10.0
-"""A viewer that takes nothing for this long is let go: it would keep the encoder busy for nobody."""
+"""A viewer that takes nothing for this long is disconnected."""
 
 _SEND_BUFFER: Final = 128 * 1024
-"""Bytes that the system may hold for one viewer: what a slow one has not taken yet is old and costs memory."""
+"""Bytes that the kernel may buffer for one viewer: frames that a slow one has not taken are old, and cost memory."""
 
 
-class Endless(Handler):
+class StreamingHandler(PageHandler):
     """An answer that goes on until the viewer leaves or stalls, or the server stops."""
 
-    def initialize(self, access: Access, visitors: set["Endless"]) -> None:  # type: ignore[override]
+    def initialize(self, access: PageAccess, viewers: set["StreamingHandler"]) -> None:  # type: ignore[override]
         super().initialize(access)
-        self.visitors = visitors
+        self.viewers = viewers
         self.gone = False
         self.new = asyncio.Event()
         self.page = self.get_query_argument("page", "")[:32]
@@ -36,25 +37,25 @@ class Endless(Handler):
         self.new.set()
 
     @contextmanager
-    def staying(self) -> Iterator[None]:
-        """Be one of the visitors meanwhile; the server ends their answers when it stops."""
-        if len(self.visitors) >= VISITORS_MAX:
-            raise HTTPError(503, reason="Too many are looking")
+    def viewing(self) -> Iterator[None]:
+        """Count as a viewer for the duration of the context. Raises HTTPError where there are too many."""
+        if len(self.viewers) >= VIEWERS_MAX:
+            raise HTTPError(503, reason="Too many pages are open")
         with suppress(OSError):
             self.connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self.visitors.add(self)
+        self.viewers.add(self)
         try:
             yield
         finally:
-            self.visitors.discard(self)
+            self.viewers.discard(self)
 
     @property
     def connection(self) -> Any:
-        """Tornado's own, which its types do not know."""
+        """Of Tornado, whose types do not know it."""
         return self.request.connection
 
     async def send(self, *parts: bytes) -> bool:
-        """Hand the parts to the system; False when the viewer is gone. What is slow waits here, so nothing queues."""
+        """Write the parts and wait until the system has taken them; False when the viewer is gone or stalls."""
         try:
             for part in parts:
                 self.write(part)

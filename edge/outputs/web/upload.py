@@ -1,4 +1,4 @@
-"""A picture that somebody gives to the page: read, handed back annotated, and forgotten."""
+"""An image that somebody uploads to the page: analysed, sent back annotated, and not kept."""
 
 import asyncio
 import json
@@ -16,35 +16,63 @@ from edge.cameras.image_header import Bytes
 from edge.errors import EmotionEdgeError
 from edge.outputs.drawing.jpeg import JpegEncoder
 from edge.outputs.messages import faces_message
-from edge.outputs.web.access import Access, Handler
-from edge.outputs.web.mjpeg import behind_the_analysis
+from edge.outputs.web.access import PageAccess
+from edge.outputs.web.handler import PageHandler
+from edge.outputs.web.mjpeg import below_the_analysis
 from edge.reading import Frame, Reading
 
 _log = logging.getLogger(__name__)
 
 BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of one image."""
+
+HELD_MAX: Final = 48 * 1024 * 1024
+"""Bytes of all uploads together that are held in memory."""
+
 WAITING_MAX: Final = 3
+"""Images that are whole and wait to be analysed, or are now."""
+
+RECEIVING_MAX: Final = 8
+"""Uploads that are on their way; with one more, the slowest is ended."""
+
+_SLOW_S: Final = 2.0
+"""An upload that began less than this ago is not slow yet."""
+
 Read = Callable[[Frame], Reading]
-"""What is seen in one picture that has nothing to do with any other; it may take a second."""
+"""Analyses one frame by itself; it may take a second."""
 
 
-class Pictures:
-    """Reads pictures one at a time in a thread that gives way to the analysis. Nothing is kept."""
+class ImageReader:
+    """Analyses uploaded images one at a time, in a thread of lower priority than the analysis of the camera's."""
 
     def __init__(self, read: Read, draw: JpegEncoder) -> None:
-        """read: called in that thread alone. Raises whatever it raises, EmotionEdgeError with words for people."""
+        """
+        Args:
+            read: called in that thread alone. May raise EmotionEdgeError, whose text the client gets.
+            draw: of the annotated image that is sent back.
+        """
         self.waiting = 0
+        self.receiving: set[UploadHandler] = set()
         self._read = read
         self._draw = draw
         self._decoder = ImageDecoder()
-        self._pool = ThreadPoolExecutor(1, "web-pictures", initializer=behind_the_analysis)
+        self._pool = ThreadPoolExecutor(1, "web-uploads", initializer=below_the_analysis)
+
+    @property
+    def held(self) -> int:
+        """Bytes of uploads that are on their way."""
+        return sum(len(upload.body) for upload in self.receiving)
 
     async def answer(self, data: Bytes) -> str:
-        """The JSON for a picture file: `reading` as on the topic `faces`, `picture` as a data URL.
+        """JSON for an image file: `reading` as on the topic `faces`, `picture` as a data URL.
 
-        Raises EmotionEdgeError for what is no picture.
+        Raises EmotionEdgeError for what cannot be decoded.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, data)
+        self.waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, data)
+        finally:
+            self.waiting -= 1
 
     def close(self) -> None:
         """Begin no more, and give up an image that is being decoded."""
@@ -59,54 +87,75 @@ class Pictures:
 
 
 @stream_request_body
-class PictureIn(Handler):
-    """POST of a picture file; the answer is JSON, or a line of text that says what is wrong with it."""
+class UploadHandler(PageHandler):
+    """POST of an image file; the answer is JSON, or a line of text that says what is wrong with it."""
 
-    def initialize(self, access: Access, pictures: Pictures) -> None:  # type: ignore[override]
+    def initialize(self, access: PageAccess, reader: ImageReader) -> None:  # type: ignore[override]
         super().initialize(access)
-        self.pictures = pictures
+        self.reader = reader
         self.body = bytearray()
-        self.taken = False
-        self.whole = False
+        self.began = time.monotonic()
+        self.crowded = False
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second so far."""
+        return len(self.body) / (time.monotonic() - self.began)
 
     async def prepare(self) -> None:
         await super().prepare()
         if self.request.method != "POST":
             raise HTTPError(405)
         length = self.request.headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) > BYTES_MAX:
+        if length.isdecimal() and (len(length) > 15 or int(length) > BYTES_MAX):
             raise HTTPError(413, reason=f"The picture is larger than {BYTES_MAX // 1024**2} MB")
-        if self.pictures.waiting >= WAITING_MAX:
-            raise HTTPError(503, reason="Other pictures are being read: try again in a moment")
-        self.pictures.waiting += 1
-        self.taken = True
+        if len(self.reader.receiving) >= RECEIVING_MAX and not self._end_slowest():
+            raise HTTPError(503, reason="Other pictures are being sent: try again in a moment")
+        self.began = time.monotonic()
+        self.reader.receiving.add(self)
         connection: Any = self.request.connection
         connection.set_max_body_size(BYTES_MAX)
 
     def data_received(self, chunk: bytes) -> None:
-        self.body += chunk
+        if self.reader.held + len(chunk) > HELD_MAX:
+            self.crowded = True
+            self.body.clear()
+        elif not self.crowded:
+            self.body += chunk
 
     async def post(self) -> None:
-        self.whole = True
+        self.reader.receiving.discard(self)
+        if self.crowded or self.reader.waiting >= WAITING_MAX:
+            raise HTTPError(503, reason="Other pictures are being read: try again in a moment")
+        body, self.body = self.body, bytearray()
         try:
-            answer = await self.pictures.answer(self.body)
+            answer = await self.reader.answer(body)
         except EmotionEdgeError as error:
             self.set_status(422)
             self.set_header("Content-Type", "text/plain; charset=utf-8")
             self.finish(f"{error}\n")
             return
-        finally:  # not when its sender leaves: it takes memory for as long as it waits
-            self._leave()
         self.set_header("Content-Type", "application/json")
         self.finish(answer)
 
+    def on_finish(self) -> None:
+        self.reader.receiving.discard(self)
+        super().on_finish()
+
     def on_connection_close(self) -> None:
         super().on_connection_close()
-        if not self.whole:
-            self._leave()
+        self.reader.receiving.discard(self)
 
-    def _leave(self) -> None:
-        self.body = bytearray()
-        if self.taken:
-            self.taken = False
-            self.pictures.waiting -= 1
+    def _end_slowest(self) -> bool:
+        now = time.monotonic()
+        slowest = min(
+            (upload for upload in self.reader.receiving if now - upload.began > _SLOW_S),
+            key=lambda upload: upload.rate,
+            default=None,
+        )
+        if slowest is None:
+            return False
+        connection: Any = slowest.request.connection
+        self.reader.receiving.discard(slowest)
+        connection.stream.close()
+        return True

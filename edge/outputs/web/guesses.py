@@ -1,0 +1,157 @@
+"""How fast passwords may be tried: slowly by who guesses, at once by who has shown the right one before."""
+
+import asyncio
+import heapq
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from enum import Enum
+from ipaddress import IPv6Address, ip_address
+from itertools import count
+from typing import Final, TypeVar
+
+FIRST_DELAY_S: Final = 1.0
+"""What the first wrong password of an address costs it; each further one twice as much."""
+
+LONGEST_DELAY_S: Final = 60.0
+
+ACCOUNT_BURST: Final = 20
+"""Wrong passwords from addresses that never had the right one, before all such addresses have to queue."""
+
+ACCOUNT_RATE: Final = 1.0
+"""Wrong passwords a second that are answered from then on, from all such addresses together."""
+
+PATIENCE_S: Final = 5.0
+"""A password that comes while its address is blocked waits, where that is over so soon."""
+
+LINE_MAX: Final = 2
+"""Passwords of one address that wait for an answer."""
+
+QUEUE_MAX: Final = 256
+_ADDRESSES_MAX: Final = 4096
+_T = TypeVar("_T")
+
+
+class Answer(Enum):
+    """What is said to somebody who sent a password."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    LATER = "later"
+    """Nothing is said of this password: too many wrong ones came from this address, or from everywhere."""
+
+
+class Guesses:
+    """Limits wrong passwords by address and for the page as a whole; a right one never counts. One event loop's.
+
+    After a wrong password of an address none from there is looked at for a while. Addresses that had the
+    right password before are told at once. All others share a budget of wrong passwords, for which they queue once it
+    is used up: those first who have guessed wrong least often, and of these who came last, so that a rightful user
+    is not behind the guessers.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # by address: how often, blocked until
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._line: dict[str, int] = {}  # by address: how many wait for an answer
+        self._budget = float(ACCOUNT_BURST)
+        self._filled_at = clock()
+        self._queue: list[tuple[int, int, asyncio.Future[bool]]] = []
+        self._numbers = count()
+        self._serving: asyncio.Task[None] | None = None
+
+    async def answer(self, address: str, right: bool) -> Answer:
+        """What to say, once it may be said.
+
+        Args:
+            address: of the client, as text.
+            right: whether its password is right; unless RIGHT or WRONG is returned, the client learns nothing of it.
+        """
+        client = _network_of(address)
+        if self._line.get(client, 0) >= LINE_MAX:
+            return Answer.LATER
+        self._line[client] = self._line.get(client, 0) + 1
+        try:
+            return await self._in_line(client, right)
+        finally:
+            self._line[client] -= 1
+            if not self._line[client]:
+                del self._line[client]
+
+    async def _in_line(self, client: str, right: bool) -> Answer:
+        known = client in self._known
+        while True:
+            state = self._wrong.get(client, (0, 0.0))
+            wrong, blocked_until = state
+            if (left := blocked_until - self._clock()) > PATIENCE_S:
+                return Answer.LATER
+            if left > 0:
+                await asyncio.sleep(left)
+                continue
+            if not known and not await self._turn(wrong):
+                return Answer.LATER
+            if self._wrong.get(client, (0, 0.0)) == state:
+                break
+            self._budget += not known  # another password from there was wrong meanwhile
+        if right:
+            self._wrong.pop(client, None)
+            if not known:
+                self._budget += 1
+            _remember(self._known, client, None)
+            return Answer.RIGHT
+        delay = min(FIRST_DELAY_S * 2**wrong, LONGEST_DELAY_S)
+        _remember(self._wrong, client, (min(wrong + 1, 16), self._clock() + delay))
+        await asyncio.sleep(FIRST_DELAY_S)
+        return Answer.WRONG
+
+    async def _turn(self, wrong: int) -> bool:
+        """Wait until the budget has room for another wrong password, and take it; False where too many wait."""
+        self._fill()
+        if self._budget >= 1 and not self._queue:
+            self._budget -= 1
+            return True
+        if len(self._queue) >= QUEUE_MAX:
+            last = max(self._queue)
+            if last[0] < wrong:
+                return False
+            self._queue.remove(last)
+            heapq.heapify(self._queue)
+            last[2].set_result(False)
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, (wrong, -next(self._numbers), turn))
+        if self._serving is None or self._serving.done():
+            self._serving = asyncio.create_task(self._serve())
+        return await turn
+
+    async def _serve(self) -> None:
+        while self._queue:
+            self._fill()
+            if self._budget >= 1:
+                self._budget -= 1
+                heapq.heappop(self._queue)[2].set_result(True)
+            else:
+                await asyncio.sleep((1 - self._budget) / ACCOUNT_RATE)
+
+    def _fill(self) -> None:
+        now = self._clock()
+        self._budget = min(ACCOUNT_BURST, self._budget + (now - self._filled_at) * ACCOUNT_RATE)
+        self._filled_at = now
+
+
+def _network_of(address: str) -> str:
+    """The address; of IPv6 the /64 that one client may choose freely in."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return str(parsed.ipv4_mapped or parsed.exploded[:19])
+    return str(parsed)
+
+
+def _remember(among: OrderedDict[str, _T], client: str, what: _T) -> None:
+    among[client] = what
+    among.move_to_end(client)
+    while len(among) > _ADDRESSES_MAX:
+        among.popitem(last=False)

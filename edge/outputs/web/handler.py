@@ -1,0 +1,114 @@
+"""What every answer of the live page has in common: whom it is given to, and its headers."""
+
+import logging
+from base64 import b64decode
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from tornado.web import HTTPError, RequestHandler
+
+from edge.outputs.web.access import PageAccess
+from edge.outputs.web.connections import Connections
+from edge.outputs.web.guesses import Answer
+
+_log = logging.getLogger(__name__)
+
+_HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-site",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class PageHandler(RequestHandler):
+    """Answers those who may use the page, and not on behalf of another site.
+
+    Sec-Fetch-Site is what the browser says about who asks (W3C, Fetch Metadata Request Headers); over plain HTTP on the
+    network it does not say so, and Origin and Cross-Origin-Resource-Policy remain.
+    """
+
+    access: PageAccess
+
+    def initialize(self, access: PageAccess) -> None:
+        self.access = access
+
+    @property
+    def connections(self) -> Connections:
+        """Those of the server that this handler belongs to."""
+        connections: Connections = self.settings["connections"]
+        return connections
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("Cache-Control", "no-store")
+        for name, value in _HEADERS.items():
+            self.set_header(name, value)
+
+    async def prepare(self) -> None:
+        if self.request.host not in self.access.hosts:
+            raise HTTPError(403, reason="Not a name of this page: use localhost, or add the name to web.names")
+        self._refuse_other_sites()
+        if self.access.password:
+            await self._authenticate()
+        self.connections.working(self)
+
+    def on_finish(self) -> None:
+        self.connections.idle(self)
+
+    def _refuse_other_sites(self) -> None:
+        fetch = {key: self.request.headers.get(f"Sec-Fetch-{key}") for key in ("Site", "Mode", "Dest")}
+        opened = self.request.path == "/" and fetch["Mode"] == "navigate" and fetch["Dest"] == "document"
+        foreign = fetch["Site"] == "cross-site" and not opened
+        origin = self.request.headers.get("Origin")
+        if self.request.method not in ("GET", "HEAD") and origin:
+            foreign = foreign or _host_of(origin) != self.request.host.lower()
+        if foreign:
+            raise HTTPError(403, reason="Requests from other sites are refused")
+
+    async def _authenticate(self) -> None:
+        given = _password_in(self.request.headers.get("Authorization", ""))
+        if given is None:
+            raise HTTPError(401)
+        address = self.access.client(str(self.request.remote_ip), self.request.headers.get("X-Forwarded-For", ""))
+        answer = await self.access.guesses.answer(address, self.access.matches(given))
+        if answer is Answer.LATER:
+            raise HTTPError(429)
+        if answer is Answer.WRONG:
+            _log.warning("live page: a wrong password from %s", address)
+            raise HTTPError(401)
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        if status_code == 401:
+            self.set_header("WWW-Authenticate", 'Basic realm="Emotion Edge", charset="UTF-8"')
+        if status_code in (429, 503):
+            self.set_header("Retry-After", "1")
+        self.finish(f"{status_code} {self._reason}\n")
+
+
+def _host_of(origin: str) -> str | None:
+    """Host and port of an Origin header; None where it is no address."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
+def _password_in(header: str) -> str | None:
+    """The password of an Authorization header, Basic with any user name, or Bearer; None where it holds none."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return b64decode(value).decode(errors="replace").partition(":")[2]
+    except ValueError:  # not base64, or not even ASCII
+        return None

@@ -1,0 +1,44 @@
+"""The names that a server is called by: a site's own name that resolves to this board is none (DNS rebinding)."""
+
+import socket
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class HostNames:
+    """The names in a Host header that are answered.
+
+    Attributes:
+        names: in lower case, without port.
+        any_address: every bare IP address is answered too; no site's name is one.
+    """
+
+    names: frozenset[str]
+    any_address: bool
+
+    def __contains__(self, host: str) -> bool:
+        """Whether the value of a Host header is one of them."""
+        lower = host.lower()
+        name = lower if lower.endswith("]") else lower.rpartition(":")[0] or lower
+        if name in self.names:
+            return True
+        try:
+            return self.any_address and bool(ip_address(name.strip("[]")))
+        except ValueError:
+            return False
+
+
+def host_names(names: str, on_network: bool) -> HostNames:
+    """The names of this board.
+
+    Args:
+        names: others than its own, separated by commas.
+        on_network: whether it listens on more than the loopback interface, and so by the board's name and addresses.
+    """
+    host = socket.gethostname().lower()
+    own = {host, f"{host}.local"} if on_network else set()
+    return HostNames(_LOOPBACK | own | {name.strip().lower() for name in names.split(",") if name.strip()}, on_network)
