@@ -293,7 +293,7 @@ def test_a_page_that_comes_is_told_the_last_minute(viewer: WebViewer) -> None:
 
 
 def test_settings_are_shown_without_secrets() -> None:
-    words = {"web": {"password": "hush-web"}, "mqtt": {"password": "hush-mqtt", "host": "broker.lan"}}
+    words = {"web": {"password": "hush-web"}, "mqtt": {"username": "me", "password": "hush-mqtt", "host": "broker.lan"}}
     settings = Settings.model_validate({**words, "camera": {"source": "rtsp://user:hush@cam@ra/live"}})
     documents = {SETTINGS: settings_document(settings)}
     viewer = WebViewer(WebSettings(port=free_port()), documents=documents)
@@ -305,7 +305,7 @@ def test_settings_are_shown_without_secrets() -> None:
     assert all(row["about"] for row in shown.values())
     assert shown["camera.source"]["value"] == "rtsp://user:***@ra/live"
     changed = {name for name, row in shown.items() if row["changed"]}
-    assert changed == {"camera.source", "mqtt.host", "mqtt.password", "web.password"}
+    assert changed == {"camera.source", "mqtt.host", "mqtt.username", "mqtt.password", "web.password"}
 
 
 def test_health_of_other_parts_is_told() -> None:
