@@ -22,7 +22,7 @@ from edge.outputs.status_file import StatusFile, runtime_folder
 from edge.outputs.web.documents import Document, settings_document
 from edge.outputs.web.server import WebViewer
 from edge.pipeline import read_once
-from edge.record.output import History
+from edge.record.output import RecordOutput
 from edge.translations import words_of
 
 _log = logging.getLogger(__name__)
@@ -94,10 +94,10 @@ def _open_mqtt(settings: Settings, card: EmotionCard, controls: Controls) -> Mqt
     return mqtt
 
 
-def _open_record(settings: Settings, card: EmotionCard) -> History | None:
+def _open_record(settings: Settings, card: EmotionCard) -> RecordOutput | None:
     if not settings.record.enabled:
         return None
-    record = History(settings.record, card.name, card.sha256)
+    record = RecordOutput(settings.record, card.name, card.sha256)
     kept = f"{settings.record.days} days and {settings.record.max_mb} MB at most"
     _log.info("record: emotions and times, no images, in %s; %s", record.path, kept)
     return record
@@ -109,7 +109,7 @@ def _open_page(
     runtime: Runtime,
     metrics: Metrics,
     mqtt: MqttOutput | None,
-    record: History | None,
+    record: RecordOutput | None,
 ) -> WebViewer:
     documents = {
         "/metrics": Document(CONTENT_TYPE, metrics.text),
@@ -131,7 +131,7 @@ def _open_page(
     return web
 
 
-def _metrics(labels: Sequence[str], mqtt: MqttOutput | None, record: History | None) -> Metrics:
+def _metrics(labels: Sequence[str], mqtt: MqttOutput | None, record: RecordOutput | None) -> Metrics:
     return Metrics(
         [*labels, UNCERTAIN],
         (lambda: MqttFigures(mqtt.connection == "connected", mqtt.dropped)) if mqtt else None,
@@ -139,7 +139,7 @@ def _metrics(labels: Sequence[str], mqtt: MqttOutput | None, record: History | N
     )
 
 
-def _health(mqtt: MqttOutput | None, record: History | None) -> dict[str, Callable[[], str]]:
+def _health(mqtt: MqttOutput | None, record: RecordOutput | None) -> dict[str, Callable[[], str]]:
     """State of the outputs that depend on a broker or the disk, as text for the page, by the name shown there."""
     parts: dict[str, Callable[[], str]] = {}
     if mqtt:

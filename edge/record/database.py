@@ -48,7 +48,7 @@ _LOG_BYTES: Final = 1 << 22
 _BUSY_S: Final = 5.0
 
 
-class Store:
+class Database:
     """The file, open for writing. Belongs to one thread.
 
     rows: rows in `seen` and `watched`.
@@ -78,6 +78,13 @@ class Store:
     def bytes(self) -> int:
         """What the file and its write-ahead log take on the disk."""
         return sum(file.stat().st_size for file in self._files() if file.exists())
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest row began, in seconds since the epoch; None without rows."""
+        query = "SELECT min(began) FROM (SELECT min(began) AS began FROM seen UNION ALL SELECT min(began) FROM watched)"
+        (began,) = self._connection.execute(query).fetchone()
+        return None if began is None else began / 1000
 
     @property
     def in_place(self) -> bool:
@@ -121,7 +128,7 @@ class Store:
         self._run = run
         self.rows += len(rows)
 
-    def forget(self, before: float) -> int:
+    def delete_before(self, before: float) -> int:
         """Delete what began before that moment, seconds since the epoch; how many rows that were."""
         limit = (round(before * 1000),)
         with self._transaction():
@@ -144,7 +151,7 @@ class Store:
         surplus = round(self.rows * (1 - _PAGE_LIMIT * limit / used))
         oldest = "SELECT began FROM seen UNION ALL SELECT began FROM watched ORDER BY began LIMIT 1 OFFSET ?"
         found = self._connection.execute(oldest, (surplus,)).fetchone()
-        return self.forget(found[0] / 1000) if found else 0
+        return self.delete_before(found[0] / 1000) if found else 0
 
     def close(self) -> None:
         """Fold the write-ahead log into the file, and let go."""
@@ -228,7 +235,7 @@ def is_damaged(error: Exception) -> bool:
     return isinstance(error, sqlite3.DatabaseError) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
 
 
-def put_aside(path: Path) -> Path:
+def set_aside(path: Path) -> Path:
     """Rename a damaged file, with its log, to a name that says so; the new name."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     aside = path.with_name(f"{path.stem}-damaged-{stamp}{path.suffix}")
@@ -239,7 +246,7 @@ def put_aside(path: Path) -> Path:
     return aside
 
 
-def forget_aside(path: Path, before: float) -> None:
+def delete_set_aside(path: Path, before: float) -> None:
     """Delete the damaged files of this record that were last written before that moment, seconds since the epoch."""
     for file in path.parent.glob(f"{path.stem}-damaged-*{path.suffix}*"):
         if file.stat().st_mtime < before:

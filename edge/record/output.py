@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import shutil
 import sqlite3
 import threading
@@ -17,9 +18,10 @@ from edge import __version__
 from edge.config import RecordSettings
 from edge.errors import EmotionEdgeError
 from edge.reading import Reading, Stats
-from edge.record.database import Store, forget_aside, is_damaged, path_to_write, put_aside, reading_from
-from edge.record.rows import Row, Stretches
+from edge.record.database import Database, delete_set_aside, is_damaged, path_to_write, reading_from, set_aside
+from edge.record.rows import Row, RowBuilder
 from edge.record.summary import days_until, summarise, summary_json
+from edge.system.clock import TrustedClock
 from edge.system.threads import start_worker
 
 _log = logging.getLogger(__name__)
@@ -32,11 +34,12 @@ ROWS_KEPT: Final = 20_000
 
 RETRY_S: Final = 30.0
 _TIDY_S: Final = 3600.0
+_DAY_S: Final = 86400.0
 _TODAY_S: Final = 10.0
 _CLOSE_S: Final = 0.9
 
 
-class History:
+class RecordOutput:
     """An Output that keeps a record in SQLite.
 
     `put` and `report` never wait: a thread of its own writes, a batch every few seconds. A disk that is full or not
@@ -53,10 +56,20 @@ class History:
         model_sha256: str,
         every: float = BATCH_S,
         retry: float = RETRY_S,
+        clock: TrustedClock | None = None,
     ) -> None:
-        """every: seconds between two batches. retry: between two tries while the record is paused.
+        """Begin to record.
 
-        Raises EmotionEdgeError for a file name that is no database's.
+        Args:
+            settings: which file, and how much is kept.
+            model: name of the model that runs.
+            model_sha256: its hash.
+            every: seconds between two batches.
+            retry: seconds between two tries while the record is paused.
+            clock: tells how old rows are; None: the system's.
+
+        Raises:
+            EmotionEdgeError: the file's name is no database's.
         """
         self.path = path_to_write(settings)
         self.paused = ""
@@ -64,30 +77,30 @@ class History:
         self._about = (__version__, model, model_sha256)
         self._days, self._limit = settings.days, settings.max_mb * 1_000_000
         self._every, self._retry = every, retry
-        self._stretches = Stretches()
+        self._builder = RowBuilder()
         self._waiting: deque[Row] = deque(maxlen=ROWS_KEPT)
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._today: tuple[float, str] = (-_TODAY_S, "null")
-        self._store: Store | None = None
+        self._database: Database | None = None
         self._dropped_before = 0
-        # The board's clock may be wrong until the network has set it: what is old is looked for after a while only.
-        self._tidy_at = time.monotonic() + _TIDY_S
+        self._clock = clock or TrustedClock()
+        self._tidied_at = -math.inf
         self._thread = start_worker("record", self._run)
 
     def put(self, reading: Reading) -> None:
         """One Reading: the rows that end with it wait for the next batch."""
-        self._add(self._stretches.add(reading))
+        self._add(self._builder.add(reading))
 
     def report(self, stats: Stats) -> None:
         """Where the camera is lost, what it showed has ended. What follows is of the model that runs now."""
         self._about = (__version__, stats.model, stats.model_sha256)
         if stats.camera != "online":
-            self._add(self._stretches.end())
+            self._add(self._builder.end())
 
     def close(self) -> None:
         """Write what waits, within a second."""
-        self._add(self._stretches.end())
+        self._add(self._builder.end())
         self._closing.set()
         self._thread.join(_CLOSE_S)
 
@@ -128,7 +141,7 @@ class History:
         closed = False
         while True:
             try:
-                self._write()
+                self._write(last=closed)
             except EmotionEdgeError as error:
                 self.paused = str(error)
                 _log.error("record: nothing is recorded: %s", error)
@@ -136,19 +149,19 @@ class History:
             if closed:
                 break
             closed = self._closing.wait(self._retry if self.paused else self._every)
-        if self._store:
-            self._store.close()
+        if self._database:
+            self._database.close()
 
-    def _write(self) -> None:
+    def _write(self, last: bool) -> None:
         """Write what waits; on any trouble with the disk, keep it and say so once."""
         rows = self._take()
         try:
-            store = self._opened()
+            database = self._opened()
             if rows:
-                store.write(rows)
+                database.write(rows)
                 rows = []
-            self._tidy(store)
-            self.rows, self.bytes = store.rows, store.bytes
+            self._tidy(database, last)
+            self.rows, self.bytes = database.rows, database.bytes
             if self.paused:
                 lost = self.dropped - self._dropped_before
                 _log.info("record: goes on in %s%s", self.path, f"; {lost} rows were lost meanwhile" if lost else "")
@@ -161,24 +174,24 @@ class History:
             else:
                 self._pause(error)
 
-    def _opened(self) -> Store:
-        """The store; opened again where somebody deleted or replaced its files."""
-        if self._store and not self._store.in_place:
+    def _opened(self) -> Database:
+        """The database; opened again where somebody deleted or replaced its files."""
+        if self._database and not self._database.in_place:
             self._let_go()
-        if self._store is None:
-            self._store = Store(self.path, *self._about, check=not self.paused)
-        self._store.note(*self._about)
-        return self._store
+        if self._database is None:
+            self._database = Database(self.path, *self._about, check=not self.paused)
+        self._database.note(*self._about)
+        return self._database
 
     def _let_go(self) -> None:
-        if self._store:
+        if self._database:
             with suppress(sqlite3.Error):
-                self._store.close()
-            self._store = None
+                self._database.close()
+            self._database = None
 
     def _begin_anew(self, damage: Exception) -> None:
         try:
-            aside = put_aside(self.path)
+            aside = set_aside(self.path)
         except OSError as error:
             self._pause(error)
             return
@@ -194,13 +207,25 @@ class History:
             )
         self.paused = str(error)
 
-    def _tidy(self, store: Store) -> None:
-        store.shrink_to(self._limit)
-        if time.monotonic() >= self._tidy_at:
-            self._tidy_at = time.monotonic() + _TIDY_S
-            before = time.time() - self._days * 86400
-            store.forget(before)
-            forget_aside(self.path, before)
+    def _tidy(self, database: Database, last: bool) -> None:
+        """Delete what is too much or too old: at the start, every hour and at the end, by a clock that can be trusted.
+
+        Of more than a day that is too old, a day's rows go each time: a clock that is wrong all the same, or a setting,
+        can be mended before everything is gone.
+        """
+        database.shrink_to(self._limit)
+        if not self._clock.trusted() or (time.monotonic() - self._tidied_at < _TIDY_S and not last):
+            return
+        self._tidied_at = time.monotonic()
+        before = self._clock.now() - self._days * _DAY_S
+        if (oldest := database.oldest) is not None and before - oldest > _DAY_S:
+            _log.warning(
+                "record: rows are up to %d days older than record.days: of those, a day's rows are deleted every hour",
+                (before - oldest) / _DAY_S,
+            )
+            before = oldest + _DAY_S
+        database.delete_before(before)
+        delete_set_aside(self.path, before)
 
 
 def _free_space(folder: Path) -> str:

@@ -84,7 +84,7 @@ class _Open:
         )
 
 
-class Stretches:
+class RowBuilder:
     """Follows the faces of one Reading after another. Belongs to one thread.
 
     Rows end at whole minutes, so that each belongs to one time slot of any report. A clock that is set meanwhile ends

@@ -109,6 +109,8 @@ def start_logging(level: str, service: bool = False) -> None:
         level: as in `log.level`.
         service: the program runs for long, and must go on where nobody reads its standard error.
     """
+    if logging.getLogger().handlers:  # somebody who runs this program inside another has seen to it
+        return
     descriptor = sys.__stderr__.fileno() if sys.__stderr__ else 2  # sys.stderr may be a stream of somebody's own
     if service:
         _make_non_blocking(descriptor)

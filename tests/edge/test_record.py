@@ -14,16 +14,17 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from edge.config import RecordSettings
 from edge.errors import EmotionEdgeError
 from edge.record import database as store
-from edge.record.database import MIGRATIONS, Store, migrate, path_to_read, path_to_write, reading_from
-from edge.record.output import History
+from edge.record.database import MIGRATIONS, Database, migrate, path_to_read, path_to_write, reading_from
+from edge.record.output import RecordOutput
 from edge.record.rows import Seen, Watched
+from edge.system.clock import TrustedClock
 from tests.conftest import ROOT
 from tests.edge.test_record_rows import at, through
 from tests.support.daemon import free_port, running, wait_until
@@ -41,14 +42,19 @@ def kept(path: Path, query: str = "SELECT count(*) FROM seen") -> list[Any]:
         return [row[0] for row in connection.execute(query)]
 
 
-@pytest.fixture
-def record(tmp_path: Path) -> Iterator[Callable[..., History]]:
-    """Begins a record in tmp_path/record.sqlite3."""
-    begun: list[History] = []
+Begin = Callable[..., RecordOutput]
+UNKNOWN: Final = TrustedClock(lambda: False)
+"""A clock that is not known to be right, so that these old rows stay."""
 
-    def begin(**settings: Any) -> History:
+
+@pytest.fixture
+def record(tmp_path: Path) -> Iterator[Callable[..., RecordOutput]]:
+    """Begins a record in tmp_path/record.sqlite3."""
+    begun: list[RecordOutput] = []
+
+    def begin(**settings: Any) -> RecordOutput:
         chosen = RecordSettings(file=tmp_path / "record.sqlite3", **settings)
-        begun.append(History(chosen, "emotion-small", "0" * 64, every=0.02, retry=0.02))
+        begun.append(RecordOutput(chosen, "emotion-small", "0" * 64, every=0.02, retry=0.02, clock=UNKNOWN))
         return begun[-1]
 
     yield begin
@@ -56,7 +62,7 @@ def record(tmp_path: Path) -> Iterator[Callable[..., History]]:
         history.close()
 
 
-def test_the_output_writes_batches_and_at_the_end_what_is_open(record: Callable[..., History]) -> None:
+def test_the_output_writes_batches_and_at_the_end_what_is_open(record: Begin) -> None:
     history = record()
     for one in through((30, 90, (face(1, "happy"),))):
         history.put(one)
@@ -72,7 +78,7 @@ def test_the_output_writes_batches_and_at_the_end_what_is_open(record: Callable[
     assert kept(history.path, "SELECT model FROM runs") == ["emotion-small"]
 
 
-def test_another_model_begins_another_run(record: Callable[..., History]) -> None:
+def test_another_model_begins_another_run(record: Begin) -> None:
     history = record()
     for one in through((1, 3, (face(1, "happy"),))):
         history.put(one)
@@ -87,7 +93,7 @@ def test_another_model_begins_another_run(record: Callable[..., History]) -> Non
         assert connection.execute(query).fetchall() == [("emotion-small", "happy"), ("emotion-mine", "sad")]
 
 
-def test_tracks_of_two_runs_are_told_apart(record: Callable[..., History]) -> None:
+def test_tracks_of_two_runs_are_told_apart(record: Begin) -> None:
     for _ in range(2):
         history = record()
         for one in through((1, 3, (face(1),))):
@@ -97,7 +103,7 @@ def test_tracks_of_two_runs_are_told_apart(record: Callable[..., History]) -> No
     assert kept(history.path) == [2]
 
 
-def test_a_record_that_somebody_deletes_is_begun_again(record: Callable[..., History]) -> None:
+def test_a_record_that_somebody_deletes_is_begun_again(record: Begin) -> None:
     history = record()
     history.put(at(1, face(1)))
     history.put(at(2, face(1, "sad")))
@@ -111,7 +117,7 @@ def test_a_record_that_somebody_deletes_is_begun_again(record: Callable[..., His
     wait_until(lambda: began(history.path) == [MINUTE + 2, MINUTE + 3], "the rest is written")
 
 
-def test_a_log_that_somebody_deletes_takes_nothing_along(record: Callable[..., History]) -> None:
+def test_a_log_that_somebody_deletes_takes_nothing_along(record: Begin) -> None:
     history = record()
     history.put(at(1, face(1)))
     history.put(at(2, face(1, "sad")))
@@ -137,13 +143,13 @@ def seen_at(began: float) -> Seen:
 
 def test_what_is_older_than_it_may_be_is_gone_from_the_file(tmp_path: Path) -> None:
     path = tmp_path / "record.sqlite3"
-    first = Store(path, "1", "a-model-of-long-ago", "0" * 64)
+    first = Database(path, "1", "a-model-of-long-ago", "0" * 64)
     first.write([replace(seen_at(MINUTE + second), emotion="contempt") for second in range(3000)])
     first.close()
-    second = Store(path, "2", "another-model", "0" * 64)
+    second = Database(path, "2", "another-model", "0" * 64)
     second.write([seen_at(MINUTE + 3000 + second) for second in range(10)] + [Watched(1, 2, 3)])
     large = second.bytes
-    assert second.forget(MINUTE + 3005) == 3006
+    assert second.delete_before(MINUTE + 3005) == 3006
     assert second.rows == 5
     assert second.bytes < large / 3
     second.close()
@@ -151,19 +157,7 @@ def test_what_is_older_than_it_may_be_is_gone_from_the_file(tmp_path: Path) -> N
     assert b"contempt" not in path.read_bytes()
 
 
-def test_runs_are_forgotten_with_their_rows(tmp_path: Path) -> None:
-    path = tmp_path / "record.sqlite3"
-    for model in ("first", "second", "third"):
-        run = Store(path, "1", model, "0" * 64)
-        run.write([seen_at(time.time())])
-        run.close()
-    last = Store(path, "1", "fourth", "0" * 64)
-    last.forget(time.time() + 1)
-    last.close()
-    assert kept(path, "SELECT model FROM runs") == ["third"]
-
-
-def test_the_file_stays_below_its_limit_and_loses_the_oldest_first(record: Callable[..., History]) -> None:
+def test_the_file_stays_below_its_limit_and_loses_the_oldest_first(record: Begin) -> None:
     history = record(max_mb=1)
     emotions = ("happy", "sad")
     for step in range(16_000):
@@ -181,7 +175,7 @@ def test_the_file_stays_below_its_limit_and_loses_the_oldest_first(record: Calla
 
 
 def filled(path: Path, rows: int = 3000) -> None:
-    whole = Store(path, "1", "model", "0" * 64)
+    whole = Database(path, "1", "model", "0" * 64)
     whole.write([seen_at(MINUTE + second) for second in range(rows)])
     whole.close()
 
@@ -199,8 +193,11 @@ def cut_off(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [no_header, no_middle, cut_off])
-def test_a_damaged_file_is_put_aside_and_a_new_one_begun(
-    record: Callable[..., History], tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
+def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
+    record: Begin,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[bytes], bytes],
 ) -> None:
     path = tmp_path / "record.sqlite3"
     filled(path)
@@ -220,16 +217,16 @@ def test_a_damaged_file_is_put_aside_and_a_new_one_begun(
 def test_a_damaged_file_is_not_kept_for_longer_than_a_whole_one(tmp_path: Path) -> None:
     path = tmp_path / "record.sqlite3"
     path.write_bytes(b"no database")
-    aside = store.put_aside(path)
-    store.forget_aside(path, time.time() - 60)
+    aside = store.set_aside(path)
+    store.delete_set_aside(path, time.time() - 60)
     assert aside.exists()
     os.utime(aside, (0, 0))
-    store.forget_aside(path, time.time() - 60)
+    store.delete_set_aside(path, time.time() - 60)
     assert not aside.exists()
 
 
 def test_a_file_of_another_program_or_a_newer_version_is_left_alone(
-    record: Callable[..., History], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    record: Begin, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "record.sqlite3"
     with closing(sqlite3.connect(path)) as other:
@@ -256,7 +253,7 @@ def test_a_file_of_another_program_or_a_newer_version_is_left_alone(
 
 def test_a_file_whose_name_is_no_databases_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EmotionEdgeError, match=r"must end in \.sqlite3 or \.db"):
-        History(RecordSettings(file=tmp_path / "config.yaml"), "", "")
+        RecordOutput(RecordSettings(file=tmp_path / "config.yaml"), "", "")
 
 
 def test_an_older_file_is_brought_up_to_date_and_keeps_its_rows(tmp_path: Path) -> None:
@@ -317,7 +314,7 @@ def test_a_user_who_may_only_read_gets_a_report() -> None:
 
         filled(path, 4)
         assert as_nobody() == "4"  # nobody writes: there is no log to share
-        writing = Store(path, "1", "model", "0" * 64)
+        writing = Database(path, "1", "model", "0" * 64)
         writing.write([seen_at(MINUTE)])
         assert as_nobody() == "5"
         writing.close()
@@ -330,7 +327,7 @@ def read(path: str) -> None:
         print(connection.execute("SELECT count(*) FROM seen").fetchone()[0])
 
 
-def test_today_is_what_was_seen_since_midnight(record: Callable[..., History], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_today_is_what_was_seen_since_midnight(record: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.record.output._TODAY_S", 0.0)
     history = record()
     wait_until(lambda: history.today() != "null", "the file is there")

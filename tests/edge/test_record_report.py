@@ -17,7 +17,7 @@ from edge.cli import main
 from edge.config import WebSettings
 from edge.outputs.drawing.colours import COLOURS
 from edge.outputs.web.server import WebViewer
-from edge.record.database import Store
+from edge.record.database import Database
 from edge.record.report_plots import duration, percent
 from edge.record.rows import Row, Seen, Start, Watched
 from tests.support.browser import is_dark, look_at, overflow, start_browser
@@ -63,7 +63,7 @@ def busy_day(day: str = DAY) -> list[Row]:
 
 def written(folder: Path, *rows: Row) -> Path:
     path = folder / "record.sqlite3"
-    record = Store(path, "1", "emotion-small", "0" * 64)
+    record = Database(path, "1", "emotion-small", "0" * 64)
     record.write(rows)
     record.close()
     return path

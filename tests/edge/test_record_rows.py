@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from edge.reading import Face, Reading
-from edge.record.rows import GAP_S, Row, Seen, Stretches, Watched
+from edge.record.rows import GAP_S, Row, RowBuilder, Seen, Watched
 from tests.support.samples import face, frame, reading
 
 MINUTE = 1_795_000_020.0
@@ -30,7 +30,7 @@ def through(*parts: tuple[float, float, tuple[Face, ...]]) -> Iterator[Reading]:
 
 def rows_of(readings: Iterator[Reading]) -> tuple[list[Seen], list[Watched]]:
     """All rows of these Readings, the end's too."""
-    stretches = Stretches()
+    stretches = RowBuilder()
     rows: list[Row] = [row for one in readings for row in stretches.add(one)] + stretches.end()
     return [row for row in rows if isinstance(row, Seen)], [row for row in rows if isinstance(row, Watched)]
 

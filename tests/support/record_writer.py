@@ -14,8 +14,8 @@ from pathlib import Path
 
 from edge.config import RecordSettings
 from edge.reading import Reading
-from edge.record.output import History
-from edge.record.rows import Stretches
+from edge.record.output import RecordOutput
+from edge.record.rows import RowBuilder
 from tests.support.daemon import wait_until
 from tests.support.samples import face, frame, reading
 
@@ -25,10 +25,10 @@ BATCH = 40
 class Scene:
     """A face that changes its emotion with every Reading, ten a second: a row each."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: RecordOutput) -> None:
         self.rows = 0
         self._history = history
-        self._counted = Stretches()
+        self._counted = RowBuilder()
         self._now = time.time() - 86400
         self._began = self._now
         self._steps = 0
@@ -77,9 +77,9 @@ def main(path: Path, mode: str, value: str = "") -> None:
     print(scene.ended(), history.dropped, flush=True)
 
 
-def begun(path: Path) -> tuple[History, Scene]:
+def begun(path: Path) -> tuple[RecordOutput, Scene]:
     """A record whose file is open, and what is to be written to it."""
-    history = History(RecordSettings(file=path), "emotion-small", "0" * 64, every=0.005, retry=0.05)
+    history = RecordOutput(RecordSettings(file=path), "emotion-small", "0" * 64, every=0.005, retry=0.05)
     wait_until(lambda: history.bytes > 0, "the file is there")
     return history, Scene(history)
 
