@@ -1,9 +1,11 @@
 """The command line of emotion-deploy, on the workstation."""
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from deploy.boards import commands as boards
@@ -17,6 +19,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_package(commands)
     _add_image(commands)
+    _add_audit(commands)
     boards.add_commands(commands)
     return parser
 
@@ -44,6 +47,16 @@ def _add_image(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
 
 
+def _add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "name known faults in the locked Python packages; exit status 1 where there are some"
+    command = commands.add_parser("audit", help=text, description=text, allow_abbrev=False)
+    command.add_argument("lock", nargs="*", type=Path, metavar="LOCK", help="default: requirements/board.txt")
+    command.add_argument(
+        "--database", type=Path, metavar="FILE", help="advisories in OSV's format, for use without network"
+    )
+    command.add_argument("--json", action="store_true", help="print a JSON list")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Exit status 0: success; 1: a board or a step failed; 2: invalid settings or input."""
     arguments = _parser().parse_args(argv)
@@ -69,9 +82,26 @@ def _run(arguments: argparse.Namespace) -> int:
             image.make(
                 arguments.config, arguments.base, arguments.out, arguments.device, arguments.boot, arguments.package
             )
+        case "audit":
+            return _audit(arguments.lock, arguments.database, arguments.json)
         case "push" | "status" | "logs" | "model":
             return 0 if boards.run(arguments) else 1
     return 0
+
+
+def _audit(locks: list[Path], database: Path | None, as_json: bool) -> int:
+    from deploy.package.audit import audit
+    from deploy.package.build import LOCK
+
+    faults = audit(locks or [LOCK], database)
+    if as_json:
+        print(json.dumps([asdict(fault) for fault in faults], indent=2))
+    else:
+        for fault in faults:
+            mended = f"; fixed in {', '.join(fault.fixed)}" if fault.fixed else ""
+            print(f"{fault.package} {fault.version}: {fault.identifier}: {fault.summary}{mended}")
+        print(f"{len(faults)} known faults" if faults else "no known faults")
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

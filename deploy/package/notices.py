@@ -62,7 +62,7 @@ def _wheel_paragraph(tree: Path, about: Path) -> str:
     owners = list(
         dict.fromkeys(owner for text in texts for owner in _COPYRIGHT.findall(text.read_text(errors="replace")))
     )
-    licence = _licence(metadata)
+    licence = licence_of(metadata)
     where = f"/{texts[0].relative_to(tree).parent}" if texts else "/usr/share/common-licenses/Apache-2.0"
     if not texts and licence != "Apache-2.0":
         raise EmotionEdgeError(
@@ -78,7 +78,8 @@ def _wheel_paragraph(tree: Path, about: Path) -> str:
     )
 
 
-def _licence(metadata: Message) -> str:
+def licence_of(metadata: Message) -> str:
+    """The licence that a wheel's METADATA states, by Debian's name where it has one."""
     classifiers = [
         text.split(" :: ")[-1] for text in metadata.get_all("Classifier", []) if text.startswith("License ::")
     ]

@@ -7,6 +7,7 @@ from typing import Final
 
 from deploy.package.documents import write_documents, write_manual
 from deploy.package.notices import notices
+from deploy.package.sbom import write_sbom
 from deploy.package.unused import remove_unused
 from edge import __version__
 
@@ -61,6 +62,8 @@ def lay_out_tree(root: Path, tree: Path, python: str, version: str, epoch: int) 
     documents = tree / "usr" / "share" / "doc" / NAME
     write_documents(root, documents, NAME, version, epoch)
     (documents / "copyright").write_text(notices(root, tree, site))
+    models = tree / "usr" / "share" / NAME / "models"
+    write_sbom(documents / "sbom.cdx.json", NAME, version, site, models, epoch)
     write_manual(tree / "usr" / "share" / "man" / "man1" / f"{NAME}.1.gz", epoch)
     overrides = tree / "usr" / "share" / "lintian" / "overrides" / NAME
     overrides.parent.mkdir(parents=True)
