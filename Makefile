@@ -10,7 +10,7 @@ ARGS ?=
 PICTURE_AT ?= 53
 SINCE ?= HEAD
 
-.PHONY: run test check lint bench compare edge board package-test training lock resolve picture clean
+.PHONY: run test check lint bench compare edge board package-test root-test training lock resolve picture clean
 
 run: edge
 	@$(BIN)/emotion-edge demo $(ARGS)
@@ -48,12 +48,19 @@ package-test: training
 	@$(DEV)/python -m deploy.cli package
 	@deploy/package-test.sh $(ARGS)
 
+# Package, README and card files in bare Debian roots of this machine's architecture; needs root and mmdebstrap.
+root-test: training
+	@deploy/apt.sh mmdebstrap lintian || true
+	@deploy/root-test.sh package
+	@deploy/root-test.sh readme
+	@deploy/root-test.sh cards
+
 # Everything: training, quantization, tests.
 training:
 	@deploy/setup.sh .venv-dev requirements/dev.txt
 
-# The locks, from pyproject.toml; each holds for every platform at once.
-COMPILE = $(DEV)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
+# The locks, from pyproject.toml; each holds for every platform at once. UPGRADE=--upgrade renews them.
+COMPILE = $(DEV)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url $(UPGRADE)
 lock: training
 	$(COMPILE) pyproject.toml -o requirements/board.txt
 	$(COMPILE) --extra training --extra dev -c requirements/board.txt pyproject.toml -o requirements/dev.txt

@@ -20,6 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_package(commands)
     _add_image(commands)
     _add_audit(commands)
+    _add_repository(commands)
     boards.add_commands(commands)
     return parser
 
@@ -45,6 +46,15 @@ def _add_image(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument(
         "--package", type=Path, action="append", metavar="FILE", help=".deb (default: built from this checkout)"
     )
+
+
+def _add_repository(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "make or extend a signed apt repository that boards update themselves from"
+    command = commands.add_parser("repository", help=text, description=text, allow_abbrev=False)
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="to be served by any web server")
+    command.add_argument("package", nargs="+", type=Path, metavar="FILE", help=".deb of emotion-edge")
+    command.add_argument("--key", required=True, metavar="KEY", help="your gpg key, by address or identifier")
+    command.add_argument("--url", required=True, metavar="URL", help="where the folder is served")
 
 
 def _add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -82,6 +92,10 @@ def _run(arguments: argparse.Namespace) -> int:
             image.make(
                 arguments.config, arguments.base, arguments.out, arguments.device, arguments.boot, arguments.package
             )
+        case "repository":
+            from deploy import repository
+
+            repository.publish(arguments.folder, arguments.package, arguments.key, arguments.url)
         case "audit":
             return _audit(arguments.lock, arguments.database, arguments.json)
         case "push" | "status" | "logs" | "model":

@@ -18,6 +18,8 @@ need mcopy mtools "tests of card images"
 need mkfs.vfat dosfstools "tests of card images"
 need sfdisk fdisk "tests of card images"
 need debugfs e2fsprogs "tests of card images"
+need apt-ftparchive apt-utils "tests of the signed repository"
+need gpg gnupg "tests of the signed repository"
 need sshd openssh-server "tests of pushing over SSH"
 [ -f /usr/include/libdrm/drm_mode.h ] || { missing="$missing libdrm-dev"; left_out="${left_out:-}  libdrm-dev: the test of the kernel's structures\n"; }
 [ -z "$missing" ] && exit 0

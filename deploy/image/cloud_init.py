@@ -10,8 +10,12 @@ import yaml
 
 from deploy.daemon_settings import dump_settings
 from deploy.image.network import netplan
-from deploy.image.site import Site, public_keys
+from deploy.image.site import Site, public_keys, read_key
+from deploy.repository import source_entry
 from edge.errors import EmotionEdgeError
+
+SUITE: Final = "trixie"
+"""The first release of Raspberry Pi OS with cloud-init."""
 
 FIRST_BOOT: Final = "/boot/firmware/emotion-edge/first-boot"
 
@@ -39,6 +43,9 @@ def card_files(site: Site) -> dict[str, bytes]:
     for path in (*sorted((here / "image" / "files").iterdir()), *sorted((here / "boards" / "files").iterdir())):
         texts[f"emotion-edge/{path.name}"] = path.read_text(encoding="utf-8")
     files = {name: text.encode() for name, text in texts.items()}
+    if site.updates:
+        files["emotion-edge/apt/emotion-edge.sources"] = source_entry(site.updates.url, [SUITE]).encode()
+        files["emotion-edge/apt/emotion-edge.asc"] = read_key(site.updates)
     return files | {f"emotion-edge/files{path}": content for path, content in site.board_files().items()}
 
 

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final, cast
 
-from deploy.image.cloud_init import card_files
+from deploy.image.cloud_init import SUITE, card_files
 from deploy.image.device import describe, write_card
 from deploy.image.disk import Layout, System, check_image, free_bytes, parse_layout, write_files, write_mounted
 from deploy.image.packages import fetch_missing
@@ -22,9 +22,6 @@ from edge.errors import EmotionEdgeError
 _log = logging.getLogger(__name__)
 
 _BLOCK: Final = 1 << 20
-
-SUITE: Final = "trixie"
-"""The first release whose image is set up by cloud-init."""
 
 
 def make(

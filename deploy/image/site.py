@@ -45,6 +45,15 @@ class User(Section):
         return self
 
 
+class Updates(Section):
+    """Where the board fetches newer versions by itself."""
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    """Address of the repository that `emotion-deploy repository` made."""
+    key: Path
+    """Its public key, emotion-edge.asc."""
+
+
 class Site(Section):
     """A site file."""
 
@@ -61,6 +70,8 @@ class Site(Section):
     """Settings of the daemon, in sections as in systemd/config.yaml."""
     files: dict[str, Path] = Field(default_factory=dict)
     """Files for the board: the source on this machine by absolute path on the board."""
+    updates: Updates | None = None
+    """Empty: the board stays as it is until somebody upgrades it."""
     start_timeout: Annotated[int, Field(ge=30, le=3600)] = 300
     """Seconds that the service has to become healthy on the first boot."""
 
@@ -95,6 +106,10 @@ def read_site(path: Path) -> Site:
             "\nemotion-deploy: ".join(f"site file {path}: {problem}" for problem in problems)
         ) from None
     site = site.model_copy(update={"files": {name: path.parent / source for name, source in site.files.items()}})
+    if site.updates:
+        updates = site.updates.model_copy(update={"key": path.parent / site.updates.key})
+        read_key(updates)
+        site = site.model_copy(update={"updates": updates})
     settings = check_settings(site.settings, f"site file {path}: settings")
     check_against(settings, site.board_files(), f"site file {path}", complete=True)
     public_keys(site.user)
@@ -106,7 +121,7 @@ def _explain(problem: Any) -> str:
     names = [part for part in problem["loc"] if isinstance(part, str)]
     name = ".".join(names) or "the file"
     if problem["type"] == "extra_forbidden":
-        sections: dict[str, type[BaseModel]] = {"user": User, "wifi": Wifi, "network": Network}
+        sections: dict[str, type[BaseModel]] = {"user": User, "wifi": Wifi, "network": Network, "updates": Updates}
         owner = sections.get(names[0], Site) if names[1:] else Site
         nearest = difflib.get_close_matches(names[-1], owner.model_fields, n=1, cutoff=0)
         return f"{name} is not known (did you mean {nearest[0]}?)"
@@ -121,6 +136,17 @@ def _explain(problem: Any) -> str:
 def _yaml_type(value: Any) -> str:
     names = {bool: "yes/no value", int: "number", float: "number", dict: "section", list: "list"}
     return names.get(type(value), "date" if hasattr(value, "year") else "empty value")
+
+
+def read_key(updates: Updates) -> bytes:
+    """The public key of the repository. Raises EmotionEdgeError where it is none."""
+    try:
+        key = updates.key.expanduser().read_bytes()
+    except OSError as error:
+        raise EmotionEdgeError(f"updates.key {updates.key}: cannot be read: {error.strerror}") from None
+    if not key.startswith(b"-----BEGIN PGP PUBLIC KEY BLOCK-----"):
+        raise EmotionEdgeError(f"updates.key {updates.key}: is no public key of gpg (--armor --export)")
+    return key
 
 
 def public_keys(user: User) -> list[str]:

@@ -25,6 +25,7 @@ PAGES: Final = (
     "record",
     "server",
     "tuning",
+    "updates",
 )
 """Pages of docs/ about using a board."""
 

@@ -18,6 +18,9 @@ UNITS: Final[Mapping[str, str]] = {
     f"{NAME}.service": f"usr/lib/systemd/system/{NAME}.service",
     f"{NAME}-serve.service": f"usr/lib/systemd/system/{NAME}-serve.service",
     f"{NAME}@.service": f"usr/lib/systemd/system/{NAME}@.service",
+    f"{NAME}-update.service": f"usr/lib/systemd/system/{NAME}-update.service",
+    f"{NAME}-update.timer": f"usr/lib/systemd/system/{NAME}-update.timer",
+    "update": f"usr/share/{NAME}/update",
     "sysusers.conf": f"usr/lib/sysusers.d/{NAME}.conf",
     "tmpfiles.conf": f"usr/lib/tmpfiles.d/{NAME}.conf",
     "60-coral.rules": f"usr/lib/udev/rules.d/60-{NAME}-coral.rules",
@@ -55,7 +58,9 @@ def lay_out_tree(root: Path, tree: Path, python: str, version: str, epoch: int) 
     for source, target in UNITS.items():
         (tree / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / "systemd" / source, tree / target)
-    for unit in (name for name in UNITS if name.endswith(".service")):
+    for file in (Path(__file__).parents[1] / "boards" / "files").iterdir():
+        shutil.copyfile(file, tree / "usr" / "share" / NAME / file.name)
+    for unit in (name for name in UNITS if name.endswith(".service") and "update" not in name):
         folder = tree / "usr" / "lib" / "systemd" / "system" / f"{unit}.d"
         folder.mkdir()
         shutil.copyfile(root / "systemd" / "backoff.conf", folder / "backoff.conf")

@@ -182,5 +182,16 @@ def test_files_that_would_not_work_are_refused(
         read_site(write(tmp_path, tree))
 
 
+def test_a_card_may_update_itself_from_a_repository(tmp_path: Path) -> None:
+    (tmp_path / "key.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
+    tree = site(updates={"url": "https://example.org/emotion-edge", "key": "key.asc"})
+    files = card_files(read_site(write(tmp_path, tree)))
+    assert b"URIs: https://example.org/emotion-edge\nSuites: trixie\n" in files["emotion-edge/apt/emotion-edge.sources"]
+    assert files["emotion-edge/apt/emotion-edge.asc"].startswith(b"-----BEGIN PGP PUBLIC")
+    (tmp_path / "key.asc").write_text("-----BEGIN PGP PRIVATE KEY BLOCK-----\n")
+    with pytest.raises(EmotionEdgeError, match="is no public key of gpg"):
+        read_site(write(tmp_path, tree))
+
+
 def test_the_public_key_is_that_of_the_user(tmp_path: Path) -> None:
     assert card_of(tmp_path, site())["user-data"]["users"][0]["ssh_authorized_keys"] == [KEY]

@@ -150,6 +150,7 @@ def test_a_version_that_no_longer_does_its_work_is_rolled_back(
     assert board.upgrade("2") == f"rolled-back 1: {reason}"
     assert board.installed() == "1"
     assert not list((board.home / "rejected").glob("*.deb"))
+    assert (board.home / "undone").read_text() == "2\n"
 
 
 @pytest.mark.parametrize("version", ["2-crashing", "2-uninstallable"])
@@ -203,6 +204,7 @@ class Card:
             "CARD": str(self.root / "boot"),
             "HOME_FOLDER": str(self.root / "home"),
             "UNITS": str(self.root / "units"),
+            "ETC": str(self.root / "etc"),
             "FINISHED": str(self.root / "boot-finished"),
         }
         words = ["sh", str(self.root / "boot/emotion-edge/first-boot"), step]
@@ -212,7 +214,7 @@ class Card:
 @pytest.fixture
 def card(tmp_path: Path) -> Card:
     programs, own = tmp_path / "bin", tmp_path / "boot/emotion-edge"
-    for folder in (programs, own / "packages", own / "files/etc/emotion-edge", tmp_path / "units"):
+    for folder in (programs, own / "packages", own / "apt", own / "files/etc/emotion-edge", tmp_path / "units"):
         folder.mkdir(parents=True)
     for name in ("systemctl", "raspi-config", "rfkill", "nmcli", "usermod"):
         (programs / name).write_text(f'#!/bin/sh\necho "{name} $*" >>"$BOARD/calls"\n')
@@ -236,6 +238,8 @@ def card(tmp_path: Path) -> Card:
         "emotion-edge/wifi-country": "DE",
         "emotion-edge/packages/emotion-edge_1_arm64.deb": "1",
         "emotion-edge/files/etc/emotion-edge/key.pem": "key-secret",
+        "emotion-edge/apt/emotion-edge.asc": "public key",
+        "emotion-edge/apt/emotion-edge.sources": "Types: deb",
     }
     for name, text in texts.items():
         (tmp_path / "boot" / name).write_text(f"{text}\n")
@@ -254,6 +258,9 @@ def test_the_first_boot_copies_the_card_and_lets_its_user_log_in(card: Card) -> 
     assert "usermod -aG video pi" in calls
     assert "missing" not in calls
     assert "raspi-config nonint do_wifi_country DE" in calls
+    assert (card.root / "etc/apt/keyrings/emotion-edge.asc").read_text() == "public key\n"
+    assert (card.root / "etc/apt/sources.list.d/emotion-edge.sources").read_text() == "Types: deb\n"
+    assert (card.root / "units/timers.target.wants/emotion-edge-update.timer").is_symlink()
 
 
 def test_secrets_leave_the_card_though_the_installation_failed(card: Card) -> None:
