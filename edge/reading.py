@@ -146,6 +146,9 @@ class Reading:
         }
 
 
+PRIVACY: Final = "off: privacy is on"
+"""`Stats.camera` while privacy is on."""
+
 PACES: Final = ("full", "limited", "hot", "idle", "night")
 """What `Stats.pace` may be."""
 

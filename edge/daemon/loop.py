@@ -21,13 +21,10 @@ from edge.outputs import Output, SnapshotListener, Viewer
 from edge.outputs.drawing.blur import FaceBlur
 from edge.outputs.drawing.jpeg import privacy_card
 from edge.pipeline import Pipeline
-from edge.reading import Frame, Reading
+from edge.reading import PRIVACY, Frame, Reading
 from edge.system.systemd import Notifier
 
 _log = logging.getLogger(__name__)
-
-PRIVACY: Final = "off: privacy is on"
-"""The camera's status while privacy is on."""
 
 _CARD_INTERVAL_S: Final = 1.0
 """Seconds between two privacy cards: a viewer without a new picture for long reports a fault."""

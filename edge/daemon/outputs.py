@@ -19,9 +19,10 @@ from edge.outputs.mqtt.access import subscribe_command
 from edge.outputs.mqtt.home_assistant import discovery_message
 from edge.outputs.mqtt.output import MqttOutput
 from edge.outputs.status_file import StatusFile, runtime_folder
+from edge.outputs.web.disclosure import CONNECTED, MQTT, PAUSED, RECORD, facts_of
 from edge.outputs.web.documents import Document, settings_document
 from edge.outputs.web.server import WebViewer
-from edge.pipeline import read_once
+from edge.pipeline import open_pipeline, read_once
 from edge.record.output import RecordOutput
 from edge.translations import words_of
 
@@ -121,11 +122,13 @@ def _open_page(
         settings.mqtt.device_id,
         [subscribe_command(settings.mqtt)] if settings.mqtt.host else [],
         documents,
-        recorded=record is not None,
+        facts=facts_of(settings),
         read=lambda frame: read_once(settings, runtime, frame),
+        webcam=lambda: open_pipeline(settings, runtime).analyse,
         health=_health(mqtt, record),
         draw=frame_jpeg_encoder(settings),
         draw_given=upload_jpeg_encoder(settings),
+        language=settings.display.language,
     )
     _log.info("live page: %s", web.url)
     return web
@@ -134,7 +137,7 @@ def _open_page(
 def _metrics(labels: Sequence[str], mqtt: MqttOutput | None, record: RecordOutput | None) -> Metrics:
     return Metrics(
         [*labels, UNCERTAIN],
-        (lambda: MqttFigures(mqtt.connection == "connected", mqtt.dropped)) if mqtt else None,
+        (lambda: MqttFigures(mqtt.connection == CONNECTED, mqtt.dropped)) if mqtt else None,
         (lambda: RecordFigures(record.rows, record.bytes, record.dropped, bool(record.paused))) if record else None,
     )
 
@@ -143,7 +146,7 @@ def _health(mqtt: MqttOutput | None, record: RecordOutput | None) -> dict[str, C
     """State of the outputs that depend on a broker or the disk, as text for the page, by the name shown there."""
     parts: dict[str, Callable[[], str]] = {}
     if mqtt:
-        parts["MQTT"] = lambda: mqtt.connection
+        parts[MQTT] = lambda: mqtt.connection
     if record:
-        parts["Record"] = lambda: f"paused: {record.paused}" if record.paused else "written"
+        parts[RECORD] = lambda: f"{PAUSED}: {record.paused}" if record.paused else "written"
     return parts

@@ -13,7 +13,7 @@ from edge.cameras.choose import can_come_back, open_camera
 from edge.config import Settings
 from edge.config.reload import Reloader
 from edge.controls import Controls, switches_file
-from edge.daemon.loop import PRIVACY, ChangeSettings, Components, Daemon, SwapClassifier
+from edge.daemon.loop import ChangeSettings, Components, Daemon, SwapClassifier
 from edge.daemon.outputs import Outputs, open_outputs
 from edge.daemon.pace import Pacer
 from edge.daemon.stats import Meter
@@ -25,6 +25,7 @@ from edge.models.edge_tpu import accelerator_text
 from edge.models.runtime import Runtime, choose
 from edge.outputs.drawing.blur import FaceBlur
 from edge.pipeline import Pipeline, open_pipeline
+from edge.reading import PRIVACY
 from edge.system.process import one_heap, use_cores
 from edge.system.systemd import Notifier
 

@@ -16,13 +16,14 @@ from selenium.webdriver.common.by import By
 from edge.cli import main
 from edge.config import WebSettings
 from edge.outputs.drawing.colours import COLOURS
+from edge.outputs.web.disclosure import Facts
 from edge.outputs.web.server import WebViewer
 from edge.record.database import Database
 from edge.record.report_plots import duration, percent
 from edge.record.rows import Row, Seen, Start, Watched
 from tests.support.browser import is_dark, look_at, overflow, start_browser
 from tests.support.daemon import free_port
-from tests.support.live import eventually
+from tests.support.live import eventually, feeding
 
 DAY = "2026-11-20"
 
@@ -272,12 +273,14 @@ def test_a_day_of_which_nothing_is_known_says_so(browser: webdriver.Chrome, tmp_
 
 @pytest.mark.parametrize("recorded", [True, False])
 def test_the_live_page_says_whether_emotions_are_recorded(browser: webdriver.Chrome, recorded: bool) -> None:
-    viewer = WebViewer(WebSettings(port=free_port()), "kitchen-pi", recorded=recorded)
+    viewer = WebViewer(WebSettings(port=free_port()), "kitchen-pi", facts=Facts(record_days=30 if recorded else 0))
     try:
-        look_at(browser, viewer.url)
-        eventually(lambda: browser.find_element(By.ID, "device").text == "kitchen-pi", "the page is told of the daemon")
-        notice = browser.find_element(By.CSS_SELECTOR, ".notice").text
-        assert ("Emotions and their times are recorded" in notice) is recorded
+        with feeding(viewer):
+            look_at(browser, viewer.url)
+            eventually(lambda: "is running" in browser.find_element(By.ID, "notice").text, "the page is told the state")
+            notice = browser.find_element(By.ID, "notice").text
+        assert ("Emotions and their times are recorded on this board for 30 days" in notice) is recorded
+        assert ("Nothing is recorded" in notice) is not recorded
         assert "No image leaves this board, and none is stored." in notice
     finally:
         viewer.close()

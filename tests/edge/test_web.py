@@ -274,7 +274,7 @@ def test_events_bring_about_scene_and_status_at_a_bounded_rate(viewer: WebViewer
     assert names.count("scene") <= 17
     assert told["about"]["device"] == "kitchen-pi"
     assert told["scene"]["leader"] == told["scene"]["reading"]["faces"][0]["id"] == 3
-    assert told["status"]["live"] is True
+    assert told["status"]["state"] == "running"
 
 
 def test_a_page_that_comes_is_told_the_last_minute(viewer: WebViewer) -> None:

@@ -8,8 +8,11 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 
-def start_browser(profile: Path) -> webdriver.Chrome:
-    """Headless Chromium with an empty profile; skips where it is not installed."""
+def start_browser(profile: Path, *flags: str) -> webdriver.Chrome:
+    """Headless Chromium with an empty profile and further flags; skips where it is not installed.
+
+    The name kitchen.test resolves to this machine.
+    """
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if not chromium or not driver:
@@ -26,7 +29,9 @@ def start_browser(profile: Path) -> webdriver.Chrome:
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        "--host-resolver-rules=MAP kitchen.test 127.0.0.1",
         f"--user-data-dir={profile}",
+        *flags,
     ):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

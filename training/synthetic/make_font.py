@@ -1,11 +1,11 @@
-r"""The letters that the board draws, from an OpenType font: each glyph's outline as polygons, in one small file.
+r"""The font of picture and page, from an OpenType font: its outlines as polygons, and its subset as WOFF.
 
     apt-get download fonts-inter && dpkg-deb -x fonts-inter_*.deb inter
     python training/synthetic/make_font.py inter/usr/share/fonts/opentype/inter/Inter-{Medium,Bold}.otf \
-        edge/outputs/drawing/font/inter.npz
+        edge/outputs/drawing/font/inter.npz edge/outputs/web/page
 
-OpenCV fills polygons at any size, so the board needs no font library. It takes fontTools (the environment of training
-has it).
+OpenCV fills polygons at any size, so the board needs no font library; browsers take the WOFF files. Needs fontTools,
+which the training environment has.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from fontTools.pens.recordingPen import DecomposingRecordingPen
+from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 
 CAPITAL: Final = 1000
@@ -90,11 +91,23 @@ def _weight(path: Path, codes: list[int]) -> dict[str, npt.NDArray[Any]]:
     }
 
 
+def _write_woff(source: Path, codes: list[int], out: Path) -> None:
+    """The font with these characters alone, kerning and marks kept."""
+    font = TTFont(source)
+    subsetter = Subsetter(Options(layout_features=["kern", "mark", "mkmk", "tnum"], hinting=False, desubroutinize=True))
+    subsetter.populate(unicodes=codes)
+    subsetter.subset(font)
+    font.flavor = "woff"
+    font.save(out)
+    print(f"{out}: {out.stat().st_size} bytes")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="A font's outlines for the board.")
     parser.add_argument("regular", type=Path)
     parser.add_argument("bold", type=Path)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, help="the file of outlines")
+    parser.add_argument("page", type=Path, help="the folder of the page, for inter-regular.woff and inter-bold.woff")
     arguments = parser.parse_args()
     have = [set(TTFont(path).getBestCmap()) for path in (arguments.regular, arguments.bold)]
     codes = [code for first, last in _RANGES for code in range(first, last + 1) if all(code in font for font in have)]
@@ -103,6 +116,8 @@ def main() -> None:
         arrays |= {f"{name}_{key}": array for key, array in _weight(getattr(arguments, name), codes).items()}
     np.savez_compressed(arguments.out, **arrays)
     print(f"{arguments.out}: {len(codes)} characters, {arguments.out.stat().st_size} bytes")
+    for name in ("regular", "bold"):
+        _write_woff(getattr(arguments, name), codes, arguments.page / f"inter-{name}.woff")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from edge.outputs.messages import faces_message
 from edge.outputs.web.access import PageAccess
 from edge.outputs.web.handler import PageHandler
 from edge.outputs.web.latest import LatestReading
+from edge.translations import LANGUAGES, words_of
 
 PAGE: Final = Path(__file__).parent / "page"
 SETTINGS: Final = "/settings.json"
@@ -77,6 +78,32 @@ class PageFileHandler(PageHandler, StaticFileHandler):
 
     def set_extra_headers(self, path: str) -> None:  # noqa: ARG002
         self.set_header("Cache-Control", "no-cache")
+
+
+class PageWordsHandler(PageHandler):
+    """The page's texts as JSON, `language` and `words`, in the language the browser prefers."""
+
+    def initialize(self, access: PageAccess, fallback: str) -> None:  # type: ignore[override]
+        super().initialize(access)
+        self.fallback = fallback
+
+    def get(self) -> None:
+        language = preferred_language(self.request.headers.get("Accept-Language", ""), self.fallback)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Vary", "Accept-Language")
+        self.finish(json.dumps({"language": language, "words": dict(words_of(language))}, ensure_ascii=False))
+
+
+def preferred_language(accepted: str, fallback: str) -> str:
+    """The first language of an Accept-Language header (RFC 9110, 12.5.4), by its weights, that there are texts in."""
+    weighted = []
+    for part in accepted[:1000].split(","):
+        name, _, weight = part.partition(";q=")
+        try:
+            weighted.append((-float(weight or 1), name.strip().lower().partition("-")[0]))
+        except ValueError:
+            continue
+    return next((name for _, name in sorted(weighted, key=lambda one: one[0]) if name in LANGUAGES), fallback)
 
 
 class LatestReadingHandler(PageHandler):

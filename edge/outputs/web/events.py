@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from edge.outputs.messages import faces_message, stats_message
 from edge.outputs.web.access import PageAccess
+from edge.outputs.web.disclosure import Facts, recognition, statements
 from edge.outputs.web.latest import LatestReading
 from edge.outputs.web.mjpeg import StreamEncoder
 from edge.outputs.web.streaming import StreamingHandler
@@ -26,6 +27,7 @@ class EventFeed:
         streams: StreamEncoder,
         about: Mapping[str, Any],
         health: Mapping[str, Callable[[], str]],
+        facts: Facts,
     ) -> None:
         """
         Args:
@@ -33,11 +35,13 @@ class EventFeed:
             streams: of which `status` says whether a page's is open.
             about: what never changes.
             health: the state of each part of the daemon by its name; an empty text for one that works.
+            facts: what the settings decide about images and the record.
         """
         self._live = live
         self._streams = streams
         self._about = about
         self._health = health
+        self._facts = facts
         self._scene = b""
         self._scene_of: object = None
         self._status: dict[str, Any] = {}
@@ -64,7 +68,15 @@ class EventFeed:
             problem = self._live.problem()
             stats = stats_message(self._live.stats, time.time()) if self._live.stats else None
             health = {name: state() for name, state in self._health.items()}
-            self._status = {"live": not problem, "problem": problem, "stats": stats, "health": health}
+            state = recognition(self._live)
+            disclosed = statements(self._facts, state, health)
+            self._status = {
+                "state": state,
+                "problem": problem,
+                "stats": stats,
+                "health": health,
+                "statements": disclosed,
+            }
         return event("status", {**self._status, "streaming": self._streams.watches(page)})
 
 

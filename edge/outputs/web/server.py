@@ -18,6 +18,7 @@ from edge.outputs.drawing.colours import COLOURS
 from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
 from edge.outputs.web.access import page_access
 from edge.outputs.web.connections import BoundedServer, Connections
+from edge.outputs.web.disclosure import Facts
 from edge.outputs.web.documents import (
     PAGE,
     SETTINGS,
@@ -28,12 +29,14 @@ from edge.outputs.web.documents import (
     NoImagesHandler,
     NotFoundHandler,
     PageFileHandler,
+    PageWordsHandler,
 )
 from edge.outputs.web.events import EventFeed, EventsHandler
 from edge.outputs.web.latest import LatestReading
 from edge.outputs.web.mjpeg import LatestPictureHandler, StreamEncoder, StreamHandler
 from edge.outputs.web.streaming import StreamingHandler
 from edge.outputs.web.upload import ImageReader, Read, UploadHandler
+from edge.outputs.web.webcam import Analyse, WebcamHandler, Webcams
 from edge.reading import Frame, Reading, Stats
 from edge.system.threads import start_worker
 
@@ -63,11 +66,13 @@ class WebViewer:
         device: str = "",
         topics: Sequence[str] = (),
         documents: Mapping[str, Document] = MappingProxyType({}),
-        recorded: bool = False,
+        facts: Facts | None = None,
         read: Read | None = None,
+        webcam: Callable[[], Analyse] | None = None,
         health: Mapping[str, Callable[[], str]] = MappingProxyType({}),
         draw: JpegEncoder = jpeg,
         draw_given: JpegEncoder = jpeg,
+        language: str = "en",
     ) -> None:
         """Listen on the port of the settings or the next free one.
 
@@ -76,31 +81,36 @@ class WebViewer:
             device: the name people know this board by.
             topics: commands that subscribe to them, shown as they are.
             documents: what else is served, by path.
-            recorded: whether emotions are recorded, which the page then says.
+            facts: what the settings decide about images and the record; None: as the page's own settings say.
             read: analyses an uploaded image, in a thread of the page's; None: there are no uploads.
+            webcam: opens an analysis for the camera of a visitor's browser; None: the page offers none.
             health: the state of other parts of the daemon by name, in words; called in the event loop, so it must not
                 wait.
             draw: makes the JPEGs of the stream, in a thread of the page's.
             draw_given: the same for uploaded images.
+            language: of the page for browsers that ask for none of those there are.
 
         Raises:
             EmotionEdgeError: no port is free, or the password or a certificate cannot be read.
         """
+        facts = facts or Facts(images=settings.images, on_network=settings.on_network)
         about = {
             "device": device,
             "topics": list(topics),
             "colours": dict(COLOURS),
-            "recorded": recorded,
+            "recorded": facts.record_days > 0,
             "images": settings.images,
-            "open": settings.on_network,
             "reads": read is not None,
+            "webcam": webcam is not None,
             "settings": SETTINGS in documents,
         }
         self._live = LatestReading()
         self._streams = StreamEncoder(self._live, draw)
-        self._feed = EventFeed(self._live, self._streams, about, health)
+        self._feed = EventFeed(self._live, self._streams, about, health, facts)
         self._reader = ImageReader(read, draw_given) if read else None
+        self._webcams = Webcams(webcam) if webcam else None
         self._documents = documents
+        self._language = language
         self._images = settings.images
         self._access = page_access(settings)
         self._connections = Connections()
@@ -167,6 +177,8 @@ class WebViewer:
         streaming.cancel()
         if self._reader:
             self._reader.close()
+        if self._webcams:
+            self._webcams.close()
         for viewer in self._viewers:
             viewer.on_connection_close()
         with suppress(TimeoutError):  # of those who stall
@@ -191,9 +203,11 @@ class WebViewer:
         return Application(
             [
                 (r"/()", PageFileHandler, {**files, "default_filename": "index.html"}),
-                (r"/((?:(?:style|live)\.css|[a-z]+\.js|icon\.svg))", PageFileHandler, files),
+                (r"/((?:(?:style|live)\.css|[a-z]+\.js|icon\.svg|inter-(?:regular|bold)\.woff))", PageFileHandler, files),
                 *(images if self._images else [(path, NoImagesHandler, own) for path, *_ in images]),
                 *([(r"/read", UploadHandler, {**own, "reader": self._reader})] if self._reader else []),
+                *([(r"/webcam", WebcamHandler, {**own, "webcams": self._webcams})] if self._webcams else []),
+                (r"/words\.json", PageWordsHandler, {**own, "fallback": self._language}),
                 (r"/events", EventsHandler, {**endless, "feed": self._feed}),
                 (r"/latest\.json", LatestReadingHandler, live),
                 (r"/healthz", HealthHandler, live),

@@ -1,20 +1,22 @@
-// The connection to the daemon: its events, and the stream of pictures.
+// The connection to the board: its events, and the stream of pictures.
 
 import { showHealth, showSettings, showToday } from "./board.js";
-import { byId, hue, percent, say, setColours } from "./basics.js";
+import { byId, hue, made, setColours, setText } from "./basics.js";
 import { faceList } from "./faces.js";
 import { addMoment, beginMinute } from "./minute.js";
 import { takePictures } from "./picture.js";
+import { offerWebcam } from "./webcam.js";
+import { loadWords, looks, word } from "./words.js";
 
 const RETRY_MS = 2000;
 const TODAY_MS = 30000;
 const RESIZE_MS = 400;
 
-// The daemon tells a page by this name whether the page's own stream is still open.
+// The board tells a page by this name whether the page's own stream is still open.
 const page = Math.random().toString(36).slice(2);
 const showFaces = faceList(byId("faces"));
 let about = null;
-let camera = "";
+let state = "";
 let events = null;
 let stream = 0;
 let streamWidth = 0;
@@ -40,91 +42,104 @@ function closeStream() {
   byId("stream").removeAttribute("src");
 }
 
-function showProblem(text) {
-  const bad = text !== "";
-  byId("gap").hidden = !bad && !paused;
-  if (bad || paused) say(byId("gap"), bad ? text : "Paused. The emotions go on.");
-  document.body.classList.toggle("faded", bad);
+/** What stands over the picture: why there is none now, or that it is paused here. */
+function showGap(text) {
+  byId("gap").hidden = text === "" && !paused;
+  if (text || paused) setText(byId("gap"), text || word("page_paused"));
+  document.body.classList.toggle("faded", text !== "");
 }
 
-function showState(state, text) {
-  byId("status").dataset.state = state;
-  say(byId("status-text"), text);
+function showState(kind, text) {
+  byId("status").dataset.state = kind;
+  setText(byId("status-text"), text);
 }
 
-/** The two lines about the scene: what it shows, and how sure that is. */
-function sceneWords(face, faces, analysed) {
-  if (!analysed) return ["Switched off", camera.startsWith("off") ? `The camera is ${camera}` : "Faces are not looked for"];
-  if (!face) return ["Nobody in view", "Step in front of the camera"];
-  const more = faces > 1 ? `, and ${faces - 1} more in view` : "";
-  return [face.emotion, `${percent(face.confidence)} sure, face ${face.id}${more}`];
+/** The two lines about the scene: what the largest face looks like, and what else is in view. */
+function sceneWords(face, faces) {
+  if (state === "privacy") return [word("privacy"), word("camera_off")];
+  if (state === "off") return [word("page_off"), word("page_not_looked")];
+  if (state === "lost") return ["–", word("page_no_picture")];
+  if (!face) return [word("nobody"), word("page_step")];
+  const name = word("page_face", { number: face.id });
+  return [looks(face.emotion), faces > 1 ? `${name}, ${word("page_more", { count: faces - 1 })}` : name];
 }
 
-function showScene({ leader, analysed, reading }) {
-  const face = reading.faces.find((one) => one.id === leader);
-  const [emotion, sure] = sceneWords(face, reading.faces.length, analysed);
-  say(byId("emotion"), emotion);
-  say(byId("sure"), sure);
-  say(byId("running"), analysed ? "Emotion recognition is running." : "Emotion recognition is switched off.");
+let scene = null;
+
+function showScene() {
+  if (!scene) return;
+  const seen = state === "running";
+  const faces = seen ? scene.reading.faces : [];
+  const face = faces.find((one) => one.id === scene.leader);
+  const [first, second] = sceneWords(face, faces.length);
+  setText(byId("emotion"), first);
+  setText(byId("detail"), second);
   byId("now").style.setProperty("--hue", face ? hue(face.emotion) : "var(--line)");
-  byId("screen").style.setProperty("--aspect", (reading.width / reading.height).toFixed(4));
-  showFaces(reading.faces);
-  addMoment(face);
+  showFaces(faces, scene.leader);
 }
+
+function takeScene(told) {
+  scene = told;
+  // Between two reports of the state, a picture in which nobody looked for faces says so first.
+  if (!told.analysed && state === "running") state = "off";
+  if (told.analysed && state === "off") state = "running";
+  byId("screen").style.setProperty("--aspect", (told.reading.width / told.reading.height).toFixed(4));
+  showScene();
+  addMoment(told.analysed ? told.reading.faces.find((one) => one.id === told.leader) : undefined);
+}
+
+const STATES = {
+  running: ["live", "page_live"],
+  off: ["off", "page_off"],
+  privacy: ["off", "privacy"],
+  lost: ["bad", "page_no_picture"],
+};
 
 function showStatus(status) {
-  if (status.live) {
-    showState("live", "Live");
-    showProblem("");
-  } else {
-    const words = status.problem.charAt(0).toUpperCase() + status.problem.slice(1);
-    showState("bad", words);
-    showProblem(`${words}. It comes back by itself.`);
-  }
-  if (status.stats) {
-    camera = status.stats.camera;
-    showStats(status.stats);
-  }
+  state = status.state;
+  const [kind, key] = STATES[state];
+  showState(kind, word(key));
+  showNotice(status.statements);
+  showGap(state === "lost" ? `${word("page_no_picture")}. ${word("page_retry")} (${status.problem})` : "");
+  showScene();
+  showStats(state === "running" ? status.stats : null, status.stats);
   showHealth(status);
   missing = status.streaming ? 0 : missing + 1;
   if (missing > 2) openStream();
 }
 
-function showStats(stats) {
-  const held = stats.throttled ? ", slowed down" : "";
-  say(byId("fps"), `${stats.fps.toFixed(1)} fps`);
-  say(byId("latency"), "p50" in stats.latency_ms ? `${Math.round(stats.latency_ms.p50)} ms` : "–");
-  say(byId("temperature"), stats.temperature === null ? "no sensor" : `${Math.round(stats.temperature)} °C${held}`);
+function showNotice(statements) {
+  const texts = statements.map(({ key, ...fields }) => word(key, fields));
+  const [first, ...rest] = texts;
+  const shown = texts.join(" ");
+  if (byId("notice").textContent === shown) return;
+  byId("notice").replaceChildren(made("strong", first), ` ${rest.join(" ")}`);
+}
+
+/** running: the figures while faces are looked for, else null: they would be those of a moment ago. */
+function showStats(running, stats) {
+  setText(byId("fps"), running ? `${running.fps.toFixed(1)} fps` : "–");
+  const delay = running && "p50" in running.latency_ms ? `${Math.round(running.latency_ms.p50)} ms` : "–";
+  setText(byId("latency"), delay);
+  const celsius = stats ? stats.temperature : null;
+  byId("temperature-row").hidden = celsius === null;
+  if (celsius !== null) setText(byId("temperature"), `${Math.round(celsius)} °C${stats.throttled ? " ↓" : ""}`);
 }
 
 function showAbout(told) {
   about = told;
   setColours(about.colours);
-  say(byId("device"), about.device);
+  setText(byId("device"), about.device);
   document.title = about.device ? `${about.device} – Emotion Edge` : "Emotion Edge";
-  byId("recorded").hidden = !about.recorded;
-  if (about.open) say(byId("kept"), "Pictures go to this page alone, and none is stored.");
   byId("stage").hidden = !about.images;
   document.body.classList.toggle("blind", !about.images);
   byId("listen").hidden = about.topics.length === 0;
-  byId("topics").replaceChildren(
-    ...about.topics.map((topic) => {
-      const item = document.createElement("li");
-      item.append(document.createElement("code"));
-      item.firstChild.textContent = topic;
-      return item;
-    }),
-  );
+  byId("topics").replaceChildren(...about.topics.map((topic) => made("li", "", made("code", topic))));
   if (about.reads) takePictures();
-  showToday(about.recorded);
-  if (!about.settings) return;
-  showSettings().then((sends) => {
-    const how = {
-      "emotion.server": "Faces leave this board for a server that says what they show",
-      "mqtt.snapshots": "Pictures leave this board where somebody asks for one over MQTT",
-    };
-    if (sends.length) say(byId("kept"), `${sends.map((name) => how[name]).join(". ")}; none is stored.`);
-  });
+  if (about.webcam) offerWebcam();
+  byId("today").hidden = !about.recorded;
+  if (about.recorded) showToday();
+  if (about.settings) showSettings();
 }
 
 function disconnect() {
@@ -134,7 +149,26 @@ function disconnect() {
   closeStream();
 }
 
-function connect() {
+function showLost() {
+  disconnect();
+  showState("bad", word("page_lost"));
+  byId("notice").replaceChildren(made("strong", word("page_lost")), `. ${word("page_unknown")} ${word("page_retry")}`);
+  state = "lost";
+  showScene();
+  showStats(null, null);
+  showGap(`${word("page_lost")}. ${word("page_retry")}`);
+  retry = setTimeout(connect, RETRY_MS);
+}
+
+async function connect() {
+  disconnect();
+  try {
+    await loadWords();
+  } catch {
+    retry = setTimeout(connect, RETRY_MS);
+    return;
+  }
+  if (document.hidden) return;
   disconnect();
   events = new EventSource(`/events?page=${page}`);
   events.addEventListener("about", (event) => {
@@ -142,25 +176,23 @@ function connect() {
     openStream();
   });
   events.addEventListener("minute", (event) => beginMinute(JSON.parse(event.data)));
-  events.addEventListener("scene", (event) => showScene(JSON.parse(event.data)));
+  events.addEventListener("scene", (event) => takeScene(JSON.parse(event.data)));
   events.addEventListener("status", (event) => showStatus(JSON.parse(event.data)));
-  events.onerror = () => {
-    disconnect();
-    showState("bad", "Connection lost, trying again");
-    showProblem("The connection to Emotion Edge is lost. The page tries again by itself.");
-    retry = setTimeout(connect, RETRY_MS);
-  };
+  events.onerror = showLost;
 }
 
 byId("pause").addEventListener("click", () => {
   paused = !paused;
   byId("pause").setAttribute("aria-pressed", String(paused));
-  say(byId("pause"), paused ? "Go on" : "Pause");
+  setText(byId("pause"), word(paused ? "page_resume" : "page_pause"));
   if (paused) closeStream();
   else openStream();
   byId("gap").hidden = !paused;
-  if (paused) say(byId("gap"), "Paused. The emotions go on.");
+  if (paused) setText(byId("gap"), word("page_paused"));
 });
+
+// A stream that broke leaves no broken picture behind; the next status opens it again.
+byId("stream").addEventListener("error", closeStream);
 
 // Another size of the screen may want another size of the picture: a larger one soon, a smaller one if by much.
 new ResizeObserver(() => {
@@ -171,7 +203,7 @@ new ResizeObserver(() => {
   }, RESIZE_MS);
 }).observe(byId("screen"));
 
-setInterval(() => events && about && about.recorded && showToday(true), TODAY_MS);
+setInterval(() => events && about && about.recorded && showToday(), TODAY_MS);
 
 // A browser opens only six connections to one address: a page that nobody sees lets go of its two.
 document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));

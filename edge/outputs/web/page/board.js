@@ -1,56 +1,62 @@
-// What else there is to know of the board: today's record, its health, its settings.
+// What else there is to know of the board: today's record, its condition, its settings.
 
-import { barRow, byId, duration, hue, made, percent, say, shape } from "./basics.js";
+import { barRow, byId, duration, fillBar, hue, made, percent, setText, shape } from "./basics.js";
+import { address, emotionName, word } from "./words.js";
 
 async function fetched(path) {
   try {
-    const answer = await fetch(path);
+    const answer = await fetch(address(path));
     return answer.ok ? await answer.json() : null;
   } catch {
     return null;
   }
 }
 
-/** Today's sums from the record; recorded: whether there is one. */
-export async function showToday(recorded) {
-  const today = recorded ? await fetched("/today.json") : null;
+/** Today's sums from the record. */
+export async function showToday() {
+  const today = await fetched("/today.json");
   const total = today ? Object.values(today.seconds).reduce((sum, seconds) => sum + seconds, 0) : 0;
-  if (!recorded) {
-    say(byId("today-said"), "Nothing is recorded. With record.enabled: true, emotions and times are, and never a picture.");
-  } else if (!today || total === 0) {
-    say(byId("today-said"), "Nobody was seen today so far. The record is up to a minute behind.");
-  } else {
-    const of = today.watched > today.present ? ` of ${duration(today.watched)}` : "";
-    const times = today.changed === 1 ? "once" : `${today.changed} times`;
-    say(byId("today-said"), `A face was in view for ${duration(today.present)}${of}; emotions changed ${times}.`);
-  }
   for (const id of ["day", "day-ends"]) byId(id).toggleAttribute("hidden", total === 0);
   if (total === 0) {
+    setText(byId("today-said"), word("page_today_nobody"));
     byId("today-shares").replaceChildren();
     return;
   }
+  const facts = [
+    ["page_in_view", duration(today.present)],
+    ["page_watched", duration(Math.max(today.watched, today.present))],
+    ["page_changes", today.changed],
+  ];
+  setText(byId("today-said"), facts.map(([key, value]) => `${word(key)}: ${value}`).join(" · "));
   byId("day").replaceChildren(...today.slots.flatMap((slot) => column(slot, today.slot_minutes)));
+  const shares = Object.entries(today.seconds).map(([emotion, seconds]) => [emotion, seconds / total]);
+  byId("day").setAttribute(
+    "aria-label",
+    `${word("page_today")}: ${shares.map(([emotion, share]) => `${emotionName(emotion)} ${percent(share)}`).join(", ")}`,
+  );
   byId("today-shares").replaceChildren(
-    ...Object.entries(today.seconds).map(([emotion, seconds]) => {
+    ...shares.map(([emotion, share]) => {
       const row = barRow(emotion);
-      row.style.setProperty("--share", (seconds / total).toFixed(3));
-      say(row.querySelector(".share"), percent(seconds / total));
+      fillBar(row, share, percent(share));
       return row;
     }),
   );
 }
 
-/** One slot of the day as a column: the share of its time with a face in view is its height. */
+const LEAST = 4;
+
+/** One slot of the day as a column: its height is the share of the slot with a face in view, divided by emotions. */
 function column(slot, minutes) {
   const [hour, minute] = slot.start.slice(11, 16).split(":").map(Number);
-  const width = minutes / 15;
-  const x = (hour * 60 + minute) / 15;
   const all = Object.values(slot.seconds).reduce((sum, seconds) => sum + seconds, 0);
+  const present = Math.min(1, (slot.present ?? all) / (minutes * 60));
+  const high = Math.max(LEAST, present * 100);
   let y = 100;
   return Object.entries(slot.seconds).map(([emotion, seconds]) => {
-    const height = (seconds / all) * 100;
+    const height = (seconds / all) * high;
     y -= height;
-    return shape("rect", { x, y: y.toFixed(2), width, height: height.toFixed(2) }, hue(emotion));
+    const x = (hour * 60 + minute) / 15;
+    return shape("rect", { x, y: y.toFixed(2), width: minutes / 15, height: height.toFixed(2) }, hue(emotion));
   });
 }
 
@@ -62,20 +68,22 @@ const PACES = {
   night: "slower, it is dark and nobody is there",
 };
 
-/** How the daemon does: the message `stats`, and its parts in words. */
-export function showHealth({ live, problem, stats, health }) {
-  const facts = [["Camera", stats ? stats.camera : live ? "online" : problem]];
+/** How the board does: the message `stats`, and its parts in words. Figures of the analysis only while it runs. */
+export function showHealth({ state, problem, stats, health }) {
+  const facts = [["Camera", stats ? stats.camera : problem || "online"]];
   facts.push(...Object.entries(health));
   if (stats) {
     const ms = (value) => `${value.toFixed(1)} ms`;
-    const stages = Object.entries(stats.stages_ms).map(([name, value]) => `${name} ${ms(value)}`);
     facts.push(["Model", stats.model], ["Interpreter", stats.interpreter]);
-    if (stages.length) facts.push(["Stages", stages.join(", ")]);
-    if ("p95" in stats.latency_ms) facts.push(["Delay", `${ms(stats.latency_ms.p50)}, 95 of 100 within ${ms(stats.latency_ms.p95)}`]);
-    facts.push(["Frames", `${stats.captured} seen, ${stats.dropped} skipped to stay up to date`]);
-    if (stats.throttled !== null) facts.push(["Power and heat", stats.throttled ? "slowed down by the firmware" : "well"]);
-    const limit = stats.rate_limit === null ? "" : `: ${stats.rate_limit.toFixed(1)} frames a second at most`;
-    facts.push(["Pace", `${PACES[stats.pace] || stats.pace}${limit}`]);
+    if (state === "running") {
+      const stages = Object.entries(stats.stages_ms).map(([name, value]) => `${name} ${ms(value)}`);
+      if (stages.length) facts.push(["Stages", stages.join(", ")]);
+      if ("p95" in stats.latency_ms) facts.push(["Delay", `${ms(stats.latency_ms.p50)}, 95 of 100 within ${ms(stats.latency_ms.p95)}`]);
+      const limit = stats.rate_limit === null ? "" : `: ${stats.rate_limit.toFixed(1)} frames a second at most`;
+      facts.push(["Pace", `${PACES[stats.pace] || stats.pace}${limit}`]);
+    }
+    facts.push(["Frames", `${stats.captured} captured, ${stats.dropped} skipped to stay up to date`]);
+    if (stats.throttled !== null) facts.push(["Power and heat", stats.throttled ? "slowed down by the firmware" : "normal"]);
     if (stats.server !== null) facts.push(["Classified by", `a server, ${stats.server}`]);
     facts.push(["Running for", duration(stats.uptime)]);
   }
@@ -85,23 +93,23 @@ export function showHealth({ live, problem, stats, health }) {
   }
   for (const [index, [name, value]] of facts.entries()) {
     const [term, told] = list.children[index].children;
-    say(term, name);
-    say(told, value);
+    setText(term, name);
+    setText(told, value);
   }
 }
 
 const valueText = (value) => (value === null || value === "" ? "empty" : String(value));
 
-/** Every setting, by section; those that differ from the default are marked. Gives back what sends pictures elsewhere. */
+/** Every setting, by section; those that differ from the default are marked. */
 export async function showSettings() {
   const sections = await fetched("/settings.json");
   byId("settings").hidden = sections === null;
-  if (sections === null) return [];
+  if (sections === null) return;
   byId("sections").replaceChildren(
     ...Object.entries(sections).map(([section, rows]) => {
       const changed = rows.filter((row) => row.changed).length;
       const summary = made("summary", section);
-      if (changed) summary.append(made("span", `${changed} changed`));
+      if (changed) summary.append(made("span", word("page_changed", { count: changed })));
       const list = made("dl");
       for (const row of rows) {
         const value = made("dd", "", made("code", valueText(row.value)));
@@ -111,6 +119,4 @@ export async function showSettings() {
       return made("details", "", summary, list);
     }),
   );
-  const used = Object.values(sections).flat().filter((row) => row.value).map((row) => row.name);
-  return ["emotion.server", "mqtt.snapshots"].filter((name) => used.includes(name));
 }

@@ -1,6 +1,7 @@
 // Cards of faces, each with its scores as bars.
 
-import { barRow, byId, hue, percent, say } from "./basics.js";
+import { barRow, byId, confidence, fillBar, hue, setText } from "./basics.js";
+import { looks, word } from "./words.js";
 
 function newCard(labels) {
   const card = byId("face").content.firstElementChild.cloneNode(true);
@@ -12,31 +13,33 @@ function newCard(labels) {
   return { card, rows };
 }
 
-function fillCard({ card, rows }, face) {
-  say(card.querySelector("h3"), `Face ${face.id}`);
-  say(card.querySelector(".said"), `${face.emotion} ${percent(face.confidence)}`);
+function fillCard({ card, rows }, face, leads) {
+  setText(card.querySelector("h3"), word("page_face", { number: face.id }));
+  setText(card.querySelector(".said"), leads ? "" : looks(face.emotion));
   const best = Math.max(...Object.values(face.scores));
   for (const [label, share] of Object.entries(face.scores)) {
     const row = rows.get(label);
-    row.style.setProperty("--share", share.toFixed(3));
+    fillBar(row, share, confidence(share));
     row.classList.toggle("best", share === best);
-    say(row.querySelector(".share"), percent(share));
   }
   card.style.setProperty("--hue", hue(face.emotion));
   for (const axis of ["valence", "arousal"]) {
     const row = card.querySelector(`[data-axis="${axis}"]`);
-    row.title = `${axis} ${face[axis].toFixed(2)}, from -1 to 1`;
+    row.title = `${word(axis)} ${face[axis].toFixed(2)}`;
     row.style.setProperty("--place", face[axis].toFixed(3));
   }
 }
 
-/** A list that shows one card for each face, kept in `parent`; the function takes the faces there are now. */
+/**
+ * A list that shows one card for each face, kept in `parent`. The function takes the faces there are now, and the id of
+ * the one whose emotion is shown above the list already.
+ */
 export function faceList(parent) {
   const cards = new Map();
-  return (faces) => {
-    const seen = new Set(faces.map((face) => face.id));
+  return (faces, leader = null) => {
+    const present = new Set(faces.map((face) => face.id));
     for (const [id, { card }] of cards) {
-      if (!seen.has(id)) {
+      if (!present.has(id)) {
         card.remove();
         cards.delete(id);
       }
@@ -46,7 +49,7 @@ export function faceList(parent) {
         cards.set(face.id, newCard(Object.keys(face.scores)));
         parent.append(cards.get(face.id).card);
       }
-      fillCard(cards.get(face.id), face);
+      fillCard(cards.get(face.id), face, face.id === leader);
     }
   };
 }

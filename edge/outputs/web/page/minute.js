@@ -1,15 +1,18 @@
 // The last minute: a strip of emotions over the lines of valence and arousal.
 
 import { byId, hue, made, percent, shape } from "./basics.js";
+import { emotionName, heading, word } from "./words.js";
 
 const SECONDS = 60;
 const DRAW_MS = 500;
-const HOLE = 1.5;
+const GAP_SECONDS = 1.5;
 const STRIP = 30;
+const MIDDLE = STRIP + 38;
+const HALF = 30;
 let samples = [];
 let drawn = 0;
 
-/** Begin with what the daemon remembers: rows of seconds ago, emotion, valence, arousal. */
+/** Begin with what the board remembers: rows of seconds ago, emotion, valence, arousal. */
 export function beginMinute(rows) {
   const now = performance.now() / 1000;
   samples = rows.map(([ago, emotion, valence, arousal]) => ({ at: now - ago, emotion, valence, arousal }));
@@ -31,9 +34,9 @@ function runs(key) {
   for (const [index, sample] of samples.entries()) {
     const last = found.at(-1);
     const before = samples[index - 1];
-    if (last && key(before) === key(sample) && sample.at - before.at < HOLE) last[1] = sample;
+    if (last && key(before) === key(sample) && sample.at - before.at < GAP_SECONDS) last[1] = sample;
     else {
-      if (last && sample.at - before.at < HOLE) last[1] = sample;
+      if (last && sample.at - before.at < GAP_SECONDS) last[1] = sample;
       found.push([sample, sample]);
     }
   }
@@ -45,9 +48,8 @@ function line(axis, now) {
   let before = null;
   for (const sample of samples) {
     if (sample.emotion !== null) {
-      const joined = before && before.emotion !== null && sample.at - before.at < HOLE;
-      const y = STRIP + 38 - sample[axis] * 30;
-      path += `${joined ? "L" : "M"}${across(sample.at, now).toFixed(1)} ${y.toFixed(1)}`;
+      const joined = before && before.emotion !== null && sample.at - before.at < GAP_SECONDS;
+      path += `${joined ? "L" : "M"}${across(sample.at, now).toFixed(1)} ${(MIDDLE - sample[axis] * HALF).toFixed(1)}`;
     }
     before = sample;
   }
@@ -80,14 +82,14 @@ function draw(now) {
       const width = Math.max(1, across(last.at, now) - x);
       return shape("rect", { x: x.toFixed(1), y: 0, width: width.toFixed(1), height: STRIP - 8 }, hue(first.emotion));
     });
-  const middle = shape("line", { x1: 0, x2: 600, y1: STRIP + 38, y2: STRIP + 38 });
-  byId("minute").replaceChildren(...marks, middle, line("arousal", now), line("valence", now));
+  const grid = [-1, 0, 1].map((value) => shape("line", { x1: 0, x2: 600, y1: MIDDLE - value * HALF, y2: MIDDLE - value * HALF }));
+  byId("minute").replaceChildren(...marks, ...grid, line("arousal", now), line("valence", now));
   const told = shares();
-  const words = told.map(([emotion, share]) => `${emotion} ${share}`).join(", ");
-  byId("minute").setAttribute("aria-label", words ? `Of the last minute: ${words}` : "Nobody was in view");
+  const words = told.map(([emotion, share]) => `${emotionName(emotion)} ${share}`).join(", ");
+  byId("minute").setAttribute("aria-label", words ? `${word("last_minute")}: ${words}` : word("nobody"));
   byId("minute-legend").replaceChildren(
-    ...told.slice(0, 4).map(([emotion, share]) => legendItem(`${emotion} ${share}`, hue(emotion))),
-    legendItem("valence", "", "line valence"),
-    legendItem("arousal", "", "line arousal"),
+    ...told.slice(0, 4).map(([emotion, share]) => legendItem(`${emotionName(emotion)} ${share}`, hue(emotion))),
+    legendItem(`${heading("valence")} (${word("unpleasant")} – ${word("pleasant")})`, "", "line valence"),
+    legendItem(`${heading("arousal")} (${word("calm")} – ${word("excited")})`, "", "line arousal"),
   );
 }

@@ -1,7 +1,8 @@
 // A picture that is dropped on the page or chosen: sent to the board, shown as it was read, and forgotten.
 
-import { byId, percent, say } from "./basics.js";
+import { byId, confidence, setText } from "./basics.js";
 import { faceList } from "./faces.js";
+import { address, looks, word } from "./words.js";
 
 const LONGEST = 1920;
 const showFaces = faceList(byId("read-faces"));
@@ -29,28 +30,33 @@ function forget(text = "") {
   byId("read").removeAttribute("src");
   byId("read").alt = "";
   showFaces([]);
-  say(byId("answer"), text);
+  setText(byId("answer"), text);
+}
+
+/** What was found: Faces found: 1. Looks happy, 97%. */
+export function foundWords(faces) {
+  if (faces.length === 0) return word("page_no_face");
+  const each = faces.map((face) => `${looks(face.emotion)}, ${confidence(face.confidence)}.`);
+  return `${word("page_found", { count: faces.length })}. ${each.join(" ")}`;
 }
 
 function show({ reading, picture }) {
-  const told = reading.faces.map((face) => `${face.emotion} ${percent(face.confidence)}`).join(", ");
-  const many = reading.faces.length;
-  const words = many === 0 ? "No face was found in it." : `${many === 1 ? "One face" : `${many} faces`}: ${told}.`;
+  const words = foundWords(reading.faces);
   byId("read").src = picture;
-  byId("read").alt = `Your picture. ${words}`;
+  byId("read").alt = `${word("page_yours")}. ${words}`;
   showFaces(reading.faces);
   byId("shown").hidden = false;
-  say(byId("answer"), words);
+  setText(byId("answer"), words);
 }
 
 async function send(file) {
   asked += 1;
   const mine = asked;
-  forget(`Reading ${file.name || "the picture"} …`);
+  forget(word("page_reading"));
   byId("reads").scrollIntoView({ block: "nearest" });
-  let text = "The board cannot be reached.";
+  let text = word("page_unreachable");
   try {
-    const answer = await fetch("/read", { method: "POST", body: await smaller(file) });
+    const answer = await fetch(address("/read"), { method: "POST", body: await smaller(file) });
     if (mine !== asked) return;
     if (answer.ok) {
       show(await answer.json());
@@ -73,7 +79,7 @@ export function takePictures() {
     if (event.target.files[0]) send(event.target.files[0]);
     event.target.value = ""; // so that the same one can be chosen again
   });
-  byId("forget").addEventListener("click", () => {
+  byId("remove").addEventListener("click", () => {
     forget("");
     byId("file").focus();
   });

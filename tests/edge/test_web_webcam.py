@@ -1,0 +1,123 @@
+"""Frames of a browser's own camera: what is taken, how often, from whom, and that nothing is kept."""
+
+import http.client
+import json
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+from pydantic import SecretStr
+
+from edge.config import Settings, WebSettings
+from edge.models.runtime import choose
+from edge.outputs.web.server import WebViewer
+from edge.outputs.web.webcam import BYTES_MAX, INTERVAL_S, SESSIONS_MAX
+from edge.pipeline import open_pipeline
+from edge.reading import Image
+from tests.support.daemon import free_port
+from tests.support.live import PATIENCE, eventually, port_of
+
+
+def posted(viewer: WebViewer, body: bytes, session: str = "one", **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(viewer), timeout=PATIENCE)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request("POST", f"/webcam?session={session}", body, named)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def accepted(viewer: WebViewer, body: bytes, session: str = "one") -> dict[str, object]:
+    """The answer to a frame, sent again while it comes too early."""
+
+    def answer() -> bytes | None:
+        status, text = posted(viewer, body, session)
+        assert status in (200, 429), text
+        return text if status == 200 else None
+
+    return dict(json.loads(eventually(answer, "the frame is taken")))
+
+
+def jpeg_of(image: Image, side: int) -> bytes:
+    return cv2.imencode(".jpg", cv2.resize(image, (side, side)))[1].tobytes()
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[WebViewer]:
+    settings, runtime = Settings(), choose("auto")
+    served = WebViewer(WebSettings(port=free_port()), webcam=lambda: open_pipeline(settings, runtime).analyse)
+    yield served
+    served.close()
+
+
+def test_frames_of_one_browser_are_followed_and_answered_without_an_image(page: WebViewer, astronaut: Image) -> None:
+    body = jpeg_of(astronaut, 480)
+
+    def found() -> object:
+        faces = accepted(page, body, "followed")["faces"]
+        assert isinstance(faces, list)
+        return faces and faces[0]
+
+    first = eventually(found, "a face that is confirmed")
+    again = eventually(found, "the next frame")
+    assert first["emotion"] == "happy"
+    assert again["id"] == first["id"]
+    assert set(accepted(page, body, "followed")) == {"v", "ts", "sequence", "width", "height", "faces"}
+
+
+def test_too_many_frames_are_refused(page: WebViewer, astronaut: Image) -> None:
+    body = jpeg_of(astronaut, 64)
+    statuses = [posted(page, body, "hasty")[0] for _ in range(20)]
+    assert statuses[0] == 200
+    assert 429 in statuses or INTERVAL_S < 0.01
+
+
+def test_only_a_few_browsers_at_once(astronaut: Image) -> None:
+    settings, runtime = Settings(), choose("auto")
+    served = WebViewer(WebSettings(port=free_port()), webcam=lambda: open_pipeline(settings, runtime).analyse)
+    body = jpeg_of(astronaut, 64)
+    try:
+        for number in range(SESSIONS_MAX):
+            assert posted(served, body, f"session{number}")[0] == 200
+        assert posted(served, body, "another")[0] == 503
+    finally:
+        served.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"no image", 422),
+        (jpeg_of(np.zeros((8, 8, 3), np.uint8), 1600), 422),
+        (bytes(BYTES_MAX + 1), 413),
+    ],
+)
+def test_what_is_no_frame_is_refused_in_words(body: bytes, status: int) -> None:
+    served = WebViewer(
+        WebSettings(port=free_port()), webcam=lambda: lambda frame: pytest.fail(f"it was read: {frame.sequence}")
+    )
+    try:
+        assert posted(served, body)[0] == status
+    finally:
+        served.close()
+
+
+def test_the_rules_of_the_page_hold(astronaut: Image) -> None:
+    locked = WebViewer(
+        WebSettings(host="0.0.0.0", port=free_port(), password=SecretStr("sesame")),
+        webcam=lambda: lambda frame: pytest.fail(f"not let in, and read: {frame.sequence}"),
+    )
+    body = jpeg_of(astronaut, 64)
+    try:
+        assert posted(locked, body)[0] == 401
+        assert posted(locked, body, Host="evil.example")[0] == 403
+    finally:
+        locked.close()
+    without = WebViewer(WebSettings(port=free_port()))
+    try:
+        assert posted(without, b"")[0] == 405
+    finally:
+        without.close()
