@@ -36,6 +36,8 @@ def _parser() -> argparse.ArgumentParser:
         "export": "print the whole record as CSV",
         "forget": "delete what the broker keeps of this device; Home Assistant then removes it",
         "serve": "answer over HTTP: emotions of faces that other boards send, or of pictures",
+        "notice": "write the sheet for the door: that emotion recognition runs, from the settings; prints on A4",
+        "assessment": "write a data protection impact assessment from the settings, to be completed",
         "check-config": "check the settings and print them as they are used",
         "model": "list the models that are here, install another, go back to the one before",
         "doctor": "say what is there, what is not, and what to do",
@@ -63,6 +65,11 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--out", type=Path, metavar="FILE", help=".html, .csv or .json (default: emotion-DAY.html)"
             )
+        if name == "notice":
+            command.add_argument("--language", metavar="CODE", help="en, de, ... (default: display.language)")
+            command.add_argument("--out", type=Path, metavar="FILE", help="default: notice-LANGUAGE.html")
+        if name == "assessment":
+            command.add_argument("--out", type=Path, metavar="FILE", default=Path("assessment.md"))
         if name == "check-config":
             command.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the same as --config FILE")
         if name == "bench":
@@ -143,6 +150,8 @@ _MODULES: Final = {
     "export": "edge.commands.report",
     "forget": "edge.outputs.mqtt.forget",
     "serve": "edge.serve.server",
+    "notice": "edge.commands.notice",
+    "assessment": "edge.commands.assessment",
     "check-config": "edge.commands.check_config",
     "doctor": "edge.commands.doctor",
     "model": "edge.commands.model",
@@ -205,6 +214,14 @@ def _run(arguments: argparse.Namespace, settings: "Settings", reload_asked: thre
             from edge.serve import server
 
             return server.run(settings)
+        case "notice":
+            from edge.commands.notice import notice
+
+            print(notice(settings, arguments.language, arguments.out))
+        case "assessment":
+            from edge.commands.assessment import assessment
+
+            print(assessment(settings, arguments.out))
         case "check-config":
             from edge.commands.check_config import complaints
             from edge.config.load import dump

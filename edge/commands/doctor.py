@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from edge.cameras.choose import find_cameras, open_camera
+from edge.commands.notice import missing_fields
 from edge.config import Settings
 from edge.emotion.classifier import open_classifier
 from edge.emotion.committee import JOINT
@@ -48,6 +49,7 @@ def report(settings: Settings) -> int:
         "broker": _broker,
         "display": _display,
         "temperature": _temperature,
+        "notice": _notice,
     }
     if settings.emotion.server:
         checks["server"] = _server
@@ -137,6 +139,19 @@ def _display(settings: Settings) -> Finding:
         return Finding("note", "switched off (display.mode)")
     there, which = display_available(settings.display)
     return Finding("ok", which) if there else Finding("note", f"none: {which}")
+
+
+def _notice(settings: Settings) -> Finding:
+    reasons = {
+        "a record is kept": settings.record.enabled,
+        "snapshots can be asked for": settings.mqtt.snapshots,
+        "the page is on the network": settings.web.enabled and settings.web.on_network,
+    }
+    missing = missing_fields(settings)
+    found = [reason for reason, so in reasons.items() if so]
+    if missing and found:
+        return Finding("note", f"{' and '.join(found)}: set {', '.join(missing)} for `emotion-edge notice`")
+    return Finding("ok", "`emotion-edge notice` writes the sheet for the door")
 
 
 def _temperature(_: Settings) -> Finding:

@@ -281,6 +281,17 @@ class DisplaySettings(_Section):
     """Make faces unrecognisable in every picture that is shown or sent; they are then looked for in every frame."""
 
 
+class NoticeSettings(_Section):
+    controller: Annotated[str, Field(max_length=300), LIVE] = ""
+    """Who is responsible for the camera, for the notice on the door: a name and an address."""
+    contact: Annotated[str, Field(max_length=300), LIVE] = ""
+    """How to reach them: a telephone number or a mail address."""
+    purpose: Annotated[str, Field(max_length=600), LIVE] = ""
+    """What the emotions are used for."""
+    url: Annotated[str, Field(pattern=r"^(https?://\S+)?$", max_length=300), LIVE] = ""
+    """Address of more information, as a QR code on the notice; empty: the live page's where it is on the network."""
+
+
 class LogSettings(_Section):
     level: Annotated[Literal["debug", "info", "warning", "error"], LIVE] = "info"
     """How much is logged."""
@@ -299,4 +310,5 @@ class Settings(_Section):
     serve: ServeSettings = ServeSettings()
     record: RecordSettings = RecordSettings()
     display: DisplaySettings = DisplaySettings()
+    notice: NoticeSettings = NoticeSettings()
     log: LogSettings = LogSettings()

@@ -203,7 +203,11 @@ class WebViewer:
         return Application(
             [
                 (r"/()", PageFileHandler, {**files, "default_filename": "index.html"}),
-                (r"/((?:(?:style|live)\.css|[a-z]+\.js|icon\.svg|inter-(?:regular|bold)\.woff))", PageFileHandler, files),
+                (
+                    r"/((?:(?:style|live)\.css|[a-z]+\.js|icon\.svg|inter-\w+\.woff))",
+                    PageFileHandler,
+                    files,
+                ),
                 *(images if self._images else [(path, NoImagesHandler, own) for path, *_ in images]),
                 *([(r"/read", UploadHandler, {**own, "reader": self._reader})] if self._reader else []),
                 *([(r"/webcam", WebcamHandler, {**own, "webcams": self._webcams})] if self._webcams else []),

@@ -16,7 +16,7 @@ from edge.errors import EmotionEdgeError
 from edge.outputs.messages import faces_message
 from edge.outputs.web.access import PageAccess
 from edge.outputs.web.handler import PageHandler
-from edge.outputs.web.mjpeg import behind_the_analysis
+from edge.outputs.web.mjpeg import below_the_analysis
 from edge.reading import Frame, Reading
 
 BYTES_MAX: Final = 512 * 1024
@@ -60,7 +60,7 @@ class Webcams:
         self.receiving: set[WebcamHandler] = set()
         self._sessions: dict[str, _Session] = {}
         self._decoder = ImageDecoder()
-        self._pool = ThreadPoolExecutor(1, "web-webcam", initializer=behind_the_analysis)
+        self._pool = ThreadPoolExecutor(1, "web-webcam", initializer=below_the_analysis)
 
     def admit(self, name: str, now: float) -> None:
         """Let a frame of this session in. Raises HTTPError where it comes too early or there is no place for it."""
@@ -114,7 +114,7 @@ class WebcamHandler(PageHandler):
         if self.request.method != "POST":
             raise HTTPError(405)
         length = self.request.headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) > BYTES_MAX:
+        if length.isdecimal() and (len(length) > 15 or int(length) > BYTES_MAX):
             raise HTTPError(413, reason=f"A frame is at most {BYTES_MAX // 1024} KB")
         self.session = self.get_query_argument("session", "")
         if not 1 <= len(self.session) <= 32:

@@ -1,0 +1,82 @@
+"""The sheet for the door: what is on it follows from the settings, in each language."""
+
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from edge.cli import main
+from edge.commands.doctor import _notice as doctor_notice
+from edge.commands.notice import missing_fields, notice, notice_page
+from edge.config import Settings
+from edge.errors import EmotionEdgeError
+from edge.translations import LANGUAGES, words_of
+
+OWNER = {"controller": "Makerspace <Hamburg> & friends", "contact": "+49 40 5550123", "purpose": "Light that answers."}
+OPEN_BOARD = Settings.model_validate(
+    {
+        "notice": OWNER,
+        "record": {"enabled": True, "days": 7},
+        "mqtt": {"host": "broker.lan", "snapshots": True},
+        "web": {"host": "0.0.0.0", "password": "sesame"},
+    }
+)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_says_what_this_board_does(language: str) -> None:
+    words = words_of(language)
+    closed, opened = (unescape(notice_page(one, language)) for one in (Settings(), OPEN_BOARD))
+    for page in (closed, opened):
+        assert words["sheet_title"] in page
+        assert words["sheet_off_text"] in page
+        assert words["page_estimate"] in page
+        assert "2024/1689" in page
+        assert "{" not in page.split("</style>")[1]
+    assert all(words[key] in closed for key in ("say_no_image", "say_not_recorded", "sheet_sent_nothing"))
+    assert closed.count('class="blank"') == 3
+    recorded = words["say_recorded"].format(days=7)
+    assert all(
+        text in opened for text in (recorded, words["say_snapshots"], words["say_images_page"], words["say_mqtt"])
+    )
+    assert words["say_no_image"] not in opened
+    assert all(value in opened for value in OWNER.values())
+    assert "sesame" not in opened
+
+
+def test_what_the_owner_writes_is_no_markup() -> None:
+    assert "<Hamburg>" not in notice_page(OPEN_BOARD, "en")
+
+
+def test_the_code_leads_to_the_address_that_is_set_else_to_a_page_on_the_network() -> None:
+    told = OPEN_BOARD.model_copy(
+        update={"notice": OPEN_BOARD.notice.model_copy(update={"url": "https://example.org/e"})}
+    )
+    assert 'aria-label="https://example.org/e"' in notice_page(told, "en")
+    assert ":8080/" in notice_page(OPEN_BOARD, "en")
+    assert "<svg role" not in notice_page(Settings(), "en")
+
+
+def test_the_command_writes_it_and_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["notice", "--language", "pl", "--notice.controller", "Dom"]) == 0
+    told = capsys.readouterr()
+    assert told.out.strip() == "notice-pl.html"
+    assert "notice.purpose, notice.contact" in told.err
+    assert "Dom" in (tmp_path / "notice-pl.html").read_text(encoding="utf-8")
+    assert main(["notice", "--language", "xx"]) == 2
+    assert "must be one of en, de" in capsys.readouterr().err
+    with pytest.raises(EmotionEdgeError, match="cannot write"):
+        notice(Settings(), out=tmp_path / "no" / "folder.html")
+
+
+def test_doctor_reminds_only_where_something_is_kept_or_open() -> None:
+    assert doctor_notice(Settings()).state == "ok"
+    assert doctor_notice(OPEN_BOARD).state == "ok"
+    blank = OPEN_BOARD.model_copy(update={"notice": Settings().notice})
+    found = doctor_notice(blank)
+    assert found.state == "note"
+    assert "a record is kept" in found.text
+    assert all(name in found.text for name in missing_fields(blank))
