@@ -22,6 +22,9 @@ need apt-ftparchive apt-utils "tests of the signed repository"
 need gpg gnupg "tests of the signed repository"
 need sshd openssh-server "tests of pushing over SSH"
 [ -f /usr/include/libdrm/drm_mode.h ] || { missing="$missing libdrm-dev"; left_out="${left_out:-}  libdrm-dev: the test of the kernel's structures\n"; }
+gstreamer="gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly"
+/usr/bin/python3 -c "import gi; gi.require_version('GstRtspServer', '1.0')" 2>/dev/null \
+  || { missing="$missing python3-gi gir1.2-gst-rtsp-server-1.0 $gstreamer"; left_out="${left_out:-}  GStreamer: tests of RTSP against its server\n"; }
 [ -z "$missing" ] && exit 0
 "$(dirname "$0")/apt.sh" $missing && exit 0
 printf 'These packages are missing and may not be installed here, so that their tests are skipped:\n'"$left_out"

@@ -1,4 +1,4 @@
-"""Cameras on the network, as FFmpeg reads them: RTSP, or motion JPEG over HTTP."""
+"""Cameras on the network, as FFmpeg reads them: RTSP, or a video over HTTP."""
 
 import re
 import socket
@@ -16,10 +16,14 @@ from edge.errors import EmotionEdgeError
 STREAM_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 
 _TIMEOUT: Final = 5.0
-"""Seconds after which a stream that does not open, or sends nothing more, is given up."""
+"""Seconds after which a stream that sends nothing more is given up."""
+_OPEN_TIMEOUT: Final = 10.0
+"""Seconds for it to open: FFmpeg itself looks at it for 5 s where no key frame comes."""
+_FIRST_PICTURE_S: Final = 20.0
+"""Seconds for the first picture of a stream that is open."""
 _STREAM_OPTIONS: Final = (
     cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-    int(_TIMEOUT * 1000),
+    int(_OPEN_TIMEOUT * 1000),
     cv2.CAP_PROP_READ_TIMEOUT_MSEC,
     int(_TIMEOUT * 1000),
 )
@@ -27,16 +31,22 @@ _PORTS: Final = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
 
 class StreamCamera:
-    """A camera on the network: RTSP, or motion JPEG over HTTP."""
+    """A camera on the network: RTSP, or a video over HTTP."""
 
     lossless = False
 
     def __init__(self, url: str) -> None:
-        """Raises EmotionEdgeError when it sends no picture within 5 seconds."""
+        """Raises EmotionEdgeError when it does not open in 10 seconds, or sends no picture in 20 more."""
         self.name = f"camera {without_password(url)}"
         self._url = url
         self._video = VideoReader(url, cv2.CAP_FFMPEG, BadFrames(self.name), _STREAM_OPTIONS)
-        self._first = self._video.read()
+        # Until the first key frame no picture can be decoded: cameras send one every 10 s and more.
+        self._first, deadline = None, time.monotonic() + _FIRST_PICTURE_S
+        while self._first is None and self._video.capture.isOpened() and time.monotonic() < deadline:
+            began = time.monotonic()
+            self._first = self._video.read()
+            if time.monotonic() - began < 0.1:  # it does not wait for more: the stream has ended
+                break
         if self._first is None:
             self._video.close()
             raise EmotionEdgeError(f"{self.name}: {_reason(url)}")
@@ -70,9 +80,27 @@ def _reason(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-        with socket.create_connection((host, port), timeout=2):
-            return f"{host}:{port} answers but sends no video (check the path, the user name and the password)"
+        with socket.create_connection((host, port), timeout=2) as connection:
+            status = _rtsp_status(connection, parts._replace(netloc=f"{host}:{port}").geturl())
+        match status:
+            case 401 if parts.username is None:
+                return f"asks for a user name and a password: write them into the address, {parts.scheme}://user:..."
+            case 404:
+                return f"{host}:{port} has no stream at this address: check the path"
+        return f"{host}:{port} answers but sends no video (check the path, the user name and the password)"
     except ValueError:
         return "not an address (is there a : with anything but a port after it, or a [ without its ]?)"
     except OSError as error:
         return f"{host}:{port} does not answer ({error.strerror or error})"
+
+
+def _rtsp_status(connection: socket.socket, url: str) -> int:
+    """The status of a DESCRIBE request without a password (RFC 2326); 0 where the answer is not RTSP."""
+    if not url.startswith("rtsp:"):
+        return 0
+    try:
+        connection.sendall(f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n".encode())
+        answer = re.match(rb"RTSP/1\.\d (\d{3})", connection.recv(64))
+    except OSError:
+        return 0
+    return int(answer[1]) if answer else 0
