@@ -39,7 +39,7 @@ class Pipeline:
             still: each frame is an image of its own: faces are detected and classified in every one.
         """
         self.card = classifier.card
-        self._search = FaceSearch(detector, settings.detector)
+        self._search = FaceSearch(detector, settings.detector, still)
         self._classifier = classifier
         # With blur on, faces are detected in every frame: one that appears between detections would not be blurred.
         self._every = 1 if still or settings.display.blur else None
@@ -51,6 +51,7 @@ class Pipeline:
         self._still = still
         self._interval = 0.0 if still or not settings.emotion.rate else 1 / settings.emotion.rate
         self._classified_at: dict[int, float] = {}
+        self._in_view: list[TrackedFace] = []
         self._visible: list[TrackedFace] = []
         self._anchored = 0
 
@@ -71,7 +72,7 @@ class Pipeline:
 
     def change(self, settings: Settings, detector: Detector) -> None:
         """Apply new settings and a new detector; classifier, tracks and scores stay."""
-        self._search = FaceSearch(detector, settings.detector)
+        self._search = FaceSearch(detector, settings.detector, self._still)
         self._smoother.settings = settings.emotion
         if not self._still:
             self._cadence = Cadence(self._every or settings.detector.every)
@@ -87,8 +88,8 @@ class Pipeline:
         stages: dict[str, float] = {}
         if frame.unrelated:
             self._tracker.clear()
-            self._visible = []
-        followed = self._faces(frame, stages)
+            self._in_view = self._visible = []
+        followed = self._in_view = self._faces(frame, stages)
         self._visible = [face for face in followed if face.visible]
         due = self._due_for_classification(self._visible, frame.captured_at)
         if due:
@@ -111,7 +112,8 @@ class Pipeline:
             at_border = any(_crosses_border(face.detection.box, area) for face in self._visible)
             due = self._cadence.due(now, len(self._visible), at_border)
             cut = self._cadence.every > 1 and self._scene_cut(frame.image)
-            if not (due or cut or self._tracker.tentative or len(self._visible) > self._anchored):
+            large_due = self._search.large_due(frame, len(self._visible))
+            if not (due or cut or large_due or self._tracker.tentative or len(self._visible) > self._anchored):
                 began = time.perf_counter()
                 moved = self._flow.step(frame.image)
                 if self._anchored:
@@ -119,9 +121,14 @@ class Pipeline:
                 followed = self._tracker.follow(moved, now)
                 if len(moved) == self._anchored:
                     return followed
+        tracked = [face.detection.box for face in self._visible]
+        # A face that was lost a moment ago counts too: only the network that found it can find it again.
+        far = self._search.far(frame.image, [face.detection.box for face in self._in_view])
+        # What one network found is confirmed by the same one.
+        confirms = bool(self._tracker.tentative) and self._search.large
         with _Timed(stages, "detect"):
-            detections = self._search(frame, (face.detection.box for face in self._visible))
-        self._cadence.detected(now, stages["detect"] / 1000)
+            detections = self._search(frame, tracked, large_due or far or confirms)
+        self._cadence.detected(now, stages["detect"] / 1000, self._search.large, as_rule=far or not self._search.large)
         with _Timed(stages, "track"):
             followed = self._tracker.update(detections, now)
         with _Timed(stages, "follow"):

@@ -79,8 +79,8 @@ class CameraSettings(_Section):
 class DetectorSettings(_Section):
     kind: Annotated[Literal["yunet", "opencv-yunet", "haar", "res10"], LIVE] = "yunet"
     """Face detector: yunet (int8, default), or one of OpenCV's: opencv-yunet, haar, res10."""
-    size: Annotated[Literal["160", "320", "640"], Text, LIVE] = "320"
-    """Width in pixels that yunet and opencv-yunet shrink a picture to: 160 is fast, 640 finds small faces."""
+    size: Annotated[Literal["auto", "160", "320", "640"], Text, LIVE] = "auto"
+    """Width that yunet shrinks a picture to, pixels: 160 is fast, 640 finds far faces; auto: 320 and at times 640."""
     file: Annotated[OptionalPath, LIVE] = None
     """The model file of an OpenCV detector, or the model folder of another yunet; empty: the one that comes with it."""
     score: Annotated[Fraction, LIVE] = 0.5

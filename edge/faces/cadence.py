@@ -35,7 +35,8 @@ class Cadence:
         self._fixed = 0 if every == "auto" else every
         self.period = 0.0
         """Mean time between frames, seconds; 0 until it is known."""
-        self._cost = 0.0
+        self._costs: dict[bool, float] = {}
+        self._large = False
         self._cost_a_face = 0.0
         self._faces = 0
         self._frame_at = -math.inf
@@ -47,9 +48,10 @@ class Cadence:
         """Current number of frames from one detection to the next."""
         if self._fixed or not self.period:
             return self._fixed or 1
-        if self._faces * self._cost_a_face > self._cost:
+        cost = self._costs.get(self._large, 0.0)
+        if self._faces * self._cost_a_face > cost:
             return 1  # detection is cheaper than following this many faces
-        wanted = math.ceil(self._cost / (SHARE * self.period))
+        wanted = math.ceil(cost / (SHARE * self.period))
         return max(1, min(wanted, MAX_EVERY, int(MAX_GAP / self.period + 0.05)))
 
     def due(self, now: float, followed: int, at_border: bool) -> bool:
@@ -70,9 +72,19 @@ class Cadence:
         longest = MAX_GAP if followed else MAX_GAP_NO_FACE
         return self._since >= every or (not self._fixed and waited >= longest)
 
-    def detected(self, now: float, seconds: float) -> None:
-        """Faces were detected in the frame captured at `now`, in this many seconds."""
-        self._cost += (seconds - self._cost) * (_MEAN_WEIGHT if self._cost else 1)
+    def detected(self, now: float, seconds: float, large: bool = False, as_rule: bool = True) -> None:
+        """Faces were detected in a frame.
+
+        Args:
+            now: time of capture, seconds, monotonic.
+            seconds: duration.
+            large: by the large network of two.
+            as_rule: further detections are by the same network.
+        """
+        cost = self._costs.get(large, seconds)
+        self._costs[large] = cost + (seconds - cost) * _MEAN_WEIGHT
+        if as_rule:
+            self._large = large
         self._since, self._detected_at = 0, now
 
     def followed(self, faces: int, seconds: float) -> None:

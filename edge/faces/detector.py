@@ -4,7 +4,8 @@ from typing import Protocol
 
 from edge.config import DetectorSettings
 from edge.faces.opencv_detectors import HaarDetector, Res10Detector, YuNetOpenCV
-from edge.faces.yunet import SIZES, YuNet, model_name
+from edge.faces.two_sizes import TwoSizes
+from edge.faces.yunet import AUTO, LARGE, SIZES, SMALL, YuNet, model_name
 from edge.models.active import active_model
 from edge.models.released import model_dir
 from edge.models.runtime import Runtime
@@ -41,9 +42,15 @@ def open_detector(settings: DetectorSettings, runtime: Runtime, threads: int) ->
     match settings.kind:
         case "yunet":
             name = str(settings.file) if settings.file else active_model(model_name(settings.size))
-            return YuNet(model_dir(name), settings.score, runtime, threads)
+            found = YuNet(model_dir(name), settings.score, runtime, threads)
+            if settings.file or settings.size != AUTO:
+                return found
+            large = active_model(model_name(LARGE))
+            return TwoSizes(found, YuNet(model_dir(large), settings.score, runtime, threads))
         case "opencv-yunet":
-            return YuNetOpenCV(settings.file, SIZES[int(settings.size)], settings.score)
+            return YuNetOpenCV(
+                settings.file, SIZES[SMALL if settings.size == AUTO else int(settings.size)], settings.score
+            )
         case "haar":
             return HaarDetector(settings.file, settings.score)
         case "res10":

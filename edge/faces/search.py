@@ -1,5 +1,6 @@
 """Detection within the region of interest, and the limits on size and number of faces."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
@@ -9,6 +10,7 @@ import numpy as np
 from edge.config import DetectorSettings
 from edge.faces.detector import Detector
 from edge.faces.exposure import Exposure, brightened
+from edge.faces.two_sizes import SizeChoice, TwoSizes
 from edge.reading import Box, Detection, Frame, Image
 
 _TRACKED_BONUS: Final = 1.5
@@ -24,9 +26,15 @@ class FaceSearch:
     ignored: boxes of the last frame that were left out, in pixels of `frame.image`.
     """
 
-    def __init__(self, detector: Detector, settings: DetectorSettings) -> None:
+    def __init__(self, detector: Detector, settings: DetectorSettings, still: bool = False) -> None:
+        """still: frames are images of their own, each searched with all there is."""
         self.ignored: tuple[Box, ...] = ()
+        self.large = False
+        """Whether the last search was with the large network of two."""
         self._detector = detector
+        self._sizes = (
+            SizeChoice(detector.small.size, settings.min_face) if isinstance(detector, TwoSizes) and not still else None
+        )
         self._exposure = Exposure()
         self._settings = settings
 
@@ -35,26 +43,47 @@ class FaceSearch:
         left, top, right, bottom = self._bounds(image)
         return Box(left, top, right - left, bottom - top)
 
-    def __call__(self, frame: Frame, tracked: Iterable[Box]) -> list[Detection]:
+    def large_due(self, frame: Frame, visible: int) -> bool:
+        """Whether the large network of two is to search this frame, even if no detection is due."""
+        return self._sizes is not None and self._sizes.due(frame.captured_at, visible, self.area(frame.image))
+
+    def far(self, image: Image, tracked: Iterable[Box]) -> bool:
+        """Whether one of these faces can be followed with the large network of two only."""
+        return self._sizes is not None and self._sizes.far(tracked, self.area(image))
+
+    def __call__(self, frame: Frame, tracked: Iterable[Box], large: bool = False) -> list[Detection]:
         """Detect the faces of a frame, in its analysis image where that has as many pixels as the network takes.
 
         Args:
             frame: the frame.
             tracked: boxes of the faces that are tracked already.
+            large: search with the large network, where there are two.
 
         Returns:
             The faces, in pixels of `frame.image`.
         """
-        image = frame.image if frame.analysis is None or not self._fills(frame.analysis) else frame.analysis
+        if self._sizes is None or not isinstance(self._detector, TwoSizes) or frame.unrelated:
+            return self._search(frame, list(tracked), self._detector)
+        self.large = large
+        if not large:
+            return self._search(frame, list(tracked), self._detector.small)
+        began = time.thread_time()  # other work of the machine does not count
+        found = self._search(frame, list(tracked), self._detector.large)
+        self._sizes.looked(frame.captured_at, time.thread_time() - began)
+        return found
+
+    def _search(self, frame: Frame, tracked: list[Box], detector: Detector) -> list[Detection]:
+        fills = frame.analysis is not None and self._fills(frame.analysis, detector)
+        image = frame.analysis if frame.analysis is not None and fills else frame.image
         ratio = frame.image.shape[1] / image.shape[1]
         left, top, right, bottom = self._bounds(image)
         part, shrunk = image[top:bottom, left:right], 1.0
         if (gain := self._exposure.gain(part, frame.captured_at)) > 1:
-            part, shrunk = brightened(part, gain, self._detector.size)
-        found = self._detector.detect(part)
+            part, shrunk = brightened(part, gain, detector.size)
+        found = detector.detect(part)
         if left or top or shrunk * ratio != 1:
             found = [_to_frame(face, left / shrunk, top / shrunk, shrunk * ratio) for face in found]
-        kept = self._limited(found, list(tracked))
+        kept = self._limited(found, tracked)
         self.ignored = tuple(face.box for face in found if not any(face is other for other in kept))
         return kept
 
@@ -70,10 +99,10 @@ class FaceSearch:
 
         return sorted(found, key=size, reverse=True)[: self._settings.max_faces]
 
-    def _fills(self, image: Image) -> bool:
+    def _fills(self, image: Image, detector: Detector) -> bool:
         """Whether the region has at least the network's input width or height in this image."""
         left, top, right, bottom = self._bounds(image)
-        width, height = self._detector.size
+        width, height = detector.size
         return right - left >= width or bottom - top >= height
 
     def _bounds(self, image: Image) -> tuple[int, int, int, int]:

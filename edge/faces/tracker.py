@@ -35,6 +35,9 @@ _AREA_TIME: Final = 0.5
 _OVERLAPPING: Final = 0.05
 """Intersection over union from which two faces count as overlapping."""
 
+_EMERGING: Final = 4.0
+"""Factor by which a lost face may be smaller when it is detected again; of one in view it is 2."""
+
 _RECENT_BONUS: Final = 0.5
 """Extra gain of a track seen just now over one about to be deleted."""
 
@@ -178,7 +181,9 @@ def _gain(track: _Track, new: Box, now: float) -> float:
         return 0.0
     iou = Box(old.x + ahead_x, old.y + ahead_y, old.width, old.height).iou(new)
     ratio = track.area / max(new.area, 1e-6)
-    if iou < MIN_IOU and not (distance < reach and 0.5 < ratio < 2):
+    # A face that comes out from behind something is found in part first.
+    largest = _EMERGING if gap > HOLD else 2
+    if iou < MIN_IOU and not (distance < reach and 0.5 < ratio < largest):
         return 0.0
     alike = min(ratio, 1 / max(ratio, 1e-6))
     return iou + (1 - distance / farthest) * alike + _RECENT_BONUS * max(0.0, 1 - gap / MAX_AGE)

@@ -25,6 +25,10 @@ from edge.reading import Box, Detection, Image
 STRIDES: Final = (8, 16, 32)
 SIZES: Final[Mapping[int, tuple[int, int]]] = {160: (160, 128), 320: (320, 256), 640: (640, 480)}
 """Input width and height of each network: 4:3, rounded up to a multiple of the largest stride."""
+AUTO: Final = "auto"
+SMALL: Final = 320
+LARGE: Final = 640
+"""The two sizes of `detector.size: auto`."""
 LOGIT_FLOOR: Final = -6.0
 LANDMARK_SCALE: Final = 2.0
 OVERLAP: Final = 0.3
@@ -35,8 +39,8 @@ _LANDMARKS: Final = 5
 
 
 def model_name(size: int | str) -> str:
-    """Name of the released model, by a width of SIZES."""
-    return f"yunet-{size}"
+    """Name of the released model, by a width of SIZES; of `auto` that of the smaller one."""
+    return f"yunet-{SMALL if size == AUTO else size}"
 
 
 def letterbox(image: Image, canvas: Image) -> float:

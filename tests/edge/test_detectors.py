@@ -63,7 +63,7 @@ def detector(request: pytest.FixtureRequest) -> Detector:
 
 
 def yunet(score: float = 0.6) -> Detector:
-    return open_detector(DetectorSettings(score=score), choose(), 1)
+    return open_detector(DetectorSettings(size="320", score=score), choose(), 1)
 
 
 def best(found: list[Detection], box: Box) -> Detection:

@@ -151,7 +151,7 @@ def walks(cast: list[Head], seconds: float) -> Iterator[tuple[Frame, list[Box]]]
 
 
 def test_between_detections_the_box_stays_on_the_face(cast: list[Head]) -> None:
-    seen = tuned(every=5)
+    seen = tuned(every=5, size="320")
     looked = []
     for frame, (box,) in walks(cast, 2.5):
         reading = seen.analyse(frame)

@@ -21,6 +21,17 @@ _FADE: Final = 0.03
 """Distance from the crop's rim, in its sides, over which it fades into the background."""
 
 
+_VIEW: Final = math.radians(62)
+"""Horizontal angle of view of the Raspberry Pi's camera, and about that of a webcam."""
+
+_FACE_METRES: Final = 0.15
+
+
+def metres(width: float, frame_width: int) -> float:
+    """Distance at which a face of 15 cm is `width` pixels wide, by a pinhole camera of 62 degrees of view."""
+    return _FACE_METRES * frame_width / (2 * math.tan(_VIEW / 2)) / width
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """How a face stands in its frame.
@@ -41,6 +52,16 @@ class Condition:
     stream: bool = False
 
 
+def _at_distance(width: int) -> Condition:
+    return Condition(f"{width} px ({metres(width, 640):.1f} m)", width=width)
+
+
+def _stream(width: int) -> Condition:
+    size = (1280, 720)
+    name = f"1280x720, {width} px ({metres(width, size[0]):.1f} m), 1 s"
+    return Condition(name, width=width, size=size, noise=2, stream=True)
+
+
 CONDITIONS: Final = (
     Condition("120 px, clean"),
     Condition("dimmed to 1/4, noise 6", gain=1 / 4, noise=6),
@@ -52,11 +73,13 @@ CONDITIONS: Final = (
     Condition("rolled by 30 degrees", roll=30),
     Condition("rolled by 45 degrees", roll=45),
     Condition("motion blur, 15 px", blur=15),
-    Condition("32 px", width=32),
-    Condition("24 px", width=24),
-    Condition("1280x720, 48 px, 1 s", width=48, size=(1280, 720), noise=2, stream=True),
-    Condition("1280x720, 40 px, 1 s", width=40, size=(1280, 720), noise=2, stream=True),
-    Condition("1280x720, 32 px, 1 s", width=32, size=(1280, 720), noise=2, stream=True),
+    _at_distance(48),
+    _at_distance(32),
+    _at_distance(24),
+    _stream(60),
+    _stream(48),
+    _stream(40),
+    _stream(32),
 )
 """The first is what the others are compared with."""
 
