@@ -74,7 +74,7 @@ def _open_stream(url: str, settings: CameraSettings) -> Camera:
     if url.startswith("http"):
         with suppress(NotPicturesError):
             return HttpCamera(url, settings)
-    return StreamCamera(url)
+    return StreamCamera(url, settings.ca_file)
 
 
 def can_come_back(source: str) -> bool:

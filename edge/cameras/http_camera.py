@@ -10,6 +10,7 @@ import time
 import urllib.request
 from contextlib import suppress
 from http.client import BadStatusLine, HTTPException, HTTPResponse
+from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit
@@ -21,7 +22,9 @@ from edge.cameras.camera import Picture, as_bgr
 from edge.cameras.image_header import read_header
 from edge.cameras.mjpeg_parser import PART_MAX, MjpegParser
 from edge.cameras.opencv import BadFrames
+from edge.cameras.tls import SETTING, camera_context, untrusted
 from edge.config import CameraSettings
+from edge.config.certificate import client_context
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 from edge.reading import Image
@@ -46,7 +49,7 @@ class NotPicturesError(Exception):
 class HttpCamera:
     """Motion JPEG as a multipart stream, or one picture a request, which is asked for `camera.fps` times a second.
 
-    Pictures that cannot be decoded are passed over. Certificates are not checked: cameras sign their own.
+    Pictures that cannot be decoded are passed over.
     """
 
     lossless = False
@@ -60,7 +63,10 @@ class HttpCamera:
         """
         self.name = f"camera {without_password(url)}"
         self._url = url
-        self._opener = _opener(url)
+        try:
+            self._opener = _opener(url, settings.ca_file)
+        except (OSError, ValueError) as error:
+            raise EmotionEdgeError(f"{self.name}: {_reason(url, error)}") from None
         self._period = 1 / settings.fps
         self._closed = threading.Event()
         self._bad_frames = BadFrames(self.name)
@@ -221,11 +227,13 @@ class HttpCamera:
         return None if image is None else as_bgr(np.asarray(image, np.uint8))
 
 
-def _opener(url: str) -> urllib.request.OpenerDirector:
-    """Sends the user name and password of the address as the server asks for them, Basic or Digest."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+def _opener(url: str, ca_file: Path | None) -> urllib.request.OpenerDirector:
+    """Sends the user name and password of the address as the server asks for them, Basic or Digest.
+
+    Raises EmotionEdgeError, OSError or ValueError, as `edge.cameras.tls.camera_context`.
+    """
+    secure = url.startswith("https:")
+    context = camera_context(url, ca_file) if secure else client_context(SETTING, None)  # a redirection may need it
     handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
     with suppress(ValueError):
         parts = urlsplit(url)
@@ -265,11 +273,13 @@ def _reason(url: str, error: Exception) -> str:
         if error.code in (401, 403):
             return f"refuses the user name or the password ({error.code} {error.reason})"
         return f"answers but sends no video ({error.code} {error.reason}): check the path"
+    cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return untrusted(cause)
     if isinstance(error, HTTPException | ValueError):
         return "not an address (is there a : with anything but a port after it, or a [ without its ]?)"
     parts = urlsplit(url)
     where = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-    cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, TimeoutError):
         return f"{where} does not answer within {TIMEOUT:.0f} s"
     return f"{where} does not answer ({getattr(cause, 'strerror', None) or cause})"

@@ -3,6 +3,7 @@
 import re
 import socket
 import time
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ import cv2
 
 from edge.cameras.camera import Picture
 from edge.cameras.opencv import BadFrames, VideoReader
+from edge.cameras.tls import check_for_ffmpeg
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 
@@ -35,9 +37,24 @@ class StreamCamera:
 
     lossless = False
 
-    def __init__(self, url: str) -> None:
-        """Raises EmotionEdgeError when it does not open in 10 seconds, or sends no picture in 20 more."""
+    def __init__(self, url: str, ca_file: Path | None = None) -> None:
+        """Open the address and read the first picture.
+
+        Args:
+            url: of the camera.
+            ca_file: certificates to trust, PEM; None: the system's authorities.
+
+        Raises:
+            EmotionEdgeError: its certificate is not trusted, it does not open in 10 seconds, or it sends no picture in 20
+                more.
+        """
         self.name = f"camera {without_password(url)}"
+        try:
+            check_for_ffmpeg(url, ca_file)
+        except EmotionEdgeError as error:
+            raise EmotionEdgeError(f"{self.name}: {error}") from None
+        except (OSError, ValueError):
+            raise EmotionEdgeError(f"{self.name}: {_reason(url)}") from None
         self._url = url
         self._video = VideoReader(url, cv2.CAP_FFMPEG, BadFrames(self.name), _STREAM_OPTIONS)
         # Until the first key frame no picture can be decoded: cameras send one every 10 s and more.

@@ -74,6 +74,8 @@ class CameraSettings(_Section):
     """Degrees to rotate the picture clockwise by, for a camera on its side (90, 270) or upside down (180)."""
     flip: Annotated[bool, RESTART] = False
     """Mirror the picture left to right, after the rotation, for a camera that looks into a mirror."""
+    ca_file: Annotated[OptionalPath, RESTART] = None
+    """Certificate of a camera at https:// or rtsps://, or of its authority, PEM; empty: the system's authorities."""
 
 
 class DetectorSettings(_Section):

@@ -1,5 +1,6 @@
 """A small HTTP server of motion JPEG, as an IP camera is, for tests."""
 
+import ssl
 import threading
 import time
 from collections.abc import Sequence
@@ -30,8 +31,11 @@ class MjpegServer:
     after `stop`, on the same port.
     """
 
-    def __init__(self, images: Sequence[Image], fps: float = 20.0, port: int = 0) -> None:
-        """images: BGR. port: 0 takes a free one, which it then keeps."""
+    def __init__(
+        self, images: Sequence[Image], fps: float = 20.0, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """images: BGR. port: 0 takes a free one, which it then keeps. tls: with its certificate; None: plain HTTP."""
+        self._tls = tls
         self.port = port
         self._fps = fps
         self._began = time.monotonic()
@@ -48,7 +52,7 @@ class MjpegServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/stream.mjpg"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/stream.mjpg"
 
     def show(self, images: Sequence[Image]) -> None:
         """From now on serve these pictures, from the first on, to clients that are connected too."""
@@ -65,6 +69,8 @@ class MjpegServer:
         self._stopped.clear()
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), self._handler())
         self._server.daemon_threads = True
+        if self._tls:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()

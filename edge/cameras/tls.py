@@ -1,0 +1,91 @@
+"""Certificates of cameras on the network: chain and name are checked, or a certificate that is trusted by itself."""
+
+import re
+import socket
+import ssl
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from edge.config.certificate import client_context
+from edge.errors import EmotionEdgeError
+
+TLS_PORTS: Final = {"https": 443, "rtsps": 322}
+SETTING: Final = "camera.ca_file"
+
+_TIMEOUT_S: Final = 5.0
+
+
+def camera_context(url: str, ca_file: Path | None) -> ssl.SSLContext:
+    """A TLS context that refuses a camera whose certificate is not trusted.
+
+    A certificate of `ca_file` that the camera itself shows is trusted whatever name is in it: cameras sign their own,
+    with names such as `IPCamera`.
+
+    Args:
+        url: the camera's address.
+        ca_file: certificates to trust, PEM: of authorities or of the camera; None: the system's authorities.
+
+    Raises:
+        EmotionEdgeError: the file cannot be read, or holds no certificate.
+        OSError, ValueError: the camera cannot be reached to see which certificate it shows.
+    """
+    context = client_context(SETTING, ca_file)
+    if ca_file is None:
+        return context
+    blocks = re.findall("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", ca_file.read_text(), re.DOTALL)
+    shown = _shown_certificate(url)
+    if shown not in map(ssl.PEM_cert_to_DER_cert, blocks):
+        return context
+    pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    pinned.check_hostname = False
+    pinned.load_verify_locations(cadata=shown)
+    pinned.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate is its own authority
+    return pinned
+
+
+def check_for_ffmpeg(url: str, ca_file: Path | None) -> None:
+    """Check the certificate of a camera that FFmpeg is to read over TLS, on a connection of its own just before.
+
+    FFmpeg checks nothing, and the FFmpeg of OpenCV's wheels takes no options that would make it: measured with OpenCV
+    4.11, it ignores OPENCV_FFMPEG_CAPTURE_OPTIONS.
+
+    Raises:
+        EmotionEdgeError: the certificate is not trusted; the text does not name the camera.
+        OSError, ValueError: the camera cannot be reached.
+    """
+    if urlsplit(url).scheme not in TLS_PORTS:
+        return
+    try:
+        with _connected(url, camera_context(url, ca_file)):
+            pass
+    except ssl.SSLCertVerificationError as error:
+        raise EmotionEdgeError(untrusted(error)) from None
+
+
+def untrusted(error: ssl.SSLCertVerificationError) -> str:
+    """What to say of a certificate that is not trusted."""
+    return (
+        f"its certificate is not trusted: {error.verify_message} (name it, or the authority that signed it, in "
+        f"{SETTING})"
+    )
+
+
+def _shown_certificate(url: str) -> bytes:
+    """The certificate that a server shows, DER, not checked. Raises OSError or ValueError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with _connected(url, context) as connection:
+        return connection.getpeercert(binary_form=True) or b""
+
+
+def _connected(url: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or TLS_PORTS[parts.scheme]
+    connection = socket.create_connection((host, port), timeout=_TIMEOUT_S)
+    try:
+        return context.wrap_socket(connection, server_hostname=host)
+    except BaseException:
+        connection.close()
+        raise
