@@ -45,7 +45,7 @@ class StreamCamera:
             ca_file: certificates to trust, PEM; None: the system's authorities.
 
         Raises:
-            EmotionEdgeError: its certificate is not trusted, it does not open in 10 seconds, or it sends no picture in 20
+            EmotionEdgeError: its certificate is not trusted, it does not open in 10 seconds, or sends no picture in 20
                 more.
         """
         self.name = f"camera {without_password(url)}"
