@@ -1,4 +1,4 @@
-"""A report as one page that needs nothing else: no script, no network, light and dark, wide and narrow, on paper."""
+"""A report as one HTML file without scripts or external files, for screens of any size, light and dark, and paper."""
 
 from base64 import b64encode
 from datetime import date
@@ -9,6 +9,7 @@ from typing import Final
 from edge import __version__
 from edge.record import report_plots as plots
 from edge.record.summary import Summary, zone
+from edge.translations import capitalised
 
 _FOLDER: Final = Path(__file__).parent.parent / "outputs" / "web" / "page"
 _CHANGES_SHOWN: Final = 10
@@ -38,9 +39,9 @@ def report_page(summary: Summary, device: str) -> str:
 <div><h1>{title}</h1>
 <p class="quiet">Emotion Edge on {escape(device)}. Times are local: {escape(zone(summary))}.</p></div></div>
 </header>
-<p class="notice"><strong>Emotion is a model's guess.</strong> It describes an expression in a picture, not what a
-person feels, and it is often wrong about a single moment.</p>
 <main>
+<p class="notice wide"><strong>An emotion is a model's estimate.</strong> It describes an expression in a picture, not
+what a person feels, and it is often wrong about a single moment.</p>
 {body}
 </main>
 <footer class="quiet">Made by Emotion Edge {escape(__version__)} from the record on the board. It holds no images and no
@@ -57,25 +58,29 @@ _NOTHING: Final = """<section class="card"><h2>Nothing was recorded</h2>
 def _body(summary: Summary) -> str:
     if not summary.seconds:
         return f'{_facts(summary)}<section class="card"><h2>Nobody was in view</h2><p>No face was seen.</p></section>'
+    days = f"""<section class="card wide"><h2>Day by day</h2>
+<p class="quiet">In the colour of the emotion shown most, the stronger the longer a face was in view.</p>
+{plots.days(summary)}</section>
+"""
     return f"""{_facts(summary)}
-<section class="card wide"><h2>Emotions through {_span(summary)}</h2>
+{days if summary.first != summary.last else ""}<section class="card wide"><h2>Emotions through {_span(summary)}</h2>
 <p class="quiet">Each column is {_slot_words(summary)}, divided by the time that faces showed each emotion, the more
 pleasant the higher.</p>
 {plots.legend(summary)}
 {plots.shares(summary)}</section>
+<section class="card wide"><h2>Valence and arousal</h2>
+{plots.axis_line(summary, "valence", "pleasant", "unpleasant")}
+{plots.axis_line(summary, "arousal", "lively", "calm")}
+{plots.axis_ticks(summary)}</section>
 <section class="card"><h2>Time in each emotion</h2>
 <p class="quiet">Two faces in view at once both count.</p>
-<ul class="scores">{plots.bars(summary)}</ul></section>
-<section class="card"><h2>Valence and arousal</h2>
-{plots.axis_line(summary, "valence", "pleasant", "unpleasant")}
-{plots.axis_line(summary, "arousal", "excited", "calm")}
-{plots.axis_ticks(summary)}</section>
+<ul class="scores">{plots.bars(summary)}</ul>
+<h3>Changes</h3>{_changes(summary)}</section>
 <section class="card"><h2>Where the time was spent</h2>
 <p class="quiet">The stronger the blue, the longer; a dot is the place of an emotion.</p>
 {plots.circumplex(summary)}</section>
-<section class="card"><h2>Changes</h2>{_changes(summary)}</section>
-<details class="card wide"><summary>All figures as a table</summary><div class="scroll">{plots.table(summary)}</div>
-</details>"""
+<details class="card wide"><summary>All figures as a table</summary>
+<div class="scroll" tabindex="0" role="region" aria-label="All figures">{plots.table(summary)}</div></details>"""
 
 
 def _facts(summary: Summary) -> str:
@@ -86,7 +91,7 @@ def _facts(summary: Summary) -> str:
     facts = (
         ("Watched", plots.duration(summary.watched), ""),
         ("A face in view", plots.duration(summary.present), f"{in_view} of that time" if in_view else ""),
-        ("Shown most", shown or "–", f"{share} of the time" if share else ""),
+        ("Shown most", capitalised(shown) or "–", f"{share} of the time" if share else ""),
         ("Changes of emotion", str(summary.changed), f"{summary.appeared} faces came into view"),
     )
     items = "".join(

@@ -1,16 +1,18 @@
-"""The plots of a report: SVG and HTML made by hand, in the colours and words of the live page.
+"""The plots of a report as SVG and HTML, in the colours and words of the live page.
 
-Shapes stretch with the page, one unit of an SVG's width a time slot; text is HTML beside them, so that it keeps its
-size on a phone.
+SVGs stretch with the page; one unit of their width is one time slot. Text is HTML beside them and keeps its size on a
+phone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from html import escape
 from typing import Final
 
 from edge.labels import CIRCUMPLEX, UNCERTAIN
 from edge.outputs.drawing.colours import COLOURS, colour_of
 from edge.record.summary import CELLS, Slot, Summary
+from edge.translations import capitalised
 
 _MOST_TICKS: Final = 9
 _HEIGHT: Final = 100
@@ -30,7 +32,7 @@ def percent(share: float) -> str:
 
 
 def ordered(emotions: Iterable[str]) -> list[str]:
-    """The pleasant first, by their places on the circumplex; names that have none last."""
+    """The emotions by valence on the circumplex, the most pleasant first; unknown names last."""
     known = list(COLOURS)
 
     def place(emotion: str) -> tuple[float, int]:
@@ -40,20 +42,20 @@ def ordered(emotions: Iterable[str]) -> list[str]:
 
 
 def time_label(slot: Slot, days: int) -> str:
-    """When the slot begins: `14:15`, with its day before it where there are several."""
+    """Start of the slot: `14:15`, with the day before it in a report of several days."""
     return f"{slot.start:%H:%M}" if days == 1 else f"{slot.start:%a %d %b, %H:%M}"
 
 
 def legend(summary: Summary) -> str:
-    """The colours of the emotions that were seen."""
+    """The colours of the emotions in the report."""
     items = "".join(
-        f'<li style="--hue:{colour_of(emotion)}"><i></i>{escape(emotion)}</li>' for emotion in ordered(summary.seconds)
+        f'<li style="--hue:{colour_of(emotion)}"><i></i>{_name(emotion)}</li>' for emotion in ordered(summary.seconds)
     )
     return f'<ul class="legend">{items}<li class="unwatched"><i></i>not watched</li></ul>'
 
 
 def shares(summary: Summary) -> str:
-    """A column a slot, divided by the shares of the emotions, the pleasant on top; below, the part in view."""
+    """One stacked column per slot, the most pleasant emotion on top; below it the share of time with a face in view."""
     order = ordered(summary.seconds)
     days = (summary.last - summary.first).days + 1
     columns, bars = [], []
@@ -66,7 +68,7 @@ def shares(summary: Summary) -> str:
                 parts.append(f'<rect {_place(index, top, height)} fill="{colour_of(emotion)}"/>')
                 top += height
         if parts:
-            columns.append(f"<g><title>{escape(_said(slot, order, total, days))}</title>{''.join(parts)}</g>")
+            columns.append(f"<g><title>{escape(_slot_title(slot, order, total, days))}</title>{''.join(parts)}</g>")
         present = _HEIGHT * slot.present / slot.length
         if present:
             bars.append(f"<rect {_place(index, _HEIGHT - present, present)}/>")
@@ -84,7 +86,14 @@ def shares(summary: Summary) -> str:
 
 
 def axis_line(summary: Summary, axis: str, high: str, low: str) -> str:
-    """Valence or arousal through the time, a step a slot. axis: its name in Slot; high, low: what its ends mean."""
+    """Valence or arousal over time, one step per slot.
+
+    Args:
+        summary: the days.
+        axis: `valence` or `arousal`.
+        high: word for +1.
+        low: word for -1.
+    """
     values: list[float | None] = [getattr(slot, axis) for slot in summary.slots]
     path = []
     for first, end in _runs([value is not None for value in values]):
@@ -105,50 +114,89 @@ def axis_ticks(summary: Summary) -> str:
 
 
 def bars(summary: Summary) -> str:
-    """Time in each emotion, the most first."""
+    """Time in each emotion, the most first; the whole length of a bar is all of the time."""
     seconds = summary.seconds
-    total, most = sum(seconds.values()), max(seconds.values(), default=0.0)
+    total = sum(seconds.values())
     return "".join(
-        f'<li style="--hue:{colour_of(emotion)};--share:{_short(value / most)}">'
-        f'<span class="name">{escape(emotion)}</span>'
+        f'<li style="--hue:{colour_of(emotion)};--share:{_short(value / total)}">'
+        f'<span class="name">{_name(emotion)}</span>'
         f'<span class="bar"><i></i></span><span class="share">{duration(value)}</span>'
         f'<span class="share">{percent(value / total)}</span></li>'
         for emotion, value in seconds.items()
-        if most
+        if total
     )
 
 
+def days(summary: Summary) -> str:
+    """Each day as a strip of its slots: the colour of the emotion shown most, the stronger the longer a face was there.
+
+    Beside it the emotion shown most that day and the time with a face in view.
+    """
+    by_day: dict[date, list[Slot]] = {}
+    for slot in summary.slots:
+        by_day.setdefault(slot.start.date(), []).append(slot)
+    rows = []
+    for day, slots in by_day.items():
+        seconds: dict[str, float] = {}
+        marks = []
+        for index, slot in enumerate(slots):
+            for emotion, value in slot.seconds.items():
+                seconds[emotion] = seconds.get(emotion, 0.0) + value
+            if slot.seconds:
+                most = max(slot.seconds, key=lambda emotion: slot.seconds[emotion])
+                strength = _short(0.3 + 0.7 * min(1.0, slot.present / slot.length) ** 0.5)
+                title = f"{slot.start:%H:%M}: {most}; in view for {duration(slot.present)}"
+                marks.append(
+                    f'<rect {_place(index, 0, _HEIGHT)} fill="{colour_of(most)}" opacity="{strength}">'
+                    f"<title>{escape(title)}</title></rect>"
+                )
+            elif slot.watched >= slot.length / 100:
+                marks.append(f'<rect class="watched" {_place(index, 0, _HEIGHT)}/>')
+        shown = _name(max(seconds, key=lambda emotion: seconds[emotion])) if seconds else "–"
+        present = sum(slot.present for slot in slots)
+        label = f"{day:%A}: {shown}"
+        rows.append(
+            f'<li><span>{day:%a %d %b}</span><span class="plot strip"><svg viewBox="0 0 {len(slots)} {_HEIGHT}" '
+            f'preserveAspectRatio="none" role="img" aria-label="{escape(label)}">{"".join(marks)}</svg></span>'
+            f'<span>{shown}</span><span class="share">{duration(present) if present else "–"}</span></li>'
+        )
+    ends = "".join(f"<span>{hour}:00</span>" for hour in (0, 6, 12, 18, 24))
+    rows.append(f'<li aria-hidden="true"><span></span><span class="hours">{ends}</span></li>')
+    return f'<ol class="days">{"".join(rows)}</ol>'
+
+
 def circumplex(summary: Summary) -> str:
-    """Where the time was spent on the plane of valence and arousal; dots are the emotions' places."""
-    most = max((cell for row in summary.circumplex for cell in row), default=0.0)
+    """Time on the plane of valence and arousal as a smoothed heat map; dots are the emotions' places."""
+    smooth = _smoothed(_smoothed(summary.circumplex))
+    most = max((cell for row in smooth for cell in row), default=0.0)
     cells = [
-        # The root, so that what was rare can be seen beside what was common.
-        f'<rect x="{column}" y="{CELLS - 1 - row}" width="1" height="1" opacity="{_short((cell / most) ** 0.5)}">'
-        f"<title>{duration(cell)}</title></rect>"
-        for row, line in enumerate(summary.circumplex)
+        # The square root, so that rare values stay visible beside common ones.
+        f'<rect x="{column}" y="{CELLS - 1 - row}" width="1" height="1" opacity="{_short((cell / most) ** 0.5)}"/>'
+        for row, line in enumerate(smooth)
         for column, cell in enumerate(line)
-        if cell > 0
+        if cell > most / 200
     ]
     half = CELLS / 2
     dots = [
         f'<circle cx="{_short(half * (1 + valence))}" cy="{_short(half * (1 - arousal))}" r="0.36" '
-        f'fill="{colour_of(emotion)}"><title>{escape(emotion)}</title></circle>'
+        f'fill="{colour_of(emotion)}"><title>{_name(emotion)}</title></circle>'
         for emotion, (valence, arousal) in CIRCUMPLEX.items()
         if emotion in summary.seconds and emotion != UNCERTAIN
     ]
     cross = f'<line x1="{half}" x2="{half}" y1="0" y2="{CELLS}"/><line x1="0" x2="{CELLS}" y1="{half}" y2="{half}"/>'
     return (
-        '<div class="plane"><span>excited</span><span>unpleasant</span>'
+        '<div class="plane"><span>lively</span><span>unpleasant</span>'
         f'<svg viewBox="0 0 {CELLS} {CELLS}" role="img" aria-label="Time by valence and arousal">'
         f"{''.join(cells)}{cross}{''.join(dots)}</svg><span>pleasant</span><span>calm</span></div>"
     )
 
 
 def table(summary: Summary) -> str:
-    """The slots in which something was seen, in figures."""
+    """The slots in which faces were seen, as a table."""
     order = ordered(summary.seconds)
     days = (summary.last - summary.first).days + 1
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("from", *order, "in view", "changes", "valence", "arousal"))
+    names = ("from", *map(capitalised, order), "in view", "changes", "valence", "arousal")
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     rows = []
     for slot in summary.slots:
         if slot.seconds:
@@ -162,14 +210,15 @@ def table(summary: Summary) -> str:
 def changes_table(changes: Mapping[tuple[str, str], int], most: int) -> str:
     """The most frequent changes from one emotion to another, at most `most` of them."""
     rows = "".join(
-        f'<tr><td><i style="--hue:{colour_of(before)}"></i>{escape(before)}</td>'
-        f'<td><i style="--hue:{colour_of(after)}"></i>{escape(after)}</td><td>{count}</td></tr>'
+        f'<tr><td><i style="--hue:{colour_of(before)}"></i>{_name(before)}</td>'
+        f'<td><i style="--hue:{colour_of(after)}"></i>{_name(after)}</td><td>{count}</td></tr>'
         for (before, after), count in list(changes.items())[:most]
     )
-    return f"<table><thead><tr><th>from</th><th>to</th><th>times</th></tr></thead><tbody>{rows}</tbody></table>"
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("from", "to", "times"))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def _said(slot: Slot, order: Sequence[str], total: float, days: int) -> str:
+def _slot_title(slot: Slot, order: Sequence[str], total: float, days: int) -> str:
     parts = [f"{emotion} {percent(slot.seconds[emotion] / total)}" for emotion in order if slot.seconds.get(emotion)]
     return f"{time_label(slot, days)}: {', '.join(parts)}; in view for {duration(slot.present)}"
 
@@ -182,7 +231,7 @@ def _svg(summary: Summary, content: str, label: str) -> str:
 
 
 def _watched(summary: Summary) -> str:
-    """The ground of the slots in which pictures were analysed; elsewhere the hatching behind it shows."""
+    """Rectangles for the slots in which frames were analysed; elsewhere the hatched background shows."""
     runs = _runs([slot.watched >= slot.length / 100 or bool(slot.seconds) for slot in summary.slots])
     return "".join(
         f'<rect class="watched" x="{first}" y="0" width="{end - first}" height="{_HEIGHT}"/>' for first, end in runs
@@ -190,12 +239,12 @@ def _watched(summary: Summary) -> str:
 
 
 def _place(index: int, top: float, height: float) -> str:
-    # A little wider than its slot: no seam of the ground between two columns.
+    # A little wider than its slot, or the background would show between two columns.
     return f'x="{index}" y="{_short(top)}" width="1.02" height="{_short(height)}"'
 
 
 def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
-    """Where flags are set: first index and the one past the last, run by run."""
+    """Runs of set flags as (first index, one past the last)."""
     edges = [index for index in range(len(flags) + 1) if _at(flags, index) != _at(flags, index - 1)]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
@@ -205,7 +254,7 @@ def _at(flags: Sequence[bool], index: int) -> bool:
 
 
 def _ticks(summary: Summary) -> str:
-    """Words below the plot: hours of one day, or days. Every other is left out where the screen is narrow."""
+    """Labels below the plot: hours of one day, or days; on narrow screens CSS hides every other one."""
     slots = summary.slots
     if summary.first == summary.last:
         marks = [(index, f"{slot.start:%H:%M}") for index, slot in enumerate(slots) if _on_the_hour(slot, 3)]
@@ -220,6 +269,21 @@ def _ticks(summary: Summary) -> str:
 
 def _on_the_hour(slot: Slot, every: int) -> bool:
     return slot.start.minute == 0 and slot.start.hour % every == 0
+
+
+def _name(emotion: str) -> str:
+    return escape(capitalised(emotion))
+
+
+def _smoothed(cells: Sequence[Sequence[float]]) -> list[list[float]]:
+    """The cells after a binomial filter (1, 2, 1) in both directions, which spreads each over its neighbours."""
+
+    def line(values: Sequence[float]) -> list[float]:
+        padded = [values[0], *values, values[-1]]
+        return [(padded[at] + 2 * padded[at + 1] + padded[at + 2]) / 4 for at in range(len(values))]
+
+    rows = [line(row) for row in cells]
+    return [list(row) for row in zip(*(line(column) for column in zip(*rows, strict=True)), strict=True)]
 
 
 def _short(value: float) -> str:

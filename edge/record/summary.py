@@ -195,7 +195,10 @@ def summary_json(summary: Summary) -> dict[str, Any]:
 
 def zone(summary: Summary) -> str:
     """The local time zone as it was, `CET (UTC+01:00)`; both names where it changed."""
-    names = dict.fromkeys(f"{slot.start.tzname()} (UTC{slot.start.isoformat()[-6:]})" for slot in summary.slots)
+    names = dict.fromkeys(
+        name if (name := str(slot.start.tzname())) == "UTC" else f"{name} (UTC{slot.start.isoformat()[-6:]})"
+        for slot in summary.slots
+    )
     return ", ".join(names)
 
 
@@ -214,7 +217,8 @@ def _slot(start: datetime, length: float, total: _Sums) -> Slot:
         length=length,
         seconds=total.seconds,
         present=min(total.present, length),
-        watched=min(total.watched, length),
+        # The rows of `watched` come once a minute, those of faces every ten seconds.
+        watched=min(max(total.watched, total.present), length),
         appeared=total.appeared,
         changed=total.changed,
         valence=total.valence / weight if weight else None,

@@ -94,7 +94,7 @@ def test_sums_of_a_day_in_local_time(tmp_path: Path, capsys: pytest.CaptureFixtu
     day = json.loads(out.read_text())
     assert (day["first"], day["last"], day["zone"], day["slot_minutes"]) == (DAY, DAY, "CET (UTC+01:00)", 15)
     assert day["seconds"] == {"happy": 60, "neutral": 60, "fear": 40, "surprise": 30}
-    assert (day["present"], day["watched"]) == (40 + 90, 2700)
+    assert (day["present"], day["watched"]) == (40 + 90, 40 + 2700)  # a face was seen at midnight, so it was watched
     assert (day["appeared"], day["changed"]) == (3, 1)
     assert day["changes"] == [{"from": "happy", "to": "surprise", "count": 1}]
     assert len(day["slots"]) == 96
@@ -225,14 +225,14 @@ def test_page_in_a_browser(browser: webdriver.Chrome, tmp_path: Path, width: int
     text = browser.find_element(By.TAG_NAME, "body").text
     title = "Friday, 20 November 2026" if days == 1 else "14 to 20 November 2026"
     assert browser.find_element(By.TAG_NAME, "h1").text == title
-    assert "Emotion is a model's guess." in text
+    assert "An emotion is a model's estimate." in text
     assert "kitchen-pi" in text
     assert "CET (UTC+01:00)" in text
     facts = [fact.text for fact in browser.find_elements(By.CSS_SELECTOR, ".figures .card")]
     assert [fact.split("\n")[1] for fact in facts] == [
         duration(3 * 3600 * days),
         duration(2 * 3600 * days),
-        "happy",
+        "Happy",
         str(120 * days),
     ]
     # What a screen reader or a printout needs is in the table too.
@@ -258,7 +258,7 @@ def test_columns_are_whole_and_in_the_colours_of_the_page(browser: webdriver.Chr
         assert {colour for colour, *_ in parts} <= set(COLOURS.values())
     tall = browser.find_element(By.CSS_SELECTOR, ".plot.tall")
     rows = [row.text.split("\n")[0] for row in browser.find_elements(By.CSS_SELECTOR, ".scores .name")]
-    assert rows[0] == "happy"
+    assert rows[0] == "Happy"
     assert tall.size["height"] > 150
 
 
