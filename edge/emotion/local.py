@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from edge.emotion.flip import with_flip
 from edge.emotion.scores import Scores, empty_scores, scores_of
 from edge.errors import EmotionEdgeError
@@ -34,13 +36,8 @@ class LocalClassifier:
         self._mirror = mirror or self.card.mirror
         self.labels = self.card.primary.labels
         self._network = Network(folder / MODEL_FILE, runtime, threads)
-        named = {self.card.input.name, *(output.name for output in self.card.outputs)}
-        there = set(self._network.inputs) | set(self._network.outputs)
-        if missing := named - there:
-            raise EmotionEdgeError(
-                f"model {folder}: its card names {', '.join(sorted(missing))}, which the file does not have "
-                f"(it has {', '.join(sorted(there))}): card and file are of different models"
-            )
+        if problem := mismatch(self.card, self._network):
+            raise EmotionEdgeError(f"model {folder}: its card {problem}: card and file are of different models")
 
     def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:
         return self.classify(face_crops(image, boxes, self.card.crop, self.card.input))
@@ -50,3 +47,20 @@ class LocalClassifier:
             return empty_scores(self.labels)
         faces = input_tensor(crops, self.card.input)
         return scores_of(self.card, with_flip(self._network, faces, self._mirror))
+
+
+def mismatch(card: EmotionCard, network: Network) -> str:
+    """How a card does not fit a network, in words after "its card"; empty where it does."""
+    named = {card.input.name, *(output.name for output in card.outputs)}
+    there = set(network.inputs) | set(network.outputs)
+    if missing := named - there:
+        return f"names {', '.join(sorted(missing))}, which the file does not have (it has {', '.join(sorted(there))})"
+    spec, tensor = card.input, network.inputs[card.input.name]
+    wanted = (spec.height, spec.width, spec.channels)
+    if tensor.shape[1:] != wanted or np.dtype(tensor.dtype).name != spec.dtype:
+        return f"has an input of {wanted} {spec.dtype}, the file of {tensor.shape[1:]} {np.dtype(tensor.dtype).name}"
+    for output in card.outputs:
+        shape = network.outputs[output.name].shape
+        if shape[1:] != (output.size,):
+            return f"has {output.size} values for the output {output.name}, the file has the shape {list(shape)}"
+    return ""

@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from edge.errors import EmotionEdgeError
 from edge.model_updates.archive import unpack_model
-from edge.model_updates.self_test import run_self_test
+from edge.model_updates.isolated_test import check_in_process
 from edge.models.active import ACTIVE_FILE, ActiveModels, Installed, active_model, models_folder, read_active
 from edge.models.card import Card, EmotionCard, read_any_card
 from edge.models.released import model_dir
@@ -62,7 +62,7 @@ def install(source: Path, names: Mapping[Kind, str], runtime: Runtime) -> ModelC
         unpack_model(source, incoming)
         try:
             card = read_any_card(incoming)
-            tested = run_self_test(incoming, runtime)
+            tested = check_in_process(incoming, runtime)
         except EmotionEdgeError as error:
             raise EmotionEdgeError(str(error).replace(str(incoming), str(source))) from error
         name = names["emotion" if isinstance(card, EmotionCard) else "detector"]

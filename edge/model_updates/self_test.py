@@ -26,7 +26,7 @@ _SUBSAMPLES: Final = 4
 """Each pixel is the mean of so many points in each direction (anti-aliasing)."""
 _FACE_SIDE: Final = 128
 """Side in pixels of the face shown to a detector: the size that every released YuNet detects best."""
-_MIN_SCORE: Final = 0.3
+MIN_SCORE: Final = 0.3
 
 
 def drawn_face(height: int, width: int, mouth: str) -> Image:
@@ -53,6 +53,15 @@ def drawn_face(height: int, width: int, mouth: str) -> Image:
     return np.asarray(picture.reshape(height, _SUBSAMPLES, width, _SUBSAMPLES).mean((1, 3)), np.uint8)
 
 
+def framed_face(height: int, width: int, mouth: str) -> Image:
+    """A picture, uint8 [height, width], with a drawn face in the middle."""
+    side = min(_FACE_SIDE, height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    picture = np.full((height, width), 60, np.uint8)
+    picture[top : top + side, left : left + side] = drawn_face(side, side, mouth)
+    return picture
+
+
 def self_test_outputs(folder: Path, runtime: Runtime) -> list[list[float]]:
     """The outputs of the model in a folder, one row for each drawn face.
 
@@ -68,18 +77,14 @@ def self_test_outputs(folder: Path, runtime: Runtime) -> list[list[float]]:
         crops = np.repeat(faces[..., None], card.input.channels, axis=3)
         found = LocalClassifier(folder, runtime).classify(crops).probabilities
     else:
-        detector = YuNet(folder, _MIN_SCORE, runtime)
+        detector = YuNet(folder, MIN_SCORE, runtime)
         found = np.array([_best(detector, card, mouth) for mouth in MOUTHS])
     return [[round(float(value), 4) for value in row] for row in found]
 
 
 def _best(detector: YuNet, card: Card, mouth: str) -> tuple[float, ...]:
     height, width = card.input.height, card.input.width
-    side = min(_FACE_SIDE, height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    picture = np.full((height, width), 60, np.uint8)
-    picture[top : top + side, left : left + side] = drawn_face(side, side, mouth)
-    found = detector.detect(picture)
+    found = detector.detect(framed_face(height, width, mouth))
     if not found:
         return (0.0,) * 5
     box = found[0].box

@@ -7,11 +7,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import EmotionEdgeError, in_one_line
 from edge.labels import CIRCUMPLEX
@@ -19,9 +19,32 @@ from edge.labels import CIRCUMPLEX
 MODEL_FILE = "model.tflite"
 CARD_FILE = "card.json"
 
+MAX_CARD_BYTES: Final = 1_000_000
+"""A larger card is not read."""
+
+
+def _printable(text: str) -> str:
+    """Refuses control characters: names reach terminals, topics and file names."""
+    if not text.isprintable():
+        raise ValueError("has characters that cannot be printed")
+    return text
+
+
+def _different(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] == bounds[1]:
+        raise ValueError("both values are the same")
+    return bounds
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
+Value = Annotated[float, Field(ge=-1e4, le=1e4)]
+Shift = Annotated[float, Field(ge=-2, le=2)]
+Side = Annotated[int, Field(ge=1, le=2048)]
+"""Width or height of an input, pixels."""
+
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class InputSpec(_Part):
@@ -32,14 +55,14 @@ class InputSpec(_Part):
     dtype. For dtype float32, scale is 1 and zero_point 0.
     """
 
-    name: str
-    height: int
-    width: int
+    name: Name
+    height: Side
+    width: Side
     channels: Literal[1, 3]
     dtype: Literal["int8", "uint8", "float32"]
-    scale: float
-    zero_point: int
-    value_range: tuple[float, float]
+    scale: Annotated[float, Field(gt=1e-9, le=1e4)]
+    zero_point: Annotated[int, Field(ge=-128, le=255)]
+    value_range: Annotated[tuple[Value, Value], AfterValidator(_different)]
 
     def lookup(self) -> npt.NDArray[Any]:
         """The stored value of each of the 256 pixel values: `table[pixels]` is the input tensor."""
@@ -60,15 +83,15 @@ class CropSpec(_Part):
     `python -m training.synthetic.crop_framing` measures them.
     """
 
-    how: str = (
+    how: Annotated[str, Field(max_length=2000)] = (
         "a square about the detector's box (forehead to chin), not rotated: side = scale * sqrt(width * height), its "
         "centre the box's moved by shift * side in x and y; past the frame's edge the edge pixels repeated; resized to "
         "the input by averaging"
     )
     """The crop in words, for readers of the card alone."""
     colour: Literal["grey", "bgr"] = "grey"
-    scale: float = 1.1
-    shift: tuple[float, float] = (0.0, -0.02)
+    scale: Annotated[float, Field(ge=0.2, le=5)] = 1.1
+    shift: tuple[Shift, Shift] = (0.0, -0.02)
 
 
 class OutputSpec(_Part):
@@ -80,13 +103,18 @@ class OutputSpec(_Part):
         temperature: logits are divided by it before softmax (fitted on a validation split, Guo et al. 2017).
     """
 
-    name: str
+    name: Name
     kind: Literal["emotion", "valence_arousal"]
     activation: Literal["logits", "softmax", "linear"]
-    label_set: str = ""
-    labels: tuple[str, ...] = ()
+    label_set: Annotated[str, Field(max_length=100), AfterValidator(_printable)] = ""
+    labels: Annotated[tuple[Name, ...], Field(max_length=64)] = ()
     primary: bool = False
-    temperature: float = 1.0
+    temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+
+    @property
+    def size(self) -> int:
+        """Values of each face: one a label, or valence and arousal."""
+        return len(self.labels) if self.kind == "emotion" else 2
 
 
 class SelfTest(_Part):
@@ -98,20 +126,20 @@ class SelfTest(_Part):
         tolerance: the largest difference allowed to each value.
     """
 
-    drawing: int
-    expected: tuple[tuple[float, ...], ...]
-    tolerance: float
+    drawing: Annotated[int, Field(ge=0, le=1000)]
+    expected: Annotated[tuple[Annotated[tuple[Value, ...], Field(max_length=64)], ...], Field(max_length=16)]
+    tolerance: Annotated[float, Field(ge=0, le=0.5)]
 
 
 class Card(_Part):
     """The part of the card that every model has: name, hash and input. A face detector's card has no more."""
 
-    name: str
-    version: str
-    sha256: str
+    name: Name
+    version: Name
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     input: InputSpec
-    licence: str
-    command: str
+    licence: Annotated[str, Field(max_length=10_000)]
+    command: Annotated[str, Field(max_length=10_000)]
     self_test: SelfTest | None = None
 
 
@@ -125,17 +153,21 @@ class EmotionCard(Card):
 
     crop: CropSpec
     mirror: bool = False
-    outputs: tuple[OutputSpec, ...]
-    metrics: tuple[Mapping[str, Any], ...]
+    outputs: Annotated[tuple[OutputSpec, ...], Field(max_length=8)]
+    metrics: Annotated[tuple[Mapping[str, Any], ...], Field(max_length=1000)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if len({output.name for output in self.outputs}) < len(self.outputs):
+            raise ValueError("outputs: two have the same name")
         primaries = [output for output in self.outputs if output.primary]
         if len(primaries) != 1 or primaries[0].kind != "emotion":
             raise ValueError("outputs: exactly one emotion output must be primary")
         for output in self.outputs:
             if output.kind == "emotion" and not output.labels:
                 raise ValueError(f"outputs: {output.name!r} has no labels")
+            if len(set(output.labels)) < len(output.labels):
+                raise ValueError(f"outputs: {output.name!r} has a label twice")
             if unknown := [label for label in output.labels if label not in CIRCUMPLEX]:
                 raise ValueError(f"outputs: {output.name!r} has {unknown[0]!r}, which is no emotion that is known")
         return self
@@ -176,10 +208,10 @@ def _read_card(kind: type[CardT], folder: Path) -> CardT:
                 f"model {folder}: {file.name} is missing (a model is a folder with {CARD_FILE} and {MODEL_FILE})"
             )
     try:
-        card = kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        card = kind.model_validate(_json_of(path))
     except ValidationError as error:
         raise EmotionEdgeError(f"model card {path}: {in_one_line(error)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EmotionEdgeError(f"model card {path}: is no valid JSON: {error}") from error
     if (found := sha256_of(model)) != card.sha256:
         raise EmotionEdgeError(
@@ -195,10 +227,18 @@ def read_any_card(folder: Path) -> Card:
     Raises EmotionEdgeError as `read_card`.
     """
     try:
-        has_outputs = "outputs" in json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):  # read_card raises the error
+        has_outputs = "outputs" in _json_of(folder / CARD_FILE)
+    except (OSError, ValueError, TypeError, RecursionError):  # read_card raises the error
         has_outputs = False
     return read_card(EmotionCard if has_outputs else Card, folder)
+
+
+def _json_of(path: Path) -> Any:
+    with path.open("rb") as file:
+        content = file.read(MAX_CARD_BYTES + 1)
+    if len(content) > MAX_CARD_BYTES:
+        raise ValueError(f"larger than {MAX_CARD_BYTES} bytes")
+    return json.loads(content.decode())
 
 
 def write_card(card: Card, folder: Path) -> None:
