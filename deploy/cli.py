@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 
 from deploy.boards import commands as boards
@@ -21,6 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_image(commands)
     _add_audit(commands)
     _add_repository(commands)
+    _add_imager(commands)
     boards.add_commands(commands)
     return parser
 
@@ -46,6 +48,14 @@ def _add_image(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument(
         "--package", type=Path, action="append", metavar="FILE", help=".deb (default: built from this checkout)"
     )
+
+
+def _add_imager(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "list card images in a manifest for Raspberry Pi Imager"
+    command = commands.add_parser("imager", help=text, description=text, allow_abbrev=False)
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="to be served by any web server")
+    command.add_argument("card", nargs="+", type=Path, metavar="IMAGE", help="made by `emotion-deploy image -o`")
+    command.add_argument("--url", required=True, metavar="URL", help="where the folder is served")
 
 
 def _add_repository(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -92,6 +102,10 @@ def _run(arguments: argparse.Namespace) -> int:
             image.make(
                 arguments.config, arguments.base, arguments.out, arguments.device, arguments.boot, arguments.package
             )
+        case "imager":
+            from deploy.image.imager import publish_cards
+
+            publish_cards(arguments.folder, arguments.card, arguments.url, date.today())
         case "repository":
             from deploy import repository
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge.config import Settings
-from edge.controls import Controls
+from edge.controls import SWITCHES, Controls
 from edge.labels import UNCERTAIN
 from edge.models.card import EmotionCard
 from edge.models.runtime import Runtime
@@ -68,7 +68,7 @@ def open_outputs(
     if folder := runtime_folder():
         outputs.append(StatusFile(folder, controls, (lambda: mqtt.connection) if mqtt else None))
     if settings.web.enabled:
-        metrics = _metrics(card.primary.labels, mqtt, record)
+        metrics = _metrics(card.primary.labels, mqtt, record, controls)
         web = _open_page(settings, current, runtime, metrics, mqtt, record)
         outputs += [metrics, web]
         viewers.append(web)
@@ -134,11 +134,14 @@ def _open_page(
     return web
 
 
-def _metrics(labels: Sequence[str], mqtt: MqttOutput | None, record: RecordOutput | None) -> Metrics:
+def _metrics(
+    labels: Sequence[str], mqtt: MqttOutput | None, record: RecordOutput | None, controls: Controls
+) -> Metrics:
     return Metrics(
         [*labels, UNCERTAIN],
         (lambda: MqttFigures(mqtt.connection == CONNECTED, mqtt.dropped)) if mqtt else None,
         (lambda: RecordFigures(record.rows, record.bytes, record.dropped, bool(record.paused))) if record else None,
+        lambda: {name: getattr(controls.wanted, name) for name in SWITCHES},
     )
 
 

@@ -1,11 +1,13 @@
 """The daemon's figures for Prometheus: text format 0.0.4, names and units as Prometheus recommends them."""
 
 import math
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from edge import __version__
@@ -53,14 +55,16 @@ class Metrics:
         labels: Sequence[str],
         mqtt: Callable[[], MqttFigures] | None = None,
         record: Callable[[], RecordFigures] | None = None,
+        switches: Callable[[], Mapping[str, bool]] | None = None,
     ) -> None:
         """labels: emotions there are, each with a sample from the start on.
 
-        mqtt, record: asked for their figures; None: there is none.
+        mqtt, record, switches: asked for their figures; None: there is none.
         """
         self._labels = tuple(labels)
         self._mqtt = mqtt
         self._record = record
+        self._switches = switches
         self._lock = threading.Lock()
         self._stats: Stats | None = None
         self._reading: Reading | None = None
@@ -113,6 +117,10 @@ class Metrics:
         yield _gauge("build_info", "What runs, in its labels.", 1, build)
         yield from self._timings(stats)
         yield from self._scene()
+        yield from _process()
+        if self._switches:
+            for name, on in self._switches().items():
+                yield _gauge(name, f"Whether {name} is switched on.", on)
         if self._mqtt:
             mqtt = self._mqtt()
             yield _gauge("mqtt_connected", "Whether there is a connection to the broker.", mqtt.connected)
@@ -153,6 +161,22 @@ class Metrics:
             yield _gauge("arousal", "Arousal of the largest face in view, from -1 to 1.", leader.arousal)
 
 
+def _process(folder: Path = Path("/proc/self")) -> Iterator[Metric]:
+    """Figures of the process (proc(5)); none where the system has no /proc."""
+    try:
+        fields = (folder / "stat").read_text().rpartition(") ")[2].split()
+        descriptors = len(list((folder / "fd").iterdir()))
+        booted = float(next(line for line in (folder.parent / "stat").read_text().splitlines() if "btime" in line)[6:])
+    except (OSError, StopIteration):
+        return
+    ticks = os.sysconf("SC_CLK_TCK")
+    processor = (int(fields[11]) + int(fields[12])) / ticks
+    yield _counter("process_cpu_seconds_total", "Processor time used.", processor)
+    yield _gauge("process_start_time_seconds", "Start, Unix time.", booted + int(fields[19]) / ticks)
+    yield _gauge("process_resident_memory_bytes", "Resident memory.", int(fields[21]) * os.sysconf("SC_PAGE_SIZE"))
+    yield _gauge("process_open_fds", "Open file descriptors.", descriptors)
+
+
 def _gauge(name: str, text: str, value: float | None, labels: Mapping[str, str] | None = None) -> Metric:
     return Metric(name, "gauge", text, [] if value is None else [("", labels or {}, value)])
 
@@ -162,7 +186,8 @@ def _counter(name: str, text: str, value: float) -> Metric:
 
 
 def _written(metric: Metric) -> str:
-    name = _PREFIX + metric.name
+    # The names of process figures are the same for every program (prometheus.io, "Writing client libraries").
+    name = metric.name if metric.name.startswith("process_") else _PREFIX + metric.name
     lines = [f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.kind}"]
     for suffix, labels, value in metric.samples:
         inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())

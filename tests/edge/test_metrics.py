@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from edge import __version__
@@ -53,7 +54,10 @@ def parsed(text: str) -> tuple[Samples, dict[str, str]]:
 def metrics() -> Metrics:
     """After ten frames in which two people were seen, at the last."""
     made = Metrics(
-        [*LABEL_SETS["fer7"], UNCERTAIN], lambda: MqttFigures(True, 7), lambda: RecordFigures(12, 4096, 3, False)
+        [*LABEL_SETS["fer7"], UNCERTAIN],
+        lambda: MqttFigures(True, 7),
+        lambda: RecordFigures(12, 4096, 3, False),
+        lambda: {"detection": True, "privacy": False},
     )
     for _ in range(9):
         made.put(reading())
@@ -70,6 +74,8 @@ def test_every_figure_is_there(metrics: Metrics) -> None:
         "frames_dropped_total": 31,
         "uptime_seconds": 61,
         "camera_up": 1,
+        "detection": 1,
+        "privacy": 0,
         "temperature_celsius": 51.5,
         "throttled": 0,
         'latency_seconds{quantile="0.95"}': 0.0142,
@@ -137,6 +143,17 @@ def test_the_page_server_hands_them_out_to_this_machine_alone(served: WebViewer,
     status, headers, body = get(served, "/metrics")
     assert status == 200
     assert headers["Content-Type"] == CONTENT_TYPE
-    assert body.decode() == metrics.text()
+    mine = re.compile(r"^process_.*\n", re.MULTILINE)  # changes from one call to the next
+    assert mine.sub("", body.decode()) == mine.sub("", metrics.text())
     assert get(served, "/metrics", Host="rebound.example")[0] == 403
     assert get(served, "/metrics", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")[0] == 403
+
+
+def test_the_process_has_the_figures_of_every_exporter(metrics: Metrics) -> None:
+    values, kinds = parsed(metrics.text())
+    process = psutil.Process()
+    assert values["process_start_time_seconds"] == pytest.approx(process.create_time(), abs=2)
+    assert values["process_resident_memory_bytes"] == pytest.approx(process.memory_info().rss, rel=0.2)
+    assert values["process_cpu_seconds_total"] == pytest.approx(sum(process.cpu_times()[:2]), abs=1)
+    assert values["process_open_fds"] >= 3
+    assert kinds["process_cpu_seconds_total"] == "counter"

@@ -5,6 +5,8 @@ tests/whole/test_home_assistant.py loads the blueprint and the dashboard into a 
 
 import json
 import re
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -72,9 +74,8 @@ def test_every_file_says_how_it_is_used(path: Path) -> None:
         assert "Import" in text
     else:
         assert text.startswith("# ")
-    assert str(path.relative_to(ROOT)) in (ROOT / "docs" / "home-assistant.md").read_text(encoding="utf-8") + (
-        ROOT / "docs" / "mqtt.md"
-    ).read_text(encoding="utf-8")
+    pages = "".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))
+    assert str(path.relative_to(ROOT)) in pages
 
 
 def test_the_blueprint_uses_its_inputs_and_offers_the_emotions_there_are() -> None:
@@ -152,12 +153,15 @@ def test_telegraf_reads_fields_that_are_there_and_never_null() -> None:
 def metric_labels() -> dict[str, set[str]]:
     """Every metric that the page has, with its labels and the one that the scrape gives it."""
     metrics = Metrics(
-        [*LABEL_SETS["fer7"], UNCERTAIN], lambda: MqttFigures(True, 0), lambda: RecordFigures(1, 1, 0, False)
+        [*LABEL_SETS["fer7"], UNCERTAIN],
+        lambda: MqttFigures(True, 0),
+        lambda: RecordFigures(1, 1, 0, False),
+        lambda: dict.fromkeys(SWITCHES, True),
     )
     metrics.report(stats())
     metrics.put(reading([face(1)]))
     found: dict[str, set[str]] = {}
-    for name, labels in re.findall(r"^(emotion_edge_\w+)(?:\{(.*)\})? ", metrics.text(), re.MULTILINE):
+    for name, labels in re.findall(r"^((?:emotion_edge|process)_\w+)(?:\{(.*)\})? ", metrics.text(), re.MULTILINE):
         found.setdefault(name, {"device"}).update(re.findall(r'(\w+)="', labels))
     return found
 
@@ -169,6 +173,19 @@ def test_prometheus_scrapes_the_page_and_names_the_device() -> None:
     assert job["metrics_path"] == "/metrics"
     assert static["labels"] == {"device": "kitchen"}
     assert static["targets"] == ["localhost:8080"]
+
+
+def test_the_alerts_ask_for_figures_that_there_are_and_fire_when_they_should() -> None:
+    folder = FOLDER / "prometheus"
+    rules = yaml.safe_load((folder / "alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+    asked = {name for rule in rules for name in re.findall(r"(?:emotion_edge|process)_\w+", rule["expr"])}
+    assert asked <= set(metric_labels())
+    promtool = shutil.which("promtool")
+    if not promtool:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+    subprocess.run([promtool, "check", "config", folder / "prometheus.yml"], check=True, capture_output=True)
+    done = subprocess.run([promtool, "test", "rules", "alerts_test.yml"], cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_grafana_asks_for_metrics_and_labels_that_there_are() -> None:
