@@ -283,6 +283,13 @@ class DisplaySettings(_Section):
     """Make faces unrecognisable in every picture that is shown or sent; they are then looked for in every frame."""
 
 
+class GpioSettings(_Section):
+    led: Annotated[int, Field(ge=0, le=27), RESTART] = 0
+    """Pin of an LED that is lit while the camera is read, by its BCM number (2 to 27); 0: none."""
+    button: Annotated[int, Field(ge=0, le=27), RESTART] = 0
+    """Pin of a button, to ground, that switches privacy on and off, by its BCM number (2 to 27); 0: none."""
+
+
 class NoticeSettings(_Section):
     controller: Annotated[str, Field(max_length=300), LIVE] = ""
     """Who is responsible for the camera, for the notice on the door: a name and an address."""
@@ -312,5 +319,6 @@ class Settings(_Section):
     serve: ServeSettings = ServeSettings()
     record: RecordSettings = RecordSettings()
     display: DisplaySettings = DisplaySettings()
+    gpio: GpioSettings = GpioSettings()
     notice: NoticeSettings = NoticeSettings()
     log: LogSettings = LogSettings()

@@ -14,6 +14,7 @@ from edge.outputs.console import Console
 from edge.outputs.display.output import Display
 from edge.outputs.drawing.jpeg import frame_jpeg_encoder, upload_jpeg_encoder
 from edge.outputs.drawing.last_minute import LastMinute
+from edge.outputs.gpio import GpioOutput
 from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
 from edge.outputs.mqtt.access import subscribe_command
 from edge.outputs.mqtt.home_assistant import discovery_message
@@ -72,6 +73,8 @@ def open_outputs(
         web = _open_page(settings, current, runtime, metrics, mqtt, record)
         outputs += [metrics, web]
         viewers.append(web)
+    if settings.gpio.led or settings.gpio.button:
+        outputs.append(GpioOutput(settings.gpio, controls))
     display = None
     if settings.display.mode != "off":
         minute = LastMinute(words_of(settings.display.language), settings.display.fps)

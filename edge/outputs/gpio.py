@@ -1,0 +1,78 @@
+"""A light that says that the camera is read, and a button for privacy, on the pins of a Raspberry Pi."""
+
+import logging
+import time
+from typing import Any, Final
+
+from edge.config import GpioSettings
+from edge.controls import Controls
+from edge.errors import EmotionEdgeError
+from edge.reading import Reading, Stats
+
+_log = logging.getLogger(__name__)
+
+ONLINE: Final = "online"
+BOUNCE_S: Final = 0.3
+"""Presses of the button within this time of the last one are contact bounce."""
+
+
+class GpioOutput:
+    """An Output that lights an LED while the camera gives frames, and toggles privacy on a button's press."""
+
+    def __init__(self, settings: GpioSettings, controls: Controls) -> None:
+        """Take the pins of the settings.
+
+        Args:
+            settings: numbers of the pins; 0: none.
+            controls: holds the switch of privacy.
+
+        Raises:
+            EmotionEdgeError: gpiozero is not installed, or a pin cannot be had.
+        """
+        self._controls = controls
+        self._pressed_at = -BOUNCE_S
+        self._led: Any = None
+        self._button: Any = None
+        try:
+            import gpiozero
+        except ImportError as error:
+            raise EmotionEdgeError(
+                "gpio: gpiozero is not installed (Raspberry Pi: sudo apt-get install python3-gpiozero python3-lgpio)"
+            ) from error
+        try:
+            if settings.led:
+                self._led = gpiozero.LED(settings.led)
+            if settings.button:
+                self._button = gpiozero.Button(settings.button)
+                self._button.when_pressed = self._toggle
+        except Exception as error:  # each pin library has errors of its own
+            self.close()
+            raise EmotionEdgeError(
+                f"gpio: pin {settings.led or '-'} (led), {settings.button or '-'} (button) cannot be had: {error} (is "
+                "this a Raspberry Pi, and is the user in the group gpio?)"
+            ) from error
+        _log.info("gpio: led on pin %s, button on pin %s", settings.led or "-", settings.button or "-")
+
+    def put(self, reading: Reading) -> None:
+        """Nothing: the camera is read whether faces are looked for or not."""
+
+    def report(self, stats: Stats) -> None:
+        """Light the LED while the camera gives frames."""
+        if self._led is not None and bool(self._led.value) != (stats.camera == ONLINE):
+            self._led.value = stats.camera == ONLINE
+
+    def close(self) -> None:
+        """Switch the LED off and give the pins back."""
+        if self._led is not None:
+            self._led.off()
+        for device in (self._led, self._button):
+            if device is not None:
+                device.close()
+        self._led = self._button = None
+
+    def _toggle(self) -> None:
+        """Switch privacy the other way; in a thread of gpiozero's."""
+        now = time.monotonic()
+        if now - self._pressed_at >= BOUNCE_S:
+            self._pressed_at = now
+            self._controls.switch("privacy", not self._controls.wanted.privacy)
