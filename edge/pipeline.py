@@ -11,6 +11,7 @@ from edge.emotion.smoother import Smoothed, Smoother
 from edge.faces.cadence import Cadence, SceneCut
 from edge.faces.detector import Detector, open_detector
 from edge.faces.optical_flow import OpticalFlow
+from edge.faces.orientation import OrientationCheck
 from edge.faces.search import FaceSearch
 from edge.faces.tracker import CONFIRM, TrackedFace, Tracker
 from edge.labels import UNCERTAIN
@@ -40,6 +41,7 @@ class Pipeline:
         """
         self.card = classifier.card
         self._search = FaceSearch(detector, settings.detector, still)
+        self._orientation = None if still else OrientationCheck(detector, settings.camera)
         self._classifier = classifier
         # With blur on, faces are detected in every frame: one that appears between detections would not be blurred.
         self._every = 1 if still or settings.display.blur else None
@@ -74,6 +76,8 @@ class Pipeline:
         """Apply new settings and a new detector; classifier, tracks and scores stay."""
         self._search = FaceSearch(detector, settings.detector, self._still)
         self._smoother.settings = settings.emotion
+        if self._orientation:
+            self._orientation.detector = detector
         if not self._still:
             self._cadence = Cadence(self._every or settings.detector.every)
             self._interval = 1 / settings.emotion.rate if settings.emotion.rate else 0.0
@@ -128,6 +132,8 @@ class Pipeline:
         confirms = bool(self._tracker.tentative) and self._search.large
         with _Timed(stages, "detect"):
             detections = self._search(frame, tracked, large_due or far or confirms)
+        if self._orientation:
+            self._orientation(frame)
         self._cadence.detected(now, stages["detect"] / 1000, self._search.large, as_rule=far or not self._search.large)
         with _Timed(stages, "track"):
             followed = self._tracker.update(detections, now)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from edge.emotion.classifier import open_classifier
 from edge.emotion.committee import JOINT
 from edge.emotion.remote import ONLINE
 from edge.errors import EmotionEdgeError
+from edge.faces.detector import open_detector
+from edge.faces.orientation import advice, rotation_needed
 from edge.faces.yunet import model_name as yunet_name
 from edge.models import edge_tpu
 from edge.models.active import active_model
@@ -29,6 +31,10 @@ from edge.reading import Frame
 from edge.system import board
 
 _log = logging.getLogger(__name__)
+
+
+_LOOKS: Final = 3
+"""Pictures in which faces are looked for, to see whether the camera is upright."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +122,18 @@ def _camera(settings: Settings) -> Finding:
     found = ", ".join(f"{camera.source} {camera.name}" for camera in find_cameras()) or "none"
     camera = open_camera(settings.camera)
     try:
-        picture = camera.read()
+        pictures = [picture for _ in range(_LOOKS) if (picture := camera.read())]
     finally:
         camera.close()
-    if picture is None:
+    if not pictures:
         return Finding("fault", f"{camera.name} opens but gives no picture (cameras here: {found})")
-    height, width = picture.image.shape[:2]
-    return Finding("ok", f"{camera.name}, {width} x {height} (cameras here: {found})")
+    height, width = pictures[0].image.shape[:2]
+    text = f"{camera.name}, {width} x {height} (cameras here: {found})"
+    detector = open_detector(settings.detector, choose(settings.runtime.interpreter), settings.runtime.threads)
+    needed = {degrees for picture in pictures if (degrees := rotation_needed(detector, picture.image)) is not None}
+    if len(needed) == 1 and (degrees := needed.pop()):
+        return Finding("note", f"{text}; {advice(degrees, settings.camera)}")
+    return Finding("ok", text)
 
 
 def _broker(settings: Settings) -> Finding:
