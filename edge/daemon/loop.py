@@ -21,7 +21,7 @@ from edge.outputs import Output, SnapshotListener, Viewer
 from edge.outputs.drawing.blur import FaceBlur
 from edge.outputs.drawing.jpeg import privacy_card
 from edge.pipeline import Pipeline
-from edge.reading import PRIVACY, Frame, Reading
+from edge.reading import PRIVACY, Frame, Reading, Stats
 from edge.system.systemd import Notifier
 
 _log = logging.getLogger(__name__)
@@ -101,6 +101,13 @@ class Daemon:
         """Have a command carried out between two frames; any thread."""
         self._commands.put(command)
 
+    def stats(self) -> Stats:
+        """The statistics as they are now; any thread."""
+        capture, pacer = self._parts.capture, self._parts.pacer
+        return self._parts.meter.stats(
+            capture.captured, capture.dropped, capture.status, pacer.state, pacer.limit, self._parts.pipeline.server
+        )
+
     def close(self) -> None:
         """End the loop, then the capture, then every output and viewer."""
         self._stop.set()
@@ -137,7 +144,7 @@ class Daemon:
             state = parts.capture.status, parts.pacer.state, parts.pipeline.server
             if now - reported_at >= self._stats_every or state != reported:
                 reported_at, reported = now, state
-                self._report(*state)
+                self._report()
             liveness.cycle(frame is not None)
             if frame is None and parts.capture.ended:
                 _log.info("the source has ended")
@@ -203,10 +210,8 @@ class Daemon:
         card = Frame(privacy_card(*self._frame_size, self._parts.language), now, time.time(), 0)
         self._publisher.publish(card, _not_analysed(card))
 
-    def _report(self, camera: str, pace: str, server: str | None) -> None:
-        parts = self._parts
-        captured, dropped = parts.capture.captured, parts.capture.dropped
-        stats = parts.meter.stats(captured, dropped, camera, pace, parts.pacer.limit, server)
+    def _report(self) -> None:
+        parts, stats = self._parts, self.stats()
         for output in parts.outputs:
             output.report(stats)
         parts.notifier.status(status_line(stats))

@@ -24,6 +24,7 @@ from edge.outputs.web.disclosure import CONNECTED, MQTT, PAUSED, RECORD, facts_o
 from edge.outputs.web.documents import Document, settings_document
 from edge.outputs.web.server import WebViewer
 from edge.pipeline import open_pipeline, read_once
+from edge.reading import Stats
 from edge.record.output import RecordOutput
 from edge.translations import words_of
 
@@ -40,9 +41,17 @@ class Outputs:
     display: Display | None
 
 
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What changes while the daemon runs, as it is now. stats: None until the analysis has begun."""
+
+    settings: Callable[[], Settings]
+    stats: Callable[[], Stats | None]
+
+
 def open_outputs(
     settings: Settings,
-    current: Callable[[], Settings],
+    current: Current,
     runtime: Runtime,
     card: EmotionCard,
     controls: Controls,
@@ -52,7 +61,7 @@ def open_outputs(
 
     Args:
         settings: those of the start.
-        current: gives the settings as they are now, after reloads.
+        current: settings and statistics as they are now.
         runtime: runs the networks for pictures that are given to the live page.
         card: of the model that runs.
         controls: what may be switched over MQTT.
@@ -69,7 +78,7 @@ def open_outputs(
     if folder := runtime_folder():
         outputs.append(StatusFile(folder, controls, (lambda: mqtt.connection) if mqtt else None))
     if settings.web.enabled:
-        metrics = _metrics(card.primary.labels, mqtt, record, controls)
+        metrics = _metrics(card.primary.labels, current, mqtt, record, controls)
         web = _open_page(settings, current, runtime, metrics, mqtt, record)
         outputs += [metrics, web]
         viewers.append(web)
@@ -109,7 +118,7 @@ def _open_record(settings: Settings, card: EmotionCard) -> RecordOutput | None:
 
 def _open_page(
     settings: Settings,
-    current: Callable[[], Settings],
+    current: Current,
     runtime: Runtime,
     metrics: Metrics,
     mqtt: MqttOutput | None,
@@ -118,7 +127,7 @@ def _open_page(
     documents = {
         "/metrics": Document(CONTENT_TYPE, metrics.text),
         "/today.json": Document("application/json", record.today if record else lambda: "null"),
-        "/settings.json": Document("application/json", lambda: settings_document(current()).make()),
+        "/settings.json": Document("application/json", lambda: settings_document(current.settings()).make()),
     }
     web = WebViewer(
         settings.web,
@@ -138,10 +147,15 @@ def _open_page(
 
 
 def _metrics(
-    labels: Sequence[str], mqtt: MqttOutput | None, record: RecordOutput | None, controls: Controls
+    labels: Sequence[str],
+    current: Current,
+    mqtt: MqttOutput | None,
+    record: RecordOutput | None,
+    controls: Controls,
 ) -> Metrics:
     return Metrics(
         [*labels, UNCERTAIN],
+        current.stats,
         (lambda: MqttFigures(mqtt.connection == CONNECTED, mqtt.dropped)) if mqtt else None,
         (lambda: RecordFigures(record.rows, record.bytes, record.dropped, bool(record.paused))) if record else None,
         lambda: {name: getattr(controls.wanted, name) for name in SWITCHES},

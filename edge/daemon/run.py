@@ -14,7 +14,7 @@ from edge.config import Settings
 from edge.config.reload import Reloader
 from edge.controls import Controls, switches_file
 from edge.daemon.loop import ChangeSettings, Components, Daemon, SwapClassifier
-from edge.daemon.outputs import Outputs, open_outputs
+from edge.daemon.outputs import Current, Outputs, open_outputs
 from edge.daemon.pace import Pacer
 from edge.daemon.stats import Meter
 from edge.faces.detector import open_detector
@@ -67,7 +67,9 @@ def run(
     _log_what_runs(settings, runtime, pipeline.card)
     camera = None if can_come_back(settings.camera.source) else open_camera(settings.camera)
     controls = Controls(switches_file(settings.mqtt.device_id), settings.mqtt.snapshots, settings.mqtt.device_id)
-    outputs = open_outputs(settings, lambda: reloader.settings, runtime, pipeline.card, controls, console)
+    daemon: Daemon | None = None
+    current = Current(lambda: reloader.settings, lambda: daemon.stats() if daemon else None)
+    outputs = open_outputs(settings, current, runtime, pipeline.card, controls, console)
     pacer = Pacer(settings.pace)
     capture = Capture(settings.camera, camera, PRIVACY if controls.wanted.privacy else "", wanted_from=pacer.next_due)
     daemon = Daemon(

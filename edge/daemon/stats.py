@@ -1,5 +1,6 @@
 """How the daemon is doing: rates and latencies of the last frames."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -24,12 +25,13 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 class Meter:
-    """Rates and latencies of the Readings that leave the pipeline. Belongs to one thread."""
+    """Rates and latencies of the Readings that leave the pipeline. Any thread may call it."""
 
     def __init__(self, card: Card, runtime: Runtime) -> None:
         """card: of the model that runs. runtime: what runs it."""
         self._card = card
         self._runtime = runtime
+        self._lock = threading.Lock()
         self._started = time.monotonic()
         self._left: deque[float] = deque(maxlen=WINDOW)
         self._latencies: deque[float] = deque(maxlen=WINDOW)
@@ -42,19 +44,30 @@ class Meter:
     def add(self, reading: Reading) -> None:
         """A Reading leaves the pipeline now."""
         now = time.monotonic()
-        self._left.append(now)
-        self._latencies.append((now - reading.captured_at) * 1000)
-        self._stages.append(reading.stages)
+        with self._lock:
+            self._left.append(now)
+            self._latencies.append((now - reading.captured_at) * 1000)
+            self._stages.append(reading.stages)
 
     def stats(
         self, captured: int, dropped: int, camera: str, pace: str, rate_limit: float | None, server: str | None = None
     ) -> Stats:
-        """Where things stand. captured, dropped, camera: as the capture says; pace, rate_limit: as the pacer does;
-        server: as the classifier does."""
-        recent = [at for at in self._left if time.monotonic() - at < 5]
+        """The statistics as they are now.
+
+        Args:
+            captured: frames, of the capture.
+            dropped: frames, of the capture.
+            camera: the capture's status.
+            pace: the pacer's state.
+            rate_limit: the pacer's limit.
+            server: the classifier's.
+        """
+        with self._lock:
+            left, latencies, frames = list(self._left), list(self._latencies), list(self._stages)
+        recent = [at for at in left if time.monotonic() - at < 5]
         fps = (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
         spent: dict[str, list[float]] = {}
-        for stages in self._stages:
+        for stages in frames:
             for name, milliseconds in stages.items():
                 spent.setdefault(name, []).append(milliseconds)
         return Stats(
@@ -62,7 +75,7 @@ class Meter:
             captured=captured,
             dropped=dropped,
             stages={name: float(np.median(times)) for name, times in spent.items()},
-            latency_ms=percentiles(list(self._latencies)),
+            latency_ms=percentiles(latencies),
             temperature=board.temperature(),
             throttled=board.throttled(),
             pace=pace,

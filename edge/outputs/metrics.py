@@ -53,20 +53,26 @@ class Metrics:
     def __init__(
         self,
         labels: Sequence[str],
+        stats: Callable[[], Stats | None] = lambda: None,
         mqtt: Callable[[], MqttFigures] | None = None,
         record: Callable[[], RecordFigures] | None = None,
         switches: Callable[[], Mapping[str, bool]] | None = None,
     ) -> None:
-        """labels: emotions there are, each with a sample from the start on.
+        """Begin to count.
 
-        mqtt, record, switches: asked for their figures; None: there is none.
+        Args:
+            labels: emotions there are, each with a sample from the start on.
+            stats: gives the statistics when the metrics are asked for; None: not yet.
+            mqtt: gives MQTT's figures; None: there is no MQTT.
+            record: gives the record's figures; None: there is no record.
+            switches: gives the switches; None: there are none.
         """
         self._labels = tuple(labels)
+        self._current = stats
         self._mqtt = mqtt
         self._record = record
         self._switches = switches
         self._lock = threading.Lock()
-        self._stats: Stats | None = None
         self._reading: Reading | None = None
         self._analysed = 0
         self._latency = 0.0
@@ -84,10 +90,9 @@ class Metrics:
                     self._stages[name] = self._stages.get(name, 0.0) + milliseconds / 1000
 
     def report(self, stats: Stats) -> None:
-        """Remember the newest Stats; without a camera there are no faces."""
-        with self._lock:
-            self._stats = stats
-            if stats.camera != "online":
+        """Without a camera there are no faces."""
+        if stats.camera != "online":
+            with self._lock:
                 self._reading = None
 
     def close(self) -> None:
@@ -95,12 +100,12 @@ class Metrics:
 
     def text(self) -> str:
         """Everything as Prometheus reads it (prometheus.io, "Exposition formats")."""
+        stats = self._current()
         with self._lock:
-            metrics = list(self._metrics())
+            metrics = list(self._metrics(stats))
         return "".join(_written(metric) for metric in metrics if metric.samples)
 
-    def _metrics(self) -> Iterator[Metric]:
-        stats = self._stats
+    def _metrics(self, stats: Stats | None) -> Iterator[Metric]:
         build = {"version": __version__}
         if stats:
             build |= {"model": stats.model, "model_sha256": stats.model_sha256, "interpreter": stats.interpreter}

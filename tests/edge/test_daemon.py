@@ -140,13 +140,12 @@ def test_a_missing_camera_and_privacy_are_no_faults(tmp_path: Path) -> None:
         manager.signs(3)
 
 
-def test_a_camera_that_hangs_at_the_end_is_left_behind(tmp_path: Path, manager: Manager) -> None:
+def test_a_camera_that_sends_nothing_does_not_hold_up_the_end(tmp_path: Path, manager: Manager) -> None:
     with MjpegServer([picture()]) as camera, managed(tmp_path, manager, {"camera.source": camera.url}) as daemon:
         manager.wait(lambda said: said == "READY=1", "word that it is ready")
         camera.freeze()
         daemon.terminate()
         assert daemon.wait(timeout=4) == 0
-        assert "ended without waiting for what hangs: capture" in (tmp_path / "log").read_text()
 
 
 class Halting:

@@ -55,6 +55,7 @@ def metrics() -> Metrics:
     """After ten frames in which two people were seen, at the last."""
     made = Metrics(
         [*LABEL_SETS["fer7"], UNCERTAIN],
+        lambda: replace(stats(), interpreter='a "quoted\\" one\nin two lines'),
         lambda: MqttFigures(True, 7),
         lambda: RecordFigures(12, 4096, 3, False),
         lambda: {"detection": True, "privacy": False},
@@ -62,7 +63,6 @@ def metrics() -> Metrics:
     for _ in range(9):
         made.put(reading())
     made.put(reading([face(1, "happy"), face(2, "sad", box=Box(0, 0, 20, 20))]))
-    made.report(replace(stats(), interpreter='a "quoted\\" one\nin two lines'))
     return made
 
 
@@ -106,16 +106,24 @@ def test_every_figure_is_there(metrics: Metrics) -> None:
 def test_what_is_not_known_is_left_out() -> None:
     values, _ = parsed(Metrics(["happy"]).text())
     assert not any("mqtt" in name or "record" in name or "frames" in name for name in values)
-    metrics = Metrics(["happy"])
-    metrics.report(replace(stats(), temperature=None, throttled=None, latency_ms={}))
+    metrics = Metrics(["happy"], lambda: replace(stats(), temperature=None, throttled=None, latency_ms={}))
     values, _ = parsed(metrics.text())
     assert "emotion_edge_temperature_celsius" not in values
     assert "emotion_edge_throttled" not in values
     assert values["emotion_edge_frames_per_second"] == 24.8
 
 
-def test_without_a_camera_there_are_no_faces(metrics: Metrics) -> None:
-    metrics.report(stats("camera 0: unplugged"))
+def test_figures_are_those_of_the_moment_they_are_asked_for() -> None:
+    captured = iter([10, 30])
+    metrics = Metrics(["happy"], lambda: replace(stats(), captured=next(captured)))
+    assert [parsed(metrics.text())[0]["emotion_edge_frames_captured_total"] for _ in range(2)] == [10, 30]
+
+
+def test_without_a_camera_there_are_no_faces() -> None:
+    lost = stats("camera 0: unplugged")
+    metrics = Metrics(["happy"], lambda: lost)
+    metrics.put(reading([face(1, "happy")]))
+    metrics.report(lost)
     values, _ = parsed(metrics.text())
     assert values["emotion_edge_camera_up"] == 0
     assert all(value == 0 for name, value in values.items() if name.startswith("emotion_edge_faces"))

@@ -68,3 +68,16 @@ def test_a_worker_hangs_until_it_has_ended() -> None:
     worker.join(10)
     assert "test-worker" not in threads.hanging()
     assert released == [True]
+
+
+def test_a_worker_that_hangs_is_left_behind_at_the_end() -> None:
+    code = (
+        "import threading, sys; from edge.system.logs import start_logging; from edge.system.process import leave\n"
+        "from edge.system.threads import start_worker\n"
+        "start_logging('info'); print('shown')\n"
+        "start_worker('stuck', lambda: bool(threading.Event().wait()) or None)\n"
+        "sys.exit(leave(3))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (3, "shown\n")
+    assert "ended without waiting for what hangs: stuck" in done.stderr

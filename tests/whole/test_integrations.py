@@ -154,11 +154,11 @@ def metric_labels() -> dict[str, set[str]]:
     """Every metric that the page has, with its labels and the one that the scrape gives it."""
     metrics = Metrics(
         [*LABEL_SETS["fer7"], UNCERTAIN],
+        stats,
         lambda: MqttFigures(True, 0),
         lambda: RecordFigures(1, 1, 0, False),
         lambda: dict.fromkeys(SWITCHES, True),
     )
-    metrics.report(stats())
     metrics.put(reading([face(1)]))
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(r"^((?:emotion_edge|process)_\w+)(?:\{(.*)\})? ", metrics.text(), re.MULTILINE):
