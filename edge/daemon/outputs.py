@@ -17,7 +17,7 @@ from edge.outputs.drawing.last_minute import LastMinute
 from edge.outputs.gpio import GpioOutput
 from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
 from edge.outputs.mqtt.access import subscribe_command
-from edge.outputs.mqtt.home_assistant import discovery_message
+from edge.outputs.mqtt.home_assistant import discovery_message, page_address
 from edge.outputs.mqtt.output import MqttOutput
 from edge.outputs.status_file import StatusFile, runtime_folder
 from edge.outputs.web.disclosure import CONNECTED, MQTT, PAUSED, RECORD, facts_of
@@ -97,7 +97,7 @@ def _open_mqtt(settings: Settings, card: EmotionCard, controls: Controls) -> Mqt
     if not settings.mqtt.host:
         _log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
         return None
-    discovery = discovery_message(settings.mqtt, card.primary.labels)
+    discovery = discovery_message(settings.mqtt, card.primary.labels, page_address(settings.web))
     mqtt = MqttOutput(settings.mqtt, controls, discovery, frame_jpeg_encoder(settings))
     _log.info("MQTT: subscribe with  %s", subscribe_command(settings.mqtt))
     for name in controls.former_devices:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from edge import __version__
 from edge.reading import VERSION, Reading, Stats, rounded, timestamp
 
 FACE_APPEARED: Final = "face_appeared"
@@ -66,8 +67,14 @@ def event_messages(before: Reading | None, after: Reading) -> Iterator[Message]:
             yield {**head, "event": EMOTION_CHANGED, "id": face.track, **change}
 
 
-def stats_message(stats: Stats, now: float) -> Message:
-    """Rates, latencies and temperature of the daemon. now: seconds since the epoch."""
+def stats_message(stats: Stats, now: float, newest: str = "") -> Message:
+    """Rates, latencies and temperature of the daemon, and its version.
+
+    Args:
+        stats: of the daemon.
+        now: seconds since the epoch.
+        newest: the newest version that the board was told of; empty: the installed one.
+    """
     return {
         "v": VERSION,
         "ts": timestamp(now),
@@ -86,6 +93,8 @@ def stats_message(stats: Stats, now: float) -> Message:
         "interpreter": stats.interpreter,
         "uptime": rounded(stats.uptime, 1),
         "server": stats.server,
+        "version": __version__,
+        "newest_version": newest or __version__,
     }
 
 

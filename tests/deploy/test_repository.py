@@ -186,6 +186,7 @@ def test_a_board_updates_itself_and_keeps_the_way_back(repository: Path, tmp_pat
     assert update(apt, "1.0").startswith("0 ")
     assert list((home / "incoming").glob("emotion-edge_1.1_*.deb"))
     assert (home / "incoming/ready").read_text() == "180\n"
+    assert (home / "newest-version").read_text() == "1.1\n"
     assert [path.name for path in (home / "current").iterdir()] == ["emotion-edge_1.0_arm64.deb"]
     assert (home / "upgrade").read_bytes() == (ROOT / "deploy/boards/files/upgrade").read_bytes()
     assert "start emotion-edge-upgrade.service" in (apt.folder / "calls").read_text()

@@ -10,12 +10,13 @@ from dataclasses import replace
 import pytest
 from jinja2 import Environment
 
+from edge import __version__
 from edge.cli import main
-from edge.config import MqttSettings
+from edge.config import MqttSettings, WebSettings
 from edge.controls import Controls, Switches
 from edge.labels import LABEL_SETS, UNCERTAIN
 from edge.outputs.messages import Message, encode, event_messages, state_message, stats_message
-from edge.outputs.mqtt.home_assistant import device_message, discovery_message
+from edge.outputs.mqtt.home_assistant import device_message, discovery_message, page_address
 from edge.reading import Frame, Reading
 from tests.edge.test_messages import NOW, validator
 from tests.support.broker import Mosquitto, Subscriber
@@ -24,6 +25,7 @@ from tests.support.publishing import DEVICE, connected, publishing, settings_for
 from tests.support.samples import face, frame, reading, stats
 
 LABELS = LABEL_SETS["fer7"]
+RETAINED = ("status", "state", "stats", "detection/state", "privacy/state")
 CONFIG = f"homeassistant/device/{DEVICE}/config"
 
 
@@ -128,17 +130,69 @@ def test_every_event_has_a_kind_that_home_assistant_was_told_of() -> None:
 
 
 def test_what_the_diagnostics_show() -> None:
-    names = ("fps", "latency", "temperature", "throttled", "model")
+    names = ("fps", "latency", "temperature", "throttled", "model", "camera", "pace")
     assert [shown(name, stats_message(stats(), NOW)) for name in names] == [
         "24.8",
         "9.1",
         "51.5",
         "OFF",
         "emotion-small",
+        "online",
+        "limited",
     ]
+    long = replace(stats(), camera="lost: " + "x" * 400)
+    assert len(shown("camera", stats_message(long, NOW))) == 250
     bare = replace(stats(), temperature=None, throttled=None, latency_ms={})
     assert [shown(name, stats_message(bare, NOW)) for name in names[1:4]] == ["None", "None", "None"]
     assert shown("throttled", stats_message(replace(stats(), throttled=True), NOW)) == "ON"
+
+
+def test_the_update_entity_shows_the_installed_and_the_newest_version_and_installs_nothing() -> None:
+    entity = told()["components"]["update"]
+    assert "command_topic" not in entity
+    shown_now = json.loads(shown("update", stats_message(stats(), NOW)))
+    assert shown_now == {"installed_version": __version__, "latest_version": __version__}
+    newer = json.loads(shown("update", stats_message(stats(), NOW, "99.0")))
+    assert newer == {"installed_version": __version__, "latest_version": "99.0"}
+
+
+@pytest.mark.parametrize(
+    ("web", "url"),
+    [
+        ({}, ""),
+        ({"host": "0.0.0.0", "password": "x"}, "http://pi.local:8080/"),
+        ({"host": "::", "password": "x", "port": 80}, "http://pi.local:80/"),
+        ({"host": "192.168.1.7", "password": "x", "cert_file": "/c.pem"}, "https://192.168.1.7:8080/"),
+        ({"host": "fd00::7", "password": "x"}, "http://[fd00::7]:8080/"),
+        ({"host": "kitchen.lan", "password": "x"}, "http://kitchen.lan:8080/"),
+        ({"host": "0.0.0.0", "password": "x", "enabled": False}, ""),
+    ],
+)
+def test_the_device_links_to_the_page_where_the_network_reaches_it(
+    web: dict[str, object], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "pi")
+    page = page_address(WebSettings.model_validate(web))
+    assert page == url
+    message = json.loads(encode(device_message(MqttSettings(), LABELS, page)))
+    validator("discovery").validate(message)
+    assert message["device"].get("configuration_url", "") == url
+
+
+def test_what_is_forgotten_under_a_running_daemon_is_published_again(broker: Mosquitto) -> None:
+    settings = settings_for(broker.port)
+    discovery, controls = discovery_message(settings, LABELS), Controls()
+    with Subscriber(broker.port) as ear, publishing(broker.port, controls, discovery) as output:
+        connected(output)
+        controls.applied(controls.wanted)
+        output.report(stats())
+        topics = {CONFIG, *(f"emotion/{DEVICE}/{name}" for name in RETAINED)}
+        ear.wait(lambda: topics <= {message.topic for message in ear.of("")}, "everything that is retained")
+        assert forget(broker) == 0
+        ear.wait(lambda: all(ear.of(topic)[-1].payload for topic in topics), "everything again")
+        assert ear.texts(f"{DEVICE}/status")[-1] == "online"
+        with Subscriber(broker.port) as late:
+            late.wait(lambda: {message.topic for message in late.of("")} == topics, "what the broker retains")
 
 
 def test_it_is_told_on_connecting_and_whenever_home_assistant_starts(broker: Mosquitto) -> None:

@@ -262,7 +262,7 @@ class Connection:
         if len(message.payload) > _MAX_PAYLOAD:
             _log.warning("MQTT: %s: a message of more than %d bytes is ignored", message.topic, _MAX_PAYLOAD)
             return
-        if self._as_device and message.topic == self._status and message.payload == b"offline":
+        if self._as_device and message.topic == self._status and message.payload in (b"offline", b""):
             self._publish_status("online")
         if self._deliver:
             self._deliver(message)

@@ -5,39 +5,46 @@ is used from version 2025.10 on; earlier versions make the entity id of the name
 """
 
 import re
+import socket
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 from edge import __version__
-from edge.config import MqttSettings
+from edge.config import MqttSettings, WebSettings
 from edge.controls import PRESS, SNAPSHOT
 from edge.labels import UNCERTAIN
 from edge.outputs.messages import EVENTS, Message, encode
 from edge.outputs.mqtt.outbox import Outgoing
 from edge.outputs.mqtt.topics import Topics, topics_of
+from edge.reading import PACES
 
 NOBODY: Final = "nobody"
 """The emotion sensor's state with no face in view; while the camera is off it is unknown."""
+
+_MAX_STATE: Final = 250
+"""Home Assistant accepts states of 255 characters."""
 
 _DEVICE_TREE: Final = Path("/proc/device-tree/model")
 _UNKNOWN: Final = "None"
 """The text that Home Assistant's MQTT sensors read as `unknown`."""
 
 
-def discovery_message(settings: MqttSettings, labels: Sequence[str]) -> Outgoing | None:
+def discovery_message(settings: MqttSettings, labels: Sequence[str], page: str = "") -> Outgoing | None:
     """The discovery message to publish; None where mqtt.discovery_prefix is empty.
 
     Args:
         settings: device id, topics and what the device offers.
         labels: of the emotion model.
+        page: address of the live page in the network; empty: it cannot be reached from there.
     """
     topic = topics_of(settings).discovery
-    return Outgoing(topic, encode(device_message(settings, labels)), qos=1, retain=True) if topic else None
+    return Outgoing(topic, encode(device_message(settings, labels, page)), qos=1, retain=True) if topic else None
 
 
-def device_message(settings: MqttSettings, labels: Sequence[str]) -> Message:
-    """The content of the discovery message: device, origin, availability and components."""
+def device_message(settings: MqttSettings, labels: Sequence[str], page: str = "") -> Message:
+    """The content of the discovery message: device, origin, availability and components; as `discovery_message`."""
     topics = topics_of(settings)
     # Letters, digits and underscores: what Home Assistant's ids are made of.
     slug = re.sub(r"[^a-z0-9_]", "_", settings.device_id.lower())
@@ -47,6 +54,7 @@ def device_message(settings: MqttSettings, labels: Sequence[str]) -> Message:
         **_switches(topics),
         **(_snapshot(topics) if settings.snapshots else {}),
         **_diagnostics(topics.stats),
+        "update": _update(topics.stats),
     }
     for name, part in parts.items():
         part["unique_id"] = f"emotion_edge_{settings.device_id}_{name}"
@@ -58,6 +66,7 @@ def device_message(settings: MqttSettings, labels: Sequence[str]) -> Message:
             "manufacturer": "Emotion Edge",
             "model": _board_model(),
             "sw_version": __version__,
+            **({"configuration_url": page} if page else {}),
         },
         "origin": {"name": "Emotion Edge", "sw_version": __version__},
         "availability_topic": topics.status,
@@ -195,7 +204,39 @@ def _diagnostics(topic: str) -> dict[str, dict[str, Any]]:
             device_class="problem",
         ),
         "model": part("Model", "value_json.model", icon="mdi:brain"),
+        "camera": part("Camera", f"value_json.camera[:{_MAX_STATE}]", icon="mdi:camera-outline"),
+        "pace": part(
+            "Pace", "value_json.pace", device_class="enum", options=list(PACES), icon="mdi:speedometer-medium"
+        ),
     }
+
+
+def _update(topic: str) -> dict[str, Any]:
+    """The update entity: installed and newest version, without a command to install it."""
+    versions = "{'installed_version': value_json.version, 'latest_version': value_json.newest_version}"
+    return {
+        "platform": "update",
+        "name": "Version",
+        "state_topic": topic,
+        "value_template": f"{{{{ {versions} | tojson }}}}",
+        "title": "Emotion Edge",
+        "entity_category": "diagnostic",
+    }
+
+
+def page_address(settings: WebSettings) -> str:
+    """The address of the live page in the network; empty where it is not reached from there."""
+    if not (settings.enabled and settings.on_network):
+        return ""
+    try:
+        everywhere = ip_address(settings.host).is_unspecified
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    except ValueError:
+        everywhere, host = False, settings.host
+    if everywhere:
+        name = socket.gethostname()
+        host = name if "." in name else f"{name}.local"
+    return f"{'https' if settings.cert_file else 'http'}://{host}:{settings.port}/"
 
 
 def _board_model() -> str:

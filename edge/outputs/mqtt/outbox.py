@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from edge import __version__
 from edge.config import MqttSettings
 from edge.controls import Switches
 from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
 from edge.outputs.messages import Message, encode, event_messages, faces_message, state_message, stats_message
 from edge.outputs.mqtt.topics import topics_of
 from edge.reading import Frame, Reading, Stats
+from edge.system.newest_version import newest_version
 
 EVENTS_KEPT: Final = 200
 """Events kept through an outage; the oldest is dropped first."""
@@ -109,7 +111,8 @@ class Outbox:
         """Queue Stats; the faces of a lost camera leave. Returns whether there is something to send now."""
         now = time.time()
         with self._lock:
-            self._stats = Outgoing(self._topics.stats, encode(stats_message(stats, now)), qos=0, retain=True)
+            message = stats_message(stats, now, newest_version(__version__))
+            self._stats = Outgoing(self._topics.stats, encode(message), qos=0, retain=True)
             self._stats_waiting = True
             self._camera = stats.camera
             if stats.camera != "online":

@@ -130,7 +130,11 @@ class MqttOutput:
 
     def _on_message(self, message: paho.MQTTMessage) -> None:
         """Handle a message of another client; called in the sender's thread."""
-        if message.topic == self._birth:
+        if message.topic == self._topics.status:
+            if not message.payload:  # `forget` deleted what the broker retained of this device
+                _log.info("MQTT: the retained messages of this device were deleted; publishing them again")
+                self._outbox.on_connected()
+        elif message.topic == self._birth:
             if message.payload == b"online":
                 self._outbox.send_discovery()
         elif message.topic == self._topics.state:
