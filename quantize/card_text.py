@@ -71,15 +71,16 @@ Expressions of faces that look roughly at the camera, about 48 pixels or more wi
 art, play, research, prototypes, a signal for home automation that may be wrong.
 
 ## What not for
-It names the expression that people would see in a picture. It does not know what anybody feels, and
-an expression is weak evidence of it. Do not decide about people with it: not on work, school, credit, insurance,
-care, health, guilt or truthfulness, nor on anything else that matters to them. Do not use it on people who have not
-agreed.
+It names the expression that people would see in a picture. What goes on in a person it does not know, and an
+expression is weak evidence of it. Do not decide about people with it: not on work, school, credit, insurance, care,
+health, guilt or truthfulness, nor on anything else that matters to them. Do not use it on people who have not agreed.
 
-In the European Union, Regulation (EU) 2024/1689 (the AI Act), in plain words: inferring emotions of people at work or
-in schools from their faces is forbidden, but for medical or safety reasons (Article 5(1)(f)); elsewhere such a system
-counts as high-risk (Annex III, point 1(c)) with the duties that brings, and the people who are exposed to it must be
-told (Article 50(3)). This is a pointer, not legal advice."""
+In the European Union, as of November 2026 and in plain words, by Regulation (EU) 2024/1689 (the AI Act): inferring
+emotions of people at work or in education from their faces is forbidden since 2 February 2025, but for medical or
+safety reasons (Article 5(1)(f)); elsewhere people who are exposed to it must be told since 2 August 2026 (Article
+50(3)), and it counts as high-risk (Annex III, point 1(c)); an amendment (Regulation (EU) 2026/1744) is reported, not
+verified, to have moved the duties of that to 2 December 2027. The GDPR holds for pictures of faces. `docs/privacy.md`
+of Emotion Edge has more. This is a pointer, not legal advice."""
 """What a released model is for, and what not."""
 
 CARD_TEXT: Final = Template(
