@@ -53,7 +53,6 @@ class ReleasedCard(EmotionCard):
 
     calibration: Mapping[str, Any] = {}
     verification: Mapping[str, Any] = {}
-    parity: Mapping[str, Any] = {}
 
 
 def write_cards(

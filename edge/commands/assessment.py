@@ -239,19 +239,20 @@ def _errors(card: EmotionCard) -> str:
     )
     recall = sorted(figure["recall"].items(), key=lambda one: -one[1])
     text += _table(("expression", "found"), [(name, f"{share:.0%}") for name, share in recall])
-    groups = [(name, value) for one in card.metrics for name, value in dict(one.get("groups", {})).items()]
-    text += "\n\n"
-    if groups:
-        text += "By group, as the card has it:\n\n" + _table(
-            ("group", "accuracy"),
-            [(str(name), f"{value:.1%}" if isinstance(value, float) else str(value)) for name, value in groups],
-        )
-    else:
-        text += "The card has no figures by age, sex or skin tone: expect that the errors differ between groups."
-    return text + (
+    return f"{text}\n\n{_evenness(card)}" + (
         "\n\nFaces before this board differ from those of the data set (distance, light, masks, profiles). An "
         f"expression is weak evidence of what a person feels. What a wrong estimate does to a person here: {OPEN}"
     )
+
+
+def _evenness(card: EmotionCard) -> str:
+    """The card's figures by group of people, single groups alone, not pairs of them."""
+    rows = [row for row in card.parity.get("rows", ()) if ", " not in row["group"]]
+    if not rows:
+        return "The card has no figures by age, sex or skin tone: expect that the errors differ between groups."
+    found = [(row["group"], f"{row['faces']:,}", f"{row['found'][0]:.1%}", f"{row['uncertain']:.1%}") for row in rows]
+    head = ("group", "faces", "found", "published as uncertain")
+    return f"By group, as the card has it. {card.parity.get('note', '')}\n\n{_table(head, found)}"
 
 
 def _risks(settings: Settings) -> str:

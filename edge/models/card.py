@@ -149,12 +149,15 @@ class EmotionCard(Card):
     Attributes:
         mirror: run the model on each face and on its mirror image, and take the mean of both outputs; the metrics were
             measured so.
+        parity: how evenly the model treats groups of people: `note`, and `rows` with `group`, `faces`, `found`, `same`
+            and `uncertain`; empty where that was not measured.
     """
 
     crop: CropSpec
     mirror: bool = False
     outputs: Annotated[tuple[OutputSpec, ...], Field(max_length=8)]
     metrics: Annotated[tuple[Mapping[str, Any], ...], Field(max_length=1000)]
+    parity: Mapping[str, Any] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

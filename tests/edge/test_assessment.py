@@ -57,6 +57,17 @@ def test_error_rates_are_those_of_the_card(card: EmotionCard) -> None:
         assert row(text, f"{name} |") == f"| {name} | {recall:.0%} |"
 
 
+def test_groups_are_those_of_the_card_where_it_has_them(card: EmotionCard) -> None:
+    assert "no figures by age" in assessment_text(
+        Settings(), card.model_copy(update={"parity": {}}), date(2026, 11, 28)
+    )
+    measured = {"group": "over 70", "faces": 52, "found": [0.9812, [0.9, 1.0]], "uncertain": 0.0425}
+    known = card.model_copy(update={"parity": {"note": "Measured so.", "rows": [measured]}})
+    text = assessment_text(Settings(), known, date(2026, 11, 28))
+    assert row(text, "over 70") == "| over 70 | 52 | 98.1% | 4.2% |"
+    assert "Measured so." in text
+
+
 def test_a_camera_password_stays_out(card: EmotionCard) -> None:
     settings = Settings.model_validate({"camera": {"source": "rtsp://me:sesame@cam.lan/live"}})
     assert "sesame" not in assessment_text(settings, card, date(2026, 11, 28))
