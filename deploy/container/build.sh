@@ -1,0 +1,20 @@
+#!/bin/sh
+# Builds the image localhost/emotion-edge from the package in build/: deploy/container/build.sh [BUILD OPTION...]
+# BUILDER: podman (default where it is there), docker or buildah.
+set -eu
+cd "$(dirname "$0")/../.."
+arch=$(dpkg --print-architecture)
+builder=${BUILDER:-$(command -v podman || command -v docker || command -v buildah)}
+ls build/emotion-edge_*+deb13_"$arch".deb >/dev/null || {
+    echo "first: emotion-deploy package trixie --arch $arch" >&2
+    exit 1
+}
+context=build/container
+rm -rf "$context"
+mkdir -p "$context"
+cp "$(ls -t build/emotion-edge_*+deb13_"$arch".deb | head -1)" "$context"
+cp deploy/container/Containerfile deploy/container/healthcheck "$context"
+# The OCI format has no health checks.
+case $builder in *docker) format="" ;; *) format="--format docker" ;; esac
+# shellcheck disable=SC2086
+exec "$builder" build $format --build-arg TARGETARCH="$arch" "$@" -t localhost/emotion-edge -f "$context/Containerfile" "$context"
