@@ -223,17 +223,16 @@ def _run(arguments: argparse.Namespace, settings: "Settings", reload_asked: thre
 
             print(assessment(settings, arguments.out))
         case "check-config":
-            from edge.commands.check_config import complaints
             from edge.config.load import dump
 
             print(dump(settings), end="")
-            for line in (found := complaints(settings)):
+            for line in (found := _complaints(arguments, settings)):
                 print(f"emotion-edge: {line}", file=sys.stderr)
             return 1 if found else 0
         case "doctor":
             from edge.commands import doctor
 
-            return doctor.report(settings)
+            return doctor.report(settings, _complaints(arguments, settings))
         case "model":
             from edge.commands import model
 
@@ -243,6 +242,18 @@ def _run(arguments: argparse.Namespace, settings: "Settings", reload_asked: thre
 
             bench.report(settings, arguments.seconds, arguments.plot)
     return 0
+
+
+def _complaints(arguments: argparse.Namespace, settings: "Settings") -> list[str]:
+    """What check-config complains of, with the rights of the service's user where root asks; they are kept then."""
+    from edge.commands.check_config import complaints
+    from edge.config.load import config_path
+    from edge.system.service_user import SERVICE_USER, become_service_user
+
+    file = config_path(arguments.config)
+    if service := become_service_user():
+        print(f"emotion-edge: checked with the rights of the service's user, {SERVICE_USER}", file=sys.stderr)
+    return complaints(settings, file, service)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,20 @@ from edge.config import Settings
 from edge.emotion.committee import committee_file, member_folders
 from edge.errors import EmotionEdgeError
 from edge.record.database import path_to_write
+from edge.system.service_user import SERVICE_USER, hidden_from_service
 
 
-def complaints(settings: Settings) -> list[str]:
-    """A line for each file or model that is named and cannot be had by whoever asks; empty where all is there."""
-    found = list(_unreadable(settings))
+def complaints(settings: Settings, file: Path | None, service: bool) -> list[str]:
+    """A line for each file or model that is named and cannot be had by whoever asks; empty where all is there.
+
+    Args:
+        settings: as they were read.
+        file: that they were read from.
+        service: whether this runs as the service's user, for which the homes are hidden, too.
+    """
+    found = list(_unreadable(settings, service))
+    if file:
+        found += _problem(f"settings file {file}", file, service)
     try:
         if committee_file(settings.emotion.model) is None:
             member_folders(settings.emotion.model)
@@ -24,12 +33,20 @@ def complaints(settings: Settings) -> list[str]:
     return found
 
 
-def _unreadable(settings: Settings) -> Iterator[str]:
+def _unreadable(settings: Settings, service: bool) -> Iterator[str]:
     for section, keys in settings:
         for key, value in keys:
             if isinstance(value, Path) and (section, key) != ("record", "file"):
-                try:
-                    if not value.is_dir():
-                        value.open("rb").close()
-                except OSError as error:
-                    yield f"{section}.{key} {value}: {(error.strerror or str(error)).lower()}"
+                yield from _problem(f"{section}.{key} {value}", value, service)
+
+
+def _problem(name: str, path: Path, service: bool) -> Iterator[str]:
+    if service and hidden_from_service(path):
+        yield f"{name}: the service sees no home folders (put it into /etc/emotion-edge)"
+        return
+    try:
+        if not path.is_dir():
+            path.open("rb").close()
+    except OSError as error:
+        who = f" by the service's user, {SERVICE_USER}" if service and isinstance(error, PermissionError) else ""
+        yield f"{name}: {(error.strerror or str(error)).lower()}{who}"

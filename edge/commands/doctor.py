@@ -3,14 +3,15 @@
 import logging
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from edge.cameras.choose import find_cameras, open_camera
+from edge.commands import doctor_service
+from edge.commands.finding import Finding
 from edge.commands.notice import missing_fields
 from edge.config import Settings
 from edge.emotion.classifier import open_classifier
@@ -37,16 +38,11 @@ _LOOKS: Final = 3
 """Pictures in which faces are looked for, to see whether the camera is upright."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One part. state: `ok`; `note`, something that need not be there; `fault`, the daemon cannot work without it."""
+def report(settings: Settings, files: Sequence[str] = ()) -> int:
+    """Print a line for each part; the exit status: 1 where there is a fault.
 
-    state: Literal["ok", "note", "fault"]
-    text: str
-
-
-def report(settings: Settings) -> int:
-    """Print a line for each part; the exit status: 1 where there is a fault."""
+    files: complaints of check-config about files that the settings name.
+    """
     checks: dict[str, Callable[[Settings], Finding]] = {
         "interpreter": _interpreter,
         "accelerator": _accelerator,
@@ -55,11 +51,18 @@ def report(settings: Settings) -> int:
         "broker": _broker,
         "display": _display,
         "temperature": _temperature,
+        "service": doctor_service.service,
+        "page": doctor_service.page,
+        "record": doctor_service.record,
+        "disk": doctor_service.disk,
+        "clock": doctor_service.clock,
         "notice": _notice,
     }
     if settings.emotion.server:
         checks["server"] = _server
-    findings = []
+    findings = [Finding("fault", line) for line in files]
+    for finding in findings:
+        print(f"{finding.state:5}  {'settings':12} {finding.text}")
     for name, check in checks.items():
         try:
             finding = check(settings)
@@ -120,7 +123,12 @@ def _server(settings: Settings) -> Finding:
 
 def _camera(settings: Settings) -> Finding:
     found = ", ".join(f"{camera.source} {camera.name}" for camera in find_cameras()) or "none"
-    camera = open_camera(settings.camera)
+    try:
+        camera = open_camera(settings.camera)
+    except EmotionEdgeError as error:
+        if doctor_service.service_properties().get("ActiveState") == "active":
+            return Finding("note", f"{error}; the service runs, and may have it (see below)")
+        raise
     try:
         pictures = [picture for _ in range(_LOOKS) if (picture := camera.read())]
     finally:

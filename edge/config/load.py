@@ -65,7 +65,7 @@ def load(arguments: Namespace) -> Settings:
     message says where it stands.
     """
     given = _Given()
-    if path := _config_path(arguments.config):
+    if path := config_path(arguments.config):
         file = parse_yaml(path, "settings file")
         _add_tree(given, {} if file.content is None else file.content, f"settings file {path}", file.lines)
     _add_environment(given)
@@ -96,7 +96,11 @@ def _validated(given: _Given) -> Settings:
         raise EmotionEdgeError(f"{origin.rpartition(': ')[0] or origin}: {error}" if origin else str(error)) from None
 
 
-def _config_path(asked: Path | None) -> Path | None:
+def config_path(asked: Path | None) -> Path | None:
+    """The settings file: the one asked for, else the environment's, else the system's; None where there is none.
+
+    Raises EmotionEdgeError where the one that is asked for is not there.
+    """
     if asked is None and (variable := os.environ.get(CONFIG_VARIABLE)):
         asked = Path(variable)
     path = asked or SYSTEM_CONFIG

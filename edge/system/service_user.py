@@ -1,0 +1,41 @@
+"""The user that the service runs as: checks of root's are of use only where that user would find the same."""
+
+import os
+import pwd
+from pathlib import Path
+from typing import Final
+
+from edge.system.state_folder import SERVICE_STATE
+
+SERVICE_USER: Final = "emotion-edge"
+_HIDDEN: Final = (Path("/home"), Path("/root"), Path("/run/user"))
+"""Folders that the unit's ProtectHome= hides from the service (systemd.exec(5))."""
+
+
+def become_service_user() -> bool:
+    """Where root asks and the service is installed, go on as its user, with its groups, state and working folder.
+
+    Returns:
+        Whether this process runs as the service's user now.
+    """
+    if "STATE_DIRECTORY" in os.environ:  # by systemd itself
+        return False
+    try:
+        user = pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        return False
+    if os.geteuid() == 0:
+        os.initgroups(SERVICE_USER, user.pw_gid)
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+    elif os.geteuid() != user.pw_uid:
+        return False
+    os.environ |= {"HOME": user.pw_dir, "USER": SERVICE_USER, "STATE_DIRECTORY": str(SERVICE_STATE)}
+    os.chdir("/")
+    return True
+
+
+def hidden_from_service(path: Path) -> bool:
+    """Whether the service sees nothing at a path, whatever its permissions."""
+    whole = Path("/") / path
+    return any(folder in (whole, *whole.parents) for folder in _HIDDEN)
