@@ -151,7 +151,11 @@ def _add_data(parser: argparse.ArgumentParser, option: bool = False) -> None:
         "--format", default=None if option else "auto", choices=layouts, help="layout of the data set (auto)"
     )
     parser.add_argument("--label-set", metavar="SET", help="fer7, ferplus8, skillbox9, compact4, or happy-sad-neutral")
-    parser.add_argument("--mapping", type=Path, help="YAML file of `own class name: emotion` lines")
+    parser.add_argument(
+        "--mapping",
+        type=Path,
+        help="YAML file of `own class name: emotion` lines; fer2013 or raf-db: folders of its numbers",
+    )
 
 
 def _read(options: argparse.Namespace) -> Dataset:

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import json
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -11,8 +13,9 @@ from typing import Any, Final
 from edge.errors import EmotionEdgeError
 
 TOKEN_HELP: Final = (
-    "make a token at https://www.kaggle.com/settings (API, Create New Token); then put its kaggle.json into ~/.kaggle/ "
-    "and let nobody else read it (chmod 600), or set KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN"
+    "make a token at https://www.kaggle.com/settings (API Tokens, Generate New Token); then put it into "
+    "~/.kaggle/access_token and let nobody else read that (chmod 600), or set KAGGLE_API_TOKEN; an older kaggle.json "
+    "in ~/.kaggle/, or KAGGLE_USERNAME and KAGGLE_KEY, will do too"
 )
 
 _REFERENCE = re.compile(r"kaggle:([\w-]+/[\w.-]+)", re.ASCII)
@@ -57,7 +60,12 @@ _REASONS: Final = {
 
 
 def _client(reference: str) -> Any:
-    """Kaggle's client with the user's token."""
+    """Kaggle's client with the user's token. Raises EmotionEdgeError."""
+    _check_key_file(reference)
+    try:
+        from requests import RequestException
+    except ImportError:
+        raise _not_installed(reference) from None
     # Kaggle's package looks for the token as it is imported, and where there is none prints and exits.
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -66,10 +74,41 @@ def _client(reference: str) -> Any:
             client = KaggleApi()
             client.authenticate()
     except ImportError:
-        raise EmotionEdgeError(
-            f"{reference}: Kaggle's client is not installed: pip install 'emotion-edge[training]'"
-        ) from None
+        raise _not_installed(reference) from None
+    except RequestException as error:  # a new token is looked up over the network
+        status = 0 if error.response is None else error.response.status_code
+        raise EmotionEdgeError(f"{reference}: {_REASONS.get(status, f'Kaggle cannot be reached ({error})')}") from None
     except (SystemExit, OSError, ValueError) as error:
         why = "" if isinstance(error, SystemExit) else f" ({error})"
+        if token := _new_token():
+            raise EmotionEdgeError(f"{reference}: Kaggle does not take the token in {token}; {TOKEN_HELP}") from None
         raise EmotionEdgeError(f"{reference}: no token for Kaggle{why}; {TOKEN_HELP}") from None
     return client
+
+
+def _not_installed(reference: str) -> EmotionEdgeError:
+    return EmotionEdgeError(f"{reference}: Kaggle's client is not installed: pip install 'emotion-edge[training]'")
+
+
+def _new_token() -> str:
+    """Where a token of today's kind is, in the order in which Kaggle's client looks; empty where there is none."""
+    if os.environ.get("KAGGLE_API_TOKEN"):
+        return "KAGGLE_API_TOKEN"
+    files = (Path.home() / ".kaggle" / name for name in ("access_token", "access_token.txt"))
+    return next((str(file) for file in files if file.is_file()), "")
+
+
+def _check_key_file(reference: str) -> None:
+    """Raise EmotionEdgeError for a kaggle.json that would be used and is not as Kaggle hands it out."""
+    if _new_token() or all(os.environ.get(name) for name in ("KAGGLE_USERNAME", "KAGGLE_KEY")):
+        return
+    folders = (os.environ.get("KAGGLE_CONFIG_DIR"), Path.home() / ".kaggle", Path.home() / ".config" / "kaggle")
+    file = next((path for folder in folders if folder and (path := Path(folder, "kaggle.json")).is_file()), None)
+    if file is None:
+        return
+    try:
+        keys = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise EmotionEdgeError(f"{reference}: {file}: cannot be read ({error}); {TOKEN_HELP}") from None
+    if not isinstance(keys, dict) or not all(keys.get(name) for name in ("username", "key")):
+        raise EmotionEdgeError(f"{reference}: {file}: has no username and key in it; {TOKEN_HELP}")

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 SUFFIXES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 """A file with one of these is taken for an image even where its contents are none, so that it is named as damaged."""
 
-_OTHERS_FOLDERS: Final = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX", "lost+found", "Thumbs"})
+_OTHERS_FOLDERS: Final = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found"})
 """Where network drives, Windows and macOS keep thumbnails and deleted files."""
 
 BYTES_MAX: Final = 100_000_000
@@ -151,8 +151,8 @@ def are_images(source: str) -> bool:
 
 
 def is_passed_over(name: str) -> bool:
-    """Whether a folder of this name holds no pictures of its user's: it is hidden, or a program keeps copies there."""
-    return name.startswith(".") or name in _OTHERS_FOLDERS
+    """Whether a folder of this name is left out: it is hidden, or another program keeps copies of pictures in it."""
+    return name.startswith((".", "__")) or name in _OTHERS_FOLDERS
 
 
 def images_below(folder: Path) -> list[Path]:

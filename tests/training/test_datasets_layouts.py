@@ -170,8 +170,12 @@ def test_one_class_is_no_data_set(tmp_path: Path) -> None:
 
 
 def test_raf_db_in_numbered_folders(tmp_path: Path) -> None:
-    write_classes(tmp_path / "DATASET" / "train", tuple("1234567"), 10)
-    write_classes(tmp_path / "DATASET" / "test", tuple("1234567"), 1)
+    for split, count in (("train", 10), ("test", 1)):
+        for number in range(1, 8):
+            for index in range(count):
+                write_image(
+                    tmp_path / "DATASET" / split / str(number) / f"{split}_{10 * number + index:05d}_aligned.jpg"
+                )
     (tmp_path / "train_labels.csv").write_text("image,label\n")
     # The lone folder that unpacking leaves is looked into.
     data = read_dataset(tmp_path)
@@ -179,6 +183,75 @@ def test_raf_db_in_numbered_folders(tmp_path: Path) -> None:
     assert list(data.labels) == ["fer7"]
     assert counts(data) == [63, 7, 7]
     assert said(data.part("PrivateTest")) == ["surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"]
+
+
+def test_numbers_of_which_nothing_says_what_they_are_are_asked_about(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train", tuple("123456"), 10)
+    with pytest.raises(EmotionEdgeError, match="what do the classes 1, 2, 3, 4, 5, 6 stand for") as asked:
+        read_dataset(tmp_path)
+    assert "--mapping fer2013: 0 angry, 1 disgust," in str(asked.value)
+    assert "--mapping raf-db: 1 surprise, 2 fear," in str(asked.value)
+    fer = said(read_dataset(tmp_path, mapping=Path("fer2013")))
+    raf = said(read_dataset(tmp_path, mapping=Path("raf-db")))
+    assert list(dict.fromkeys(fer)) == ["disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    assert list(dict.fromkeys(raf)) == ["surprise", "fear", "disgust", "happy", "sad", "angry"]
+    (tmp_path / "own.yaml").write_text("".join(f"{number}: happy\n" for number in range(1, 6)) + "6: sad\n")
+    assert set(said(read_dataset(tmp_path, mapping=tmp_path / "own.yaml"))) == {"happy", "sad"}
+
+
+def test_hidden_folders_and_those_of_other_programs_are_left_out_and_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_classes(tmp_path / "train", SEVEN, 20)
+    write_classes(tmp_path / "test", SEVEN, 3)
+    whole = counts(read_dataset(tmp_path))
+    for copy in (
+        "train/happy/.ipynb_checkpoints",
+        "train/sad/@eaDir/im0.jpg",
+        "test/happy/.thumbnails/large",
+        ".Trash-1000/files/train/happy",
+        "__MACOSX/train/happy",
+        "train/.ipynb_checkpoints",
+    ):
+        write_image(tmp_path / copy / "copy.jpg")
+    caplog.clear()
+    caplog.set_level("INFO")
+    assert counts(read_dataset(tmp_path)) == whole
+    (line,) = [record.getMessage() for record in caplog.records if "left out as hidden" in record.getMessage()]
+    for name in ("2 .ipynb_checkpoints", "1 @eaDir", "1 .thumbnails", "1 .Trash-1000", "1 __MACOSX"):
+        assert name in line
+
+
+def write_ferplus(folder: Path) -> None:
+    """FER+ as its makers' script writes it: 20 faces to train with, 4 and 4 others; happy and sad by turns."""
+    number = 0
+    for split, count in (("FER2013Train", 20), ("FER2013Valid", 4), ("FER2013Test", 4)):
+        lines = []
+        for _ in range(count):
+            write_image(folder / split / f"fer{number:07d}.png", side=48)
+            votes = "0,9,0,1,0,0,0,0,0,0" if number % 2 else "2,0,0,8,0,0,0,0,0,0"
+            lines.append(f'fer{number:07d}.png,"(0, 0, 48, 48)",{votes}')
+            number += 1
+        (folder / split / "label.csv").write_text("\n".join(lines) + "\n\n")
+
+
+def test_ferplus_as_its_makers_script_writes_it(tmp_path: Path) -> None:
+    write_ferplus(tmp_path / "data")
+    data = read_dataset(tmp_path)
+    assert list(data.labels) == ["ferplus8"]
+    assert counts(data) == [20, 4, 4]
+    assert said(data)[:2] == ["sad", "happy"]
+    labels = data.labels["ferplus8"]
+    assert labels.probabilities[0, labels.names.index("neutral")] == pytest.approx(0.2)
+    assert labels.probabilities[1, labels.names.index("happy")] == 1, "a single vote is dropped"
+    assert read_dataset(tmp_path, votes="majority").labels["ferplus8"].probabilities[0].max() == 1
+    assert data.affect_derived
+    (tmp_path / "data" / "FER2013Test" / "fer0000024.png").unlink()
+    with pytest.raises(EmotionEdgeError, match=r"fer0000024\.png: not there"):
+        read_dataset(tmp_path)
+    (tmp_path / "data" / "FER2013Train" / "label.csv").write_text('fer0000000.png,"(0, 0, 48, 48)",1,2\n')
+    with pytest.raises(EmotionEdgeError, match=r"label\.csv, line 1: .* is not like"):
+        read_dataset(tmp_path)
 
 
 def test_raf_db_as_its_makers_hand_it_out(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from training.datasets import read_dataset
 from training.datasets.dataset import SPLITS, Dataset, Labels, one_hot
 from training.datasets.manifest import Verdict, write_facts, write_manifest
 from training.datasets.pixels import in_memory
+from training.datasets.tables import rows
 from training.explore import explore
 from training.prepare import PrepareSettings, prepare
 
@@ -318,3 +319,10 @@ def test_fer2013_is_found_under_its_other_names(tmp_path: Path, name: str) -> No
     (tmp_path / "again.csv").write_text((tmp_path / name).read_text())
     with pytest.raises(EmotionEdgeError, match=rf"not one CSV file of FER-2013, but again\.csv, {name}; name the one"):
         read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n", "\r\n\r\n", "\n \n", "\n\n\n"])
+def test_blank_lines_at_the_end_of_a_table_are_no_rows(end: str, tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("path,label\na.jpg,happy\nb.jpg,sad" + end, newline="")
+    assert list(rows(file, ("path", "label"))) == [(2, ["a.jpg", "happy"]), (3, ["b.jpg", "sad"])]

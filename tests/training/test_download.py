@@ -142,3 +142,24 @@ def test_a_file_is_no_folder_to_unpack_into(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EmotionEdgeError, match="file: a file; give a folder"):
         download("kaggle:somebody/faces", tmp_path / "file")
+
+
+def test_a_broken_key_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / ".kaggle" / "kaggle.json"
+    file.parent.mkdir()
+    for text, words in {"{": "cannot be read", '{"username": "somebody"}': "has no username and key in it"}.items():
+        file.write_text(text)
+        file.chmod(0o600)
+        said = refusal(tmp_path)
+        assert f"{file}: {words}" in said
+        assert "no token for Kaggle" not in said
+
+
+def test_a_token_of_today_s_kind_without_a_network_is_not_called_missing(tmp_path: Path) -> None:
+    file = tmp_path / ".kaggle" / "access_token"
+    file.parent.mkdir()
+    file.write_text("KGAT_0123456789abcdef")
+    file.chmod(0o600)
+    assert "kaggle:somebody/faces: Kaggle cannot be reached" in refusal(tmp_path)
+    file.unlink()
+    assert "Kaggle cannot be reached" in refusal(tmp_path, KAGGLE_API_TOKEN="KGAT_0123456789abcdef")

@@ -1,14 +1,16 @@
 """What the readers of files have in common: from what they found to a `Dataset`."""
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from edge.cameras.images import is_passed_over
 from edge.errors import EmotionEdgeError
 from training.datasets.dataset import SPLITS, Dataset
 from training.datasets.names import labels_from
@@ -50,26 +52,38 @@ class Choices:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files in a folder and below it, by name and in order; hidden ones are passed over."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    """The image files in a folder and below it, by name and in order; hidden ones, and those in folders that
+    `is_passed_over` names, are left out."""
+    return sorted(path for path in _files_below(folder) if path.suffix.lower() in SUFFIXES)
 
 
 def passed_over(folders: Iterable[Path]) -> str:
     """How many files in folders and below them `image_files` passes over, by suffix: `12 .heic, 1 without suffix`."""
-    files = (path for folder in folders for path in folder.rglob("*") if path.suffix.lower() not in SUFFIXES)
-    counts = Counter(
-        path.suffix.lower() or "without suffix" for path in files if not path.name.startswith(".") and path.is_file()
-    )
+    files = (path for folder in folders for path in _files_below(folder) if path.suffix.lower() not in SUFFIXES)
+    counts = Counter(path.suffix.lower() or "without suffix" for path in files)
     return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
 
 
+def log_folders_left_out(path: Path) -> None:
+    """Name the folders below a data set that are left out as hidden or as another program's."""
+    names: Counter[str] = Counter()
+    for _, folders, _ in os.walk(path):
+        names.update(name for name in folders if is_passed_over(name))
+        folders[:] = [name for name in folders if not is_passed_over(name)]
+    if names:
+        listed = ", ".join(f"{count} {name}" for name, count in sorted(names.items()))
+        _log.info("%s: folders left out as hidden or as copies of another program: %s", path, listed)
+
+
 def folders_in(folder: Path) -> list[Path]:
-    """The folders right in a folder, by name, without hidden ones and those that unpacking leaves (`__MACOSX`)."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+    """The folders right in a folder, by name, without those that `is_passed_over` names."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for base, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_passed_over(name)]
+        yield from (path for name in files if not name.startswith(".") and (path := Path(base, name)).is_file())
 
 
 def assemble(name: str, path: Path, found: Sequence[Found], choices: Choices) -> Dataset:

@@ -74,20 +74,38 @@ def read_fer2013(path: Path, votes: str = "distribution") -> Dataset:
     affect = None
     if faces.with_name(VOTES_FILE).exists():
         counts = _read_votes(faces.with_name(VOTES_FILE), split)
-        distribution, majority = ferplus_targets(counts)
-        several = multilabel_targets(counts)
-        unseen = [row for row in ROWS_WITHOUT_VOTES if row < len(judged)]
-        distribution[unseen], majority[unseen], several[unseen] = 0.0, -1, 0.0
-        labels["ferplus8"] = {
-            "distribution": Labels(LABEL_SETS["ferplus8"], distribution, majority),
-            "majority": one_hot(LABEL_SETS["ferplus8"], majority),
-            "multilabel": Labels(LABEL_SETS["ferplus8"], several, majority),
-        }[votes]
-        affect = distribution @ circumplex_of(LABEL_SETS["ferplus8"])
-        affect[~distribution.any(axis=1)] = np.nan
+        labels["ferplus8"], affect = labels_of_votes(counts, np.arange(len(judged)), votes)
     else:
         _log.warning("%s: not there, so there are no FER+ votes", faces.with_name(VOTES_FILE))
     return Dataset(NAME, images, labels, affect, affect is not None, split, np.arange(len(judged)))
+
+
+def labels_of_votes(
+    counts: npt.NDArray[np.int64], rows_in_fer2013: npt.NDArray[np.int64], votes: str
+) -> tuple[Labels, npt.NDArray[np.float32]]:
+    """FER+ votes to labels, and to valence and arousal.
+
+    Args:
+        counts: votes [n, 10] in the order of VOTE_COLUMNS.
+        rows_in_fer2013: row of each face in FER-2013, from 0; those whose votes were for other pixels get none.
+        votes: one of VOTES.
+
+    Returns:
+        Labels of the set `ferplus8`; float32 [n, 2], a row of NaN where nothing is known.
+    """
+    names = LABEL_SETS["ferplus8"]
+    distribution, majority = ferplus_targets(counts)
+    several = multilabel_targets(counts)
+    unseen = np.isin(rows_in_fer2013, ROWS_WITHOUT_VOTES)
+    distribution[unseen], majority[unseen], several[unseen] = 0.0, -1, 0.0
+    labels = {
+        "distribution": Labels(names, distribution, majority),
+        "majority": one_hot(names, majority),
+        "multilabel": Labels(names, several, majority),
+    }[votes]
+    affect = np.asarray(distribution @ circumplex_of(names), np.float32)
+    affect[~distribution.any(axis=1)] = np.nan
+    return labels, affect
 
 
 def ferplus_targets(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

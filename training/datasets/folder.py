@@ -2,15 +2,28 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from edge.errors import EmotionEdgeError
-from training.datasets.assemble import SUFFIXES, Choices, Found, assemble, folders_in, image_files, passed_over
+from edge.labels import LABEL_SETS
+from training.datasets.assemble import (
+    SUFFIXES,
+    Choices,
+    Found,
+    assemble,
+    folders_in,
+    image_files,
+    log_folders_left_out,
+    passed_over,
+)
 from training.datasets.dataset import SPLITS, Dataset
 from training.datasets.names import emotions_of, read_mapping
 from training.datasets.splits import split_of
+
+FER_2013: Final[Mapping[str, str]] = dict(zip("0123456", LABEL_SETS["fer7"], strict=True))
+"""The numbers of FER-2013's column `emotion`."""
 
 RAF_DB: Final[Mapping[str, str]] = {
     "1": "surprise",
@@ -22,6 +35,11 @@ RAF_DB: Final[Mapping[str, str]] = {
     "7": "neutral",
 }
 """The numbers of RAF-DB's basic emotions, by its readme (Li, Deng and Du, CVPR 2017)."""
+
+NUMBERINGS: Final[Mapping[str, Mapping[str, str]]] = {"fer2013": FER_2013, "raf-db": RAF_DB}
+"""What may be given in place of a mapping file."""
+
+_RAF_DB_FILE = re.compile(r"(train|test)_\d+(_aligned)?\.")
 
 # File names that say who it is: CK+ (S005_001_00000011.png) and JAFFE (KA.AN1.39.tiff).
 _PERSON = (re.compile(r"(S\d{3})_\d{3}_\d+"), re.compile(r"([A-Z]{2})\.[A-Z]{2}\d?\.\d+"))
@@ -43,7 +61,8 @@ def person_of(file: Path) -> str:
 def read_folder(path: Path, choices: Choices) -> Dataset:
     """Every image below a folder a class, with the class's emotion; the first label set fits the classes found.
 
-    Class names are read as `training.datasets.names` says, 1 to 7 as RAF-DB's numbers. Folders named like splits
+    Class names are read as `training.datasets.names` says; numbers only where the files are named as RAF-DB's, or a
+    mapping says what they are. Folders named like splits
     (train, val, test) are splits; what is missing is cut from Training, by person where file names are CK+'s or
     JAFFE's. A class folder without images is left out with a warning; files of kinds that are not read are counted in
     one. Raises EmotionEdgeError where there are no class folders, no images, or a class name means nothing.
@@ -63,14 +82,32 @@ def read_folder(path: Path, choices: Choices) -> Dataset:
     if others := passed_over(folders):
         read = ", ".join(sorted(SUFFIXES))
         _log.warning("%s: passed over, since they are not read: %s; convert them to one of %s", path, others, read)
-    emotions = _emotions({name for name, _, _ in files}, choices, path)
+    log_folders_left_out(path)
+    emotions = _emotions([(name, file) for name, _, file in files], choices, path)
     found = [Found(file, emotions[name], split, person_of(file)) for name, split, file in files]
     return assemble(path.resolve().name, path, found, choices)
 
 
-def _emotions(names: set[str], choices: Choices, path: Path) -> Mapping[str, str | None]:
+def _emotions(files: Iterable[tuple[str, Path]], choices: Choices, path: Path) -> Mapping[str, str | None]:
+    """What each class folder means. files: class and file of each image."""
+    names, files_are_raf_db = set(), True
+    for name, file in files:
+        names.add(name)
+        files_are_raf_db = files_are_raf_db and bool(_RAF_DB_FILE.match(file.name))
+    if choices.mapping and not choices.mapping.exists() and str(choices.mapping) in NUMBERINGS:
+        return emotions_of(names, NUMBERINGS[str(choices.mapping)], str(path))
     mapping = read_mapping(choices.mapping)
-    if names and not mapping and names <= set(RAF_DB):
-        _log.info("%s: classes 1 to 7 are taken for RAF-DB's numbers", path)
-        return RAF_DB
+    if names and not mapping and all(name.isdecimal() for name in names):
+        if files_are_raf_db and names <= set(RAF_DB):
+            _log.info("%s: classes 1 to 7 are RAF-DB's numbers, as its file names are", path)
+            return RAF_DB
+        raise EmotionEdgeError(
+            f"{path}: what do the classes {', '.join(sorted(names))} stand for? "
+            f"{'; '.join(f'--mapping {name}: {_listed(numbers)}' for name, numbers in NUMBERINGS.items())}; or a "
+            "file with a line for each (`1: happy`) for numbers of your own"
+        )
     return emotions_of(names, mapping, str(path))
+
+
+def _listed(numbers: Mapping[str, str]) -> str:
+    return ", ".join(f"{number} {emotion}" for number, emotion in numbers.items())

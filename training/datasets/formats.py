@@ -12,6 +12,7 @@ from training.datasets.assemble import Choices, folders_in, image_files, passed_
 from training.datasets.ck_plus import IMAGES, LABELS, read_ck_plus
 from training.datasets.dataset import Dataset
 from training.datasets.fer2013 import FACES_FILE, is_fer2013, read_fer2013
+from training.datasets.ferplus import is_ferplus, read_ferplus
 from training.datasets.folder import read_folder, split_folders
 from training.datasets.jaffe import jaffe_files, read_jaffe
 from training.datasets.manifest import MANIFEST_FILE
@@ -51,6 +52,7 @@ _FORMATS: Final[Mapping[str, Format]] = {
         is_fer2013,
         lambda path, choices: read_fer2013(path, choices.votes),
     ),
+    "ferplus": ("FER2013Train/label.csv and the like, of FER+'s own script", is_ferplus, read_ferplus),
     "raf-db": ("EmoLabel/list_patition_label.txt", lambda path: list_file(path) is not None, read_raf_db),
     "ck-plus": (
         f"{LABELS}/ and {IMAGES}/",

@@ -35,7 +35,8 @@ def tables_in(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
 
 def rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
     """Line number (the header is 1) and the fields of each row, without spaces round them: those of `columns`, then
-    those of `optional`, "" where the file has no such column. Case does not count in column names.
+    those of `optional`, "" where the file has no such column. Case does not count in column names; blank lines are
+    passed over.
 
     Raises EmotionEdgeError for a column of `columns` that is missing, a short row, and what is no CSV.
     """
@@ -56,6 +57,8 @@ def rows_of(
             raise EmotionEdgeError(f"{where}: no column {', '.join(missing)} (found: {found})")
         wanted = [names.index(name.casefold()) if name.casefold() in names else -1 for name in (*columns, *optional)]
         for row in reader:
+            if not any(field.strip() for field in row) and len(row) <= 1:  # a blank line, as editors leave at the end
+                continue
             if len(row) < len(header):
                 raise EmotionEdgeError(f"{where}, line {reader.line_num}: {len(row)} columns instead of {len(header)}")
             yield reader.line_num, [row[column].strip() if column >= 0 else "" for column in wanted]
