@@ -83,9 +83,10 @@ class Pipeline:
             self._interval = 1 / settings.emotion.rate if settings.emotion.rate else 0.0
 
     def use_classifier(self, classifier: Classifier) -> None:
-        """Replace the classifier by one with the same labels; tracks and scores stay."""
+        """Replace the classifier by one with the same labels; it classifies every face next, tracks and scores stay."""
         self._classifier = classifier
         self.card = classifier.card
+        self._classified_at = {}
 
     def analyse(self, frame: Frame) -> Reading:
         """Analyse one frame. `stages` of the result holds the stages that ran."""

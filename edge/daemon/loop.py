@@ -4,8 +4,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -17,6 +17,8 @@ from edge.daemon.pace import Pacer
 from edge.daemon.stats import Meter, status_line
 from edge.emotion.classifier import Classifier
 from edge.faces.detector import Detector
+from edge.models.active import active_stamp
+from edge.models.trial import ModelTrial
 from edge.outputs import Output, SnapshotListener, Viewer
 from edge.outputs.drawing.blur import FaceBlur
 from edge.outputs.drawing.jpeg import privacy_card
@@ -37,7 +39,8 @@ class Components:
     """What the loop works with.
 
     snapshot_listeners: get the frame after a snapshot was asked for. blur: hides the faces in every picture that leaves
-    the loop; None: they are shown. language: of the privacy card.
+    the loop; None: they are shown. language: of the privacy card. trial: of the model that was installed last; reopen:
+    opens the classifier again where it fails.
     """
 
     capture: Capture
@@ -51,6 +54,8 @@ class Components:
     notifier: Notifier
     blur: FaceBlur | None = None
     language: str = "en"
+    trial: ModelTrial = field(default_factory=lambda: ModelTrial(None))
+    reopen: Callable[[], Classifier] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,8 @@ class Daemon:
         self._stop.set()
         self._parts.notifier.stopping()
         self._thread.join()
+        if not self.failed:
+            self._parts.trial.close()
         self._parts.capture.close()
         self._publisher.close()
 
@@ -165,8 +172,8 @@ class Daemon:
                     if parts.blur:
                         parts.blur.change(settings.detector.region)
                 case SwapClassifier(classifier):
-                    parts.pipeline.use_classifier(classifier)
-                    parts.meter.change_model(classifier.card)
+                    self._use(classifier)
+                    parts.trial.begin(active_stamp())
 
     def _apply_switches(self) -> None:
         """Apply the switches that were set since the last frame, and publish their state."""
@@ -193,7 +200,7 @@ class Daemon:
         height, width = frame.image.shape[:2]
         self._frame_size = width, height
         if self._switches.detection:
-            reading = parts.pipeline.analyse(frame)
+            reading = self._analyse(frame)
             parts.meter.add(reading)
         else:
             reading = _not_analysed(frame)
@@ -203,6 +210,30 @@ class Daemon:
         if parts.controls.take_snapshot():
             for listener in parts.snapshot_listeners:
                 listener.picture(shown, reading)
+
+    def _analyse(self, frame: Frame) -> Reading:
+        """Analyse a frame; where the model installed last raises an error, the one before it runs from now on."""
+        parts = self._parts
+        try:
+            reading = parts.pipeline.analyse(frame)
+        except Exception as error:
+            if not parts.trial.failed(error) or parts.reopen is None:
+                raise
+            classifier, failed = parts.reopen(), parts.pipeline.card
+            if classifier.card.sha256 == failed.sha256 or classifier.labels != failed.primary.labels:
+                raise  # it is a detector, or has other labels: the next start skips it
+            _log.exception(
+                "model: %s %s ended the analysis; %s %s runs again",
+                *(failed.name, failed.version, classifier.card.name, classifier.card.version),
+            )
+            self._use(classifier)
+            reading = parts.pipeline.analyse(frame)
+        parts.trial.analysed(len(reading.faces))
+        return reading
+
+    def _use(self, classifier: Classifier) -> None:
+        self._parts.pipeline.use_classifier(classifier)
+        self._parts.meter.change_model(classifier.card)
 
     def _show_card(self, now: float) -> None:
         """Publish the privacy card in place of a picture of the camera."""

@@ -17,12 +17,14 @@ from edge.daemon.loop import ChangeSettings, Components, Daemon, SwapClassifier
 from edge.daemon.outputs import Current, Outputs, open_outputs
 from edge.daemon.pace import Pacer
 from edge.daemon.stats import Meter
+from edge.emotion.classifier import open_classifier
 from edge.faces.detector import open_detector
 from edge.model_updates.watch import ModelWatch
 from edge.models.active import active_stamp
 from edge.models.card import EmotionCard
 from edge.models.edge_tpu import accelerator_text
 from edge.models.runtime import Runtime, choose
+from edge.models.trial import ModelTrial
 from edge.outputs.drawing.blur import FaceBlur
 from edge.pipeline import Pipeline, open_pipeline
 from edge.reading import PRIVACY
@@ -63,6 +65,7 @@ def run(
     _prepare_process(settings)
     runtime = choose(settings.runtime.interpreter, settings.runtime.accelerator)
     installed = active_stamp()  # before the model is read: an installation meanwhile is then noticed
+    trial = ModelTrial(installed)
     pipeline = open_pipeline(settings, runtime)
     _log_what_runs(settings, runtime, pipeline.card)
     camera = None if can_come_back(settings.camera.source) else open_camera(settings.camera)
@@ -73,7 +76,7 @@ def run(
     pacer = Pacer(settings.pace)
     capture = Capture(settings.camera, camera, PRIVACY if controls.wanted.privacy else "", wanted_from=pacer.next_due)
     daemon = Daemon(
-        _components(settings, capture, pipeline, runtime, outputs, controls, pacer, notifier),
+        _components(settings, capture, pipeline, runtime, outputs, controls, pacer, notifier, trial),
         settings.mqtt.stats_every,
         stop,
     )
@@ -115,6 +118,7 @@ def _components(
     controls: Controls,
     pacer: Pacer,
     notifier: Notifier,
+    trial: ModelTrial,
 ) -> Components:
     return Components(
         capture=capture,
@@ -128,6 +132,8 @@ def _components(
         notifier=notifier,
         blur=FaceBlur(settings.detector.region) if settings.display.blur else None,
         language=settings.display.language,
+        trial=trial,
+        reopen=lambda: open_classifier(settings.emotion, runtime, settings.runtime.threads),
     )
 
 

@@ -18,7 +18,15 @@ from typing import Final, Literal
 from edge.errors import EmotionEdgeError
 from edge.model_updates.archive import unpack_model
 from edge.model_updates.isolated_test import check_in_process
-from edge.models.active import ACTIVE_FILE, ActiveModels, Installed, active_model, models_folder, read_active
+from edge.models.active import (
+    ACTIVE_FILE,
+    ActiveModels,
+    Installed,
+    active_model,
+    is_skipped,
+    models_folder,
+    read_active,
+)
 from edge.models.card import Card, EmotionCard, read_any_card
 from edge.models.released import model_dir
 from edge.models.runtime import Runtime
@@ -71,6 +79,7 @@ def install(source: Path, names: Mapping[Kind, str], runtime: Runtime) -> ModelC
         installed = read_active().places.get(name, Installed(runs=None, before=None))
         if installed.runs != folder:
             intact = installed.runs is None or _card_of(str(store / installed.runs)) is not None
+            intact = intact and not is_skipped(name)
             _write(store, name, Installed(runs=folder, before=installed.runs if intact else installed.before))
         return ModelChange(card, before, tested)
 
@@ -129,7 +138,7 @@ def _digest(folder: Path) -> str:
 
 def _write(store: Path, name: str, installed: Installed) -> None:
     """Replace active.json, then delete the models that it no longer names."""
-    active = ActiveModels(places=read_active().places | {name: installed})
+    active = ActiveModels(places=read_active().places | {name: installed}, changed=name)
     write_atomically(store / ACTIVE_FILE, active.model_dump_json(indent=2).encode() + b"\n")
     named = {folder for place in active.places.values() for folder in (place.runs, place.before)}
     for path in store.iterdir():

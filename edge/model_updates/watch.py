@@ -8,9 +8,10 @@ from typing import Final
 from edge.config import Settings
 from edge.emotion.classifier import Classifier, open_classifier
 from edge.errors import EmotionEdgeError
-from edge.models.active import Stamp, active_stamp
+from edge.models.active import active_stamp
 from edge.models.card import EmotionCard
 from edge.models.runtime import Runtime
+from edge.models.trial import Stamp
 
 _log = logging.getLogger(__name__)
 

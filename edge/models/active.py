@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge.errors import EmotionEdgeError
 from edge.models.card import read_any_card
+from edge.models.trial import Stamp, failure
 from edge.system.state_folder import SERVICE_STATE, state_folder
 
 _log = logging.getLogger(__name__)
 
 ACTIVE_FILE: Final = "active.json"
-Stamp = tuple[int, int]
 
 
 class Installed(BaseModel):
@@ -37,12 +37,18 @@ class Installed(BaseModel):
 
 
 class ActiveModels(BaseModel):
-    """The content of active.json; `places` has the installed models by the name that the settings use."""
+    """The content of active.json.
+
+    Attributes:
+        places: the installed models by the name that the settings use.
+        changed: the name whose model was changed last; empty where an earlier version wrote the file.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     v: int = 1
     places: dict[str, Installed] = {}
+    changed: str = ""
 
 
 def models_folder() -> Path:
@@ -66,16 +72,22 @@ def active_stamp() -> Stamp | None:
 def active_model(name: str) -> str:
     """The model to load for a name in the settings: the folder of the one installed in its place, else the name.
 
-    An installed model that is damaged or missing is skipped with a warning, for the one before it, then for the name.
+    An installed model that is damaged, missing or ended the analysis is skipped with a warning, for the one before it,
+    then for the name.
     """
     try:
-        installed = read_active().places.get(name)
+        active = read_active()
     except EmotionEdgeError as error:
         _log.warning("%s; %s runs as released", error, name)
         return name
-    for folder in (installed.runs, installed.before) if installed else ():
+    installed = active.places.get(name, Installed(runs=None, before=None))
+    why = failure(active_stamp()) if name == active.changed else ""
+    for folder in (installed.runs, installed.before):
         if folder is None:
             break
+        if why and folder == installed.runs:
+            _log.warning("the model installed in place of %s (%s) is skipped: %s", name, folder, why)
+            continue
         try:
             read_any_card(path := models_folder() / folder)
         except (EmotionEdgeError, OSError) as error:
@@ -83,6 +95,11 @@ def active_model(name: str) -> str:
             continue
         return str(path)
     return name
+
+
+def is_skipped(name: str) -> bool:
+    """Whether the model installed in place of a name ended the analysis. Raises EmotionEdgeError as `read_active`."""
+    return read_active().changed == name and bool(failure(active_stamp()))
 
 
 def installed_for(name: str) -> Installed:
