@@ -21,6 +21,7 @@ need debugfs e2fsprogs "tests of card images"
 need apt-ftparchive apt-utils "tests of the signed repository"
 need gpg gnupg "tests of the signed repository"
 need promtool prometheus "tests of the alerts"
+need ffmpeg ffmpeg "tests of the stream in other viewers"
 need sshd openssh-server "tests of pushing over SSH"
 [ -f /usr/include/libdrm/drm_mode.h ] || { missing="$missing libdrm-dev"; left_out="${left_out:-}  libdrm-dev: the test of the kernel's structures\n"; }
 gstreamer="gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly"

@@ -26,6 +26,7 @@ PAGES: Final = (
     "server",
     "tuning",
     "updates",
+    "viewers",
 )
 """Pages of docs/ about using a board."""
 
