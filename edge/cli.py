@@ -175,24 +175,24 @@ def _run(arguments: argparse.Namespace, settings: "Settings", reload_asked: thre
         case "run":
             from edge.config.load import load
             from edge.daemon import run as daemon_run
-            from edge.system.process import leave
+            from edge.system.process import end_process
 
             reread = lambda: load(arguments)  # noqa: E731
-            return leave(daemon_run.run(settings, reread, sys.stdout.isatty(), reload_asked))
+            return end_process(daemon_run.run(settings, reread, sys.stdout.isatty(), reload_asked))
         case "demo":
             from edge.commands import demo
             from edge.daemon import run as daemon_run
-            from edge.system.process import leave
+            from edge.system.process import end_process
 
             with demo.demo_settings(settings) as filled:
                 status = daemon_run.run(filled, console=True)
-            return leave(status)
+            return end_process(status)
         case "snapshot":
             from edge.commands.snapshot import snapshot
-            from edge.system.process import leave
+            from edge.system.process import end_process
 
             print(snapshot(settings, arguments.image, arguments.out, arguments.after))
-            return leave(0)
+            return end_process(0)
         case "analyse":
             from edge.commands.analyse import analyse
 
@@ -226,13 +226,13 @@ def _run(arguments: argparse.Namespace, settings: "Settings", reload_asked: thre
             from edge.config.load import dump
 
             print(dump(settings), end="")
-            for line in (found := _complaints(arguments, settings)):
+            for line in (found := _problems(arguments, settings)):
                 print(f"emotion-edge: {line}", file=sys.stderr)
             return 1 if found else 0
         case "doctor":
             from edge.commands import doctor
 
-            return doctor.report(settings, _complaints(arguments, settings))
+            return doctor.report(settings, _problems(arguments, settings))
         case "model":
             from edge.commands import model
 
@@ -244,16 +244,16 @@ def _run(arguments: argparse.Namespace, settings: "Settings", reload_asked: thre
     return 0
 
 
-def _complaints(arguments: argparse.Namespace, settings: "Settings") -> list[str]:
-    """What check-config complains of, with the rights of the service's user where root asks; they are kept then."""
-    from edge.commands.check_config import complaints
+def _problems(arguments: argparse.Namespace, settings: "Settings") -> list[str]:
+    """What check-config finds, with the rights of the service's user where root asks; they are kept afterwards."""
+    from edge.commands.check_config import config_problems
     from edge.config.load import config_path
     from edge.system.service_user import SERVICE_USER, become_service_user
 
     file = config_path(arguments.config)
     if service := become_service_user():
         print(f"emotion-edge: checked with the rights of the service's user, {SERVICE_USER}", file=sys.stderr)
-    return complaints(settings, file, service)
+    return config_problems(settings, file, service)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
 from edge.outputs.web.server import WebViewer
 from edge.reading import Image
-from edge.system.process import leave
+from edge.system.process import end_process
 from tests.support.daemon import free_port
 
 # tflite-runtime 2.14 cannot load a model ("vector::reserve") in a process that imported TensorFlow before it.
@@ -34,7 +34,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """A camera that a test let hang would abort this process as it ends, after all was told."""
-    leave(config.stash.get(_STATUS, 0))
+    end_process(config.stash.get(_STATUS, 0))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What the settings name and this machine has not: files and models. The settings themselves `edge.config` checks."""
+"""Files and models that the settings name and that are not there; `edge.config` checks the settings themselves."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +10,8 @@ from edge.record.database import path_to_write
 from edge.system.service_user import SERVICE_USER, hidden_from_service
 
 
-def complaints(settings: Settings, file: Path | None, service: bool) -> list[str]:
-    """A line for each file or model that is named and cannot be had by whoever asks; empty where all is there.
+def config_problems(settings: Settings, file: Path | None, service: bool) -> list[str]:
+    """A line for each file or model that is named but missing or unreadable; empty where all are there.
 
     Args:
         settings: as they were read.

@@ -41,7 +41,7 @@ _LOOKS: Final = 3
 def report(settings: Settings, files: Sequence[str] = ()) -> int:
     """Print a line for each part; the exit status: 1 where there is a fault.
 
-    files: complaints of check-config about files that the settings name.
+    files: problems that check-config finds with files that the settings name.
     """
     checks: dict[str, Callable[[Settings], Finding]] = {
         "interpreter": _interpreter,
@@ -176,5 +176,5 @@ def _notice(settings: Settings) -> Finding:
 def _temperature(_: Settings) -> Finding:
     degrees, held = board.temperature(), board.throttled()
     if held:
-        return Finding("note", f"{degrees} °C, the firmware holds the clock down: cool the board, check its supply")
+        return Finding("note", f"{degrees} °C, the firmware throttles the processor: cool the board, check its supply")
     return Finding("ok", f"{degrees:.0f} °C") if degrees is not None else Finding("note", "no sensor here")

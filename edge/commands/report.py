@@ -34,12 +34,19 @@ _Writer = Callable[[sqlite3.Connection, list[date], str], str]
 
 
 def report(settings: Settings, day: str | None = None, days: int = 1, out: Path | None = None) -> Path:
-    """Write the report; its path.
+    """Write the report.
 
-    day: the last day of it, `2026-11-20`; None: today, in local time. days: how many, that one included.
-    out: .html, .csv (every row) or .json (the sums); None: emotion-<day>.html here.
-    Raises EmotionEdgeError for a day that is none, a record that is not there or cannot be read, or an `out` that
-    cannot be written.
+    Args:
+        settings: name the record and the device.
+        day: the last day of the report, `2026-11-20`; None: today, in local time.
+        days: number of days, the last included.
+        out: .html, .csv (every row) or .json (the sums); None: emotion-<day>.html in the working folder.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        EmotionEdgeError: `day` is no date, the record is missing or cannot be read, or `out` cannot be written.
     """
     last = _day(day)
     if not 1 <= days <= MOST_DAYS:

@@ -50,7 +50,7 @@ class Reloader:
         Args:
             settings: those that run.
             read: reads them again, as `edge.config.load.load`; None: they are never read again.
-            notifier: told while they are read.
+            notifier: notified of the beginning and the end of a reload.
             asked: set whenever they are to be read again.
         """
         self._settings = settings
@@ -69,7 +69,7 @@ class Reloader:
     def start(self, listeners: Sequence[Callable[[Settings], None]]) -> None:
         """Begin to read them when asked, also if that was before.
 
-        listeners: told the new ones, one after the other; what the first refuses (EmotionEdgeError) changes nothing.
+        listeners: called with the new settings, in order; if the first raises EmotionEdgeError, nothing is changed.
         """
         self._listeners = listeners
         if self._read:
@@ -108,8 +108,8 @@ class Reloader:
         if left:
             _log.warning("settings: %s: changed, but needs a restart", ", ".join(left))
         if applied:
-            for told in self._listeners:
-                told(settings)
+            for listener in self._listeners:
+                listener(settings)
             self._settings = settings
             _log.info("settings: applied: %s", ", ".join(applied))
         elif not left:

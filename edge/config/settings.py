@@ -92,7 +92,7 @@ class DetectorSettings(_Section):
     region: Annotated[Region, LIVE] = None
     """Where to look: [x, y, width, height] as fractions of the picture, as in [0.25, 0, 0.5, 1]; null: everywhere."""
     min_face: Annotated[int, Field(ge=0, le=8192), LIVE] = 0
-    """Faces narrower than this are ignored, in pixels; 0: none is."""
+    """Faces narrower than this many pixels are ignored; 0: no limit."""
     max_faces: Annotated[int, Field(ge=1, le=64), LIVE] = 16
     """With more faces than this, the largest are kept."""
 
@@ -102,7 +102,7 @@ _SERVER: Final = r"^(https?://[^\s/?#@]+/v1/models/[^\s/?#:]+(/versions/\d+)?)?$
 
 class EmotionSettings(_Section):
     model: Annotated[str, RESTART] = "emotion-small"
-    """A model's name, or the folder of one; `committee`, or several with + between them, vote, and the first leads."""
+    """Name or folder of a model; `committee`, or several models joined by +, vote, and the first is the primary one."""
     uncertain_below: Annotated[Fraction, LIVE] = 0.4
     """With a smoothed confidence below this, the emotion is published as uncertain."""
     smoothing: Annotated[float, Field(ge=0, le=60), LIVE] = 0.5
@@ -110,11 +110,11 @@ class EmotionSettings(_Section):
     hysteresis: Annotated[Fraction, LIVE] = 0.08
     """A new emotion must lead the current one by this much before it takes over."""
     rate: Annotated[float, Field(ge=0, le=240), LIVE] = 10.0
-    """Times a second at most that each face's emotion is looked at; 0: in every frame."""
+    """Classifications of each face per second, at most; 0: in every frame."""
     server: Annotated[str, Field(pattern=_SERVER), RESTART] = ""
     """A server that classifies in place of this board: http://host:8501/v1/models/emotion-small; empty: none."""
     server_timeout: Annotated[float, Field(gt=0, le=10), RESTART] = 0.5
-    """Seconds to wait for its answer; without one, the model above is used, and the server asked again later."""
+    """Seconds to wait for its answer; then the model above is used, and the server is tried again later."""
     server_token: Annotated[SecretStr, RESTART] = SecretStr("")
     """Token of the server; better in EMOTION_EDGE_EMOTION_SERVER_TOKEN or in server_token_file."""
     server_token_file: Annotated[OptionalPath, RESTART] = None
@@ -125,7 +125,7 @@ class RuntimeSettings(_Section):
     interpreter: Annotated[RuntimeChoice, RESTART] = "auto"
     """auto, ai-edge-litert or tflite-runtime."""
     accelerator: Annotated[AcceleratorChoice, RESTART] = "auto"
-    """auto: a Coral Edge TPU where one is found and the models are compiled for it; edgetpu: look no further; cpu."""
+    """auto: a Coral Edge TPU where one is found and the models are compiled for it; edgetpu: always try it; cpu."""
     threads: Annotated[int, Field(ge=1, le=16), RESTART] = 1
     """Threads of each network."""
 
@@ -185,9 +185,9 @@ class MqttSettings(_Section):
     stats_every: Annotated[Period, LIVE] = 10.0
     """Seconds between messages on the topic `stats`."""
     discovery_prefix: Annotated[str, Field(pattern=rf"^({_TOPIC})?$", max_length=256), RESTART] = "homeassistant"
-    """Where Home Assistant is told of this device; empty: it is not told."""
+    """Home Assistant discovery prefix; empty: no discovery."""
     snapshots: Annotated[bool, RESTART] = False
-    """Let a picture be asked for over MQTT: anyone who may write `snapshot/set` then gets one."""
+    """Allow snapshots over MQTT: anyone who may publish to `snapshot/set` then gets a picture."""
 
     @model_validator(mode="after")
     def _password_has_user(self) -> Self:
@@ -203,7 +203,7 @@ class WebSettings(_Section):
     enabled: Annotated[bool, RESTART] = True
     """Serve the live page."""
     host: Annotated[str, Field(pattern=r"^[^\s/]+$"), RESTART] = "127.0.0.1"
-    """Address to listen on: 127.0.0.1 is this board alone; 0.0.0.0 is the network, and needs a password."""
+    """Address to listen on: 127.0.0.1 is this board only; 0.0.0.0 is the network, and needs a password."""
     port: Annotated[Port, RESTART] = 8080
     """Port of the live page."""
     password: Annotated[SecretStr, RESTART] = SecretStr("")
@@ -215,7 +215,7 @@ class WebSettings(_Section):
     key_file: Annotated[OptionalPath, RESTART] = None
     """Key of the certificate, PEM; empty: it is in the same file."""
     names: Annotated[str, RESTART] = ""
-    """Other names that the page is reached by, separated by commas; localhost and the host name are known."""
+    """Other host names of the page, separated by commas; localhost and the host name are accepted."""
     proxies: Annotated[Networks, RESTART] = ""
     """Addresses of reverse proxies before the page, separated by commas: their X-Forwarded-For is believed."""
     images: Annotated[bool, RESTART] = True
@@ -241,13 +241,13 @@ class ServeSettings(_Section):
     host: Annotated[str, Field(pattern=r"^[^\s/]+$"), RESTART] = "127.0.0.1"
     """Where `emotion-edge serve` listens: 127.0.0.1 is this board alone; 0.0.0.0 is the network, and needs a token."""
     port: Annotated[Port, RESTART] = 8501
-    """Port of it."""
+    """Port of the prediction server."""
     token: Annotated[SecretStr, RESTART] = SecretStr("")
-    """Token that whoever asks must send; better in EMOTION_EDGE_SERVE_TOKEN or in token_file."""
+    """Token that clients must send; better in EMOTION_EDGE_SERVE_TOKEN or in token_file."""
     token_file: Annotated[OptionalPath, RESTART] = None
     """A file whose first line is the token."""
     names: Annotated[str, RESTART] = ""
-    """Other names that it is asked by, separated by commas; localhost, the host name and addresses are known."""
+    """Other host names of the server, separated by commas; localhost, the host name and addresses are accepted."""
 
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:
@@ -280,7 +280,7 @@ class DisplaySettings(_Section):
     fps: Annotated[bool, RESTART] = False
     """Show the frame rate on the screen."""
     blur: Annotated[bool, RESTART] = False
-    """Make faces unrecognisable in every picture that is shown or sent; they are then looked for in every frame."""
+    """Blur faces in every picture that is shown or sent; faces are then detected in every frame."""
 
 
 class GpioSettings(_Section):
@@ -303,7 +303,7 @@ class NoticeSettings(_Section):
 
 class LogSettings(_Section):
     level: Annotated[Literal["debug", "info", "warning", "error"], LIVE] = "info"
-    """How much is logged."""
+    """Lowest level that is logged."""
 
 
 class Settings(_Section):

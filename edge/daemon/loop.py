@@ -206,7 +206,7 @@ class Daemon:
             reading = _not_analysed(frame)
         shown = parts.blur(frame, reading) if parts.blur else frame
         self._publisher.publish(shown, reading)
-        parts.pacer.saw(frame, bool(reading.faces) or not reading.analysed, parts.pipeline.tentative)
+        parts.pacer.analysed(frame, bool(reading.faces) or not reading.analysed, parts.pipeline.tentative)
         if parts.controls.take_snapshot():
             for listener in parts.snapshot_listeners:
                 listener.picture(shown, reading)

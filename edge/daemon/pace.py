@@ -1,4 +1,4 @@
-"""How many frames a second are analysed: fewer while the board is hot, while nobody is there, and at night."""
+"""The pace: fewer frames a second are analysed while the board is hot, while nobody is in view, and at night."""
 
 import logging
 import math
@@ -11,43 +11,43 @@ from edge.system.board import Health, health
 
 _log = logging.getLogger(__name__)
 
-LOOK_S: Final = 10.0
-"""Seconds between two looks at the board: a heat sink takes longer than that to answer."""
+CHECK_S: Final = 10.0
+"""Seconds between two readings of the board's sensors; a heat sink responds more slowly."""
 
-COOLER: Final = 5.0
-"""Degrees below the limit at which the rate goes up again."""
+HYSTERESIS: Final = 5.0
+"""Degrees Celsius below `pace.hot` at which the rate may go up again."""
 
-RECOVER_LOOKS: Final = 3
-"""So many looks in a row must find the board cool before the rate goes up a step."""
+RECOVER_CHECKS: Final = 3
+"""Readings in a row that must find the board cool before the rate goes up by a step."""
 
 STEP: Final = 2 / 3
 STEPS: Final = 6
-SLOWEST: Final = 2.0
-"""Frames a second that heat leaves in any case."""
+MIN_FPS: Final = 2.0
+"""Frames a second that are analysed however hot the board is."""
 
-_USUAL: Final = 30.0
-_EARLY: Final = 0.1
-"""Share of a period by which a frame may be early: cameras are not clocks."""
+_ASSUMED_FPS: Final = 30.0
+_EARLY_SHARE: Final = 0.1
+"""Share of a period by which a frame may come early: cameras jitter."""
 
-_BRIGHTER: Final = 1.25
-"""Night ends at this many times the brightness at which it begins."""
+_DAWN: Final = 1.25
+"""Night ends at this many times the brightness at which it begins (hysteresis)."""
 
 
 class Pacer:
-    """Says which frames are analysed. Time is that of the frames. Belongs to one thread, except `next_due`.
+    """Decides which frames are analysed, by the time stamps of the frames. One thread, except for `next_due`.
 
     state: `full`; `limited`, by the user's cap; `hot`; `idle`: nobody was in view for a while; `night`: the picture is
     dark and nobody is in it. limit: frames analysed a second at most now, None: as many as there are.
     """
 
     def __init__(self, settings: PaceSettings, sense: Callable[[], Health] = health) -> None:
-        """sense: looks at the board."""
+        """settings: limits and when to idle. sense: reads the board's sensors."""
         self._settings = settings
         self._sense = sense
-        self._due = self._looked = self._active = self._dark_since = self._face_at = -math.inf
+        self._due = self._checked_at = self._active = self._dark_since = self._face_at = -math.inf
         self._idle = self._dark = False
-        self._step = self._cool_looks = 0
-        self._frames, self._rate, self._base = 0, _USUAL, _USUAL
+        self._step = self._cool_checks = 0
+        self._frames, self._rate, self._base = 0, _ASSUMED_FPS, _ASSUMED_FPS
         self._was_awake = False
 
     @property
@@ -68,7 +68,7 @@ class Pacer:
         return min(limits, default=None)
 
     def change(self, settings: PaceSettings) -> None:
-        """Go on by other settings."""
+        """Continue with other settings."""
         self._settings = settings
         if not settings.hot:
             self._step = 0
@@ -76,9 +76,9 @@ class Pacer:
             self._idle = False
 
     def next_due(self) -> float:
-        """No frame captured before this time will be analysed; any thread."""
+        """The time, in seconds of `time.monotonic()`, before which no frame will be analysed; any thread."""
         limit = self.limit
-        return -math.inf if limit is None else self._due - _EARLY / limit
+        return -math.inf if limit is None else self._due - _EARLY_SHARE / limit
 
     def due(self, at: float) -> bool:
         """Whether the frame captured at this time is to be analysed. at: seconds of `time.monotonic()`."""
@@ -86,72 +86,75 @@ class Pacer:
         if limit is None:
             return True
         period = 1 / limit
-        if at < self._due - _EARLY * period:
+        if at < self._due - _EARLY_SHARE * period:
             return False
-        # Counted from when it was due, so that the rate is kept though frames come when they come.
+        # Counted from when it was due, not from when a frame came: the mean rate is then the limit.
         self._due = (self._due if at - self._due < period else at) + period
         return True
 
-    def saw(self, frame: Frame, someone: bool, maybe: bool = False) -> None:
-        """An analysed frame. someone: there was a face in it, or nobody looks for faces.
+    def analysed(self, frame: Frame, face: bool, tentative: bool = False) -> None:
+        """Take note of a frame that was analysed.
 
-        maybe: there may be one, as the next frame will tell, which is then not let pass.
+        Args:
+            frame: the frame.
+            face: a face was in it, or detection is off.
+            tentative: a face may be in it that the next frame has to confirm.
         """
         at = frame.captured_at
         if self._active == -math.inf:
-            self._active = self._looked = at
+            self._active = self._checked_at = at
         was_dark = self._dark
         self._dark = self._is_dark(frame)
         if self._dark and not was_dark:
             self._dark_since = at
-        if someone:
+        if face:
             self._face_at = at
-        if someone or (was_dark and not self._dark):
+        if face or (was_dark and not self._dark):
             self._active = at
         idle_after = self._settings.idle_after
         # A dark room in which a face was found is not night: it idles as a bright one does.
         night = self._dark and self._face_at < self._dark_since
-        asleep = bool(idle_after) and not (someone or maybe) and (night or at - self._active >= idle_after)
+        asleep = bool(idle_after) and not (face or tentative) and (night or at - self._active >= idle_after)
         if asleep != self._idle:
             self._idle, self._was_awake = asleep, False
             self._due = at + 1 / self._settings.idle_fps if asleep else at
             _log.debug("pace: %s", self.state)
         self._frames += 1
-        if at - self._looked >= LOOK_S:
-            self._look(at)
+        if at - self._checked_at >= CHECK_S:
+            self._check_board(at)
 
     def _is_dark(self, frame: Frame) -> bool:
         limit = self._settings.dark
         if not limit:
             return False
         picture = frame.image if frame.analysis is None else frame.analysis
-        brightness = float(picture[::16, ::16].mean())  # 1200 of 300,000 pixels tell it well enough
-        return brightness < (limit * _BRIGHTER if self._dark else limit)
+        brightness = float(picture[::16, ::16].mean())  # 1200 of 300,000 pixels are enough
+        return brightness < (limit * _DAWN if self._dark else limit)
 
-    def _look(self, at: float) -> None:
-        """Take a step down while the board is hot or its clock is held down, one up after it was cool for a while."""
+    def _check_board(self, at: float) -> None:
+        """Lower the rate by a step while the board is hot or throttled, raise it after it was cool for a while."""
         if self._was_awake and not self._step:
-            self._rate = self._frames / (at - self._looked)
-        self._was_awake, self._frames, self._looked = not self._idle, 0, at
+            self._rate = self._frames / (at - self._checked_at)
+        self._was_awake, self._frames, self._checked_at = not self._idle, 0, at
         board = self._sense()
         hot = self._settings.hot
         too_hot = bool(hot) and board.temperature is not None and board.temperature >= hot
-        still_warm = bool(hot) and board.temperature is not None and board.temperature > hot - COOLER
+        still_warm = bool(hot) and board.temperature is not None and board.temperature > hot - HYSTERESIS
         if hot and (too_hot or board.throttled):
-            self._cool_looks = 0
+            self._cool_checks = 0
             if self._step == 0:
                 self._base = min(self._rate, self._settings.max_fps or self._rate)
-            if self._step < STEPS and (self._step == 0 or self._heat_limit() > SLOWEST):
+            if self._step < STEPS and (self._step == 0 or self._heat_limit() > MIN_FPS):
                 self._step += 1
-                why = f"{board.temperature:.0f} °C" if too_hot else "the firmware holds the clock down"
+                why = f"{board.temperature:.0f} °C" if too_hot else "the firmware throttles the processor"
                 _log.warning("pace: %s: at most %.1f frames a second are analysed", why, self._heat_limit())
         elif self._step and not still_warm:
-            self._cool_looks += 1
-            if self._cool_looks >= RECOVER_LOOKS:
-                self._cool_looks = 0
+            self._cool_checks += 1
+            if self._cool_checks >= RECOVER_CHECKS:
+                self._cool_checks = 0
                 self._step -= 1
-                said = f"at most {self._heat_limit():.1f} frames a second" if self._step else "all frames"
-                _log.info("pace: cooler: %s are analysed", said)
+                rate = f"at most {self._heat_limit():.1f} frames a second" if self._step else "all frames"
+                _log.info("pace: cooler: %s are analysed", rate)
 
     def _heat_limit(self) -> float:
-        return max(SLOWEST, self._base * STEP**self._step)
+        return max(MIN_FPS, self._base * STEP**self._step)

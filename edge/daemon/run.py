@@ -28,7 +28,7 @@ from edge.models.trial import ModelTrial
 from edge.outputs.drawing.blur import FaceBlur
 from edge.pipeline import Pipeline, open_pipeline
 from edge.reading import PRIVACY
-from edge.system.process import one_heap, use_cores
+from edge.system.process import use_cores, use_one_heap
 from edge.system.systemd import Notifier
 
 _log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def run(
 
 def _prepare_process(settings: Settings) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    one_heap()
+    use_one_heap()
     if settings.pace.cores:
         use_cores(settings.pace.cores)
 

@@ -55,11 +55,19 @@ class Database:
     """
 
     def __init__(self, path: Path, version: str, model: str, model_sha256: str, check: bool = True) -> None:
-        """Open or begin the file; bring an older one to the newest version.
+        """Open or create the file; migrate an older one to the newest version.
 
-        version, model, model_sha256: of the daemon and its network, noted with the first rows. check: look through the
-        whole file for damage.
-        Raises sqlite3.Error or OSError where it cannot be had, EmotionEdgeError where the file is not ours to write.
+        Args:
+            path: the file.
+            version: of the daemon; stored with the first rows.
+            model: name of its network.
+            model_sha256: hash of its network.
+            check: check the whole file for damage.
+
+        Raises:
+            sqlite3.Error: the file cannot be opened.
+            OSError: its folder cannot be made.
+            EmotionEdgeError: the file is another program's, or of a newer version.
         """
         self.path = path
         self._about = (version, model, model_sha256)

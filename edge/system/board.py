@@ -21,7 +21,7 @@ def temperature(thermal: Path = THERMAL) -> float | None:
 
 
 def throttled(firmware: Path = FIRMWARE) -> bool | None:
-    """Whether the Pi's firmware holds the clock down now, or None where it cannot be asked.
+    """Whether the Pi's firmware throttles the processor now; None where that cannot be found out.
 
     Bits 0 to 3 of its word: under-voltage, frequency capped, throttled, soft temperature limit (Raspberry Pi
     documentation, `vcgencmd get_throttled`).

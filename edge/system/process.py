@@ -1,4 +1,4 @@
-"""What is asked of this process: its processor cores, its heap, and its end where a thread hangs."""
+"""This process: its processor cores, its heap, and its end where a thread hangs."""
 
 import ctypes
 import logging
@@ -17,11 +17,11 @@ _M_ARENA_MAX: Final = -8
 """Of mallopt(3)."""
 
 
-def leave(status: int) -> int:
+def end_process(status: int) -> int:
     """Return the status to exit with, or end the process at once where a worker thread still hangs.
 
-    The interpreter would end such a thread inside OpenCV or FFmpeg as soon as it comes back, which aborts the process,
-    or wait for a lock that it holds. By now everything was closed that can be.
+    The interpreter would stop such a thread inside OpenCV or FFmpeg when it returns, which aborts the process, or wait
+    for a lock that it holds. Call it once everything that can be closed is closed.
     """
     left = threads.hanging()
     if not left:
@@ -57,11 +57,11 @@ def _given() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-def one_heap() -> None:
-    """Let every thread take memory from one heap; call it before there are threads.
+def use_one_heap() -> None:
+    """Let all threads share one heap of glibc; call it before any is started.
 
-    glibc gives each thread a heap of its own. But pictures are made in one thread and let go in another: with one heap
-    the daemon takes 146 MB in place of 149, and 147 in place of 154 at most. Another C library goes on as it does.
+    By default each thread has a heap of its own. Images are allocated in one thread and freed in another: with one heap
+    the daemon takes 146 MB instead of 149, and 147 instead of 154 at its peak. Other C libraries ignore the call.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -72,7 +72,7 @@ class Notifier:
         except OSError as error:
             if not self._failed:
                 self._failed = True
-                _log.warning("service manager: %s cannot be told: %s", self._address.replace("\0", "@"), error)
+                _log.warning("service manager: %s cannot be reached: %s", self._address.replace("\0", "@"), error)
 
 
 def _period(environment: Mapping[str, str]) -> float | None:

@@ -8,7 +8,7 @@ _started: "WeakSet[threading.Thread]" = WeakSet()
 
 
 def start_worker(name: str, target: Callable[[], None]) -> threading.Thread:
-    """Start a thread that the process may leave behind at its end, as `edge.system.process.leave` does."""
+    """Start a thread that the process may leave behind at its end, as `edge.system.process.end_process` does."""
     worker = threading.Thread(target=target, name=name, daemon=True)
     _started.add(worker)
     worker.start()

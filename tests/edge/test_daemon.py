@@ -246,7 +246,7 @@ def test_without_a_manager_or_with_one_that_went_nothing_fails(
     gone = Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")})
     gone.ready()
     gone.status("well")
-    assert caplog.text.count("cannot be told") == 1
+    assert caplog.text.count("cannot be reached") == 1
 
 
 def test_what_can_change_is_a_setting_and_the_rest_stays_as_it_runs() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge.config import PaceSettings
-from edge.daemon.pace import LOOK_S, RECOVER_LOOKS, SLOWEST, Pacer
+from edge.daemon.pace import CHECK_S, MIN_FPS, RECOVER_CHECKS, Pacer
 from edge.reading import Frame, Image
 from edge.system.board import health
 from tests.support.broker import Mosquitto, Subscriber
@@ -66,7 +66,7 @@ class Room:
         for at in self.frames(seconds):
             if self.pacer.due(at):
                 times.append(at)
-                self.pacer.saw(Frame(image, at, at, self._count), someone)
+                self.pacer.analysed(Frame(image, at, at, self._count), someone)
         return times
 
 
@@ -98,20 +98,20 @@ def test_heat_lowers_the_rate_by_steps_and_says_so(
     caplog.set_level(logging.INFO)
     board.is_at(60)
     room = Room(Pacer(PaceSettings(), board.sense))
-    room.analysed(2 * LOOK_S)
+    room.analysed(2 * CHECK_S)
     assert caplog.records == []
     board.is_at(celsius, throttled)
     limits = [FPS + 1.0]
     for _ in range(12):
-        times = room.analysed(LOOK_S)
+        times = room.analysed(CHECK_S)
         limit = room.pacer.limit
         if limit is None:
             continue
         assert limit <= limits[-1]
         limits.append(limit)
-        assert len(times) <= limits[-2] * LOOK_S * 1.05
+        assert len(times) <= limits[-2] * CHECK_S * 1.05
     assert room.pacer.state == "hot"
-    assert SLOWEST <= limits[-1] < 4
+    assert MIN_FPS <= limits[-1] < 4
     steps = len(caplog.records)
     assert 4 <= steps <= 8, "a line a step, and none once it is as low as it goes"
     assert ("82 °C" in caplog.text) is not throttled
@@ -119,7 +119,7 @@ def test_heat_lowers_the_rate_by_steps_and_says_so(
 
     board.is_at(60)
     caplog.clear()
-    room.analysed((steps + 1) * (RECOVER_LOOKS + 1) * LOOK_S)
+    room.analysed((steps + 1) * (RECOVER_CHECKS + 1) * CHECK_S)
     assert (room.pacer.state, room.pacer.limit) == ("full", None)
     assert len(caplog.records) == steps
     assert "all frames" in caplog.records[-1].getMessage()
@@ -132,7 +132,7 @@ def test_between_hot_and_cool_the_rate_stays(board: Board) -> None:
         room.analysed(1)
     limit = room.pacer.limit
     board.is_at(78)
-    room.analysed(10 * LOOK_S)
+    room.analysed(10 * CHECK_S)
     assert room.pacer.limit == limit
 
 
@@ -163,7 +163,7 @@ def test_a_face_that_may_be_one_gets_the_next_frame_and_no_more(board: Board) ->
     room = Room(Pacer(PaceSettings(idle_after=1), board.sense))
     room.analysed(3, someone=False)
     at = next(at for at in room.frames(1) if room.pacer.due(at))
-    room.pacer.saw(Frame(DAY, at, at, 0), someone=False, maybe=True)
+    room.pacer.analysed(Frame(DAY, at, at, 0), face=False, tentative=True)
     first, second, *_ = room.analysed(1, someone=False)
     assert first - at < 1.5 / FPS
     assert second - first > 0.15

@@ -72,11 +72,12 @@ def test_a_worker_hangs_until_it_has_ended() -> None:
 
 def test_a_worker_that_hangs_is_left_behind_at_the_end() -> None:
     code = (
-        "import threading, sys; from edge.system.logs import start_logging; from edge.system.process import leave\n"
+        "import threading, sys; from edge.system.logs import start_logging\n"
+        "from edge.system.process import end_process\n"
         "from edge.system.threads import start_worker\n"
         "start_logging('info'); print('shown')\n"
         "start_worker('stuck', lambda: bool(threading.Event().wait()) or None)\n"
-        "sys.exit(leave(3))"
+        "sys.exit(end_process(3))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (3, "shown\n")
