@@ -54,14 +54,17 @@ Debug::NoLocking "true";
 
 @dataclass(frozen=True, slots=True)
 class Emulated:
-    """How to start the emulated Python. prefix: before the Python arguments. environment: whole."""
+    """How to start an emulated Python.
+
+    prefix: command line before Python's own arguments. environment: all of its environment variables.
+    """
 
     prefix: tuple[str, ...]
     environment: Mapping[str, str]
 
 
 def missing(folder: Path = CACHE) -> str:
-    """What the emulation lacks here, in words; empty where it is ready."""
+    """Names of what the emulation needs and this machine does not have; empty where it is ready."""
     if shutil.which(EMULATOR) is None:
         return f"{EMULATOR} is not installed (Debian: qemu-user)"
     if not (folder / "root" / "usr" / "bin" / "python3.11").exists():
@@ -70,9 +73,16 @@ def missing(folder: Path = CACHE) -> str:
 
 
 def emulated(runtime: str, cpu: str, plugin: Path | None = None, folder: Path = CACHE) -> Emulated:
-    """The emulated Python with one interpreter package and this project to import.
+    """An emulated Python with one interpreter package and this project on its import path.
 
-    plugin: of qemu, to count with. Raises EmotionEdgeError where the emulation is not ready.
+    Args:
+        runtime: `ai-edge-litert` or `tflite-runtime`.
+        cpu: Core to emulate, one of CPUS.
+        plugin: QEMU plugin that counts instructions; None without.
+        folder: Where `prepare` put Python and packages.
+
+    Raises:
+        EmotionEdgeError: The emulation is not ready.
     """
     if reason := missing(folder):
         raise EmotionEdgeError(f"emulated aarch64: {reason}")
@@ -90,7 +100,7 @@ def emulated(runtime: str, cpu: str, plugin: Path | None = None, folder: Path = 
 
 
 def prepare(folder: Path = CACHE) -> None:
-    """Fetch and unpack all that `emulated` needs into the folder; nothing outside it is changed.
+    """Download and unpack what `emulated` needs into a folder; nothing outside of it is changed.
 
     Raises EmotionEdgeError where a tool is missing or a download fails.
     """

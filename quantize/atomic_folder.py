@@ -10,10 +10,11 @@ from edge.errors import EmotionEdgeError
 
 @contextmanager
 def arriving(folder: Path) -> Iterator[Path]:
-    """An empty folder of the same name, in a hidden one beside it; what is written there takes its place in `folder`
-    at the end, and nothing does where an error ends it. What else `folder` holds stays.
+    """An empty folder to fill; its files move into `folder` at the end, all or, after an error, none.
 
-    Raises EmotionEdgeError where there is a file of that name, or the place cannot be written.
+    It lies hidden beside `folder`, under the same name. Other files in `folder` stay.
+
+    Raises EmotionEdgeError where a file has that name, or the place cannot be written.
     """
     folder = folder.resolve()
     hidden = folder.with_name(f".coming-{folder.name}")

@@ -18,8 +18,11 @@ _LARGEST = np.iinfo(np.int64).max
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """data_set: its name. rows: int64 [n], where in the data set's source each image is, from 0, in the order they are
-    used. images: uint8 [n, h, w] or [n, h, w, 3], from black to white (`whole_range`)."""
+    """A calibration set.
+
+    data_set: name of the data set. rows: int64 [n], row numbers of the images in the data set's source, from 0, in the
+    order of use. images: uint8 [n, h, w] or [n, h, w, 3]; together they use the whole range of 0 to 255.
+    """
 
     data_set: str
     rows: npt.NDArray[np.int64]
@@ -32,10 +35,10 @@ class Calibration:
 
 
 def calibration_set(data: Dataset, samples: int = SAMPLES, seed: int = 0) -> Calibration:
-    """At most `samples` images drawn from Training by chance, without those that a test split holds too.
+    """At most `samples` random images of Training, without those that are in a test split, too.
 
-    The first uses the whole range of 0 to 255, or the first two together the most of it that there is, so that the
-    input's scale comes out as exactly 1/255 (`whole_range`).
+    The first image, or the first two together, have the widest range of values there is, stretched to 0 to 255, so that
+    the input scale becomes exactly 1/255 (`whole_range`).
     """
     training = clean_training(data).part("Training")
     darkest, brightest = _ends(training.pixels)
@@ -49,8 +52,8 @@ def calibration_set(data: Dataset, samples: int = SAMPLES, seed: int = 0) -> Cal
 def pinned_calibration_set(data: Dataset, rows: npt.NDArray[np.int64]) -> Calibration:
     """The images at given rows, in their order.
 
-    Raises EmotionEdgeError where a row is not in the data set, is of a test split, is pixel for pixel a face of one, or
-    comes twice, and as `whole_range` does.
+    Raises EmotionEdgeError where a row is not in the data set, is of a test split, equals a face of one pixel for
+    pixel, or occurs twice, and as `whole_range` does.
     """
     place = {int(row): index for index, row in enumerate(data.rows)}
     if unknown := [int(row) for row in rows if int(row) not in place]:
@@ -73,11 +76,10 @@ def pinned_calibration_set(data: Dataset, rows: npt.NDArray[np.int64]) -> Calibr
 
 
 def whole_range(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The images, uint8 [n, h, w] or [n, h, w, 3], with a black and a white pixel among them all: the converter goes by
-    the least and the largest value of all its samples.
+    """Images with a black and a white pixel among them, since the converter sets the input range by the extreme values.
 
-    Where they lack one, the contrast of one image, the one with the most already, is stretched from 0 to 255. Raises
-    EmotionEdgeError where each image is of one shade.
+    Where they have none, the contrast of the image with the widest range is stretched to 0 to 255. images: uint8
+    [n, h, w] or [n, h, w, 3]. Raises EmotionEdgeError where every image has a single value.
     """
     if images.min() == 0 and images.max() == 255:
         return images
@@ -113,7 +115,7 @@ def write_rows(calibration: Calibration, path: Path) -> None:
 def representative(
     images: npt.NDArray[np.uint8], value_range: tuple[float, float] = (0.0, 1.0)
 ) -> Callable[[], Iterator[dict[str, npt.NDArray[np.float32]]]]:
-    """Images as the converter wants them: one at a time, float32 [1, h, w, c] as `as_input` has them, by input name."""
+    """Calibration samples as the TFLite converter takes them: one image at a time, float32 [1, h, w, c], by input name."""
 
     def samples() -> Iterator[dict[str, npt.NDArray[np.float32]]]:
         for image in images:
@@ -123,9 +125,9 @@ def representative(
 
 
 def as_input(images: npt.NDArray[np.uint8], value_range: tuple[float, float] = (0.0, 1.0)) -> npt.NDArray[np.float32]:
-    """Images uint8 [n, h, w] or [n, h, w, 3] as a float network takes them: float32 [n, h, w, c].
+    """Images as a float network's input, float32 [n, h, w, c].
 
-    value_range: what black and white are to it; by default a value is pixel / 255.
+    images: uint8 [n, h, w] or [n, h, w, 3]. value_range: values of black and white; by default 0 and 1.
     """
     if images.ndim == 3:
         images = images[..., None]

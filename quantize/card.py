@@ -42,13 +42,13 @@ BULKY = ("confusion", "recall", "indices")
 
 
 class ReleasedCard(EmotionCard):
-    """What a board reads, and how the file came about and what it was seen to do.
+    """The card of a released model: what a board reads, how the file was made, and its measured figures.
 
     calibration: data_set, split, rows (how many), sha256 (of the row numbers as text, one a line) and indices (the row
     numbers, from 0). verification: ways (precision, runtime, agreement and logit errors by output, milliseconds), and
-    of the file: bytes, compressed, of_float, jitter, affect, instructions and not_run. A way's agreement is over all
-    faces of its splits together, or over as many of them as `faces` says. parity: how evenly it treats FairFace's
-    groups (`training.evaluation.parity`), empty where that was not measured.
+    of the file: bytes, compressed, of_float, jitter, affect, instructions and not_run. The agreement of a way is over
+    all faces of its splits, or over as many as `faces` gives. parity: figures for FairFace's groups
+    (`training.evaluation.parity`); empty where not measured.
     """
 
     calibration: Mapping[str, Any] = {}
@@ -67,12 +67,19 @@ def write_cards(
     run: TrainingConfig,
     fairface: Path | None = None,
 ) -> ReleasedCard:
-    """Write card.json and CARD.md beside folder/model.tflite, and labels and card into it.
+    """Write card.json and CARD.md beside folder/model.tflite, and embed labels and card in the file.
 
-    command: what made the file, one line a command. data: that was measured on. heads: by name, with their number of
-    outputs, the primary one first. calibration: that set the ranges, or what an earlier card says of it. run: the
-    settings of the training, which say the weights' licence and the teacher. fairface: where FairFace is, to measure
-    how evenly the file treats its groups; None: not measured.
+    Args:
+        folder: The model's folder.
+        version: The model's version.
+        command: Commands that make the file, one a line.
+        measured: Figures of the file and of the float network.
+        data: Data set of the figures.
+        heads: Number of outputs by head, the primary head first.
+        input_shape: Height, width and channels.
+        calibration: Calibration set, or what an earlier card holds of it.
+        run: Settings of the training, with the weights' licence and the teacher.
+        fairface: FairFace's place, to measure evenness between its groups; None: not measured.
     """
     model = folder / MODEL_FILE
     card = ReleasedCard(
@@ -112,7 +119,7 @@ def write_cards(
 
 
 def input_spec(input_shape: tuple[int, int, int], int8: bool) -> InputSpec:
-    """How pixels go into a file that `quantize.convert.check_file` has checked."""
+    """The card's description of an input that `quantize.convert.check_file` has checked."""
     height, width, channels = input_shape
     return InputSpec(
         name=INPUT_NAME,
@@ -127,7 +134,7 @@ def input_spec(input_shape: tuple[int, int, int], int8: bool) -> InputSpec:
 
 
 def calibration_facts(calibration: Calibration) -> dict[str, Any]:
-    """Of a calibration set, for the card."""
+    """What the card holds of a calibration set."""
     return {
         "data_set": calibration.data_set,
         "split": "Training",
@@ -152,7 +159,7 @@ def _output(head: str, measured: Measured, data: Dataset) -> OutputSpec:
 
 
 def figure_facts(figure: Figures, data_set: str, views: int) -> dict[str, Any]:
-    """What a head does on a split, for JSON; fractions with four digits. views: of each image, as of `protocol`."""
+    """Figures of a head on a split for JSON, rounded to four digits. views: of each image, as in `protocol`."""
     return {
         "data_set": data_set,
         "split": figure.split,
@@ -282,7 +289,7 @@ def _outputs_text(card: EmotionCard) -> str:
 
 
 def command_of(card: EmotionCard, final: bool, mirror: bool) -> str:
-    """An earlier card's command, with `--mirror` and `--final` as it is now measured."""
+    """The commands of an earlier card, with `--mirror` and `--final` as measured now."""
     plain = re.sub(r" --(final|mirror)\b", "", card.command)
     return plain + (" --mirror" if mirror else "") + (" --final" if final else "")
 

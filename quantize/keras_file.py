@@ -30,8 +30,10 @@ ALIKE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output of the file beside the float network's. same: part of the images with the same largest value, None for
-    a single value. largest, mean: absolute difference. reach: from the least to the largest value of the float network.
+    """An output of the int8 file compared with the float network's.
+
+    same: share of images with the same largest value, None for a single value. largest, mean: absolute difference.
+    reach: range of the float network's values.
     """
 
     same: float | None
@@ -42,9 +44,12 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """calibrated, checked: how many images of each; seen: whether the latter are among the former. size, float_size: of
-    the files in bytes. outputs: by interpreter and name. milliseconds: of one image on one thread, by interpreter;
-    float_milliseconds: of the float file in the first of them."""
+    """The quantization of a Keras network.
+
+    calibrated, checked: number of images of each; seen: whether the latter are among the former. size, float_size:
+    bytes of the files. outputs: by interpreter and name. milliseconds: for one image on one thread, by interpreter;
+    float_milliseconds: of the float file in the first of them.
+    """
 
     calibrated: int
     checked: int
@@ -59,13 +64,19 @@ class Outcome:
 def quantize_file(
     network_file: Path, images: Path, out: Path, value_range: tuple[float, float], samples: int
 ) -> Outcome:
-    """Write the int8 file of a Keras network with one image as its input, and compare the two.
+    """Write the int8 file of a Keras network with one image input, and compare it with the network.
 
-    images: a folder of what the network is for, drawn by chance with a fixed seed: the first `samples` set the ranges,
-    of the others up to CHECKED are compared, or the same ones where no others are left. Grey for a network of one
-    channel, else red first. value_range: what black and white are to the network. Raises EmotionEdgeError, with nothing
-    written, where the network or the images cannot be read, `out` is the network's own file or a folder, or an
-    operation has no int8 form.
+    Args:
+        network_file: The Keras file.
+        images: A folder of images of what the network is for, drawn at random with a fixed seed. The first `samples`
+            set the ranges; up to CHECKED others are compared, or the same ones where no others are left.
+        out: The .tflite file to write.
+        value_range: Values of black and white in the network.
+        samples: Number of calibration images. Grey for a network of one channel, else red first.
+
+    Raises:
+        EmotionEdgeError: The network or the images cannot be read, `out` is the network's own file or a folder, or an
+            operation has no int8 version; nothing is written.
     """
     if not network_file.is_file():
         raise EmotionEdgeError(f"{network_file}: not there")

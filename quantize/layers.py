@@ -26,12 +26,14 @@ STORED_ANEW = ("QUANTIZE", "DEQUANTIZE", "DELEGATE")
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
-    """op: TFLite's operation. name: of the layer, or of the head whose output it is. decibels: signal to error of its
-    output, all layers before it being as they are in the file. own: the error that this operation of the file alone
-    adds when it is given the float file's values, rounded to its own scales, as a root mean square in steps of its
-    output's scale (rounding alone makes 0.29). after_training: the same of the float network when it is quantized
-    afresh, by TensorFlow's debugger: what the layer would add without quantization-aware training. Both None of a file
-    that is not int8, and where they cannot be told."""
+    """The error of one layer of a file.
+
+    op: TFLite's operation. name: of the layer, or of the head whose output it is. decibels: signal-to-error ratio of
+    its output, with all earlier layers as they are in the file. own: root mean square error, in steps of the output's
+    scale, of this operation alone on the float file's values rounded to its scales (rounding alone gives 0.29).
+    after_training: the same when the float network is quantized after training by TensorFlow's debugger. Both are None
+    for a file that is not int8, and where they cannot be measured.
+    """
 
     op: str
     name: str
@@ -50,11 +52,16 @@ class _Step:
 
 
 def layer_errors(content: bytes, float_content: bytes, network: Any, images: npt.NDArray[np.uint8]) -> list[LayerError]:
-    """The layers of a file against those of the float file of the same network, in the order they run.
+    """Compare the layers of a file with those of the float file of the same network, in execution order.
 
-    network: the float network, of Keras 3 or tf_keras; the debugger quantizes it. images: uint8 [n, h, w] or
-    [n, h, w, 3]; what one layer adds is measured on the first DEBUGGED of them, and the ranges that the debugger
-    quantizes with are from the same. Raises EmotionEdgeError where the two files are not made of the same operations.
+    Args:
+        content: The file.
+        float_content: The float file.
+        network: The network of Keras 3 or tf_keras, which the debugger quantizes.
+        images: uint8 [n, h, w] or [n, h, w, 3]; the first DEBUGGED are used for `own` and `after_training`.
+
+    Raises:
+        EmotionEdgeError: The two files do not have the same operations.
     """
     steps, float_steps = (_steps(each, images, network.name) for each in (content, float_content))
     if [step.op for step in steps] != [step.op for step in float_steps]:

@@ -31,10 +31,13 @@ WRITTEN: Final = (1980, 1, 1, 0, 0, 0)
 
 
 def embed(content: bytes, card: Mapping[str, Any], labels: Mapping[str, Sequence[str]], name: str) -> bytes:
-    """The file with its card and the labels of its outputs inside.
+    """A TFLite file with its card and the labels of its outputs inside; replaces those of an earlier call.
 
-    card: as JSON, with `name`, `version` and `licence`; without the file's hash, which it is part of. labels: by
-    output. name: for messages. What an earlier call put inside is replaced.
+    Args:
+        content: The file.
+        card: JSON with `name`, `version` and `licence`; without the file's hash, which covers the card.
+        labels: Labels by output.
+        name: The file's name, for messages.
     """
     model = read_model(content, name)
     files = {CARD: json.dumps(card, separators=(",", ":"))}

@@ -20,8 +20,10 @@ SLIM_EPOCHS, SLIM_LEARNING_RATE = 2, 3e-4
 
 
 def pruned(twin: Any, sparsity: float, data: Dataset, config: TrainingConfig, lesson: Lesson) -> Any:
-    """The network with a part of the weights of each layer at zero, the smallest ones (Zhu and Gupta, "To prune, or not
-    to prune", 2017), the rest taught to make up for it. sparsity: 0 to 1, that part."""
+    """The network with the smallest weights of each layer set to zero, fine-tuned (Zhu and Gupta 2017).
+
+    sparsity: share of weights that are zero, 0 to 1.
+    """
     schedule = tfmot.sparsity.keras.ConstantSparsity(sparsity, begin_step=0, frequency=1)
     student = tfmot.sparsity.keras.prune_low_magnitude(_copy(twin), schedule)
     update = tfmot.sparsity.keras.UpdatePruningStep()
@@ -34,8 +36,10 @@ def pruned(twin: Any, sparsity: float, data: Dataset, config: TrainingConfig, le
 
 
 def clustered(twin: Any, clusters: int, data: Dataset, config: TrainingConfig, lesson: Lesson) -> Any:
-    """The network with each layer's weights drawn to a number of values that they share (Han et al., "Deep
-    Compression", 2016), taught to make up for it. Raises EmotionEdgeError where a layer has fewer weights than that."""
+    """The network with the weights of each layer drawn to a number of shared values, fine-tuned (Han et al. 2016).
+
+    Raises EmotionEdgeError where a layer has fewer weights than that.
+    """
     for layer in twin.layers:
         if (kernel := getattr(layer, "kernel", None)) is not None and np.size(kernel) < clusters:
             raise EmotionEdgeError(f"--cluster {clusters}: layer {layer.name} has only {np.size(kernel)} weights")
@@ -61,7 +65,7 @@ def _stepped(update: Any) -> Callable[[], None]:
 
 
 def lesson_of(prune: float | None) -> Lesson:
-    """How a pruned, or else a clustered network is taught."""
+    """How a pruned or clustered network is fine-tuned."""
     return Lesson(
         "pruning" if prune is not None else "clustering", SLIM_EPOCHS, SLIM_LEARNING_RATE, {}, keep_best=False
     )

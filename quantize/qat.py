@@ -14,8 +14,8 @@ from training.datasets.dataset import Dataset
 
 
 def train_aware(twin: Any, data: Dataset, calibration: Calibration, config: TrainingConfig, lesson: Lesson) -> Any:
-    """The float network under simulated int8, its ranges measured on the calibration images, then taught by the float
-    network itself (`quantize.fine_tune`).
+    """The float network with simulated int8: ranges from the calibration images, then fine-tuned
+    (`quantize.fine_tune`).
 
     twin: the float network in tf_keras. Raises EmotionEdgeError where a layer is not supported.
     """
@@ -26,12 +26,11 @@ def train_aware(twin: Any, data: Dataset, calibration: Calibration, config: Trai
 
 
 def quantized(network: Any) -> Any:
-    """The network with simulated int8, its input pinned to 0 to 1 and its batch statistics kept as they are.
+    """The network with simulated int8, its input range fixed at 0 to 1 and its batch statistics frozen.
 
-    Pinned, so that the input's scale is exactly 1/255: from there the range only ever widens, and no pixel is outside
-    it; kept, because statistics that still move while they are folded into int8 weights cost accuracy
-    (Krishnamoorthi, "Quantizing deep convolutional networks", 2018). Raises EmotionEdgeError where a layer is not
-    supported.
+    The fixed range makes the input scale exactly 1/255. Batch statistics that still move while they are folded into
+    int8 weights cost accuracy (Krishnamoorthi, "Quantizing deep convolutional networks", 2018). Raises EmotionEdgeError
+    where a layer is not supported.
     """
     try:
         student = tfmot.quantization.keras.quantize_model(network)

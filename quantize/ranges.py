@@ -19,10 +19,9 @@ BATCH = 100
 
 
 def set_ranges(student: Any, images: npt.NDArray[np.uint8]) -> None:
-    """Set each activation's range to the least and the largest value it has on the images, and 0; and those of the
-    weights to theirs.
+    """Set the range of each activation to its extreme values on the images and 0, and those of weights to theirs.
 
-    student: of `quantize_model`, in place. images: uint8 [n, h, w] or [n, h, w, 3].
+    student: a network of `quantize_model`, changed in place. images: uint8 [n, h, w] or [n, h, w, 3].
     """
     found: dict[str, tuple[Any, Any, float, float]] = {}
     with _recording({}):

@@ -28,7 +28,7 @@ def twin_of(source: Source, config: TrainingConfig) -> Any:
 
 
 def carry_weights(network: Any, twin: Any) -> Any:
-    """The tf_keras twin with the weights of the Keras 3 network, checked on random images."""
+    """Copy the weights of a Keras 3 network to its tf_keras copy, and compare their outputs on random images."""
     weights = network.get_weights()
     if [w.shape for w in weights] != [tuple(w.shape) for w in twin.weights]:
         raise EmotionEdgeError("quantize: the float network's weights are not those its configuration builds")

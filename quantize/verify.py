@@ -34,7 +34,7 @@ Outputs = Mapping[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class LogitError:
-    """How far a head's outputs are from the float network's. largest, mean: absolute, by class, [classes]."""
+    """Absolute differences between a head's outputs and the float network's: largest and mean by class, [classes]."""
 
     labels: tuple[str, ...]
     largest: npt.NDArray[np.float32]
@@ -43,10 +43,13 @@ class LogitError:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way to run the network. precision: `float32`, `int8` or another of the file's. runtime: with its version.
-    figures: of each split and head. agreement: part of the faces whose label of the primary head is the float
-    network's; by head. errors: by head. milliseconds: one face, one thread; None where it says nothing. faces: how many
-    of the last split, where not all of all."""
+    """One way to run the network, as a row of the verification table.
+
+    precision: `float32`, `int8` or another of the file's. runtime: interpreter with its version. figures: of each split
+    and head. agreement: share of faces with the float network's label, by head. errors: by head. milliseconds: for one
+    face on one thread; None where time has no meaning (emulation). faces: number of faces of the last split; None: all
+    of all.
+    """
 
     precision: str
     runtime: str
@@ -59,8 +62,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Affect:
-    """Valence and arousal on one split: concordance (CCC, Lin 1989) and root mean square error of each, and how many
-    faces; derived: the truth was computed from labels, not measured."""
+    """Valence and arousal on one split: concordance (CCC, Lin 1989) and root mean square error of each.
+
+    rows: number of faces. derived: the truth was computed from labels, not measured.
+    """
 
     split: str
     rows: int
@@ -71,12 +76,15 @@ class Affect:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """rows: the float network in Keras first, then each other way. not_run: why, by what would have been a row. size,
-    float_size: of the files in bytes, the latter None where there is no float file. jitter: accuracy of the primary
-    head on the last split with boxes as a detector draws them. affect: of the file, where there is that head.
-    instructions: of one face on emulated cores, the file's and the float file's (None where there is none), by core;
-    empty where not asked for. compressed: size of the file in bytes once gzip has had it. one_view: where all else is
-    of each face and its mirror image, the file's figures for the face alone; else empty."""
+    """Figures of a model file and of the float network it was made from.
+
+    rows: the float network in Keras, then every other way to run it. not_run: reasons, by way. size, float_size: bytes
+    of the files, the latter None without a float file. jitter: accuracy of the primary head on the last split with
+    boxes moved as a detector's are. affect: where the file has that head. instructions: of one face on emulated cores,
+    the file's and the float file's (None without one), by core; empty where not asked for. compressed: size in bytes
+    after gzip. one_view: figures without the mirror image, where all others are means over face and mirror image; else
+    empty.
+    """
 
     primary: str
     precision: str
@@ -92,12 +100,12 @@ class Measured:
 
     @property
     def mirror(self) -> bool:
-        """Whether each face is looked at twice."""
+        """Whether outputs are means over each face and its mirror image."""
         return bool(self.one_view)
 
     @property
     def views(self) -> int:
-        """Of each face."""
+        """Views of each face: 2 with its mirror image, else 1."""
         return 2 if self.mirror else 1
 
     @property
@@ -127,13 +135,22 @@ def measure(
     arm: bool = False,
     mirror: bool = False,
 ) -> Measured:
-    """Run a model file and the float network of its run over the splits.
+    """Run a model file and its float network over splits of a data set.
 
-    model: the .tflite file. PublicTest is always among the splits, because the temperatures are fitted on it.
-    float_file: the same network as a float TFLite file, to compare with in the same interpreter. arm: on emulated
-    aarch64, too, on EMULATED_FACES faces, and its instructions counted: minutes; not_run says what fails there. mirror:
-    every network on each face and its mirror image, as `EmotionCard` has it; times and instructions are of both. Raises
-    EmotionEdgeError where the file or an interpreter is missing, or the file does not have the network's outputs.
+    Args:
+        model: The .tflite file.
+        source: The float run.
+        data: The data set.
+        splits: Splits to measure; PublicTest is always added, since temperatures are fitted on it.
+        primary: The primary head.
+        float_file: The same network as a float TFLite file, to compare in the same interpreter.
+        precision: Of the file.
+        arm: Also on emulated aarch64, on EMULATED_FACES faces, with instructions counted: minutes. `not_run` names what
+            fails there.
+        mirror: Average over each face and its mirror image; times and instructions are of both.
+
+    Raises:
+        EmotionEdgeError: The file or an interpreter is missing, or the file does not have the network's outputs.
     """
     if primary not in source.heads:
         raise EmotionEdgeError(f"{model}: its card's primary output, {primary}, is none of {sorted(source.heads)}")
@@ -183,7 +200,7 @@ def measure(
 
 
 def sized(measured: Measured, model: Path) -> Measured:
-    """The same with the sizes of the file as it is now: its card goes into it after it was measured."""
+    """The same figures with the file's present size, after its card was embedded."""
     size, compressed = _sizes(model)
     return replace(measured, size=size, compressed=compressed)
 

@@ -8,8 +8,7 @@ from quantize.verify import Measured, Row
 
 
 def table(measured: Measured) -> str:
-    """A line for the float network and for each way to run the file; then sizes, errors by class, and what was not
-    run."""
+    """The measurement as text: a row for each way to run the network, then sizes, errors by class, what was not run."""
     return "\n".join(
         [*_plain(_cells(measured)), "", *_notes(measured), "", *(": ".join(row) for row in _error_cells(measured))]
     )
@@ -22,7 +21,7 @@ def markdown(measured: Measured) -> str:
 
 
 def layers_table(layers: Sequence[LayerError]) -> str:
-    """Layer by layer, in the order they run; of a file that is not int8 without what a layer adds alone."""
+    """The errors of layers as text, in execution order; of a file that is not int8 without the layer's own error."""
     cells = [["operation", "layer", "signal to error, dB", "own error, steps", "after training, steps"]]
     for layer in layers:
         alone = ["" if steps is None else f"{steps:.2f}" for steps in (layer.own, layer.after_training)]
