@@ -115,7 +115,7 @@ def write_rows(calibration: Calibration, path: Path) -> None:
 def representative(
     images: npt.NDArray[np.uint8], value_range: tuple[float, float] = (0.0, 1.0)
 ) -> Callable[[], Iterator[dict[str, npt.NDArray[np.float32]]]]:
-    """Calibration samples as the TFLite converter takes them: one image at a time, float32 [1, h, w, c], by input name."""
+    """Calibration samples for the TFLite converter: one image at a time, float32 [1, h, w, c], by input name."""
 
     def samples() -> Iterator[dict[str, npt.NDArray[np.float32]]]:
         for image in images:

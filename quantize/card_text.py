@@ -196,7 +196,7 @@ def data_text(data: Dataset, heads: Collection[str]) -> str:
 
 
 def licence_text(run: TrainingConfig, data_set: str, heads: Iterable[str]) -> str:
-    """The licence of a model: of the weights, as the run's settings give it ("" where not chosen yet), and of the data."""
+    """The licence of a model: of the weights, by the run's settings ("" where not chosen yet), and of the data."""
     source = source_of(data_set)
     trained_on = LICENCES.get(source, f"{data_set}: see its own licence")
     votes = VOTES_LICENCE if source in LICENCES and "ferplus8" in heads else ""
