@@ -107,12 +107,12 @@ def page(
     return "\n".join([*lines, "", *absent, ""])
 
 
-def put(page: Path, text: str) -> None:
-    """Write the tables into a page, between its two marks. Raises EmotionEdgeError where it has none."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+def put(page: Path, text: str, mark: str = BEGIN) -> None:
+    """Write the tables into a page, between `mark` and END. Raises EmotionEdgeError where it has none."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(mark)
     _, end, after = rest.partition(END)
     if not end:
-        raise EmotionEdgeError(f"{page}: has no {BEGIN} and {END} to write between")
+        raise EmotionEdgeError(f"{page}: has no {mark} and {END} to write between")
     page.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
 
 

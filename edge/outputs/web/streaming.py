@@ -30,7 +30,11 @@ class StreamingHandler(PageHandler):
         self.viewers = viewers
         self.gone = False
         self.new = asyncio.Event()
-        self.page = self.get_query_argument("page", "")[:32]
+        self.page = ""
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        self.page = self.get_query_argument("page", "")[:32]  # not in `initialize`, which may not refuse
 
     def on_connection_close(self) -> None:
         self.gone = True

@@ -1,0 +1,1 @@
+"""What strangers send, damaged in thousands of ways, given to the code that takes it."""

@@ -1,0 +1,163 @@
+"""Runs the inputs of one kind, each kind in a process of its own whose memory and processor time are watched."""
+
+import json
+import random
+import select
+import subprocess
+import sys
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import IO, Any, Final
+
+import psutil
+
+from tests.bench.fuzz.kinds import KINDS, REFUSALS
+
+MEMORY_MB: Final = 150.0
+"""Above rest, that all processes together may take."""
+
+CPU_S: Final = 5.0
+"""Processor time that one input may take."""
+
+_SAMPLE_S: Final = 0.01
+
+
+@dataclass
+class Result:
+    """What came of one kind.
+
+    Attributes:
+        taken: inputs that were accepted.
+        refused: inputs that were refused with an error that says why.
+        faults: by input number, what else happened.
+        slowest: seconds of processor time of the costliest input.
+        megabytes: memory above rest at most, of all processes together.
+    """
+
+    taken: int = 0
+    refused: int = 0
+    faults: dict[int, str] = field(default_factory=dict)
+    slowest: float = 0.0
+    megabytes: float = 0.0
+
+    def add(self, number: int, message: dict[str, Any]) -> None:
+        """What the process said of an input."""
+        self.slowest = max(self.slowest, message["seconds"])
+        if message["what"] == "fault":
+            self.faults[number] = message["text"]
+        elif message["what"] == "refused":
+            self.refused += 1
+        else:
+            self.taken += 1
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing happened that must not."""
+        return not self.faults and self.slowest <= CPU_S and self.megabytes <= MEMORY_MB
+
+
+def run(kind: str, seed: int, count: int, first: int = 0) -> Result:
+    """Try inputs `first` to `count` of a kind; a process that dies costs that input and is replaced."""
+    result, number = Result(), first
+    make = KINDS[kind].make
+    while number < count:
+        command = [sys.executable, "-m", "tests.bench.fuzz.run", kind]
+        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL) as process:
+            assert process.stdin
+            assert process.stdout
+            watch = _Watch(process.pid)
+            line = process.stdout.readline()
+            watch.rest()
+            while line and number < count:
+                data = make(random.Random(f"{seed} {number}"))
+                with suppress(BrokenPipeError):
+                    process.stdin.write(len(data).to_bytes(8, "big") + data)
+                    process.stdin.flush()
+                line = watch.line(process.stdout)
+                if line:
+                    result.add(number, json.loads(line))
+                    number += 1
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            status = process.wait()
+        result.megabytes = max(result.megabytes, watch.above_rest)
+        if status:
+            result.faults[number] = f"the process ended with status {status}"
+            number += 1
+    return result
+
+
+class _Watch:
+    """Memory of a process and its children: the peak of each, as the kernel keeps it, summed."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._at_rest = 0.0
+        self.above_rest = 0.0
+
+    def rest(self) -> None:
+        """From here on it counts."""
+        self._at_rest = self._peaks()
+
+    def line(self, stream: IO[bytes]) -> bytes:
+        """The next line that the process writes; its memory is looked at until it comes."""
+        while not select.select([stream], [], [], _SAMPLE_S)[0]:
+            self._sample()
+        self._sample()
+        return stream.readline()
+
+    def _sample(self) -> None:
+        self.above_rest = max(self.above_rest, self._peaks() - self._at_rest)
+
+    def _peaks(self) -> float:
+        try:
+            processes = [self._process, *self._process.children(recursive=True)]
+        except psutil.Error:
+            return 0.0
+        return sum(map(_peak_mb, processes))
+
+
+def _peak_mb(process: psutil.Process) -> float:
+    try:
+        text = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii", errors="replace")
+        return int(text.partition("VmHWM:")[2].split()[0]) / 1000
+    except (OSError, IndexError, ValueError):  # it has ended
+        return 0.0
+
+
+def _take(kind: str) -> None:
+    """The process of one kind: reads inputs, each after its length, and writes a line of JSON for each."""
+    this = psutil.Process()
+    with KINDS[kind].taking() as take:
+        print("ready", flush=True)
+        while length := sys.stdin.buffer.read(8):
+            data = sys.stdin.buffer.read(int.from_bytes(length, "big"))
+            began, what, text = _cpu(this), "taken", ""
+            try:
+                take(data)
+            except REFUSALS:
+                what = "refused"
+            except Exception:
+                what, text = "fault", traceback.format_exc(limit=-3)
+            seconds = round(_cpu(this) - began, 3)
+            print(json.dumps({"what": what, "seconds": seconds, "text": text}), flush=True)
+
+
+def _cpu(this: psutil.Process) -> float:
+    """Seconds of processor time of this process, its children that run and those that have ended."""
+    times = this.cpu_times()
+    total = times.user + times.system + times.children_user + times.children_system
+    for child in this.children(recursive=True):
+        try:
+            own = child.cpu_times()
+            total += own.user + own.system
+        except psutil.Error:
+            continue
+    return float(total)
+
+
+if __name__ == "__main__":
+    _take(sys.argv[1])
