@@ -58,18 +58,18 @@ def main() -> None:
         os.nice(10)
     cv2.setNumThreads(1)
     (getattr(_cv2, "setLogLevel", None) or _cv2.utils.logging.setLogLevel)(0)  # its place depends on the version
+    at_rest = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     _answer(sink, READY)
     while head := source.read(REQUEST.size):
         length, width, height, longest, megabytes, seconds, orientation = REQUEST.unpack(head)
-        _limit(megabytes, seconds, length)
+        _limit(at_rest + megabytes * 1_000_000 + length, seconds)
         status, image = _decode(source.read(length), max(width, height), longest, orientation)
         _answer(sink, status, image)
+        del image  # before the next one is decoded
 
 
-def _limit(megabytes: int, seconds: int, length: int) -> None:
-    """So much more address space and processor time than is used now; `length` bytes are the file's."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    space = pages * resource.getpagesize() + megabytes * 1_000_000 + length
+def _limit(space: int, seconds: int) -> None:
+    """At most `space` bytes of addresses, and so many seconds more of processor time."""
     resource.setrlimit(resource.RLIMIT_AS, (space, resource.RLIM_INFINITY))
     used = resource.getrusage(resource.RUSAGE_SELF)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds, resource.RLIM_INFINITY))
@@ -88,7 +88,10 @@ def _decode(data: bytes, side: int, longest: int, orientation: int) -> tuple[int
 
 
 def _mode(side: int, longest: int) -> int:
-    """A JPEG of which a half or less is wanted is decoded at that size, in less memory."""
+    """An image of which a half or less is wanted is handed over at that size; a JPEG is not even decoded larger.
+
+    OpenCV copies what it has decoded into an array of NumPy's: at its own size an image takes memory twice.
+    """
     return next((mode for part, mode in _REDUCED if longest and side >= part * longest), cv2.IMREAD_COLOR)
 
 

@@ -56,9 +56,9 @@ class ImageLimits:
     seconds: int
 
 
-UPLOAD_LIMITS: Final = ImageLimits(WEB_FORMATS, 50_000_000, 1920, 100, 5)
+UPLOAD_LIMITS: Final = ImageLimits(WEB_FORMATS, 50_000_000, 1920, 90, 5)
 """Of images that come over the network. A JPEG of 50 megapixels fits, as a phone's camera makes it; of other formats,
-and of progressive JPEG, about 25."""
+and of progressive JPEG, about 23."""
 
 FILE_LIMITS: Final = ImageLimits(ALL_FORMATS, 50_000_000, 0, 450, 15)
 """Of image files on the board: in their own size, and each format up to 50 megapixels."""
@@ -141,7 +141,11 @@ class _Worker:
         """Raises NoDecoderError where the system has no room for another process."""
         hidden = ("EMOTION_EDGE_", "NOTIFY_", "WATCHDOG_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-        environment |= {"OPENBLAS_NUM_THREADS": "1", "OPENCV_IO_MAX_IMAGE_PIXELS": str(FILE_LIMITS.pixels)}
+        environment |= {
+            "OPENBLAS_NUM_THREADS": "1",
+            "OPENCV_IO_MAX_IMAGE_PIXELS": str(FILE_LIMITS.pixels),
+            "MALLOC_MMAP_THRESHOLD_": "1000000",  # glibc: what an image took goes back to the system at once
+        }
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", str(Path(decode_worker.__file__))],

@@ -53,6 +53,10 @@ def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> Pixels:
     Raises:
         RefusedError: the request cannot be answered.
     """
+    spec = card.input
+    most = FACES_MAX * spec.height * (spec.width * (spec.channels + 1) + 2)
+    if sum(map(body.count, (b",", b"[", b"{"))) > most:  # each may become an object, which takes a hundred bytes
+        raise RefusedError(413, f"more than {most} values in one request")
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -68,7 +72,6 @@ def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> Pixels:
         raise RefusedError(400, '"instances" is empty')
     if len(instances) > FACES_MAX:
         raise RefusedError(413, f"{len(instances)} instances; at most {FACES_MAX} in one request")
-    spec = card.input
     crops = np.empty((len(instances), spec.height, spec.width, spec.channels), np.uint8)
     for row, instance in enumerate(instances):
         if isinstance(instance, dict) and set(instance) == {spec.name}:

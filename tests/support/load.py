@@ -77,7 +77,13 @@ class SlowPages:
 
 def analysed(port: int) -> int:
     """Frames analysed since the daemon started."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+    return analysed_with(port, "")
+
+
+def analysed_with(port: int, authorization: str) -> int:
+    """The same of a page with a password. authorization: the header."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Authorization": authorization})
+    with urllib.request.urlopen(request, timeout=20) as answer:
         found = re.search(r"^emotion_edge_latency_seconds_count (\d+)", answer.read().decode(), re.MULTILINE)
     return int(found[1]) if found else 0
 

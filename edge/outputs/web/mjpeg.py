@@ -29,6 +29,9 @@ WIDTHS: Final = (320, 480, 640, 960, 1280, 1920)
 RATE: Final = 15.0
 """Pictures a second at most: enough to follow a face, and half the work of 30."""
 
+SENDS_MAX: Final = 300
+"""Pictures a second to all viewers together: with more than 20, each gets fewer, so that the analysis does not."""
+
 _NICENESS: Final = 10
 
 
@@ -108,7 +111,7 @@ class StreamEncoder:
                     await self._serve()
                 except cv2.error:
                     _log.exception("a picture could not be encoded")
-                await asyncio.sleep(began + 1 / RATE - time.monotonic())
+                await asyncio.sleep(began + max(1 / RATE, len(self._viewers) / SENDS_MAX) - time.monotonic())
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
 

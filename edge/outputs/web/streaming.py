@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 from tornado.iostream import StreamClosedError
@@ -45,8 +45,11 @@ class StreamingHandler(PageHandler):
         """Count as a viewer for the duration of the context. Raises HTTPError where there are too many."""
         if len(self.viewers) >= VIEWERS_MAX:
             raise HTTPError(503, reason="Too many pages are open")
-        with suppress(OSError):
-            self.connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        if self.connection.stream.closed():
+            self.gone = True
+        else:
+            with suppress(OSError):
+                self.connection.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self.viewers.add(self)
         try:
             yield

@@ -22,7 +22,7 @@ MEMORY_MB: Final = 150.0
 CPU_S: Final = 5.0
 """Processor time that one input may take."""
 
-_SAMPLE_S: Final = 0.01
+_SAMPLE_S: Final = 0.003
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Result:
         refused: inputs that were refused with an error that says why.
         faults: by input number, what else happened.
         slowest: seconds of processor time of the costliest input.
-        megabytes: memory above rest at most, of all processes together.
+        megabytes: memory above rest at most, of all processes together, every few milliseconds.
     """
 
     taken: int = 0
@@ -91,7 +91,7 @@ def run(kind: str, seed: int, count: int, first: int = 0) -> Result:
 
 
 class _Watch:
-    """Memory of a process and its children: the peak of each, as the kernel keeps it, summed."""
+    """Memory of a process and its children: their own pages, not those of libraries, which they share."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
@@ -100,30 +100,26 @@ class _Watch:
 
     def rest(self) -> None:
         """From here on it counts."""
-        self._at_rest = self._peaks()
+        self._at_rest = self._now()
 
     def line(self, stream: IO[bytes]) -> bytes:
         """The next line that the process writes; its memory is looked at until it comes."""
         while not select.select([stream], [], [], _SAMPLE_S)[0]:
-            self._sample()
-        self._sample()
+            self.above_rest = max(self.above_rest, self._now() - self._at_rest)
         return stream.readline()
 
-    def _sample(self) -> None:
-        self.above_rest = max(self.above_rest, self._peaks() - self._at_rest)
-
-    def _peaks(self) -> float:
+    def _now(self) -> float:
         try:
             processes = [self._process, *self._process.children(recursive=True)]
         except psutil.Error:
             return 0.0
-        return sum(map(_peak_mb, processes))
+        return sum(map(_own_mb, processes))
 
 
-def _peak_mb(process: psutil.Process) -> float:
+def _own_mb(process: psutil.Process) -> float:
     try:
         text = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii", errors="replace")
-        return int(text.partition("VmHWM:")[2].split()[0]) / 1000
+        return int(text.partition("RssAnon:")[2].split()[0]) / 1000
     except (OSError, IndexError, ValueError):  # it has ended
         return 0.0
 

@@ -1,0 +1,17 @@
+"""A part of `python -m tests.bench.fuzz`, from a fixed seed."""
+
+import pytest
+
+from tests.bench.fuzz.kinds import KINDS
+from tests.bench.fuzz.run import run
+
+SEED = 20
+
+
+@pytest.mark.parametrize("kind", ["images", "JSON bodies", "HTTP headers", "settings files"])
+def test_what_strangers_send_is_taken_or_refused_in_bounded_memory_and_time(kind: str) -> None:
+    result = run(kind, SEED, KINDS[kind].part)
+    assert result.faults == {}
+    assert result.taken + result.refused == KINDS[kind].part
+    assert result.refused > KINDS[kind].part / 10
+    assert result.passed, result
