@@ -102,6 +102,8 @@ class ImageDecoder:
                 worker = self._worker
                 if worker is None or not worker.claim(_START_S):
                     worker = self._worker = _Worker()
+                    if self._closed.is_set():  # meanwhile, by a `close` that has not seen this process
+                        worker.end()
                 try:
                     return worker.decode(data, header, limits)
                 except _GoneError:

@@ -54,7 +54,7 @@ def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> Pixels:
         RefusedError: the request cannot be answered.
     """
     spec = card.input
-    most = FACES_MAX * spec.height * (spec.width * (spec.channels + 1) + 2)
+    most = 2 * FACES_MAX * spec.height * (spec.width * (spec.channels + 1) + 2)
     if sum(map(body.count, (b",", b"[", b"{"))) > most:  # each may become an object, which takes a hundred bytes
         raise RefusedError(413, f"more than {most} values in one request")
     try:

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -32,9 +33,10 @@ def processes() -> list[int]:
     return [pid for pid in found if b"decode_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
+@lru_cache(maxsize=1)
 def slow_jpeg() -> bytes:
     """Valid, of a few hundred kilobytes, and takes many seconds."""
-    return scans(encoded(picture(6000, 6000), ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1), 90)
+    return scans(encoded(picture(3000, 3000), ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1), 90)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff", ".ppm"])
@@ -118,11 +120,12 @@ def test_close_gives_up_what_is_being_decoded() -> None:
         said.append(str(raised.value))
 
     thread = threading.Thread(target=decode)
-    before = len(processes())
+    slow_jpeg()
+    before = {*processes()}
     thread.start()
-    wait_until(lambda: len(processes()) > before, "the process is there")
+    wait_until(lambda: bool({*processes()} - before), "the process is there")
     decoder.close()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert len(said) == 1
     assert "ending" in said[0]
     with pytest.raises(EmotionEdgeError, match="ending"):
