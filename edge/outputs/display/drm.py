@@ -1,6 +1,6 @@
-"""The whole screen without a desktop: pictures through the kernel's mode setting (DRM/KMS), from any camera.
+"""The whole screen without a desktop, through the kernel's mode setting (DRM/KMS).
 
-python -m edge.outputs.display.drm        shows a test picture for ten seconds and says what it found
+`python -m edge.outputs.display.drm` shows a test image for ten seconds and prints what it found.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from edge.reading import Image
 
 CARDS: Final = Path("/dev/dri")
 PIXELS_MAX: Final = 1920 * 1200
-"""Of modes with more pixels a smaller one is taken: four times the drawing would show no more of a 640x480 camera."""
+"""Modes with more pixels are not used: they cost more drawing and show no more of a 640x480 camera."""
 
 CHECK_SECONDS: Final = 2.0
-"""Between two looks at whether the display is still connected."""
+"""Seconds between two checks that the display is still connected."""
 
 _FLIP_SECONDS: Final = 1.0
 _TICK_SECONDS: Final = 0.01
@@ -42,7 +42,7 @@ _EVENT_BYTES: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A display that is connected. socket: its connector's name, as HDMI-A-1."""
+    """A connected display. socket: name of its connector, such as HDMI-A-1."""
 
     path: Path
     connector: int
@@ -53,7 +53,7 @@ class Found:
 
 @dataclass(slots=True)
 class _Buffer:
-    """Memory that can be shown. pixels: [height, width, 4], blue, green, red and nothing, written only."""
+    """A framebuffer. pixels: XRGB8888 as uint8 [height, width, 4], write only."""
 
     fb: int
     handle: int
@@ -63,9 +63,9 @@ class _Buffer:
 
 
 def best_mode(modes: Sequence[Mode]) -> Mode:
-    """The mode to set: the display's preferred one, or one of its shape that is not too large.
+    """The display's preferred mode, or the largest of its aspect ratio within PIXELS_MAX.
 
-    Raises NoScreenError when there is none.
+    Raises NoScreenError when the display has no mode.
     """
     whole = [mode for mode in modes if not mode.flags & kernel.INTERLACED] or list(modes)
     if not whole:
@@ -84,18 +84,28 @@ def best_mode(modes: Sequence[Mode]) -> Mode:
 
 
 def placed(picture: tuple[int, int], screen: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, width and height of the part of a picture's rows and columns that fits, in the screen's middle.
+    """Where an image is placed on the screen: centred, and cropped where it is larger.
 
-    picture, screen: width and height. A picture that is larger than the screen is cut.
+    Args:
+        picture: width and height of the image.
+        screen: width and height of the screen.
+
+    Returns:
+        Left, top, width and height on the screen, in pixels.
     """
     width, height = min(picture[0], screen[0]), min(picture[1], screen[1])
     return (screen[0] - width) // 2, (screen[1] - height) // 2, width, height
 
 
 def write(picture: Image, pixels: npt.NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Put a BGR picture in the middle of XRGB8888 memory, which is blue first, too; returns where it is, as `placed`.
+    """Copy a BGR image to the centre of an XRGB8888 framebuffer (blue first, too).
 
-    pixels: uint8 [height, width, 4]; it is written and never read, since such memory is slow to read.
+    Args:
+        picture: BGR uint8 [H, W, 3].
+        pixels: uint8 [height, width, 4]; written and never read, since such memory is slow to read.
+
+    Returns:
+        Where the image is, as `placed`.
     """
     left, top, width, height = placed((picture.shape[1], picture.shape[0]), (pixels.shape[1], pixels.shape[0]))
     target = pixels[top : top + height, left : left + width]
@@ -104,9 +114,14 @@ def write(picture: Image, pixels: npt.NDArray[np.uint8]) -> tuple[int, int, int,
 
 
 def find_display(cards: Path = CARDS, probe: bool = True) -> Found:
-    """The first display that is connected, on the first card that drives one.
+    """The first connected display on the first graphics card that has one.
 
-    Raises NoScreenError: why there is none.
+    Args:
+        cards: folder of the cards' devices.
+        probe: let the kernel query the connectors, which takes longer.
+
+    Raises:
+        NoScreenError: there is none, and why.
     """
     paths = sorted(cards.glob("card*"))
     if not paths:
@@ -141,10 +156,10 @@ def find_display(cards: Path = CARDS, probe: bool = True) -> Found:
 
 
 class DrmScreen:
-    """A display in its own mode, with two buffers that are shown in turn."""
+    """A display in its own mode, with double buffering."""
 
     def __init__(self, cards: Path = CARDS) -> None:
-        """Take the screen. Raises NoScreenError: why it cannot be had."""
+        """Become DRM master and set the mode. Raises NoScreenError with the reason where that is not possible."""
         self.found = find_display(cards)
         self._size = int(self.found.mode.hdisplay), int(self.found.mode.vdisplay)
         self._looked_at = time.monotonic()
@@ -175,11 +190,11 @@ class DrmScreen:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Its width and height in pixels."""
+        """Width and height in pixels."""
         return self._size
 
     def present(self, picture: Image) -> None:
-        """Show a BGR picture, in the middle, with the next refresh. Raises NoScreenError when the screen is lost."""
+        """Show a BGR image, centred, at the next refresh. Raises NoScreenError when the screen is lost."""
         try:
             self._wait_for_flip()
             shown = (self._shown + 1) % 2
@@ -193,7 +208,7 @@ class DrmScreen:
             raise NoScreenError(f"{self.found.path}, {self.found.socket}: lost: {error.strerror}") from error
 
     def wait(self) -> bool:
-        """Wait for a moment, and look now and then whether the display is still there; nobody can close it.
+        """Wait for a moment, and check now and then that the display is still connected; always True.
 
         Raises NoScreenError when it is not.
         """
@@ -214,7 +229,7 @@ class DrmScreen:
             raise NoScreenError(f"there is another display on {self.found.socket}")
 
     def close(self) -> None:
-        """Give the screen back; the kernel then shows its console again."""
+        """Release the screen; the kernel then shows its console again."""
         with suppress(OSError):
             self._wait_for_flip()
         for buffer in self._buffers:
@@ -260,10 +275,10 @@ class DrmScreen:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
-            self._set_mode(buffer)  # a driver that cannot flip
+            self._set_mode(buffer)  # the driver has no page flips
 
     def _wait_for_flip(self) -> None:
-        """Until the last picture is on the screen and the other buffer is free."""
+        """Wait until the last image is on the screen and the other buffer is free."""
         if self._waiting:
             self._waiting = False
             if select.select([self._card], [], [], _FLIP_SECONDS)[0]:
@@ -271,7 +286,7 @@ class DrmScreen:
 
 
 def colour_bars(width: int, height: int) -> Image:
-    """Red, green and blue side by side over grey, with the size in words: BGR uint8 [height, width, 3]."""
+    """A test image with red, green, blue and grey areas and its size as text: BGR uint8 [height, width, 3]."""
     image = np.full((height, width, 3), 96, np.uint8)
     for index, colour in enumerate(((0, 0, 255), (0, 255, 0), (255, 0, 0))):
         image[: height // 2, index * width // 3 : (index + 1) * width // 3] = colour
@@ -283,7 +298,7 @@ def colour_bars(width: int, height: int) -> Image:
 
 
 def main() -> int:
-    """Show the test picture; the exit status."""
+    """Show the test image and return the exit status."""
     parser = argparse.ArgumentParser(description="Show a test picture on the screen, without a desktop.")
     parser.add_argument("--seconds", type=float, default=10.0)
     arguments = parser.parse_args()

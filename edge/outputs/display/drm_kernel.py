@@ -1,6 +1,6 @@
-"""The kernel's mode setting, as far as one screen needs it: structures and calls of linux/drm.h and drm_mode.h.
+"""Structures and ioctls of the kernel's mode setting (linux/drm.h, drm_mode.h) that one screen needs.
 
-Dumb buffers are plain memory that any driver can show, so nothing but the kernel is needed: no libdrm, no GPU.
+Dumb buffers are plain memory that every driver can show, so neither libdrm nor a GPU is needed.
 """
 
 import ctypes
@@ -139,11 +139,11 @@ _TYPES: Final = (
 
 
 class NoScreenError(EmotionEdgeError):
-    """There is no screen to be had here and now, and why."""
+    """No screen is available now; the message says why."""
 
 
 def call(card: int, request: int, structure: ctypes.Structure | ctypes.c_uint32 | None = None) -> None:
-    """An ioctl that goes on where a signal interrupts it, as libdrm's does. Raises OSError."""
+    """An ioctl that is repeated when a signal interrupts it, as in libdrm. Raises OSError."""
     while True:
         try:
             if structure is None:
@@ -158,7 +158,7 @@ def call(card: int, request: int, structure: ctypes.Structure | ctypes.c_uint32 
 
 
 def drives_displays(card: int) -> bool:
-    """Whether this card shows pictures at all: a Raspberry Pi has another that only computes."""
+    """Whether this card has display outputs: a Raspberry Pi has another that only renders."""
     capability = Capability(capability=CAN_DUMB_BUFFERS)
     try:
         call(card, GET_CAP, capability)
@@ -169,7 +169,7 @@ def drives_displays(card: int) -> bool:
 
 
 def resources(card: int) -> tuple[list[int], list[int]]:
-    """The ids of CRTCs (what scans a picture out) and connectors (sockets). Raises OSError."""
+    """Ids of the CRTCs, which scan out framebuffers, and of the connectors. Raises OSError."""
     while True:
         found = Resources()
         call(card, GET_RESOURCES, found)
@@ -188,7 +188,7 @@ def connector(card: int, number: int, probe: bool) -> tuple[Connector, list[Mode
     """
     found = Connector(connector_id=number, count_modes=0 if probe else 1)
     first = Mode()
-    found.modes_ptr = ctypes.addressof(first)  # room for one mode: the kernel then does not ask the display
+    found.modes_ptr = ctypes.addressof(first)  # room for one mode: the kernel then does not query the display
     call(card, GET_CONNECTOR, found)
     while True:
         modes, encoders = (Mode * max(1, found.count_modes))(), (_U32 * max(1, found.count_encoders))()
@@ -202,7 +202,7 @@ def connector(card: int, number: int, probe: bool) -> tuple[Connector, list[Mode
 
 
 def name_of(socket: Connector) -> str:
-    """A connector's name, as it is in /sys/class/drm: HDMI-A-1."""
+    """A connector's name as in /sys/class/drm: HDMI-A-1."""
     kind = _TYPES[socket.connector_type] if socket.connector_type < len(_TYPES) else "Unknown"
     return f"{kind}-{socket.connector_type_id}"
 
@@ -220,7 +220,7 @@ def crtc_for(card: int, socket: Connector, encoders: Iterable[int], crtcs: list[
 
 
 def become_master(card: int) -> bool:
-    """Whether this process, alone, may change what is shown. Raises OSError for anything but a refusal."""
+    """Become DRM master, the one process that may set modes; False when refused. Raises OSError otherwise."""
     try:
         call(card, SET_MASTER)
     except OSError as error:

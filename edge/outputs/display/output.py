@@ -1,7 +1,6 @@
-"""The display with the annotated picture: a window on a desktop, or the whole screen without one.
+"""The attached display: a window on a desktop, or the whole screen without one.
 
-Driven from the main thread, to which OpenCV's windows belong. A display that is not there yet, or goes away, is waited
-for.
+It is driven from the main thread, which OpenCV's windows require. A display that is missing, or lost, is tried again.
 """
 
 import logging
@@ -32,16 +31,16 @@ _log = logging.getLogger(__name__)
 
 TITLE: Final = "Emotion Edge"
 STALE_SECONDS: Final = 3.0
-"""After this long without a new frame the display says so: an old picture must not pass for a live one."""
+"""Seconds without a new frame after which the display says that the picture is old."""
 
 RETRY_SECONDS: Final = 3.0
-"""Between two tries to find a display."""
+"""Seconds between two attempts to find a display."""
 
 _REFUSED_SECONDS: Final = 60.0
-"""The same where there is one that refused: trying it starts a process, which is no small thing on a board."""
+"""The same for a display that refused a window: each attempt starts a process, which is expensive on a board."""
 
 _MANAGER: Final = Path("/etc/systemd/system/display-manager.service")
-"""There on a machine with a desktop, whose screen must not be taken from it, even before it has started."""
+"""Exists where a desktop is installed; its screen is not taken, not even before the desktop has started."""
 
 _ESCAPE: Final = 27
 _TICK_MS: Final = 15
@@ -51,31 +50,30 @@ _UNSET: Final = "neither DISPLAY nor WAYLAND_DISPLAY is set"
 
 
 class _RefusedError(NoScreenError):
-    """There is a display, and it will not have us."""
+    """There is a display, and it refuses a window."""
 
 
 class Surface(Protocol):
-    """What a picture is shown on. Any of its methods may raise NoScreenError: it is lost."""
+    """Where an image is shown. Each method may raise NoScreenError when the display is lost."""
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height to fill, in pixels; None: as large as the picture."""
+        """Width and height to fill in pixels; None: the image's own size."""
 
     def present(self, picture: Image) -> None:
-        """Show a BGR picture."""
+        """Show an image, BGR uint8 [H, W, 3]."""
 
     def wait(self) -> bool:
-        """Wait for a moment; False when a person has closed it."""
+        """Wait for a moment; False when the user has closed it."""
 
     def close(self) -> None:
-        """Give it back."""
+        """Release the display."""
 
 
 def window_problem() -> str | None:
-    """None where a window can be had, else why not.
+    """Why no window can be opened, or None.
 
-    Tries it in a process of its own, since Qt aborts the whole process when it cannot open the display. Takes about as
-    long as importing OpenCV does, but where nothing answers.
+    The attempt runs in a process of its own, since Qt aborts the process when it cannot open the display.
     """
     try:
         _try_window()
@@ -85,7 +83,7 @@ def window_problem() -> str | None:
 
 
 def display_available(settings: DisplaySettings) -> tuple[bool, str]:
-    """Whether there is a display now, and which or why not; nothing is shown."""
+    """Whether a display is available now, and which one, or why not; nothing is shown."""
     try:
         if _wants_window(settings):
             _try_window()
@@ -111,7 +109,7 @@ def _display() -> str:
 
 
 def _try_window() -> None:
-    """Raises NoScreenError where no window can be had."""
+    """Raise NoScreenError where no window can be opened."""
     display = _display() or "of this machine"
     if sys.platform == "linux":
         if not _display():
@@ -138,7 +136,7 @@ def _try_window() -> None:
 
 
 def _answers(display: str) -> bool:
-    """Whether an X server listens on a display of this machine; taken for granted of any other."""
+    """Whether an X server listens on a display of this machine; True for a display elsewhere."""
     local = re.fullmatch(r"(?:unix)?:(\d+)(?:\.\d+)?", display)
     if not local:
         return True
@@ -151,17 +149,17 @@ def _answers(display: str) -> bool:
 
 
 class Display:
-    """A Viewer that shows the newest frame wherever it can; `run_until` draws it, in the main thread."""
+    """A Viewer that shows the newest frame; `run_until` draws it in the main thread."""
 
     def __init__(self, settings: DisplaySettings, context: Callable[[], Context] = lambda: PLAIN) -> None:
-        """context: what is drawn besides the newest Reading."""
+        """settings: of the display. context: returns what is drawn besides the newest Reading."""
         self._settings = settings
         self._context = context
         self._newest: tuple[Frame, Reading, float] | None = None
         self._closed = threading.Event()
 
     def show(self, frame: Frame, reading: Reading) -> None:
-        """Remember the newest frame; any thread."""
+        """Replace the newest frame; any thread."""
         self._newest = frame, reading, time.monotonic()
 
     def close(self) -> None:
@@ -169,9 +167,9 @@ class Display:
         self._closed.set()
 
     def run_until(self, stop: threading.Event) -> None:
-        """Show the newest frame until `stop` is set, or until Esc, q or its own button close the window.
+        """Show the newest frame until `stop` is set, or until the user closes the window with Esc, q or its button.
 
-        Main thread only. The display is taken with the first frame.
+        Main thread only. The display is opened with the first frame.
         """
         self._pause(stop, lambda: self._newest is not None, _TICK_MS / 1000)
         told = ""
@@ -210,7 +208,7 @@ class Display:
             raise NoScreenError(f"{_UNSET}, and {error}" if self._settings.mode == "auto" else str(error)) from error
 
     def _show_on(self, surface: Surface, stop: threading.Event) -> bool:
-        """Show what is newest until the end; False when a person ends it. Raises NoScreenError: it is lost."""
+        """Show the newest frame until the end; False when the user ends it. Raises NoScreenError when it is lost."""
         shown: tuple[Frame, str, tuple[int, int] | None] | None = None
         while not self._ended(stop):
             newest = self._newest
@@ -232,14 +230,14 @@ class Display:
 
 
 class Window:
-    """A window of OpenCV's, where `_try_window` found nothing against it. Main thread only."""
+    """An OpenCV window, after `_try_window` has succeeded. Main thread only."""
 
     def __init__(self, fullscreen: bool = False) -> None:
-        """Open it; it is drawn with the first picture."""
+        """Open it; it is drawn with the first image."""
         ratio = cv2.WINDOW_FREERATIO if fullscreen else cv2.WINDOW_KEEPRATIO
         cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_GUI_NORMAL | ratio)
-        # Qt 5.15 loses X11 events that come in while it takes others out, at times the one that says that the window is
-        # there, and then never draws it: in 7 of 40 starts on a loaded machine, and in none of 40 with this pause.
+        # Qt 5.15 can lose the X11 event that maps the window, and then never draws it: in 7 of 40 starts on a loaded
+        # machine, and in none of 40 with this pause.
         time.sleep(0.3)
         self._screen = _fill_screen() if fullscreen else None
         self._sized = False
@@ -251,7 +249,7 @@ class Window:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """That of the display, where the window fills it."""
+        """Size of the display where the window fills it."""
         return self._screen
 
     def present(self, picture: Image) -> None:
@@ -264,30 +262,30 @@ class Window:
         cv2.imshow(TITLE, picture)
 
     def wait(self) -> bool:
-        """Let the window draw itself and look for keys; False when a person has closed it."""
+        """Process window events and keys; False when the user has closed it."""
         key = cv2.waitKey(_TICK_MS) & 0xFF
         return key not in (_ESCAPE, ord("q")) and not _gone()
 
     def close(self) -> None:
-        """Take it away."""
-        with suppress(cv2.error):  # it is gone already
+        """Close the window."""
+        with suppress(cv2.error):  # it is closed already
             cv2.destroyAllWindows()
-            cv2.waitKey(1)  # lets the window system take it away
+            cv2.waitKey(1)  # processes the close event
 
 
 def _gone() -> bool:
-    """Whether a person has closed the window."""
+    """Whether the user has closed the window."""
     try:
         return cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
-    except cv2.error:  # what OpenCV 4.14 makes of the question
+    except cv2.error:  # OpenCV 4.14 raises for a closed window
         return True
 
 
 def _fill_screen() -> tuple[int, int] | None:
     """Fill the display and return its width and height in pixels, or None where no window manager does it.
 
-    OpenCV does not tell the display's size, and its Qt windows shrink a picture to fit but never enlarge one. So a
-    black picture that is larger than any display is shown first, to see what becomes of it.
+    OpenCV does not report the display's size, and its Qt windows shrink an image to fit but never enlarge it. So an
+    image that is larger than any display is shown first, and the size of the window is read.
     """
     cv2.imshow(TITLE, np.zeros((4320, 7680), np.uint8))
     cv2.waitKey(100)
@@ -308,7 +306,7 @@ def _size() -> tuple[int, int]:
 
 
 def _framed(picture: Image, screen: tuple[int, int]) -> Image:
-    """The picture in the middle of a black screen."""
+    """The image centred on a black screen."""
     left, top = (screen[0] - picture.shape[1]) // 2, (screen[1] - picture.shape[0]) // 2
     right, bottom = screen[0] - picture.shape[1] - left, screen[1] - picture.shape[0] - top
     return np.asarray(cv2.copyMakeBorder(picture, top, bottom, left, right, cv2.BORDER_CONSTANT), np.uint8)
