@@ -12,6 +12,7 @@ from edge.emotion.classifier import open_classifier
 from edge.errors import EmotionEdgeError
 from edge.models.card import EmotionCard
 from edge.models.runtime import choose
+from edge.outputs.web.disclosure import is_shared
 
 OPEN: Final = "**[to be filled in]**"
 """Stands where only the owner of the board can answer."""
@@ -155,8 +156,10 @@ def _flows(settings: Settings) -> str:
 
 
 def _page_readers(settings: Settings) -> str:
-    if not settings.web.on_network:
+    if not is_shared(settings.web):
         return "this board alone (web.host is the loopback)"
+    if not settings.web.on_network:
+        return f"whoever the proxy before it lets in (web.names, web.proxies): {OPEN}"
     how = "HTTPS" if settings.web.cert_file else "not encrypted"
     return f"the network at port {settings.web.port}, with a password, {how}"
 
@@ -261,7 +264,7 @@ def _risks(settings: Settings) -> str:
     pictures = [
         name
         for name, so in (
-            ("the page", web.enabled and web.images and web.on_network),
+            ("the page", web.enabled and web.images and is_shared(web)),
             ("MQTT snapshots", mqtt.snapshots),
             ("a server (cut-out faces)", bool(settings.emotion.server)),
         )
@@ -312,7 +315,7 @@ def _checklist(settings: Settings) -> str:
             not settings.record.enabled or settings.record.days <= 30,
             "A record, if any, is kept for 30 days at most, or longer for a written reason",
         ),
-        (not web.on_network or web.cert_file is not None, "The page is for this board alone, or encrypted"),
+        (not is_shared(web) or web.cert_file is not None, "The page is for this board alone, or encrypted"),
         (
             not mqtt.host or mqtt.tls or mqtt.host in ("localhost", "127.0.0.1"),
             "MQTT is encrypted, or stays on this board",

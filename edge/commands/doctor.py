@@ -27,6 +27,7 @@ from edge.models.released import installed_models
 from edge.models.runtime import MODULES, choose, installed
 from edge.outputs.display.output import display_available
 from edge.outputs.mqtt.session import login_problem
+from edge.outputs.web.disclosure import is_shared
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
 from edge.system import board
@@ -164,7 +165,7 @@ def _notice(settings: Settings) -> Finding:
     reasons = {
         "a record is kept": settings.record.enabled,
         "snapshots can be asked for": settings.mqtt.snapshots,
-        "the page is on the network": settings.web.enabled and settings.web.on_network,
+        "others can reach the page": settings.web.enabled and is_shared(settings.web),
     }
     missing = missing_fields(settings)
     found = [reason for reason, so in reasons.items() if so]

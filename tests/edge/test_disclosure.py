@@ -37,7 +37,9 @@ def test_state_follows_from_camera_and_readings() -> None:
     [
         ({}, Facts()),
         ({"web": {"images": False}}, Facts(images=False)),
-        ({"web": {"host": "0.0.0.0", "password": "x"}}, Facts(on_network=True)),
+        ({"web": {"host": "0.0.0.0", "password": "x"}}, Facts(shared=True)),
+        ({"web": {"proxies": "127.0.0.1", "names": "board.example"}}, Facts(shared=True)),
+        ({"web": {"enabled": False, "proxies": "127.0.0.1"}}, Facts(images=False)),
         ({"mqtt": {"snapshots": True}}, Facts()),  # without a broker nobody can ask
         ({"mqtt": {"snapshots": True, "host": "broker.lan"}}, Facts(snapshots=True)),
         ({"record": {"enabled": True, "days": 7}}, Facts(record_days=7)),
@@ -50,7 +52,7 @@ def test_facts_follow_from_the_settings(given: dict[str, Any], facts: Facts) -> 
 
 @pytest.mark.parametrize("state", ["running", "off", "privacy", "lost"])
 def test_in_each_state_one_sentence_of_each_kind(state: str) -> None:
-    everything = Facts(on_network=True, snapshots=True, server=True, record_days=30)
+    everything = Facts(shared=True, snapshots=True, server=True, record_days=30)
     for facts in (Facts(), everything):
         for health in ({}, {MQTT: CONNECTED, **WRITTEN}, {MQTT: "refused", RECORD: f"{PAUSED}: full"}):
             said = keys(facts, state, health)

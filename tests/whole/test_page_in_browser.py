@@ -319,6 +319,6 @@ def test_the_page_with_a_password_asks_once(browser: webdriver.Chrome) -> None:
         look_at(browser, f"http://anybody:sesame@127.0.0.1:{port_of(viewer)}/")
         moving(browser)
         eventually(lambda: text(browser, "status") == "Live", "the events")
-        eventually(lambda: "with its password" in text(browser, "notice"), "who sees the images")
+        eventually(lambda: "whoever may open the board's page" in text(browser, "notice"), "who sees the images")
         assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
     viewer.close()

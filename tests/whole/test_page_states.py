@@ -74,7 +74,7 @@ def becomes(browser: webdriver.Chrome, show: Callable[[], None], keys: set[str],
     eventually(so, f"{sorted(keys)}, {pill!r}, {emotion!r}")
 
 
-EVERYTHING = Facts(images=True, on_network=True, snapshots=True, record_days=30)
+EVERYTHING = Facts(images=True, shared=True, snapshots=True, record_days=30)
 
 
 def test_the_walk_through_all_states(browser: webdriver.Chrome) -> None:
@@ -131,8 +131,8 @@ def test_the_walk_through_all_states(browser: webdriver.Chrome) -> None:
     ("facts", "keys"),
     [
         (Facts(), {"say_running", "say_no_image", "say_not_recorded"}),
-        (Facts(images=False, on_network=True), {"say_running", "say_no_image", "say_not_recorded"}),
-        (Facts(on_network=True), {"say_running", "say_images_page", "say_not_recorded"}),
+        (Facts(images=False, shared=True), {"say_running", "say_no_image", "say_not_recorded"}),
+        (Facts(shared=True), {"say_running", "say_images_page", "say_not_recorded"}),
         (Facts(snapshots=True), {"say_running", "say_snapshots", "say_not_recorded"}),
         (Facts(server=True, record_days=30), {"say_running", "say_server", "say_recorded"}),
     ],

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edge.config import Settings
+from edge.config import Settings, WebSettings
 from edge.outputs.web.latest import LatestReading
 from edge.reading import PRIVACY
 
@@ -24,24 +24,29 @@ class Facts:
 
     Attributes:
         images: the page shows images.
-        on_network: others than this machine can reach the page.
+        shared: others than this machine can reach the page.
         snapshots: an image can be asked for over MQTT.
         server: a server classifies the faces.
         record_days: days that the record is kept; 0: there is none.
     """
 
     images: bool = True
-    on_network: bool = False
+    shared: bool = False
     snapshots: bool = False
     server: bool = False
     record_days: int = 0
 
 
+def is_shared(web: WebSettings) -> bool:
+    """Whether others than this machine can reach the page: on the network, or through a proxy that serves it."""
+    return web.on_network or bool(web.proxies or web.names)
+
+
 def facts_of(settings: Settings) -> Facts:
     """The facts that follow from the settings."""
     return Facts(
-        images=settings.web.images,
-        on_network=settings.web.on_network,
+        images=settings.web.enabled and settings.web.images,
+        shared=settings.web.enabled and is_shared(settings.web),
         snapshots=settings.mqtt.snapshots and bool(settings.mqtt.host),
         server=bool(settings.emotion.server),
         record_days=settings.record.days if settings.record.enabled else 0,
@@ -73,7 +78,7 @@ def statements(facts: Facts, state: str, health: Mapping[str, str]) -> list[dict
         leaves = {
             "say_server": facts.server and state == "running",
             "say_snapshots": facts.snapshots,
-            "say_images_page": facts.images and facts.on_network,
+            "say_images_page": facts.images and facts.shared,
         }
         keys += [key for key, so in leaves.items() if so] or ["say_no_image"]
     if MQTT in health:

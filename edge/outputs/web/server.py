@@ -18,7 +18,7 @@ from edge.outputs.drawing.colours import COLOURS
 from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
 from edge.outputs.web.access import page_access
 from edge.outputs.web.connections import BoundedServer, Connections
-from edge.outputs.web.disclosure import Facts
+from edge.outputs.web.disclosure import Facts, is_shared
 from edge.outputs.web.documents import (
     PAGE,
     SETTINGS,
@@ -93,7 +93,7 @@ class WebViewer:
         Raises:
             EmotionEdgeError: no port is free, or the password or a certificate cannot be read.
         """
-        facts = facts or Facts(images=settings.images, on_network=settings.on_network)
+        facts = facts or Facts(images=settings.images, shared=is_shared(settings))
         about = {
             "device": device,
             "topics": list(topics),
