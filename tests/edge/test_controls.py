@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 import subprocess
 import sys
 import urllib.request
@@ -157,6 +158,38 @@ def test_on_a_full_disk_every_acknowledged_switch_outlasts_a_restart(tmp_path: P
         pytest.skip("this machine lets us mount no file system")
     done = subprocess.run([*mount, sys.executable, "-c", FULL_DISK, str(tmp_path)], timeout=60)
     assert done.returncode == 7, "the disk was full, and every switch was kept"
+
+
+SWITCHING = """
+import sys
+from pathlib import Path
+from edge.controls import Controls
+
+controls = Controls(Path(sys.argv[1]))
+for step in range(1_000_000):
+    name = ("privacy", "detection")[step % 2]
+    controls.switch(name, not getattr(controls.wanted, name))
+    controls.applied(controls.wanted)
+    print(int(controls.wanted.detection), int(controls.wanted.privacy), flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_loses_no_acknowledged_switch(tmp_path: Path) -> None:
+    file, draw = tmp_path / "controls.json", random.Random(3)
+    cycle = [(True, False), (True, True), (False, True), (False, False)]
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", SWITCHING, file], stdout=subprocess.PIPE, text=True) as switching:
+            assert switching.stdout
+            for _ in range(draw.randint(1, 40)):
+                acknowledged = switching.stdout.readline()
+            switching.kill()
+            acknowledged = (switching.stdout.read().splitlines() or [acknowledged])[-1]
+        detection, privacy = (bool(int(digit)) for digit in acknowledged.split())
+        following = cycle[(cycle.index((detection, privacy)) + 1) % 4]
+        kept = Controls(file).wanted
+        assert (kept.detection, kept.privacy) in ((detection, privacy), following)
+        Controls(file).switch("detection", True)
+        Controls(file).switch("privacy", False)
 
 
 def named(device: str) -> Controls:
