@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import yaml
-
 from deploy.board_files import check_against, read_files
 from deploy.boards.inventory import Host
 from deploy.daemon_settings import check_settings, dump_settings
 from deploy.references import has_references, resolve, warn_of_plaintext
 from edge.config.secrets import without_password
-from edge.config.yaml_file import read_yaml
+from edge.config.yaml_file import parse_text, read_yaml
 from edge.errors import EmotionEdgeError
 
 CONFIG: Final = "/etc/emotion-edge/config.yaml"
@@ -56,8 +54,8 @@ def settings_diff(old: str, new: str) -> list[str]:
 
 def _flat(text: str) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
+        tree = parse_text(text, "settings").content
+    except EmotionEdgeError:
         return {}
     return dict(_leaves(tree)) if isinstance(tree, dict) else {}
 

@@ -48,16 +48,23 @@ def parse_yaml(path: Path, what: str) -> YamlFile:
         EmotionEdgeError: it cannot be read, is no YAML, or is refused as the module says.
     """
     try:
-        return _parse(_text(path), f"{what} {path}")
+        text = _text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise EmotionEdgeError(f"{what} {path}: cannot be read: {error}") from error
+    return parse_text(text, f"{what} {path}")
+
+
+def parse_text(text: str, where: str) -> YamlFile:
+    """What a text of at most BYTES_MAX holds. where: which each message begins with. Raises EmotionEdgeError."""
+    try:
+        return _parse(text, where)
     except yaml.YAMLError as error:
-        raise EmotionEdgeError(f"{what} {path}: {_no_yaml(error)}") from None
+        raise EmotionEdgeError(f"{where}: {_no_yaml(error)}") from None
     except RecursionError:
-        raise EmotionEdgeError(f"{what} {path}: is nested too deeply") from None
+        raise EmotionEdgeError(f"{where}: is nested too deeply") from None
     except ValueError:  # PyYAML's, without a place; not shown, as it may hold a password
         raise EmotionEdgeError(
-            f"{what} {path}: has what looks like a date or number and is none, as 2026-13-45 (put it in quotes)"
+            f"{where}: has what looks like a date or number and is none, as 2026-13-45 (put it in quotes)"
         ) from None
 
 

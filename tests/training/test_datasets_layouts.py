@@ -105,8 +105,8 @@ def test_own_names_are_mapped_by_a_file(tmp_path: Path) -> None:
     [
         ("grumpy: cross", r"grumpy: no emotion 'cross' \(known: angry"),
         ("grumpy", "not a list of lines like `grumpy: angry`"),
-        ("grumpy: [", r"names\.yaml: cannot be read as YAML"),
-        (None, r"names\.yaml: cannot be read as YAML .*No such file"),
+        ("grumpy: [", r"names\.yaml: is no YAML in line"),
+        (None, r"names\.yaml: cannot be read: .*No such file"),
     ],
 )
 def test_a_wrong_mapping_is_refused(tmp_path: Path, text: str | None, message: str) -> None:

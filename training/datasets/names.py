@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import yaml
 
+from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError
 from edge.labels import CIRCUMPLEX, LABEL_SETS, labels_of, map_matrix, set_name
 from training.datasets.dataset import Labels, one_hot
@@ -45,10 +45,7 @@ def read_mapping(path: Path | None) -> Mapping[str, str | None]:
     """
     if path is None:
         return {}
-    try:
-        lines = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise EmotionEdgeError(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]})") from None
+    lines = read_yaml(path, "names of classes")
     if not isinstance(lines, dict) or not lines:
         raise EmotionEdgeError(f"{path}: not a list of lines like `grumpy: angry`")
     for name, emotion in lines.items():
