@@ -99,7 +99,7 @@ class Pipeline:
         due = self._due_for_classification(self._visible, frame.captured_at)
         if due:
             with _Timed(stages, "classify"):
-                scores = self._classifier(frame.image, [face.detection.box for face in due])
+                scores = self._classifier(frame.image, [face.detection for face in due])
         with _Timed(stages, "smooth"):
             for row, face in enumerate(due):
                 self._smoother.update(face.track, scores, row, frame.captured_at)
@@ -126,9 +126,9 @@ class Pipeline:
                 followed = self._tracker.follow(moved, now)
                 if len(moved) == self._anchored:
                     return followed
-        tracked = [face.detection.box for face in self._visible]
+        tracked = [face.detection for face in self._in_view]
         # A face that was lost a moment ago counts too: only the network that found it can find it again.
-        far = self._search.far(frame.image, [face.detection.box for face in self._in_view])
+        far = self._search.far(frame.image, [face.box for face in tracked])
         # What one network found is confirmed by the same one.
         confirms = bool(self._tracker.tentative) and self._search.large
         with _Timed(stages, "detect"):

@@ -49,10 +49,12 @@ class ReleasedCard(EmotionCard):
     of the file: bytes, compressed, of_float, jitter, affect, instructions and not_run. The agreement of a way is over
     all faces of its splits, or over as many as `faces` gives. parity: figures for FairFace's groups
     (`training.evaluation.parity`); empty where not measured.
+    balance: how `OutputSpec.balance` was chosen (`quantize.balance`).
     """
 
     calibration: Mapping[str, Any] = {}
     verification: Mapping[str, Any] = {}
+    balance: Mapping[str, Any] = {}
 
 
 def write_cards(

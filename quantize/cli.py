@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "card": _card,
         "committee": _committee,
         "edgetpu": _edgetpu,
+        "balance": _balance,
         "show": _show,
         "keras": _keras,
     }
@@ -49,6 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     card = commands.add_parser("card", help="measure a file again and write its card anew")
     committee = commands.add_parser("committee", help="let released models vote: committee.json, measured, with a card")
     edgetpu = commands.add_parser("edgetpu", help="what the Edge TPU would run of a file, and why not the rest")
+    balance = commands.add_parser("balance", help="choose how much rare emotions weigh, into the cards of models")
+    balance.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR")
+    balance.add_argument("--data", type=Path, required=True, help="folder or file of the data set")
+    balance.add_argument("--final", action="store_true", help="PrivateTest too: once, for the final figure")
     show = commands.add_parser("show", help="the card and the labels inside a file")
     keras = commands.add_parser("keras", help="int8 of any Keras vision model, after training, from example images")
     keras.add_argument("network", type=Path, metavar="FILE.keras")
@@ -204,6 +209,13 @@ def _edgetpu(options: argparse.Namespace) -> None:
 
     path = _file(options.model)
     print(text(inspect(path), str(path)))
+
+
+def _balance(options: argparse.Namespace) -> None:
+    from quantize.balance import run
+    from training.datasets import read_dataset
+
+    run(options.models, read_dataset(options.data), options.final)
 
 
 def _show(options: argparse.Namespace) -> None:

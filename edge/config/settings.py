@@ -103,6 +103,8 @@ _SERVER: Final = r"^(https?://[^\s/?#@]+/v1/models/[^\s/?#:]+(/versions/\d+)?)?$
 class EmotionSettings(_Section):
     model: Annotated[str, RESTART] = "emotion-small"
     """Name or folder of a model; `committee`, or several models joined by +, vote, and the first is the primary one."""
+    balance: Annotated[Fraction | Literal["auto"], RESTART] = "auto"
+    """Weight of rare emotions, 0: as rare as in the training data, to 1: all equally likely; auto: the model's own."""
     uncertain_below: Annotated[Fraction, LIVE] = 0.4
     """With a smoothed confidence below this, the emotion is published as uncertain."""
     smoothing: Annotated[float, Field(ge=0, le=60), LIVE] = 0.5
@@ -119,6 +121,11 @@ class EmotionSettings(_Section):
     """Token of the server; better in EMOTION_EDGE_EMOTION_SERVER_TOKEN or in server_token_file."""
     server_token_file: Annotated[OptionalPath, RESTART] = None
     """A file whose first line is the token."""
+
+    @property
+    def fixed_balance(self) -> float | None:
+        """The balance, where it is not the card's."""
+        return None if self.balance == "auto" else self.balance
 
 
 class RuntimeSettings(_Section):

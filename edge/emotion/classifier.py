@@ -11,7 +11,7 @@ from edge.faces.crop import Pixels
 from edge.models.active import active_model
 from edge.models.card import EmotionCard
 from edge.models.runtime import Runtime
-from edge.reading import Box, Image
+from edge.reading import Box, Detection, Image
 
 
 class Classifier(Protocol):
@@ -32,8 +32,8 @@ class Classifier(Protocol):
         """`online`, or why the classification server is not used; None: none is set."""
         ...
 
-    def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:
-        """Classify the faces of one frame in one batch. image: BGR or grey uint8; boxes: as detected."""
+    def __call__(self, image: Image, faces: Sequence[Detection | Box]) -> Scores:
+        """Classify the faces of one frame in one batch. image: BGR or grey uint8; faces: as detected."""
         ...
 
     def classify(self, crops: Pixels) -> Scores:
@@ -49,5 +49,5 @@ def open_classifier(settings: EmotionSettings, runtime: Runtime, threads: int) -
     Raises:
         EmotionEdgeError: a model is missing or damaged, or the server's token cannot be read.
     """
-    local = open_local(active_model(settings.model), runtime, threads)
+    local = open_local(active_model(settings.model), runtime, threads, settings.fixed_balance)
     return RemoteClassifier(settings, local) if settings.server else local

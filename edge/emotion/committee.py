@@ -25,7 +25,7 @@ from edge.faces.crop import Pixels, face_crops
 from edge.models.card import EmotionCard, OutputSpec
 from edge.models.released import MODEL_FOLDERS, model_dir
 from edge.models.runtime import Runtime
-from edge.reading import Box, Image
+from edge.reading import Box, Detection, Image
 from edge.system.state_folder import expanded
 
 COMMITTEE_FILE: Final = "committee.json"
@@ -108,8 +108,8 @@ class Committee:
             }
         )
 
-    def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:
-        return self.classify(face_crops(image, boxes, self.card.crop, self.card.input))
+    def __call__(self, image: Image, faces: Sequence[Detection | Box]) -> Scores:
+        return self.classify(face_crops(image, faces, self.card.crop, self.card.input))
 
     def classify(self, crops: Pixels) -> Scores:
         if not len(crops):
@@ -150,14 +150,23 @@ def mean_of(counted: Floats, values: Floats) -> Floats:
     return np.asarray(np.einsum("mn,mnk->nk", counted, values) / counted.sum(axis=0)[:, None], np.float32)
 
 
-def open_local(name: str, runtime: Runtime, threads: int = 1) -> LocalClassifier | Committee:
+def open_local(
+    name: str, runtime: Runtime, threads: int = 1, balance: float | None = None
+) -> LocalClassifier | Committee:
     """Load a model or committee by name or folder, or several joined by +.
 
-    Raises EmotionEdgeError when one is missing or damaged, or a committee's member is not the file that it names.
+    Args:
+        name: of a model or committee, a folder, or several joined by +.
+        runtime: interpreter.
+        threads: of the interpreter.
+        balance: of every model, in place of its card's; None: the card's.
+
+    Raises:
+        EmotionEdgeError: a model is missing or damaged, or a committee's member is not the file that it names.
     """
     if file := committee_file(name):
-        return _released(file, runtime, threads)
-    members = [LocalClassifier(folder, runtime, threads) for folder in member_folders(name)]
+        return _released(file, runtime, threads, balance)
+    members = [LocalClassifier(folder, runtime, threads, balance=balance) for folder in member_folders(name)]
     return Committee(members) if len(members) > 1 else members[0]
 
 
@@ -185,7 +194,7 @@ def installed_committees() -> dict[str, Path]:
 def voted_outputs(primary: OutputSpec) -> tuple[OutputSpec, OutputSpec]:
     """Output specs of final predictions: probabilities, and valence and arousal."""
     return (
-        primary.model_copy(update={"activation": "softmax", "temperature": 1.0}),
+        primary.model_copy(update={"activation": "softmax", "temperature": 1.0, "priors": (), "balance": 0.0}),
         OutputSpec(name="valence_arousal", kind="valence_arousal", activation="linear"),
     )
 
@@ -198,11 +207,11 @@ def read_committee(file: Path) -> CommitteeFile:
         raise EmotionEdgeError(f"committee {file}: {error}") from error
 
 
-def _released(file: Path, runtime: Runtime, threads: int) -> Committee:
+def _released(file: Path, runtime: Runtime, threads: int, balance: float | None) -> Committee:
     content = read_committee(file)
     members = []
     for wanted in content.members:
-        member = LocalClassifier(model_dir(wanted.model), runtime, threads, content.mirror)
+        member = LocalClassifier(model_dir(wanted.model), runtime, threads, content.mirror, balance)
         if member.card.sha256 != wanted.sha256:
             together = JOINT.join(member.model for member in content.members)
             raise EmotionEdgeError(

@@ -1,17 +1,17 @@
 """Classification by one model on this machine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from edge.emotion.flip import with_flip
-from edge.emotion.scores import Scores, empty_scores, scores_of
+from edge.emotion.scores import Floats, Scores, empty_scores, scores_of
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, face_crops, input_tensor
 from edge.models.card import MODEL_FILE, EmotionCard, read_card
 from edge.models.runtime import Network, Runtime
-from edge.reading import Box, Image
+from edge.reading import Box, Detection, Image
 
 
 class LocalClassifier:
@@ -20,7 +20,9 @@ class LocalClassifier:
     server: str | None = None
     members: tuple[str, ...] = ()
 
-    def __init__(self, folder: Path, runtime: Runtime, threads: int = 1, mirror: bool = False) -> None:
+    def __init__(
+        self, folder: Path, runtime: Runtime, threads: int = 1, mirror: bool = False, balance: float | None = None
+    ) -> None:
         """Load a model folder.
 
         Args:
@@ -28,25 +30,41 @@ class LocalClassifier:
             runtime: interpreter.
             threads: of the interpreter.
             mirror: average over mirror images even where the card does not say so.
+            balance: of the primary output, in place of the card's; None: the card's.
 
         Raises:
             EmotionEdgeError: the model is missing or damaged, or card and file do not match.
         """
-        self.card = read_card(EmotionCard, folder)
+        self.card = _balanced(read_card(EmotionCard, folder), balance)
         self._mirror = mirror or self.card.mirror
         self.labels = self.card.primary.labels
         self._network = Network(folder / MODEL_FILE, runtime, threads)
         if problem := mismatch(self.card, self._network):
             raise EmotionEdgeError(f"model {folder}: its card {problem}: card and file are of different models")
 
-    def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:
-        return self.classify(face_crops(image, boxes, self.card.crop, self.card.input))
+    def __call__(self, image: Image, faces: Sequence[Detection | Box]) -> Scores:
+        return self.classify(face_crops(image, faces, self.card.crop, self.card.input))
 
     def classify(self, crops: Pixels) -> Scores:
         if not len(crops):
             return empty_scores(self.labels)
-        faces = input_tensor(crops, self.card.input)
-        return scores_of(self.card, with_flip(self._network, faces, self._mirror))
+        return scores_of(self.card, self.outputs(crops))
+
+    def outputs(self, crops: Pixels) -> Mapping[str, Floats]:
+        """The network's outputs by name, [n, ...], averaged over mirror images where the card says so."""
+        return with_flip(self._network, input_tensor(crops, self.card.input), self._mirror)
+
+
+def _balanced(card: EmotionCard, balance: float | None) -> EmotionCard:
+    if balance is None:
+        return card
+    if balance and not card.primary.priors:
+        raise EmotionEdgeError(
+            f"emotion.balance {balance:g}: the card of {card.name} has no training priors; leave it at auto "
+            "(`emotion-quantize balance` writes them into the card)"
+        )
+    outputs = (it.model_copy(update={"balance": balance}) if it.primary else it for it in card.outputs)
+    return card.model_copy(update={"outputs": tuple(outputs)})
 
 
 def mismatch(card: EmotionCard, network: Network) -> str:

@@ -14,7 +14,7 @@ from edge.emotion.scores import Scores
 from edge.emotion.tensorflow_serving import NO_ANSWER, ModelServer, Served, ServerError
 from edge.faces.crop import Pixels, face_crops
 from edge.models.card import EmotionCard
-from edge.reading import Box, Image
+from edge.reading import Box, Detection, Image
 from edge.system.backoff import Backoff
 
 _log = logging.getLogger(__name__)
@@ -64,8 +64,8 @@ class RemoteClassifier:
     def server(self) -> str | None:
         return self._status
 
-    def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:
-        return self.classify(face_crops(image, boxes, self.card.crop, self.card.input))
+    def __call__(self, image: Image, faces: Sequence[Detection | Box]) -> Scores:
+        return self.classify(face_crops(image, faces, self.card.crop, self.card.input))
 
     def classify(self, crops: Pixels) -> Scores:
         if self._status != ONLINE:

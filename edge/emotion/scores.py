@@ -38,8 +38,16 @@ def softmax(logits: Floats) -> Floats:
 
 
 def probabilities_of(output: OutputSpec, values: Floats) -> Floats:
-    """Calibrated probabilities [n, labels] of an emotion output's values [n, labels]."""
-    return softmax(values / output.temperature) if output.activation == "logits" else values
+    """Calibrated and balanced probabilities [n, labels] of an emotion output's values [n, labels].
+
+    softmax(logits / temperature - balance * log(priors)); see `OutputSpec`.
+    """
+    if output.activation != "logits":
+        return values
+    scaled = values / output.temperature
+    if output.balance and output.priors:
+        scaled = scaled - np.float32(output.balance) * np.log(np.array(output.priors, np.float32))
+    return softmax(scaled)
 
 
 def affect_output(card: EmotionCard) -> OutputSpec | None:

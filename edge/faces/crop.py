@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.faces.exposure import brighten_crop
+from edge.faces.roll import UPRIGHT, roll_of
 from edge.models.card import CropSpec, InputSpec
-from edge.reading import Box, Image
+from edge.reading import Box, Detection, Image
 
 Pixels = npt.NDArray[np.uint8]
 """Face crops: uint8 [n, height, width, channels], 0 to 255."""
@@ -61,16 +62,42 @@ def cut(image: Image, square: Box, width: int, height: int, colour: str) -> Imag
     return np.asarray(patch, np.uint8).reshape(height, width, 1 if colour == "grey" else 3)
 
 
+def _upright(image: Image, square: Box, roll: float) -> tuple[Image, Box]:
+    """The part of a picture about a square, turned about its centre by the roll; and the square in it."""
+    side = max(1, round(square.width))
+    turn = cv2.getRotationMatrix2D((square.x + square.width / 2, square.y + square.height / 2), roll, 1.0)
+    corner = np.array((square.x + square.width / 2 - side / 2, square.y + square.height / 2 - side / 2))
+    turn = np.hstack([turn[:, :2], turn[:, 2:] - corner[:, None]])
+    part = cv2.warpAffine(image, turn, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(part, np.uint8), Box(0, 0, side, side)
+
+
 @functools.lru_cache(maxsize=4)
 def _table(spec: InputSpec) -> npt.NDArray[Any]:
     return spec.lookup()
 
 
-def face_crops(image: Image, boxes: Sequence[Box], crop: CropSpec, spec: InputSpec) -> Pixels:
-    """The face crops of one frame, dark ones brightened: uint8 [len(boxes), height, width, channels]."""
-    pixels = np.empty((len(boxes), spec.height, spec.width, spec.channels), np.uint8)
-    for row, box in enumerate(boxes):
-        pixels[row] = brighten_crop(cut(image, crop_square(box, crop), spec.width, spec.height, crop.colour))
+def face_crops(image: Image, faces: Sequence[Detection | Box], crop: CropSpec, spec: InputSpec) -> Pixels:
+    """The face crops of one frame, rolled ones turned upright by the eyes and dark ones brightened.
+
+    Args:
+        image: BGR uint8 [H, W, 3] or grey [H, W].
+        faces: as detected in it; a box alone is cropped as it stands.
+        crop: of the model's card.
+        spec: of the model's card.
+
+    Returns:
+        uint8 [len(faces), height, width, channels].
+    """
+    pixels = np.empty((len(faces), spec.height, spec.width, spec.channels), np.uint8)
+    for row, face in enumerate(faces):
+        box, roll = (face, 0.0) if isinstance(face, Box) else (face.box, roll_of(face))
+        square = crop_square(box, crop)
+        if abs(roll) < UPRIGHT:
+            cropped = cut(image, square, spec.width, spec.height, crop.colour)
+        else:
+            cropped = cut(*_upright(image, square, roll), spec.width, spec.height, crop.colour)
+        pixels[row] = brighten_crop(cropped)
     return pixels
 
 

@@ -1,7 +1,8 @@
 """Detection within the region of interest, and the limits on size and number of faces."""
 
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -10,7 +11,9 @@ import numpy as np
 from edge.config import DetectorSettings
 from edge.faces.detector import Detector
 from edge.faces.exposure import Exposure, brightened
+from edge.faces.roll import LOOK, TURNED, TurnedImage, roll_of
 from edge.faces.two_sizes import SizeChoice, TwoSizes
+from edge.faces.yunet import OVERLAP
 from edge.reading import Box, Detection, Frame, Image
 
 _TRACKED_BONUS: Final = 1.5
@@ -18,6 +21,13 @@ _TRACKED_BONUS: Final = 1.5
 
 _SAME_FACE_IOU: Final = 0.3
 """Intersection over union from which a detection counts as a tracked face there."""
+
+
+TURN_INTERVAL: Final = 0.5
+"""Seconds between two looks at a turned picture while no face is found, to one side and the other in turn."""
+
+MAX_ROLL: Final = 75.0
+"""Degrees of roll up to which a tracked face is searched for in a turned picture."""
 
 
 class FaceSearch:
@@ -37,6 +47,8 @@ class FaceSearch:
         )
         self._exposure = Exposure()
         self._settings = settings
+        self._still = still
+        self._turned_at, self._side = -math.inf, LOOK
 
     def area(self, image: Image) -> Box:
         """The region of interest in pixels; the whole image where none is set."""
@@ -51,28 +63,28 @@ class FaceSearch:
         """Whether one of these faces can be followed with the large network of two only."""
         return self._sizes is not None and self._sizes.far(tracked, self.area(image))
 
-    def __call__(self, frame: Frame, tracked: Iterable[Box], large: bool = False) -> list[Detection]:
+    def __call__(self, frame: Frame, tracked: Sequence[Detection], large: bool = False) -> list[Detection]:
         """Detect the faces of a frame, in its analysis image where that has as many pixels as the network takes.
 
         Args:
             frame: the frame.
-            tracked: boxes of the faces that are tracked already.
+            tracked: the faces that are tracked already.
             large: search with the large network, where there are two.
 
         Returns:
             The faces, in pixels of `frame.image`.
         """
         if self._sizes is None or not isinstance(self._detector, TwoSizes) or frame.unrelated:
-            return self._search(frame, list(tracked), self._detector)
+            return self._search(frame, tracked, self._detector)
         self.large = large
         if not large:
-            return self._search(frame, list(tracked), self._detector.small)
+            return self._search(frame, tracked, self._detector.small)
         began = time.thread_time()  # other work of the machine does not count
-        found = self._search(frame, list(tracked), self._detector.large)
+        found = self._search(frame, tracked, self._detector.large)
         self._sizes.looked(frame.captured_at, time.thread_time() - began)
         return found
 
-    def _search(self, frame: Frame, tracked: list[Box], detector: Detector) -> list[Detection]:
+    def _search(self, frame: Frame, tracked: Sequence[Detection], detector: Detector) -> list[Detection]:
         fills = frame.analysis is not None and self._fills(frame.analysis, detector)
         image = frame.analysis if frame.analysis is not None and fills else frame.image
         ratio = frame.image.shape[1] / image.shape[1]
@@ -81,11 +93,30 @@ class FaceSearch:
         if (gain := self._exposure.gain(part, frame.captured_at)) > 1:
             part, shrunk = brightened(part, gain, detector.size)
         found = detector.detect(part)
+        turning = detector.small if isinstance(detector, TwoSizes) else detector
+        for roll in self._rolls(frame.captured_at, tracked, found):
+            turned = TurnedImage(part, roll, turning.size)
+            found = _joined(found, [turned.back(face) for face in turning.detect(turned.image)])
         if left or top or shrunk * ratio != 1:
             found = [_to_frame(face, left / shrunk, top / shrunk, shrunk * ratio) for face in found]
-        kept = self._limited(found, tracked)
+        kept = self._limited(found, [face.box for face in tracked])
         self.ignored = tuple(face.box for face in found if not any(face is other for other in kept))
         return kept
+
+    def _rolls(self, now: float, tracked: Sequence[Detection], found: Sequence[Detection]) -> list[float]:
+        """Degrees by which the picture is searched turned, too: for rolled faces that are tracked, and at low duty for
+        those that nobody has found."""
+        if self._still:  # upright, a detector finds faces rolled by 40 degrees with the eyes of one rolled by 15
+            return [LOOK, -LOOK]
+        rolls = [roll for face in tracked if TURNED <= abs(roll := roll_of(face)) <= MAX_ROLL]
+        if rolls:
+            return [max(rolls, key=abs)]
+        if found:
+            return []
+        if 0 <= now - self._turned_at < TURN_INTERVAL:
+            return []
+        self._turned_at, self._side = now, -self._side
+        return [self._side]
 
     def _limited(self, found: list[Detection], tracked: list[Box]) -> list[Detection]:
         found = [face for face in found if face.box.width >= self._settings.min_face]
@@ -125,3 +156,12 @@ def _to_frame(face: Detection, left: float, top: float, ratio: float) -> Detecti
         box=Box((box.x + left) * ratio, (box.y + top) * ratio, box.width * ratio, box.height * ratio),
         landmarks=None if face.landmarks is None else (face.landmarks + corner) * np.float32(ratio),
     )
+
+
+def _joined(found: list[Detection], more: Sequence[Detection]) -> list[Detection]:
+    """Both, best score first; of a face that is in both, the better one."""
+    joined: list[Detection] = []
+    for face in sorted([*found, *more], key=lambda face: face.score, reverse=True):
+        if all(face.box.iou(other.box) <= OVERLAP for other in joined):
+            joined.append(face)
+    return joined

@@ -101,6 +101,9 @@ class OutputSpec(_Part):
         kind: `emotion`: [n, len(labels)], logits or probabilities by `activation`; `valence_arousal`: [n, 2], -1 to 1.
         primary: true for the one output that the board publishes.
         temperature: logits are divided by it before softmax (fitted on a validation split, Guo et al. 2017).
+        priors: share of each label in the training data; empty where unknown.
+        balance: how much of the logarithm of the priors is taken from the divided logits, 0 to 1 (Menon et al. 2021):
+            0 predicts labels as often as the training data has them, 1 as if each were equally likely.
     """
 
     name: Name
@@ -110,6 +113,8 @@ class OutputSpec(_Part):
     labels: Annotated[tuple[Name, ...], Field(max_length=64)] = ()
     primary: bool = False
     temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    priors: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=64)] = ()
+    balance: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @property
     def size(self) -> int:
@@ -171,6 +176,8 @@ class EmotionCard(Card):
                 raise ValueError(f"outputs: {output.name!r} has no labels")
             if len(set(output.labels)) < len(output.labels):
                 raise ValueError(f"outputs: {output.name!r} has a label twice")
+            if output.priors and len(output.priors) != len(output.labels):
+                raise ValueError(f"outputs: {output.name!r} needs one prior for each label")
             if unknown := [label for label in output.labels if label not in CIRCUMPLEX]:
                 raise ValueError(f"outputs: {output.name!r} has {unknown[0]!r}, which is no emotion that is known")
         return self

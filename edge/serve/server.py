@@ -365,13 +365,14 @@ async def _live(notifier: Notifier, predictions: Predictions) -> None:
 def _models(settings: Settings, runtime: Runtime) -> tuple[dict[str, Model], str]:
     """The chosen model and every other that is here, by name; and the chosen one's name."""
     threads = settings.runtime.threads
-    first = open_local(active_model(settings.emotion.model), runtime, threads)
+    balance = settings.emotion.fixed_balance
+    first = open_local(active_model(settings.emotion.model), runtime, threads, balance)
     models: dict[str, Model] = {first.card.name: first}
     committees = installed_committees()
     for name, folder in (installed_models() | committees).items():
         try:
             if name not in models and (name in committees or isinstance(read_any_card(folder), EmotionCard)):
-                models[name] = open_local(name, runtime, threads)
+                models[name] = open_local(name, runtime, threads, balance)
         except EmotionEdgeError as error:
             _log.warning("serve: left out: %s", error)
     return models, first.card.name

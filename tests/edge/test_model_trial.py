@@ -30,7 +30,7 @@ from edge.models.released import model_dir
 from edge.models.runtime import choose
 from edge.models.trial import CRASHES, FACES, SURVIVED_S, ModelTrial
 from edge.pipeline import open_pipeline
-from edge.reading import Box, Image, Reading, Stats
+from edge.reading import Box, Detection, Image, Reading, Stats
 from edge.system.systemd import Notifier
 from tests.support.broker import Mosquitto
 from tests.support.daemon import Listener, running, wait_until
@@ -122,7 +122,7 @@ class Failing:
         self.labels = classifier.labels
         self.server: str | None = None
 
-    def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:  # noqa: ARG002
+    def __call__(self, image: Image, faces: Sequence[Detection | Box]) -> Scores:  # noqa: ARG002
         raise ValueError("cannot broadcast (7,) to (8,)")
 
     def classify(self, crops: object) -> Scores:

@@ -20,7 +20,7 @@ from edge.labels import UNCERTAIN
 from edge.media import CLIP
 from edge.models.runtime import choose
 from edge.pipeline import Pipeline, open_pipeline
-from edge.reading import Box, Face, Frame, Image
+from edge.reading import Box, Detection, Face, Frame, Image
 from tests.support.moving import At, Head, backdrop, compose, frames, heads
 
 
@@ -87,8 +87,8 @@ def test_confidence_is_that_of_the_published_emotion_while_hysteresis_holds_it(a
     class Turning:
         card, labels, server = classifier.card, classifier.labels, None
 
-        def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:  # noqa: ARG002
-            return self.classify(np.zeros((len(boxes), 1, 1, 1), np.uint8))
+        def __call__(self, image: Image, faces: Sequence[Detection | Box]) -> Scores:  # noqa: ARG002
+            return self.classify(np.zeros((len(faces), 1, 1, 1), np.uint8))
 
         def classify(self, crops: Pixels) -> Scores:
             probabilities = np.zeros((len(crops), len(self.labels)), np.float32)
@@ -313,7 +313,7 @@ def test_all_faces_that_are_due_go_in_one_batch(cast: list[Head]) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(classifier, name)
 
-        def __call__(self, image: Image, boxes: Sequence[Box]) -> Scores:
+        def __call__(self, image: Image, boxes: Sequence[Detection | Box]) -> Scores:
             batches.append(len(boxes))
             return classifier(image, boxes)
 
