@@ -14,6 +14,7 @@ from typing import Final
 from edge.errors import EmotionEdgeError
 
 PAGES: Final = (
+    "administration",
     "boards",
     "coral",
     "detectors",
@@ -23,6 +24,7 @@ PAGES: Final = (
     "mqtt",
     "page",
     "record",
+    "scale",
     "server",
     "tuning",
     "updates",

@@ -64,11 +64,21 @@ class Mosquitto:
             self._process.wait()
             self._process = None
 
-    def restart(self) -> None:
-        """As an update does: sessions and retained messages are saved first, where `REMEMBERS` is set."""
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def end(self) -> None:
+        """Stop it properly: sessions and retained messages are saved first, where `REMEMBERS` is set."""
         assert self._process
         self._process.terminate()
         self._process.wait()
+        self._process = None
+
+    def restart(self) -> None:
+        """As an update does."""
+        self.end()
         self.start()
 
     def freeze(self, frozen: bool = True) -> None:
