@@ -8,6 +8,7 @@ from edge.config import Settings
 from edge.controls import SWITCHES, Controls
 from edge.labels import UNCERTAIN
 from edge.models.card import EmotionCard
+from edge.models.choice import ModelChoice
 from edge.models.runtime import Runtime
 from edge.outputs import Output, Viewer
 from edge.outputs.console import Console
@@ -56,6 +57,7 @@ def open_outputs(
     card: EmotionCard,
     controls: Controls,
     console: bool,
+    choice: ModelChoice,
 ) -> Outputs:
     """Open the outputs and viewers.
 
@@ -66,13 +68,14 @@ def open_outputs(
         card: of the model that runs.
         controls: what may be switched over MQTT.
         console: whether to write what is seen to standard output.
+        choice: of the emotion model, over MQTT.
 
     Raises:
         EmotionEdgeError: a password or certificate cannot be read, or an address cannot be listened on.
     """
     outputs: list[Output] = [Console()] if console else []
     viewers: list[Viewer] = []
-    mqtt = _open_mqtt(settings, card, controls)
+    mqtt = _open_mqtt(settings, card, controls, choice)
     record = _open_record(settings, card)
     outputs += [output for output in (mqtt, record) if output]
     if folder := runtime_folder():
@@ -93,12 +96,13 @@ def open_outputs(
     return Outputs(outputs, viewers, mqtt, display)
 
 
-def _open_mqtt(settings: Settings, card: EmotionCard, controls: Controls) -> MqttOutput | None:
+def _open_mqtt(settings: Settings, card: EmotionCard, controls: Controls, choice: ModelChoice) -> MqttOutput | None:
     if not settings.mqtt.host:
         _log.warning("MQTT: no broker is configured, nothing is published (set mqtt.host)")
         return None
-    discovery = discovery_message(settings.mqtt, card.primary.labels, page_address(settings.web))
-    mqtt = MqttOutput(settings.mqtt, controls, discovery, frame_jpeg_encoder(settings))
+    discovery = discovery_message(settings.mqtt, card.primary.labels, page_address(settings.web), choice.options)
+    choose = choice.choose if choice.options else None
+    mqtt = MqttOutput(settings.mqtt, controls, discovery, frame_jpeg_encoder(settings), choose)
     _log.info("MQTT: subscribe with  %s", subscribe_command(settings.mqtt))
     for name in controls.former_devices:
         _log.info(

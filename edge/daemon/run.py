@@ -18,10 +18,13 @@ from edge.daemon.outputs import Current, Outputs, open_outputs
 from edge.daemon.pace import Pacer
 from edge.daemon.stats import Meter
 from edge.emotion.classifier import open_classifier
+from edge.emotion.committee import alike
+from edge.errors import EmotionEdgeError
 from edge.faces.detector import open_detector
-from edge.model_updates.watch import ModelWatch
+from edge.model_updates.watch import ModelWatch, with_model
 from edge.models.active import active_stamp
 from edge.models.card import EmotionCard
+from edge.models.choice import ModelChoice
 from edge.models.edge_tpu import accelerator_text
 from edge.models.runtime import Runtime, choose
 from edge.models.trial import ModelTrial
@@ -66,13 +69,14 @@ def run(
     runtime = choose(settings.runtime.interpreter, settings.runtime.accelerator)
     installed = active_stamp()  # before the model is read: an installation meanwhile is then noticed
     trial = ModelTrial(installed)
-    pipeline = open_pipeline(settings, runtime)
+    choice = ModelChoice(settings.emotion.model, installed)
+    pipeline = _open_chosen(settings, runtime, choice)
     _log_what_runs(settings, runtime, pipeline.card)
     camera = None if can_come_back(settings.camera.source) else open_camera(settings.camera)
     controls = Controls(switches_file(settings.mqtt.device_id), settings.mqtt.snapshots, settings.mqtt.device_id)
     daemon: Daemon | None = None
     current = Current(lambda: reloader.settings, lambda: daemon.stats() if daemon else None)
-    outputs = open_outputs(settings, current, runtime, pipeline.card, controls, console)
+    outputs = open_outputs(settings, current, runtime, pipeline.card, controls, console, choice)
     pacer = Pacer(settings.pace)
     capture = Capture(settings.camera, camera, PRIVACY if controls.wanted.privacy else "", wanted_from=pacer.next_due)
     daemon = Daemon(
@@ -83,7 +87,8 @@ def run(
     reloader.start(_listeners(daemon, runtime, outputs))
     daemon.start()
     watch = ModelWatch(
-        settings, runtime, pipeline.card, installed, lambda classifier: daemon.send(SwapClassifier(classifier))
+        *(settings, runtime, pipeline.card, installed, choice),
+        swap=lambda classifier: daemon.send(SwapClassifier(classifier)),
     )
     try:
         if outputs.display:
@@ -94,6 +99,21 @@ def run(
         reloader.close()
         daemon.close()
     return 1 if daemon.failed else 0
+
+
+def _open_chosen(settings: Settings, runtime: Runtime, choice: ModelChoice) -> Pipeline:
+    """The pipeline with the chosen model, or with that of the settings where the chosen one cannot be opened."""
+    try:
+        pipeline = open_pipeline(with_model(settings, choice.name), runtime)
+    except EmotionEdgeError as error:
+        if choice.name == settings.emotion.model:
+            raise
+        _log.error("model: %s; %s runs, as the settings say", error, settings.emotion.model)
+        choice.installed(active_stamp())
+        pipeline = open_pipeline(settings, runtime)
+    if not settings.emotion.server:
+        choice.offer(alike(pipeline.card), pipeline.card.name)
+    return pipeline
 
 
 def _prepare_process(settings: Settings) -> None:

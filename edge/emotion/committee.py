@@ -12,6 +12,7 @@ Any models with the same labels form one without a file: `emotion-large+emotion-
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -22,8 +23,8 @@ from edge.emotion.local import LocalClassifier
 from edge.emotion.scores import Floats, Scores, empty_scores
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, face_crops
-from edge.models.card import EmotionCard, OutputSpec
-from edge.models.released import MODEL_FOLDERS, model_dir
+from edge.models.card import EmotionCard, OutputSpec, read_any_card
+from edge.models.released import MODEL_FOLDERS, installed_models, model_dir
 from edge.models.runtime import Runtime
 from edge.reading import Box, Detection, Image
 from edge.system.state_folder import expanded
@@ -197,6 +198,22 @@ def voted_outputs(primary: OutputSpec) -> tuple[OutputSpec, OutputSpec]:
         primary.model_copy(update={"activation": "softmax", "temperature": 1.0, "priors": (), "balance": 0.0}),
         OutputSpec(name="valence_arousal", kind="valence_arousal", activation="linear"),
     )
+
+
+def alike(card: EmotionCard) -> list[str]:
+    """Names of the released models and committees with the labels of this card."""
+    found = []
+    for name, folder in installed_models().items():
+        with suppress(EmotionEdgeError):
+            other = read_any_card(folder)
+            if isinstance(other, EmotionCard) and other.primary.labels == card.primary.labels:
+                found.append(name)
+    for name, folder in installed_committees().items():
+        with suppress(EmotionEdgeError):
+            members = [member.model for member in read_committee(folder / COMMITTEE_FILE).members]
+            if all(member in found for member in members):
+                found.append(name)
+    return found
 
 
 def read_committee(file: Path) -> CommitteeFile:

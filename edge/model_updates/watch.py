@@ -10,6 +10,7 @@ from edge.emotion.classifier import Classifier, open_classifier
 from edge.errors import EmotionEdgeError
 from edge.models.active import active_stamp
 from edge.models.card import EmotionCard
+from edge.models.choice import ModelChoice
 from edge.models.runtime import Runtime
 from edge.models.trial import Stamp
 
@@ -19,8 +20,16 @@ _CHECK_S: Final = 1.0
 """Between two checks of active.json."""
 
 
+def with_model(settings: Settings, name: str) -> Settings:
+    """These settings with another emotion.model."""
+    return settings.model_copy(update={"emotion": settings.emotion.model_copy(update={"model": name})})
+
+
 class ModelWatch:
-    """Watches active.json in a thread of its own and loads the next model there: the analysis does not wait."""
+    """Watches active.json and the choice in a thread of its own and loads the next model there.
+
+    The analysis does not wait.
+    """
 
     def __init__(
         self,
@@ -28,6 +37,7 @@ class ModelWatch:
         runtime: Runtime,
         running: EmotionCard,
         seen: Stamp | None,
+        choice: ModelChoice,
         swap: Callable[[Classifier], None],
     ) -> None:
         """Start the thread.
@@ -37,12 +47,15 @@ class ModelWatch:
             runtime: the interpreter.
             running: card of the model that runs.
             seen: `active_stamp` from before that model was opened.
+            choice: the model that people chose.
             swap: called with each later classifier, in the watching thread.
         """
         self._settings = settings
         self._runtime = runtime
         self._running = running
         self._seen = seen
+        self._choice = choice
+        self._name = choice.name
         self._swap = swap
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="models")
@@ -56,7 +69,9 @@ class ModelWatch:
     def _watch(self) -> None:
         while True:
             if (found := active_stamp()) != self._seen:
-                self._seen = found
+                self._choice.installed(found)
+            if found != self._seen or self._choice.name != self._name:
+                self._seen, self._name = found, self._choice.name
                 try:
                     self._load()
                 except (EmotionEdgeError, OSError, RuntimeError, ValueError) as error:
@@ -67,7 +82,8 @@ class ModelWatch:
                 return
 
     def _load(self) -> None:
-        classifier = open_classifier(self._settings.emotion, self._runtime, self._settings.runtime.threads)
+        settings = with_model(self._settings, self._name)
+        classifier = open_classifier(settings.emotion, self._runtime, settings.runtime.threads)
         card, before = classifier.card, self._running
         if card.sha256 == before.sha256 and card.version == before.version:
             return

@@ -19,7 +19,7 @@ def settings(**values: object) -> MqttSettings:
 def test_the_documentation_lists_every_topic() -> None:
     topics, controls = topics_of(settings()), Controls(snapshots=True).names
     named = [topics.status, topics.state, topics.faces, topics.event, topics.stats, topics.snapshot]
-    named += [topics.command(name) for name in controls]
+    named += [topics.model_command, *map(topics.command, controls)]
     named += [topics.control_state(name) for name in controls if name != "snapshot"]
     tables = (ROOT / "docs/mqtt.md").read_text().split("\nMessages are JSON")[0]
     first_cells = re.findall(r"^\|([^|]*`[^|]*)\|", tables, re.MULTILINE)

@@ -113,9 +113,9 @@ class HomeAssistant:
         """Wait until an entity is in one of the states."""
         wait_until(lambda: self.state(entity) in states, f"{entity} as {' or '.join(states)}")
 
-    def act(self, action: str, entity: str) -> None:
+    def act(self, action: str, entity: str, **data: object) -> None:
         """Do what a button on a dashboard does, such as `switch.turn_on`."""
-        self.ask(f"/api/services/{action.replace('.', '/')}", {"entity_id": entity})
+        self.ask(f"/api/services/{action.replace('.', '/')}", {"entity_id": entity, **data})
 
     def command(self, **message: object) -> Any:
         """The result of a command over its WebSocket."""

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge import __version__
 from edge.cli import main
 from edge.media import CLIP
 from tests.conftest import ROOT
@@ -98,10 +99,10 @@ def test_it_finds_the_device_and_shows_what_the_daemon_sees(
         found = set(home.render(f"{{{{ device_entities({device}) | join(' ') }}}}").split())
         assert found == {
             *(f"sensor.kitchen_{name}" for name in ("emotion", "confidence", "valence", "arousal", "faces")),
-            *(f"sensor.kitchen_{name}" for name in ("fps", "latency", "temperature", "model")),
+            *(f"sensor.kitchen_{name}" for name in ("fps", "latency", "temperature", "model", "camera", "pace")),
             *(f"binary_sensor.kitchen_{name}" for name in ("presence", "throttled")),
             *(f"switch.kitchen_{name}" for name in ("detection", "privacy")),
-            "event.kitchen_event",
+            *("event.kitchen_event", "update.kitchen_update", "select.kitchen_choose_model"),
         }
         options = home.render("{{ state_attr('sensor.kitchen_emotion', 'options') | join(' ') }}").split()
         assert set(options) == emotions
@@ -119,6 +120,9 @@ def test_it_finds_the_device_and_shows_what_the_daemon_sees(
         wait_until(
             lambda: home.render("{{ state_attr('event.kitchen_event', 'event_type') }}") in kinds, "an event's kind"
         )
+        assert home.state("update.kitchen_update") == "off"
+        assert home.render("{{ state_attr('update.kitchen_update', 'installed_version') }}") == __version__
+        assert home.state("sensor.kitchen_camera") == "online"
         assert home.state("switch.kitchen_detection") == "on"
         assert home.state("switch.kitchen_privacy") == "off"
 
@@ -151,6 +155,16 @@ def test_its_switches_are_the_daemons(home: HomeAssistant, broker: Mosquitto, tm
         assert home.state("sensor.hall_emotion") == "unknown"
         home.act("switch.turn_off", "switch.hall_privacy")
         home.wait("sensor.hall_emotion", *SMALL_CARD.primary.labels)
+
+
+def test_another_model_is_chosen(home: HomeAssistant, broker: Mosquitto, tmp_path: Path) -> None:
+    with running(tmp_path / "log", flags(broker, "porch")):
+        home.wait("select.porch_choose_model", "emotion-small")
+        options = home.render("{{ state_attr('select.porch_choose_model', 'options') | join(' ') }}").split()
+        assert {"emotion-nano", "emotion-small", "emotion-large", "committee"} <= set(options)
+        home.act("select.select_option", "select.porch_choose_model", option="emotion-nano")
+        home.wait("select.porch_choose_model", "emotion-nano")
+        home.wait("sensor.porch_model", "emotion-nano")
 
 
 def test_a_picture_is_there_when_its_button_was_pressed(home: HomeAssistant, broker: Mosquitto, tmp_path: Path) -> None:

@@ -31,19 +31,25 @@ _UNKNOWN: Final = "None"
 """The text that Home Assistant's MQTT sensors read as `unknown`."""
 
 
-def discovery_message(settings: MqttSettings, labels: Sequence[str], page: str = "") -> Outgoing | None:
+def discovery_message(
+    settings: MqttSettings, labels: Sequence[str], page: str = "", models: Sequence[str] = ()
+) -> Outgoing | None:
     """The discovery message to publish; None where mqtt.discovery_prefix is empty.
 
     Args:
         settings: device id, topics and what the device offers.
         labels: of the emotion model.
         page: address of the live page in the network; empty: it cannot be reached from there.
+        models: names of the emotion models that may be chosen; empty: none may.
     """
     topic = topics_of(settings).discovery
-    return Outgoing(topic, encode(device_message(settings, labels, page)), qos=1, retain=True) if topic else None
+    message = encode(device_message(settings, labels, page, models))
+    return Outgoing(topic, message, qos=1, retain=True) if topic else None
 
 
-def device_message(settings: MqttSettings, labels: Sequence[str], page: str = "") -> Message:
+def device_message(
+    settings: MqttSettings, labels: Sequence[str], page: str = "", models: Sequence[str] = ()
+) -> Message:
     """The content of the discovery message: device, origin, availability and components; as `discovery_message`."""
     topics = topics_of(settings)
     # Letters, digits and underscores: what Home Assistant's ids are made of.
@@ -55,6 +61,7 @@ def device_message(settings: MqttSettings, labels: Sequence[str], page: str = ""
         **(_snapshot(topics) if settings.snapshots else {}),
         **_diagnostics(topics.stats),
         "update": _update(topics.stats),
+        **(_choose_model(topics, models) if models else {}),
     }
     for name, part in parts.items():
         part["unique_id"] = f"emotion_edge_{settings.device_id}_{name}"
@@ -221,6 +228,23 @@ def _update(topic: str) -> dict[str, Any]:
         "value_template": f"{{{{ {versions} | tojson }}}}",
         "title": "Emotion Edge",
         "entity_category": "diagnostic",
+    }
+
+
+def _choose_model(topics: Topics, models: Sequence[str]) -> dict[str, dict[str, Any]]:
+    return {
+        "choose_model": {
+            "platform": "select",
+            "name": "Choose model",
+            "state_topic": topics.stats,
+            # A model that was installed since may have a name that is no option: the state is unknown then.
+            "value_template": f"{{{{ value_json.model if value_json.model in {list(models)} else '{_UNKNOWN}' }}}}",
+            "command_topic": topics.model_command,
+            "options": list(models),
+            "entity_category": "config",
+            "icon": "mdi:brain",
+            "qos": 1,
+        }
     }
 
 

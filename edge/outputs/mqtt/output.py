@@ -5,6 +5,7 @@ import math
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -51,6 +52,7 @@ class MqttOutput:
         controls: Controls | None = None,
         discovery: Outgoing | None = None,
         draw: JpegEncoder = jpeg,
+        choose_model: Callable[[bytes], None] | None = None,
     ) -> None:
         """Begin to connect; a broker that is not there yet is an outage like any other.
 
@@ -59,6 +61,7 @@ class MqttOutput:
             controls: the switches that commands may set; None: no commands are accepted.
             discovery: Home Assistant's discovery message; None: none is sent.
             draw: makes a JPEG of a picture that was asked for.
+            choose_model: called with the payload of each command on `model/set`; None: there is none.
 
         Raises:
             EmotionEdgeError: the password or a certificate cannot be read.
@@ -70,7 +73,10 @@ class MqttOutput:
         self._topics = topics_of(settings)
         self._commands = {self._topics.command(name): name for name in controls.names} if controls else {}
         self._birth = self._topics.home_assistant if discovery else None
+        self._choose_model = choose_model
         self._subscriptions = [self._topics.state, *self._commands, *([self._birth] if self._birth else [])]
+        if choose_model:
+            self._subscriptions.append(self._topics.model_command)
         self._foreign_states = 0
         self._problem = "connecting"
         self._logged: set[str] = set()
@@ -139,14 +145,14 @@ class MqttOutput:
                 self._outbox.send_discovery()
         elif message.topic == self._topics.state:
             self._check_foreign_state(message)
+        elif message.retain:  # it would come again with each connection and undo later commands
+            _log.warning(
+                "MQTT: %s: ignored, because it is retained (publish commands without the retain flag)", message.topic
+            )
         elif self._controls and message.topic in self._commands:
-            if message.retain:  # it would come again with each connection and undo later commands
-                _log.warning(
-                    "MQTT: %s: ignored, because it is retained (publish commands without the retain flag)",
-                    message.topic,
-                )
-            else:
-                self._controls.handle(self._commands[message.topic], bytes(message.payload))
+            self._controls.handle(self._commands[message.topic], bytes(message.payload))
+        elif self._choose_model and message.topic == self._topics.model_command:
+            self._choose_model(bytes(message.payload))
 
     def _check_foreign_state(self, message: paho.MQTTMessage) -> None:
         if message.retain or not message.payload or self._outbox.sent_state(bytes(message.payload)):

@@ -59,6 +59,11 @@ class Topics:
         """Where the device listens for commands to a control of edge/controls.py."""
         return f"{self.device}/{control}/set"
 
+    @property
+    def model_command(self) -> str:
+        """Where the device takes the name of another emotion model; `stats` has the one that runs."""
+        return self.command("model")
+
     def control_state(self, control: str) -> str:
         """The position of a switch, retained."""
         return f"{self.device}/{control}/state"

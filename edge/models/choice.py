@@ -1,0 +1,98 @@
+"""The emotion model that was chosen while the daemon runs, among those on the board with the same labels.
+
+A choice outlasts a restart, until another model is installed or the settings name another one.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edge.errors import printable
+from edge.models.trial import Stamp
+from edge.system.atomic_file import write_atomically
+from edge.system.state_folder import state_folder
+
+_log = logging.getLogger(__name__)
+
+CHOICE_FILE: Final = "model-choice.json"
+
+
+class _Choice(BaseModel):
+    """model: as chosen. settings, stamp: emotion.model and the state of active.json when it was chosen."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model: str
+    settings: str
+    stamp: Stamp | None
+
+
+class ModelChoice:
+    """Which emotion model is to run. Every method may be called from any thread.
+
+    Attributes:
+        name: as in emotion.model.
+        options: the names that may be chosen.
+    """
+
+    def __init__(self, configured: str, stamp: Stamp | None) -> None:
+        """Read what was chosen before.
+
+        Args:
+            configured: emotion.model of the settings.
+            stamp: of active.json now.
+        """
+        self._configured = configured
+        self._stamp = stamp
+        self.options: tuple[str, ...] = ()
+        self._own = configured
+        chosen = _read()
+        kept = chosen is not None and (chosen.settings, chosen.stamp) == (configured, stamp)
+        self.name = chosen.model if chosen and kept else configured
+
+    def offer(self, names: Sequence[str], running: str) -> None:
+        """Let models be chosen.
+
+        Args:
+            names: those on the board.
+            running: the name in the card of the model that runs; one that is installed in place of the configured name
+                may have another.
+        """
+        self._own = running if self.name == self._configured else self._configured
+        self.options = tuple(dict.fromkeys((self._own, *names)))
+
+    def choose(self, payload: bytes) -> None:
+        """Choose a model by its name; another name is ignored with a line in the log."""
+        name = payload[:200].decode(errors="replace").strip()
+        if name not in self.options:
+            _log.warning("model: %s is not one to choose from (%s)", printable(name)[:60], ", ".join(self.options))
+            return
+        self.name = self._configured if name == self._own else name
+        choice = _Choice(model=self.name, settings=self._configured, stamp=self._stamp)
+        file = _file()
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, choice.model_dump_json().encode())
+        except OSError as error:
+            _log.warning("model: the choice of %s is lost at the next start: %s: %s", name, file, error.strerror)
+
+    def installed(self, stamp: Stamp | None) -> None:
+        """Another model was installed: the configured name counts again."""
+        self._stamp = stamp
+        self.name = self._configured
+
+
+def _file() -> Path:
+    return state_folder() / CHOICE_FILE
+
+
+def _read() -> _Choice | None:
+    try:
+        with _file().open("rb") as file:
+            return _Choice.model_validate(json.loads(file.read(10_000)))
+    except (OSError, ValueError, ValidationError, RecursionError):
+        return None
