@@ -89,8 +89,9 @@ def _validated(given: _Given) -> Settings:
     try:
         return Settings.model_validate(given.values)
     except ValidationError as error:
-        problems = (_explain(problem, given.origins) for problem in error.errors())
-        raise EmotionEdgeError("\nemotion-edge: ".join(dict.fromkeys(problems))) from None
+        first = {problem["loc"][:2]: problem for problem in reversed(error.errors())}
+        problems = (_explain(problem, given.origins) for problem in reversed(first.values()))
+        raise EmotionEdgeError("\nemotion-edge: ".join(problems)) from None
     except EmotionEdgeError as error:  # of settings that do not go together: it begins with the name of one
         origin = given.origins.get(re.split("[: ]", str(error), maxsplit=1)[0])
         raise EmotionEdgeError(f"{origin.rpartition(': ')[0] or origin}: {error}" if origin else str(error)) from None
