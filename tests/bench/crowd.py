@@ -3,10 +3,10 @@
     python -m tests.bench.crowd --rounds 3 --seconds 20
 
 The daemon watches its looped clip, with a password. In one half of a round nobody is there; in the other a process
-beside it holds 2,000 connections that send nothing and opens each again that is closed, and 500 that ask for the stream
-or the events and take what comes. Prints the frame rates, how often a new client with the password was served
-meanwhile, and how the log grew. Status 1 where the median ratio of the rates is below 0.97, a client was not served, or
-the log grew by 100 lines.
+beside it holds 2,000 connections that send nothing, and 500 that ask for the stream or the events and take what comes;
+each that is closed is opened again after 5 s. Prints the frame rates, how often a new client with the password was
+served meanwhile, and how the log grew. Status 1 where the median ratio of the rates is below 0.97, a client was not
+served, or the log grew by 100 lines. On a machine that does other work the ratio says little.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from tests.support.load import analysed_with
 SILENT, VIEWERS = 2000, 500
 PASSWORD = "open sesame"
 AUTHORIZATION = "Basic " + base64.b64encode(f":{PASSWORD}".encode()).decode()
-_AGAIN_S = 0.5
+_AGAIN_S = 5.0
 
 
 async def _silent(port: int) -> None:

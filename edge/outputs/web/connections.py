@@ -17,6 +17,10 @@ _log = logging.getLogger(__name__)
 CONNECTIONS_MAX: Final = 512
 """Half of the 1,024 files that a process may have open where nobody says otherwise."""
 
+_CROWDED_S: Final = 0.01
+"""Between two connections that are accepted while there is no room: a hundred a second at most, so that a crowd that
+connects again and again takes little processor time."""
+
 _PAUSE_S: Final = 0.2
 """Until accepting is tried again where the system gives no descriptor."""
 
@@ -105,11 +109,12 @@ class BoundedServer(HTTPServer):
                 self._accepted.end_one()
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            if len(self._accepted) >= CONNECTIONS_MAX and not self._accepted.end_one():
+            crowded = len(self._accepted) >= CONNECTIONS_MAX
+            if crowded and not self._accepted.end_one():
                 connection.close()
             else:
                 self._handle_connection(connection, address)
-            await asyncio.sleep(0)  # let those be served who are here
+            await asyncio.sleep(_CROWDED_S if crowded else 0)  # let those be served who are here
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

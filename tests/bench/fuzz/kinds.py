@@ -182,8 +182,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "images": Kind(10_000, 250, images.image, _images),
     "JSON bodies": Kind(5_000, 100, bodies.body, _bodies),
     "HTTP headers": Kind(2_000, 100, headers.request, headers.servers),
-    "model cards": Kind(2_000, 40, _card, lambda: _models("")),
-    "model archives": Kind(500, 20, _archive, lambda: _models(".tar")),
-    ".tflite files": Kind(500, 4, _tflite, lambda: _models("")),
+    "model cards": Kind(2_000, 30, _card, lambda: _models("")),
+    "model archives": Kind(500, 8, _archive, lambda: _models(".tar")),
+    ".tflite files": Kind(500, 5, _tflite, lambda: _models("")),
     "settings files": Kind(500, 30, _settings_file, _settings),
 }
