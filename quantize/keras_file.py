@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -17,10 +16,10 @@ from edge.models.runtime import installed
 from quantize.calibration import as_input, representative, whole_range
 from quantize.convert import check_file, output_names, to_float, to_int8
 from quantize.interpreters import TIMED, run_everywhere, run_in
+from quantize.keras_reader import read_keras
 from training.datasets.assemble import image_files
 from training.datasets.dataset import Dataset
 from training.datasets.pixels import in_memory
-from training.evaluation.figures import read_network
 
 CHECKED = 500
 """Images at most that float and int8 are compared on."""
@@ -78,15 +77,13 @@ def quantize_file(
         EmotionEdgeError: The network or the images cannot be read, `out` is the network's own file or a folder, or an
             operation has no int8 version; nothing is written.
     """
-    if not network_file.is_file():
+    if not network_file.exists():
         raise EmotionEdgeError(f"{network_file}: not there")
     if out.is_dir():
         raise EmotionEdgeError(f"{out}: is a folder; give the file to write, such as {out / MODEL_FILE}")
     if out.resolve() == network_file.resolve():
         raise EmotionEdgeError(f"{out}: is the network itself; give another file to write")
-    network = read_network(network_file)
-    if isinstance(network, keras.Sequential):
-        network = keras.Model(network.inputs, network.outputs[0])
+    network = read_keras(network_file)
     shape = _image_shape(network, network_file)
     names = output_names(network)
     pixels = _pixels(images, shape, samples + CHECKED)
