@@ -37,6 +37,9 @@ from training.datasets.dataset import Dataset, source_of
 from training.evaluation import parity
 from training.evaluation.figures import Figures, protocol
 
+UNKNOWN_SHA256 = "0" * 64
+"""Until the file is whole: the card inside it is written first."""
+
 BULKY = ("confusion", "recall", "indices")
 """Not repeated inside the .tflite: they would make a small file larger by a tenth."""
 
@@ -87,7 +90,7 @@ def write_cards(
     card = ReleasedCard(
         name=folder.resolve().name,
         version=version,
-        sha256="",
+        sha256=UNKNOWN_SHA256,
         input=input_spec(input_shape, measured.precision == "int8"),
         licence=licence_text(run, data.name, heads),
         command=command,

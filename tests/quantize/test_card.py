@@ -11,7 +11,7 @@ pytest.importorskip("tensorflow_model_optimization", reason="the training extra 
 
 from edge.labels import LABEL_SETS
 from edge.models.card import EmotionCard
-from quantize.card import precision_of
+from quantize.card import UNKNOWN_SHA256, ReleasedCard, precision_of
 from quantize.card_text import (
     calibration_text,
     class_table,
@@ -193,3 +193,9 @@ def test_nothing_is_said_of_classes_without_faces_nor_of_mistakes_that_were_not_
     assert " 0% of" not in text
     assert "called" not in failures_text(figure(OF, OF))
     assert "| contempt |  |" in class_table(figure(FLOAT, OF), "int8")
+
+
+def test_a_card_is_valid_before_its_file_is_whole() -> None:
+    """write_cards embeds the card in the file before the file's hash is known."""
+    card = json.loads((ROOT / "models" / "emotion-nano" / "card.json").read_text())
+    assert ReleasedCard.model_validate({**card, "sha256": UNKNOWN_SHA256}).name == "emotion-nano"
