@@ -252,10 +252,9 @@ def test_a_list_is_written_alike_in_flags_environment_and_file(tmp_path: Path, m
         monkeypatch.delenv("EMOTION_EDGE_DETECTOR_REGION")
     assert load("--detector.region", "null").detector.region is None
     for text in ("[0.25", "{", '[0.25,0,"', "0.5"):
-        with pytest.raises(
-            EmotionEdgeError, match=r"^flag --detector\.region: does not fit \(Where to look.*\), found"
-        ):
+        with pytest.raises(EmotionEdgeError) as caught:
             load("--detector.region", text)
+        assert re.fullmatch(r"flag --detector\.region: does not fit \(Where to look.*\), found .*", str(caught.value))
 
 
 def test_an_empty_path_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
