@@ -6,6 +6,7 @@ That a push installs, upgrades and goes back is shown on a whole machine: `make 
 import getpass
 import hashlib
 import io
+import json
 import os
 import shutil
 import socket
@@ -22,6 +23,7 @@ from deploy.boards.inventory import Host, choose_hosts, read_inventory
 from deploy.boards.push import read_package
 from deploy.boards.rollout import Plan, roll_out
 from deploy.boards.ssh import Connection, quoted
+from deploy.boards.status import status
 from edge.errors import EmotionEdgeError
 from tests.support.daemon import free_port, wait_until
 
@@ -203,6 +205,19 @@ def test_one_board_that_is_away_does_not_hold_up_the_others(
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("away ") and "cannot be reached" in line for line in lines)
     assert any(line.startswith("loopback ") and "armhf" in line for line in lines)
+
+
+@needs_sshd
+@needs_dpkg
+def test_status_as_json_has_every_board_in_the_order_asked_for(sshd: Sshd, capsys: pytest.CaptureFixture[str]) -> None:
+    away = Host("away", "127.0.0.1", free_port())
+    assert not status([away, sshd.host], True, sshd.options())
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["board"], first["healthy"]) == ("away", False)
+    assert "cannot be reached" in first["error"]
+    assert (second["board"], second["arch"], second["suite"]) == ("loopback", *here()[:2])
+    assert second["uptime"] > 0
+    assert second["model"] is None or second["service"] == "active"
 
 
 @needs_dpkg
