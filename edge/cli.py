@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     from edge.config import setting_names
     from edge.config.load import load
-    from edge.system.logs import start_logging
+    from edge.system.logs import CONTROLS, start_logging
 
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
@@ -129,7 +129,7 @@ def _main(argv: Sequence[str] | None) -> int:
         _import_for(arguments.command)
         return _run(arguments, settings, reload_asked)
     except EmotionEdgeError as error:
-        print(f"emotion-edge: {error}", file=sys.stderr)
+        print(f"emotion-edge: {error}".translate(CONTROLS), file=sys.stderr)  # file names may hold escape codes
         return 2
     except BrokenPipeError:  # who read the output has gone, as `head` does; Python's own last flush must not fail on it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -137,7 +137,8 @@ def _main(argv: Sequence[str] | None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"emotion-edge: {error.filename}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        text = f"emotion-edge: {error.filename}: {(error.strerror or str(error)).lower()}"
+        print(text.translate(CONTROLS), file=sys.stderr)
         return 2
 
 

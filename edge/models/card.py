@@ -113,7 +113,7 @@ class OutputSpec(_Part):
     labels: Annotated[tuple[Name, ...], Field(max_length=64)] = ()
     primary: bool = False
     temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
-    priors: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=64)] = ()
+    priors: Annotated[tuple[Annotated[float, Field(ge=1e-6, le=1)], ...], Field(max_length=64)] = ()
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @property

@@ -24,7 +24,7 @@ _WAITING: Final = 2000
 """Lines kept for a log that is not read, the oldest dropped first."""
 _FLUSH_S: Final = 0.5
 
-_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 """All control characters but tab and line feed: a terminal that shows the log must not obey them."""
 
 
@@ -61,7 +61,7 @@ class _Formatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).translate(_CONTROLS)
+        return super().format(record).translate(CONTROLS)
 
 
 class _JournalFormatter(logging.Formatter):
@@ -71,7 +71,7 @@ class _JournalFormatter(logging.Formatter):
         priority = 3 if record.levelno >= logging.ERROR else 4 if record.levelno >= logging.WARNING else 6
         if record.levelno < logging.INFO:
             priority = 7
-        lines = super().format(record).translate(_CONTROLS).splitlines() or [""]
+        lines = super().format(record).translate(CONTROLS).splitlines() or [""]
         return "\n".join(f"<{priority}>{line}" for line in lines)
 
 

@@ -34,8 +34,11 @@ LABELS = json.loads((RELEASED / CARD_FILE).read_text())["outputs"][0]["labels"]
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"output": {"labels": LABELS[:7]}}, "has 7 values for the output ferplus8, the file has the shape [1, 8]"),
-        ({"output": {"labels": [*LABELS, "calm"]}}, "calm"),
+        (
+            {"output": {"labels": LABELS[:7], "priors": []}},
+            "has 7 values for the output ferplus8, the file has the shape [1, 8]",
+        ),
+        ({"output": {"labels": [*LABELS, "calm"], "priors": []}}, "calm"),
         ({"output": {"labels": [*LABELS, LABELS[0]]}}, "a label twice"),
         ({"output": {"temperature": 0}}, "temperature"),
         ({"output": {"temperature": float("nan")}}, "temperature"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.cli import main
 from edge.errors import EmotionEdgeError
 from edge.model_updates.archive import unpack_model
 from edge.models.card import CARD_FILE, MODEL_FILE
@@ -87,3 +88,15 @@ def test_a_full_disk_is_not_taken_for_a_damaged_archive(tmp_path: Path) -> None:
         unpack_model(RELEASED, into)
     with pytest.raises(EmotionEdgeError, match=r"holds no card\.json"):
         unpack_model(tmp_path, tmp_path)
+
+
+def test_escape_codes_in_a_file_name_do_not_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    archive = tmp_path / "x\x1b[2J.zip"
+    archive.write_text("no archive")
+    assert main(["model", "install", str(archive)]) == 2
+    error = capsys.readouterr().err
+    assert "x\\x1b[2J.zip: cannot be read" in error
+    assert "\x1b" not in error
