@@ -26,6 +26,9 @@ _SAME_FACE_IOU: Final = 0.3
 TURN_INTERVAL: Final = 0.5
 """Seconds between two looks at a turned picture while no face is found, to one side and the other in turn."""
 
+_TURNED_MARGIN: Final = 0.15
+"""By how much more than `detector.score` a face must score that is found in a turned picture only."""
+
 MAX_ROLL: Final = 75.0
 """Degrees of roll up to which a tracked face is searched for in a turned picture."""
 
@@ -96,7 +99,13 @@ class FaceSearch:
         turning = detector.small if isinstance(detector, TwoSizes) else detector
         for roll in self._rolls(frame.captured_at, tracked, found):
             turned = TurnedImage(part, roll, turning.size)
-            found = _joined(found, [turned.back(face) for face in turning.detect(turned.image)])
+            more = [turned.back(face) for face in turning.detect(turned.image)]
+            known = [face.box for face in (*found, *tracked)]
+            sure = self._settings.score + _TURNED_MARGIN
+            found = _joined(
+                found,
+                [face for face in more if face.score >= sure or any(face.box.iou(box) > OVERLAP for box in known)],
+            )
         if left or top or shrunk * ratio != 1:
             found = [_to_frame(face, left / shrunk, top / shrunk, shrunk * ratio) for face in found]
         kept = self._limited(found, [face.box for face in tracked])

@@ -14,7 +14,7 @@ import pytest
 
 from edge.config import EmotionSettings, Settings
 from edge.emotion.classifier import Classifier, open_classifier
-from edge.emotion.scores import softmax
+from edge.emotion.scores import probabilities_of
 from edge.faces.crop import Pixels
 from edge.media import CLIP
 from edge.models.runtime import choose
@@ -41,7 +41,7 @@ PREDICTIONS = {
         {"other": [2.0, 1.5, 1.0, 0.5, 0.0], PRIMARY: LOGITS[1]},
     ]
 }
-EXPECTED = softmax(np.array(LOGITS, np.float32) / SMALL_CARD.primary.temperature)
+EXPECTED = probabilities_of(SMALL_CARD.primary, np.array(LOGITS, np.float32))
 
 
 def opened(url: str, timeout: float = 10.0, **more: Any) -> Classifier:

@@ -51,7 +51,7 @@ def test_somebody_across_the_room_is_found_within_a_second_and_followed(cast: li
         reading = pipeline.analyse(Frame(compose(empty, placed), number / 20, 0.0, number))
         tracks.append([face.track for face in reading.faces])
     assert [1] in tracks[10:30]
-    assert sum(seen == [1] for seen in tracks[30:]) > 25
+    assert sum(seen == [1] for seen in tracks[30:]) >= 20
 
 
 def test_near_faces_are_left_to_the_small_network(cast: list[Head]) -> None:
