@@ -74,7 +74,7 @@ def _measured(folder: Path, broker: int, minutes: float) -> list[tuple[float, fl
                 seconds: list[tuple[float, int, int]] = []
                 while len(seconds) < _EVERY_S and daemon.poll() is None:
                     time.sleep(1)
-                    seconds.append(_size(daemon.pid))
+                    seconds.append(resources(daemon.pid))
                 megabytes, threads, files = np.median(seconds, axis=0)
                 most = max(size for size, _, _ in seconds)
                 fps = next((heard.payload["fps"] for heard in reversed(listener.of("stats"))), 0.0)
@@ -88,7 +88,7 @@ def _measured(folder: Path, broker: int, minutes: float) -> list[tuple[float, fl
     return samples
 
 
-def _size(process: int) -> tuple[float, int, int]:
+def resources(process: int) -> tuple[float, int, int]:
     """Resident megabytes, threads and open files."""
     folder = Path(f"/proc/{process}")
     pages = int((folder / "statm").read_text().split()[1])
