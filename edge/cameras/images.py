@@ -134,6 +134,8 @@ class ImageFiles:
 
 def is_image(path: Path) -> bool:
     """Whether the file is an image by its first bytes or its suffix; HEIC too, which `read_image` refuses."""
+    if not path.is_file():  # to open a named pipe would wait for its writer
+        return False
     if path.suffix.lower() in SUFFIXES:
         return True
     try:

@@ -29,7 +29,7 @@ class VideoFile:
         self.lossless = not settings.realtime
         self._loop = settings.loop
         if not path.is_file():
-            raise EmotionEdgeError(f"{self.name}: not there")
+            raise EmotionEdgeError(f"{self.name}: not there, or not a regular file")
         try:
             self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:

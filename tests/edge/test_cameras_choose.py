@@ -3,6 +3,7 @@
 import http.server
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +78,12 @@ def test_a_server_without_video_is_a_clear_error() -> None:
         with pytest.raises(EmotionEdgeError, match="answers but sends no video"):
             open_camera(CameraSettings(source=f"http://127.0.0.1:{server.server_address[1]}/none"))
         server.shutdown()
+
+
+def test_a_named_pipe_is_refused_at_once_and_passed_over_in_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(EmotionEdgeError, match="not a regular file"):
+        open_camera(CameraSettings(source=str(tmp_path / "pipe.mp4")))
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(EmotionEdgeError, match="has no picture"):
+        open_camera(CameraSettings(source=str(tmp_path)))
