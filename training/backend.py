@@ -42,18 +42,21 @@ class Workers:
         return self.index == 0
 
     def share(self, size: int) -> slice:
-        """Which rows of a batch are this worker's. Raises EmotionEdgeError where the batch does not divide."""
+        """The rows of a batch that belong to this worker. Raises EmotionEdgeError where the batch does not divide
+        evenly.
+        """
         if size % self.count:
             raise EmotionEdgeError(f"batches of {size}: do not divide among {self.count} workers; change `batch_size`")
         return slice(self.index, None, self.count)
 
     def scope(self) -> AbstractContextManager[Any]:
-        """What is built in here is trained together."""
+        """A context; variables that are created in it are mirrored on all workers."""
         return nullcontext() if self.strategy is None else self.strategy.scope()
 
     def join(self, model: Any) -> None:
-        """Let every step of a compiled model be one of all workers: batch normalization sees the whole batch, not this
-        worker's share, and the losses are those of all.
+        """Make each step of a compiled model a step of all workers.
+
+        Batch normalization then sees the whole batch, and the losses are those of all workers.
         """
         if self.count == 1:
             return
@@ -112,11 +115,11 @@ class Workers:
 
 @cache
 def workers() -> Workers:
-    """This process alone or, where the environment variable TF_CONFIG names a cluster, its place in there; then it
-    waits for the others. To be called before anything is built.
+    """The place of this process among the workers that train together.
 
-    Raises EmotionEdgeError for a TF_CONFIG that is not as TensorFlow's MultiWorkerMirroredStrategy has it, or another
-    backend than TensorFlow.
+    One worker, unless the environment variable TF_CONFIG describes a cluster; then it waits for the others. Call it
+    before anything is built. Raises EmotionEdgeError for a TF_CONFIG that TensorFlow's MultiWorkerMirroredStrategy does
+    not take, or a backend other than TensorFlow.
     """
     text = os.environ.get(CLUSTER)
     if not text:
@@ -146,7 +149,7 @@ def workers() -> Workers:
 
 
 def over_workers(value: Any) -> Any:
-    """The sum of a tensor over all workers, inside a step of training; its gradient reaches all of them."""
+    """The sum of a tensor over all workers, inside a training step; its gradient reaches all of them."""
     if not workers.cache_info().currsize or workers().count == 1:
         return value
     import tensorflow as tf
@@ -156,7 +159,7 @@ def over_workers(value: Any) -> Any:
 
 
 def set_up(precision: str, seed: int) -> None:
-    """The precision and the seed of what is built next; on PyTorch faster batch normalization, convolution and memory.
+    """Set precision and seed for what is built next, and on PyTorch faster batch normalization, convolution and memory.
 
     precision: `float32` or `mixed_bfloat16`. The same seed gives the same figures on a CPU.
     """
@@ -184,13 +187,13 @@ def on_accelerator(array: Any) -> Any:
 
 
 def jit_compile() -> bool | str:
-    """XLA halves the speed of small networks on a CPU with TensorFlow; on JAX there is nothing else."""
+    """Whether models are compiled with XLA: always on JAX; not on TensorFlow, where it halves the speed on a CPU."""
     return "auto" if keras.backend.backend() == "jax" else False
 
 
 def reseed(parts: Sequence[Any], seed: int, epoch: int, worker: int = 0) -> None:
-    """Put every random generator of layers and models to a place that depends on the seed, the epoch and the worker
-    alone, so that a run that was stopped carries on as if it had not been.
+    """Set every random generator of layers and models by seed, epoch and worker alone, so that a resumed run is
+    identical.
     """
     generators = {
         id(value): value

@@ -12,11 +12,11 @@ from training.objectives import Arrays
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The training faces in batches of one size, in an order that depends on the seed and the epoch alone.
+    """Batches of training faces, in an order that depends on seed and epoch alone.
 
-    images: uint8 [n, h, w, c]. targets: by head, as `objectives.targets` gives them; without mixup both may be tensors
-    on an accelerator (`backend.on_accelerator`). size: of a batch, all workers together. A rest that fills no batch
-    waits for another epoch.
+    images: uint8 [n, h, w, c]. targets: by head, as from `objectives.targets`; without mixup both may be tensors on an
+    accelerator (`backend.on_accelerator`). size: of a batch, over all workers. Faces that fill no whole batch are left
+    for another epoch.
     """
 
     images: npt.NDArray[np.uint8]
@@ -31,7 +31,7 @@ class Batches:
         return len(self.images) // self.size
 
     def epoch(self, number: int, share: slice = slice(None)) -> Iterator[tuple[npt.NDArray[Any], Arrays]]:
-        """The batches of an epoch, counted from 0. share: the rows of each batch that are this worker's."""
+        """The batches of an epoch, counted from 0. share: the rows of each batch for this worker."""
         generator = np.random.default_rng((self.seed, number))
         order = generator.permutation(len(self.images))
         for index in np.split(order[: self.steps * self.size], self.steps):

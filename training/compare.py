@@ -45,8 +45,10 @@ CLIP = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What became of a network. accuracy: on PublicTest by head, 0 to 1. images: seen within the budget. rate: images
-    a second of processor time."""
+    """A network after the budget of processor time.
+
+    accuracy: on PublicTest by head, 0 to 1. images: number seen. rate: images a second of processor time.
+    """
 
     name: str
     accuracy: Mapping[str, float]
@@ -57,7 +59,7 @@ class Compared:
 
 
 def recipe(data: Dataset) -> TrainingConfig:
-    """The settings all networks share; the heads are those the data set has labels for."""
+    """The settings that all networks share; the heads are those that the data set has labels for."""
     wanted = {head: weight for head, weight in (("ferplus8", 1.0), ("fer7", 1.0)) if head in data.labels}
     heads = wanted or {next(iter(data.labels)): 1.0}
     if data.affect is not None:
@@ -67,10 +69,10 @@ def recipe(data: Dataset) -> TrainingConfig:
 
 
 def compare(name: str, data: Dataset, seconds: float, config: TrainingConfig) -> Compared:
-    """Train a network for some seconds of processor time and judge it.
+    """Train a network for some seconds of processor time and evaluate it.
 
-    data: with the splits Training and PublicTest, images in memory. The clock starts after the first batch, so that
-    building the graph does not count.
+    data: with Training and PublicTest, images in memory. The clock starts after the first batch, so that building the
+    graph does not count.
     """
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
@@ -149,7 +151,7 @@ def table(rows: Sequence[Compared]) -> str:
 
 
 def page(rows: Sequence[Compared], data: Dataset, minutes: float, config: TrainingConfig) -> str:
-    """The whole page: what networks there are, and how they compare."""
+    """The text of docs/networks.md."""
     height, width, channels = config.input.shape
     return f"""# Networks
 

@@ -7,7 +7,7 @@ CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 
 
 def parameters(model: Any) -> int:
-    """All numbers a network stores, the statistics of batch normalization too."""
+    """Number of values that a network stores, with the statistics of batch normalization."""
     return int(model.count_params())
 
 

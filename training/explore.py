@@ -39,11 +39,10 @@ ORIGINS: Final[Mapping[str, str]] = {
 
 
 def explore(data: Dataset, out: Path, source: Path | None = None) -> Path:
-    """Write the report of a data set to `out`, one HTML file with pictures of faces in it, and give its path.
+    """Write the page about a data set, one HTML file with pictures of faces, and return its path.
 
-    source: the file or folder that the data set was read from, to be named in the report; where FER-2013's votes lie
-    there, the report also compares each face's raw votes with its label. Raises EmotionEdgeError where no image can be
-    read.
+    source: file or folder of the data set, for the heading; where FER-2013's votes are there, they are compared with
+    the labels. Raises EmotionEdgeError where no image can be read.
     """
     found = survey(data)
     if not found.readable.any():
@@ -74,7 +73,7 @@ def explore(data: Dataset, out: Path, source: Path | None = None) -> Path:
 
 
 def warnings(data: Dataset, found: Survey, twins: Duplicates) -> list[str]:
-    """What somebody who trains on the data set must know first, each in a sentence or two."""
+    """Faults of a data set that matter for training, each in a sentence or two."""
     told = []
     unreadable = np.flatnonzero(~found.readable)
     if len(unreadable):

@@ -37,12 +37,11 @@ def losses(config: TrainingConfig) -> dict[str, Any]:
 
 
 def targets(config: TrainingConfig, data: Dataset, taught: Mapping[str, npt.NDArray[np.float32]]) -> Arrays:
-    """The target of each head, float32: [n, classes + 1], probabilities and the row's weight; for affect [n, 3],
-    valence, arousal and the weight. A row that says nothing has the weight 0.
+    """The target of each head: float32 [n, classes + 1], probabilities and the row's weight; for affect [n, 3].
 
-    taught: a teacher's probabilities [n, classes] by head; empty for none. Distillation mixes them into the labels:
-    cross-entropy is linear in its target, so that is the weighted sum of both losses (Hinton et al. 2015, at
-    temperature 1).
+    Rows without a label have the weight 0. taught: a teacher's probabilities [n, classes] by head, empty without a
+    teacher; they are mixed into the labels. As cross-entropy is linear in its target, that is the weighted sum of both
+    losses (Hinton et al. 2015, at temperature 1).
     """
     found: Arrays = {}
     for head in config.heads:
@@ -56,8 +55,12 @@ def targets(config: TrainingConfig, data: Dataset, taught: Mapping[str, npt.NDAr
 
 
 def with_teacher(wanted: Arrays, taught: Mapping[str, npt.NDArray[np.float32]], part: float) -> Arrays:
-    """Targets, of which a part, 0 to 1, is a teacher's probabilities [n, classes] by head: a row that says nothing
-    itself is the teacher's alone. Heads that the teacher says nothing of stay as they are.
+    """Targets mixed with a teacher's probabilities.
+
+    Args:
+        wanted: Targets by head, as from `targets`.
+        taught: Probabilities [n, classes] by head; other heads stay as they are.
+        part: Weight of the teacher, 0 to 1; rows without a label are the teacher's alone.
     """
     found = dict(wanted)
     for head in found.keys() & taught.keys() if part else ():
@@ -81,7 +84,7 @@ def _emotion_targets(labels: Labels, config: TrainingConfig) -> npt.NDArray[np.f
 
 
 def class_weights(labels: Labels, balance: str) -> npt.NDArray[np.float32]:
-    """The weight of each row [n] by its most likely class, 1 on average over the rows that say something.
+    """The weight of each row [n] by the frequency of its most likely class; the mean over labelled rows is 1.
 
     `inverse`: 1 / count. `effective`: (1 - beta) / (1 - beta^count), Cui et al., "Class-balanced loss based on
     effective number of samples" (2019).
@@ -98,9 +101,9 @@ def class_weights(labels: Labels, balance: str) -> npt.NDArray[np.float32]:
 
 @keras.saving.register_keras_serializable("emotion_edge")
 class SoftLoss(keras.losses.Loss):  # type: ignore[misc]
-    """Cross-entropy of logits [n, classes] to targets [n, classes + 1], whose last column is the row's weight.
+    """Cross-entropy of logits [n, classes] with targets [n, classes + 1], whose last column is the row's weight.
 
-    gamma: of the focal loss (Lin et al. 2017), which counts a class the less the surer the network is of it already.
+    gamma: of the focal loss (Lin et al. 2017), which lowers the weight of classes that are predicted with confidence.
     """
 
     def __init__(self, gamma: float = 0.0, **kwargs: Any) -> None:
@@ -121,8 +124,8 @@ class SoftLoss(keras.losses.Loss):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("emotion_edge")
 class ConcordanceLoss(keras.losses.Loss):  # type: ignore[misc]
-    """1 - CCC (Lin 1989) over the batch of all workers, mean of valence and arousal, plus the squared error, which
-    steadies it.
+    """1 - CCC (Lin 1989) over the batch of all workers, mean of valence and arousal, plus the squared error for
+    stability.
 
     Predictions [n, 2]; targets [n, 3]: valence, arousal and the row's weight.
     """

@@ -41,17 +41,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PrepareSettings:
-    """What a user may choose.
+    """Choices for `prepare`.
 
-    faces: `crop`, the face as the board finds and cuts it; `full`, the whole image (or the part that the data set names
-    as the face); `both`, the same faces in the folders crop/ and full/; `auto`, full where the images are face crops
-    already, else crop. size: longest side in pixels of a kept image; larger ones are shrunk. split: new shares of
-    Training, PublicTest and PrivateTest instead of the splits that the data set came with. near_duplicates: leave them
-    out; series of one person in one pose (JAFFE, CK+) are near duplicates of each other. False leaves out only those
-    that lie in two splits of the data set's own; new splits have them together. judge: the folder of a trained network
-    or committee, a run's or a released one's, that finds likely wrong labels; it must not have been trained on these
-    faces. None: a plain classifier in cross-validation. drop_label_issues: leave likely wrong labels out of Training.
-    seed: of the splits and of the cross-validation.
+    faces: `crop`, the face as the board finds and cuts it; `full`, the whole image, or the part that the data set marks
+    as the face; `both`, the same faces in folders crop/ and full/; `auto`, full where the images are face crops
+    already, else crop. size: longest side of a kept image in pixels; larger ones are shrunk. split: new shares of
+    Training, PublicTest and PrivateTest; None: those of the data set. near_duplicates: leave them out; series of one
+    person in one pose (JAFFE, CK+) are near duplicates. False leaves out only those in two of the data set's own
+    splits; new splits keep them together. judge: folder of a trained network or committee that finds likely wrong
+    labels; it must not have been trained on these faces. None: a plain classifier in cross-validation.
+    drop_label_issues: leave likely wrong labels out of Training. seed: of splits and cross-validation.
     """
 
     faces: Literal["auto", "crop", "full", "both"] = "auto"
@@ -65,15 +64,18 @@ class PrepareSettings:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many images were kept and left out. counts: reason, or `kept`, to the number in each of SPLITS.
-    label_issues: in each of SPLITS, among the kept. folders: that were written."""
+    """Numbers of images that were kept and left out.
+
+    counts: by reason, or `kept`, the number in each of SPLITS. label_issues: in each of SPLITS, among the kept.
+    folders: that were written.
+    """
 
     counts: Mapping[str, tuple[int, ...]]
     label_issues: tuple[int, ...]
     folders: tuple[Path, ...]
 
     def table(self) -> str:
-        """A line each for what was kept and for every reason, a column each for the splits and the sum."""
+        """A row for the kept images and for each reason, a column for each split and the sum."""
         rows = [*self.counts.items(), ("likely wrong labels", self.label_issues)]
         lines = [["", *SPLITS, "all"], *([name, *map(str, row), str(sum(row))] for name, row in rows)]
         first, *others = (max(map(len, column)) for column in zip(*lines, strict=True))
@@ -98,10 +100,10 @@ def parse_split(text: str) -> tuple[int, int, int]:
 
 
 def prepare(data: Dataset, out: Path, settings: PrepareSettings) -> Summary:
-    """Write the folder `out`, or out/crop and out/full, and say what became of the images.
+    """Write the prepared data set to the folder `out`, or out/crop and out/full.
 
-    The folder appears when it is whole: one that was stopped is begun anew by the next call. Raises EmotionEdgeError
-    where `out` is there already, where nothing would be kept, and for too few faces or people to split.
+    The folder appears when it is complete; a stopped one is begun anew by the next call. Raises EmotionEdgeError where
+    `out` exists, nothing would be kept, or there are too few faces or people to split.
     """
     if out.exists():
         raise EmotionEdgeError(f"{out}: there already; remove it or name another folder")
@@ -145,7 +147,7 @@ def prepare(data: Dataset, out: Path, settings: PrepareSettings) -> Summary:
 
 
 def summarise(verdict: Verdict, folders: tuple[Path, ...]) -> Summary:
-    """Count a verdict."""
+    """Counts of a verdict."""
     reasons = np.array(verdict.reason)
 
     def by_split(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ def progress_bar(console: Console) -> Progress:
 
 
 def counted(items: Iterable[T], total: int, title: str, console: Console) -> Iterator[T]:
-    """The items, with a bar that says how many of them went by."""
+    """The items, with a progress bar."""
     with progress_bar(console) as bar:
         task = bar.add_task(title, total=total)
         for item in items:

@@ -16,10 +16,10 @@ MARKDOWN_FILE: Final = "report.md"
 def report(
     folders: Sequence[Path], data: Dataset, out: Path, final: bool = False, label_sets: Sequence[str] = ()
 ) -> tuple[Path, Path]:
-    """Judge the networks of folders, the first of which leads, and write report.html and report.md into `out`.
+    """Evaluate networks, the first of which leads, and write report.html and report.md into `out`.
 
-    final, label_sets and errors: as of `judging.findings.find`. The HTML has pictures of faces in it, so `out` gets a
-    .gitignore that keeps it out of a repository.
+    final, label_sets and errors: as of `training.evaluation.findings.find`. The HTML has pictures of faces, so `out`
+    gets a .gitignore that keeps it out of a repository.
     """
     found = find(folders, data, final, label_sets)
     out.mkdir(parents=True, exist_ok=True)
@@ -32,6 +32,6 @@ def report(
 
 
 def evaluate(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets: Sequence[str] = ()) -> str:
-    """The same report as text, for the terminal; arguments and errors as of `training.evaluation.findings.find`."""
+    """The same report as text for the terminal; arguments and errors as of `training.evaluation.findings.find`."""
     found = find(folders, data, final, label_sets)
     return to_markdown(title_of(found), lead_of(found), parts_of(found), notices_of(found))

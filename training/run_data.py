@@ -19,15 +19,21 @@ def read_run_data(
     label_set: str | None = None,
     mapping: Path | None = None,
 ) -> Dataset:
-    """The data set that runs are judged or quantized on.
+    """The data set that runs are evaluated or quantized on, read as the first run read it.
 
-    Where splits are cut, the cut depends on which faces there are and on their labels: read in another way, faces that
-    a run was trained on would be among those it is judged on. So everything is as the `data` section of the first run
-    says, but what is given here; a path alone is taken for the same data in another place.
+    Where splits are cut, the cut depends on the faces and their labels: read differently, faces of Training would be
+    among those that judge. What is given here replaces the run's settings; a path alone means the same data in another
+    place. Where the run's mapping does not apply, because classes are known at that path, it is left out.
 
-    folders: of runs; of other networks, which keep no settings, nothing is known. Without any run the defaults of
-    `DataSource` hold. Where the run's mapping has no use, because classes are known at the path given, it is left out.
-    Raises EmotionEdgeError as `training.datasets.read_dataset` does.
+    Args:
+        folders: Of runs; without a run the defaults of `DataSource` hold.
+        path: Place of the data set.
+        format: Its layout.
+        label_set: The label set that matters.
+        mapping: YAML file of class names.
+
+    Raises:
+        EmotionEdgeError: As `training.datasets.read_dataset`.
     """
     sources = {folder: read_config(folder / CONFIG_FILE).data for folder in folders if (folder / CONFIG_FILE).is_file()}
     first = next(iter(sources.values()), DataSource())

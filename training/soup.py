@@ -11,11 +11,11 @@ from training.evaluation.figures import load_network, save_network
 
 
 def soup(runs: Sequence[Path], out: Path) -> Path:
-    """Write a run whose network has the mean of the weights of several (a model soup, Wortsman et al. 2022), batch
-    statistics included; its settings are the last one's. Gives the network's path.
+    """Write a run whose network has the mean of the weights of several runs (a model soup, Wortsman et al. 2022).
 
-    Runs whose weights have no common past have nothing in common to take the mean of: judge what comes out. Raises
-    EmotionEdgeError where a run is not finished, networks differ in shape, or the folder holds a run already.
+    Batch statistics are included; the settings are the last run's. The runs must have a common start, else the mean is
+    meaningless: evaluate the result. Returns the network's path. Raises EmotionEdgeError where a run is not finished,
+    networks differ in shape, or the folder holds a run already.
     """
     if len({run.resolve() for run in runs}) < 2:
         raise EmotionEdgeError("soup: takes two runs or more")

@@ -20,10 +20,11 @@ Teachers = Callable[[npt.NDArray[np.uint8], Arrays], Arrays]
 
 
 def open_teachers(config: TrainingConfig, data: Dataset) -> Teachers:
-    """The models that a run learns from; they say the mean of their probabilities, at their cards' temperatures.
+    """The models that a run learns from, as a committee of the mean of their probabilities at their cards'
+    temperatures.
 
-    Raises EmotionEdgeError as `members.open_members` does, where a model sees another size of image than the student,
-    and where none speaks of its heads.
+    Raises EmotionEdgeError as `members.open_members` does, where a model takes another image size than the student, and
+    where none has one of its heads.
     """
     assert config.teacher is not None
     part = config.teacher.weight
@@ -51,7 +52,9 @@ def _probabilities(member: Member, images: npt.NDArray[np.uint8]) -> Mapping[str
 def taught_batches(
     batches: Iterator[tuple[npt.NDArray[Any], Arrays]], augment: Any, teachers: Teachers
 ) -> Iterator[tuple[npt.NDArray[np.float32], Arrays]]:
-    """Batches as the student sees them, float32 [n, h, w, c], 0 to 1, after augmentation, with the teachers' word."""
+    """Batches after augmentation, float32 [n, h, w, c], 0 to 1, with the teachers' probabilities mixed into the
+    targets.
+    """
     for pixels, wanted in batches:
         seen = keras.ops.convert_to_numpy(augment(pixels, training=True))
         yield seen, teachers(np.rint(seen * 255).astype(np.uint8), wanted)

@@ -34,7 +34,7 @@ _IMAGE_FOLDERS: Final = (".", "Manually_Annotated_Images", "../Manually_Annotate
 
 
 def is_affectnet(file: Path) -> bool:
-    """True for a CSV file with AffectNet's columns."""
+    """Whether a CSV file has AffectNet's columns."""
     return FILE_COLUMN in header_of(file)
 
 

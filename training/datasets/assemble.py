@@ -43,7 +43,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a caller may choose, for every reader: see `training.datasets.read_dataset`."""
+    """Choices for every reader, as in `training.datasets.read_dataset`."""
 
     label_set: str | None = None
     mapping: Path | None = None
@@ -131,7 +131,7 @@ def assemble(name: str, path: Path, found: Sequence[Found], choices: Choices) ->
 
 
 def with_splits(data: Dataset, path: Path, seed: int) -> Dataset:
-    """The data set with the splits it lacks cut from Training, and said in the log."""
+    """The data set with missing splits cut from Training, and a line in the log for it."""
     judged = next(iter(data.labels.values())).judged
     split = complete(data.split, judged, data.people, seed)
     counts = ", ".join(f"{name} {np.count_nonzero(split == index)}" for index, name in enumerate(SPLITS))

@@ -21,11 +21,11 @@ Index = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What one label set says of n faces.
+    """The labels of n faces under one label set.
 
-    names: of the classes, in logit order. probabilities: float32 [n, classes], what a network learns: a row is one-hot,
-    a distribution of votes that sums to 1, or zeros where the face says nothing under this label set. judged: int64
-    [n], the class a network is judged by, or -1 where the face does not count.
+    names: of the classes, in logit order. probabilities: float32 [n, classes], the training targets: a row is one-hot,
+    a distribution of votes that sums to 1, or zeros for a face without a label. judged: int64 [n], the class that
+    evaluation counts, or -1 where the face does not count.
     """
 
     names: tuple[str, ...]
