@@ -93,7 +93,7 @@ def test_every_photograph_is_accounted_for(tmp_path: Path, astronaut: Image, cap
 def test_a_crop_is_the_boards_own(tmp_path: Path, astronaut: Image) -> None:
     prepare(photos(tmp_path / "source", astronaut), tmp_path / "out", PrepareSettings(faces="crop"))
     kept = cv2.imread(str(tmp_path / "out" / lines(tmp_path / "out")["same.bmp"]["file"]), cv2.IMREAD_UNCHANGED)
-    (face,) = open_detector(DetectorSettings(), choose(), 1).detect(astronaut)
+    (face,) = open_detector(DetectorSettings(size="320"), choose(), 1).detect(astronaut)
     square = crop_square(face.box, CropSpec())
     side = round(square.width)
     np.testing.assert_array_equal(kept, cut(astronaut, square, side, side, "bgr"))
@@ -118,7 +118,7 @@ def test_of_several_faces_the_named_one_is_cut(tmp_path: Path, astronaut: Image)
     scene = np.full((512, 800, 3), 60, np.uint8)
     scene[:, :512], scene[100:420, 530:786] = astronaut, hopper
     cv2.imwrite(str(tmp_path / "two.png"), scene)
-    found = [detection.box for detection in open_detector(DetectorSettings(), choose(), 1).detect(scene)]
+    found = [detection.box for detection in open_detector(DetectorSettings(size="320"), choose(), 1).detect(scene)]
     assert len(found) == 2
     right = max(found, key=lambda box: box.x)
     box = np.array([[right.x, right.y, right.width, right.height]], np.int64)
@@ -132,7 +132,7 @@ def test_of_several_faces_the_named_one_is_cut(tmp_path: Path, astronaut: Image)
 
 
 def test_face_crops_are_recognised_and_kept_whole(tmp_path: Path, astronaut: Image) -> None:
-    (face,) = open_detector(DetectorSettings(), choose(), 1).detect(astronaut)
+    (face,) = open_detector(DetectorSettings(size="320"), choose(), 1).detect(astronaut)
     small = cut(astronaut, crop_square(face.box, CropSpec()), 48, 48, "grey")
     one = np.zeros(1, np.int64)
     crops = Dataset("crops", small[None, :, :, 0], {"faces3": one_hot(NAMES, one)}, None, False, one, one)

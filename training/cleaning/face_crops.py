@@ -45,8 +45,8 @@ class FaceCutter:
 
 
 def open_cutter() -> FaceCutter:
-    """With the board's default detector and crop. Raises EmotionEdgeError where the detector's model is missing."""
-    return FaceCutter(open_detector(DetectorSettings(), choose(), _THREADS), CropSpec())
+    """With the detector at 320, which the crop was fitted to. Raises EmotionEdgeError where its model is missing."""
+    return FaceCutter(open_detector(DetectorSettings(size="320"), choose(), _THREADS), CropSpec())
 
 
 def image_at(data: Dataset, index: int) -> Image:

@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float64]
 
 def pairs(data: Path) -> Iterator[tuple[Detection, Box]]:
     """Detections of the default detector and the squares that the faces were pasted into."""
-    detector = open_detector(DetectorSettings(), choose(), 1)
+    detector = open_detector(DetectorSettings(size="320"), choose(), 1)
     for scene in scenes(read_faces(data, "Training"), SCENES, SIDES, seed=SEED):
         found = detector.detect(scene.image)
         for square in scene.boxes:
