@@ -270,14 +270,16 @@ def test_passwords_basic_and_digest() -> None:
                 open_camera(CameraSettings(source=f"http://{server.place}/live"))
 
 
-def test_a_certificate_that_the_camera_signed_itself_is_taken(tmp_path: Path) -> None:
+def test_a_certificate_that_the_camera_signed_itself_is_taken_where_it_is_named(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=camera", "-days", "2"]
     subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     with RawServer(lambda _: stream(number(6)), tls) as server:
-        assert seen(open_camera(CameraSettings(source=server.url)), 3) == [0, 1, 2]
+        assert seen(open_camera(CameraSettings(source=server.url, ca_file=certificate)), 3) == [0, 1, 2]
+        with pytest.raises(EmotionEdgeError, match=r"certificate is not trusted.*camera\.ca_file"):
+            open_camera(CameraSettings(source=server.url))
 
 
 @pytest.mark.parametrize(
