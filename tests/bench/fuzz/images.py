@@ -8,6 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from edge.outputs.web.upload import BYTES_MAX
 from tests.bench.fuzz.mutate import NUMBERS, damaged
 from tests.support.images import black_png, chunk, encoded, png, scans, with_orientation
 from tests.support.samples import picture
@@ -32,7 +33,7 @@ def _whole() -> list[bytes]:
 def image(chance: random.Random) -> bytes:
     """A damaged file, or one built to cost much."""
     if chance.random() < 0.04:
-        return _costly(chance)
+        return _costly(chance)[:BYTES_MAX]  # no entrance takes more
     file = chance.choice(_whole())
     if chance.random() < 0.15:
         file = _resized(file, chance)
