@@ -1,5 +1,8 @@
 """Averaged weights, and the state of a run on disk."""
 
+import logging
+import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from edge.errors import EmotionEdgeError
+from edge.system.atomic_file import sync
+
+_log = logging.getLogger(__name__)
 
 EVERY = 4
 """Steps from one update of the average to the next: as good as each, and cheaper."""
@@ -34,21 +40,52 @@ class WeightAverage:
 
 
 def save_state(path: Path, variables: Mapping[str, list[Any]], epoch: int) -> None:
-    """Write lists of variables and the number of epochs done, whole or not at all."""
+    """Write lists of variables and the number of epochs done, whole or not at all; the state before is kept beside."""
     arrays: dict[str, Any] = {
         f"{group}/{i}": np.asarray(v.numpy() if hasattr(v, "numpy") else v)
         for group, items in variables.items()
         for i, v in enumerate(items)
     }
     partial = path.with_name(path.stem + ".partial.npz")
-    np.savez(partial, epoch=epoch, **arrays)
+    with partial.open("wb") as file:
+        np.savez(file, epoch=epoch, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    if path.exists():
+        path.replace(_before(path))
     partial.replace(path)
+    sync(path.parent)
 
 
 def load_state(path: Path, variables: Mapping[str, list[Any]]) -> int:
-    """Put saved values into the variables; gives the epochs done. Raises EmotionEdgeError for another network's
-    state.
+    """Put saved values into the variables.
+
+    Args:
+        path: The file of `save_state`. Where it is damaged or missing, the state before it is taken, with a warning.
+        variables: As they were saved.
+
+    Returns:
+        The epochs done; 0 where there is no state, and nothing was put.
+
+    Raises:
+        EmotionEdgeError: The state is another network's, or both files are damaged.
     """
+    candidates = [file for file in (path, _before(path)) if file.exists()]
+    for file in candidates:
+        try:
+            return _load(file, variables)
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            _log.warning("%s: damaged (%s)", file, error)
+    if candidates:
+        raise EmotionEdgeError(f"{path}: damaged, and so is the state before it; remove {path.parent} and begin again")
+    return 0
+
+
+def _before(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.before{path.suffix}")
+
+
+def _load(path: Path, variables: Mapping[str, list[Any]]) -> int:
     with np.load(path) as arrays:
         wanted = {f"{group}/{i}": v for group, items in variables.items() for i, v in enumerate(items)}
         fits = set(arrays.files) == {*wanted, "epoch"} and all(
@@ -58,6 +95,8 @@ def load_state(path: Path, variables: Mapping[str, list[Any]]) -> int:
             raise EmotionEdgeError(
                 f"{path}: of another network or optimizer; remove {path.parent} or take another name"
             )
-        for key, variable in wanted.items():
-            variable.assign(arrays[key])
-        return int(arrays["epoch"])
+        values = {key: arrays[key] for key in wanted}  # read whole before anything is changed
+        epoch = int(arrays["epoch"])
+    for key, variable in wanted.items():
+        variable.assign(values[key])
+    return epoch

@@ -34,6 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EmotionEdgeError as error:
         print(f"emotion-train: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        backend = os.environ["KERAS_BACKEND"]
+        if error.name != backend:
+            raise
+        print(f"emotion-train: KERAS_BACKEND={backend} is not installed: pip install {backend}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0

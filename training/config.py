@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -149,6 +150,11 @@ class TrainingConfig(_Part):
         return self
 
 
+_SETTINGS = sorted(
+    {*TrainingConfig.model_fields, *DataSource.model_fields, *InputSize.model_fields, *Teacher.model_fields}
+)
+
+
 def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> TrainingConfig:
     """The settings of a file. changes: settings that take the place of the file's.
 
@@ -162,7 +168,10 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> Trainin
     try:
         return TrainingConfig.model_validate(settings)
     except ValidationError as error:
-        raise EmotionEdgeError(f"settings {path}: {in_one_line(error)}") from None
+        unknown = [str(fault["loc"][-1]) for fault in error.errors() if fault["type"] == "extra_forbidden"]
+        near = [get_close_matches(name, _SETTINGS, n=1) for name in unknown]
+        hints = "".join(f"; did you mean {found[0]!r}?" for found in near if found)
+        raise EmotionEdgeError(f"settings {path}: {in_one_line(error)}{hints}") from None
 
 
 def write_config(config: TrainingConfig, path: Path) -> None:

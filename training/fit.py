@@ -22,8 +22,8 @@ from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
 from training.distill import read_soft_labels
 from training.evaluation.figures import predict, read_network, save_network
-from training.evaluation.metrics import accuracy
-from training.history import CHOSEN_BY, best_epoch, board, stale, write_history
+from training.evaluation.metrics import accuracy, cross_entropy
+from training.history import CHOSEN_BY, TRAINING, best_epoch, board, stale, write_history
 from training.networks import build_network
 from training.objectives import Arrays, head_sizes, losses, targets
 from training.progress import counted, say_epoch
@@ -31,6 +31,8 @@ from training.teachers import open_teachers, taught_batches
 from training.unlabelled import unlabelled_faces
 
 STATE_FILE = "state.npz"
+TRAINING_SAMPLE = 2000
+"""Training faces at most that accuracy and loss are measured on after each epoch."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     """Train on Training, choose the epoch on PublicTest by the averaged weights' accuracy (mean over the heads).
 
     run: the folder of the run; a run that was stopped there carries on after its last whole epoch, to the same end.
+    A finished run goes on where it ended when it is given more `epochs`; its learning rate follows the longer cosine.
     Writes config.yaml, history.csv (a line an epoch), state.npz (to carry on), tensorboard/ and network.keras (the
     chosen averaged network), and gives the path of the last. Of several workers (`backend.workers`), each of which
     calls this with the same settings and data, the chief alone reads and writes there. Raises EmotionEdgeError where
@@ -61,6 +64,8 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     cleaned = clean_training(in_memory(data, *config.input.shape))
     training, validation = cleaned.part("Training"), cleaned.part("PublicTest")
     check_judged(validation, list(heads))
+    # Spread over the whole split, which may be sorted by class.
+    sample = training.take(np.unique(np.linspace(0, len(training) - 1, TRAINING_SAMPLE).astype(int)))
     soft_labels = taught.of(training, data) if taught else {}
     images = training.pixels.reshape(len(training), *config.input.shape)
     wanted = targets(config, training, soft_labels)
@@ -75,14 +80,14 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     batches = Batches(images, wanted, size, config.seed, config.mixup)
 
     parts = build(config, heads, batches.steps, team)
-    done = load_state(run / STATE_FILE, parts.variables) if team.chief and (run / STATE_FILE).exists() else 0
+    done = load_state(run / STATE_FILE, parts.variables) if team.chief else 0
     done = team.agree(done)
     if done:
         team.spread(parts.variables)
         _log.info("%s: carrying on after epoch %d", run, done)
     console, writer = Console(quiet=not team.chief), board(run) if team.chief else None
     for epoch in range(done, config.epochs):
-        if config.patience is not None and team.agree(stale(run, epoch, config.patience)):
+        if config.patience is not None and team.agree(stale(run, epoch, config.patience, config.warmup_epochs)):
             _log.info("%s: no better epoch in the last %d; stopped", run, config.patience)
             break
         begun = time.monotonic()
@@ -97,6 +102,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
         if writer is None:
             continue
         figures |= validate(parts.averaged, validation, list(heads))
+        figures |= validate(parts.averaged, sample, list(heads), TRAINING)
         figures["seconds"] = time.monotonic() - begun
         # By the figures as they are written: what a report shows as the best epoch is the one that is kept.
         write_history(run, epoch, figures)
@@ -162,7 +168,7 @@ def copy_weights(source: Any, network: Any, path: Path) -> None:
     if found != wanted or sorted(source.output) != sorted(network.output):
         raise EmotionEdgeError(
             f"{path}: not the same network as this run's (`network`, `options`, `input`, `heads`), so that "
-            "`continue_from` cannot take its weights; `options: {weights: FILE}` takes all but the heads"
+            "`continue_from` cannot take its weights; `options: {weights: FILE}` takes those that fit"
         )
     network.set_weights(source.get_weights())
 
@@ -183,13 +189,23 @@ def trainable(network: Any, augment: Any) -> Any:
     return keras.Model(pixels, network(augment(pixels)))
 
 
-def validate(network: Any, validation: Dataset, heads: Sequence[str]) -> dict[str, float]:
-    """`public_<head>`: accuracy of each emotion head; `public`: their mean."""
-    outputs = predict(network, validation.pixels)
-    found = {
-        f"public_{head}": accuracy(outputs[head], validation.labels[head].judged) for head in heads if head != AFFECT
-    }
-    return {**found, CHOSEN_BY: float(np.mean(list(found.values())))}
+def validate(network: Any, part: Dataset, heads: Sequence[str], name: str = CHOSEN_BY) -> dict[str, float]:
+    """Accuracy and loss of a network on a part of the data set, without augmentation.
+
+    Args:
+        network: The network.
+        part: Faces in the network's size, with judged labels of every emotion head.
+        heads: Its heads.
+        name: What the columns begin with.
+
+    Returns:
+        `<name>_<head>`: accuracy of each emotion head, 0 to 1; `<name>`: their mean; `<name>_loss`: mean cross-entropy.
+    """
+    outputs = predict(network, part.pixels)
+    emotions = [head for head in heads if head != AFFECT and (part.labels[head].judged >= 0).any()]
+    found = {f"{name}_{head}": accuracy(outputs[head], part.labels[head].judged) for head in emotions}
+    entropies = [cross_entropy(outputs[head], part.labels[head].judged) for head in emotions]
+    return {**found, name: float(np.mean(list(found.values()))), f"{name}_loss": float(np.mean(entropies))}
 
 
 def check_judged(validation: Dataset, heads: Sequence[str]) -> None:
@@ -221,6 +237,12 @@ def _claim(run: Path, config: TrainingConfig) -> None:
     path = run / CONFIG_FILE
     # Where nothing is trained yet, settings that proved wrong may be mended.
     trained = (run / STATE_FILE).exists() or (run / NETWORK_FILE).exists()
-    if trained and path.exists() and read_config(path) != config:
-        raise EmotionEdgeError(f"{run}: holds a run with other settings (see {path}); remove it or change `name`")
+    if trained and path.exists():
+        before, now = read_config(path).model_dump(mode="json"), config.model_dump(mode="json")
+        changed = [name for name in now if now[name] != before[name]]
+        if changed == ["epochs"] and config.epochs > before["epochs"]:
+            _log.info("%s: lengthened from %d epochs to %d", run, before["epochs"], config.epochs)
+        elif changed:
+            listed = ", ".join(f"{name} ({before[name]} there, {now[name]} now)" for name in changed)
+            raise EmotionEdgeError(f"{run}: holds a run with other settings: {listed}; remove it or change `name`")
     write_config(config, path)

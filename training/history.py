@@ -1,16 +1,20 @@
 """What each epoch of a run came to: history.csv, and the same for TensorBoard."""
 
 import csv
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from tensorboard.summary import Writer
 
 HISTORY_FILE = "history.csv"
 BOARD_FOLDER = "tensorboard"
 CHOSEN_BY = "public"
 """The figure that decides which epoch's network is kept: the higher, the better."""
+TRAINING = "training"
+"""What the columns begin with that are measured on Training as PublicTest's are, without augmentation."""
+TIES_BY = f"{CHOSEN_BY}_loss"
+"""Decides between epochs that are equally good: the lower, the better. Runs of earlier versions have none."""
 
 
 def read_history(run: Path, epochs: int | None = None) -> list[dict[str, str]]:
@@ -35,14 +39,24 @@ def write_history(run: Path, epoch: int, figures: Mapping[str, float]) -> None:
 
 
 def best_epoch(run: Path, epochs: int) -> int:
-    """Which of the first epochs, counted from 0, is the best; of equal ones the first. -1 before the first."""
-    figures = [float(row[CHOSEN_BY]) for row in read_history(run, epochs)]
-    return int(np.argmax(figures)) if figures else -1
+    """The best of the first epochs, counted from 0: by CHOSEN_BY, then TIES_BY, then the first. -1 before the first."""
+    rows = read_history(run, epochs)
+    ranks = [(-float(row[CHOSEN_BY]), float(row.get(TIES_BY) or 0.0)) for row in rows]
+    return ranks.index(min(ranks)) if ranks else -1
 
 
-def stale(run: Path, epochs: int, patience: int) -> bool:
-    """Whether the best of the first epochs is at least `patience` epochs ago."""
-    return epochs > 0 and epochs - 1 - best_epoch(run, epochs) >= patience
+def stale(run: Path, epochs: int, patience: int, warmup_epochs: float = 0.0) -> bool:
+    """Whether no epoch was better for so long that a run should stop.
+
+    Args:
+        run: Folder of the run.
+        epochs: How many are done.
+        patience: Epochs without a better one after which to stop. They count from the end of the warm-up on: before it
+            the learning rate is too low to tell.
+        warmup_epochs: Length of the warm-up.
+    """
+    since = max(best_epoch(run, epochs), math.ceil(warmup_epochs) - 1)
+    return epochs > 0 and epochs - 1 - since >= patience
 
 
 def board(run: Path) -> Writer:

@@ -24,6 +24,13 @@ def accuracy(logits: Logits, labels: Labels) -> float:
     return float(np.mean(logits[counts].argmax(axis=1) == labels[counts]))
 
 
+def cross_entropy(logits: Logits, labels: Labels) -> float:
+    """Mean negative log-likelihood of the labels, over the rows that count (label 0 or more); nats."""
+    counts = labels >= 0
+    probabilities = softmax(logits[counts])[np.arange(int(counts.sum())), labels[counts]]
+    return float(-np.mean(np.log(np.maximum(probabilities, 1e-12))))
+
+
 def confusion(predicted: Labels, labels: Labels, classes: int) -> Counts:
     """Counts [true class, class said], from the predicted labels and the true ones, each 0 to classes - 1."""
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)

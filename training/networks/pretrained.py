@@ -15,6 +15,7 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from training.networks.about import SIGNED, About, Scaling
 from training.networks.common import GROWN, SCALING_LAYER
+from training.networks.head_transfer import carry_heads
 from training.networks.tfjs_graph import read_convolutions
 
 NO_WEIGHTS: Final = "none"
@@ -39,11 +40,12 @@ class StoredLayer:
 def load(
     network: Any, heads: Sequence[str], weights: str, keras: Any, about: About, options: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Give a network pretrained weights in all layers but its heads; gives the names of the layers it took.
+    """Give a network pretrained weights in all layers; gives the names of the layers before its heads that it took.
 
     weights: `imagenet`, or a file: `.keras` or `.weights.h5` of a network made here, Keras's older `.h5` (Keras's
     ImageNet files, VGG-Face in Keras's form), or the `.json` of a graph of TensorFlow.js. The layers of the file go to
-    those of the network in order; what the file has after them is its own head and left out. Layers that a network
+    those of the network in order; what the file has after them are its own heads. Of a `.keras` file these begin the
+    network's heads as far as classes match (`head_transfer`), of others they are left out. Layers that a network
     grows (`common.GROWN`) and the file lacks stay as they begin. Raises EmotionEdgeError where the weights cannot be
     had or do not fit.
     """
@@ -75,6 +77,9 @@ def load(
     for layer, arrays in zip(receiving, fitted, strict=True):
         layer.set_weights(list(arrays))
     names = tuple(has.name for has in stored[: len(receiving)])
+    if Path(weights).suffix == ".keras":
+        pairs = {has.name: has.arrays for has in stored[len(receiving) :] if len(has.arrays) == 2}
+        carry_heads(network, heads, {name: (arrays[0], arrays[1]) for name, arrays in pairs.items()})
     left = [has.name for has in stored[len(receiving) :]]
     _log.info("%s: loaded %d layers: %s; left out: %s", source, len(names), ", ".join(names), ", ".join(left) or "none")
     return names

@@ -13,7 +13,7 @@ from training.evaluation.findings import Findings
 from training.evaluation.judge import SplitResult
 from training.evaluation.members import Member
 from training.evaluation.slices import Measure, slice_of, slices
-from training.history import CHOSEN_BY
+from training.history import CHOSEN_BY, TIES_BY, TRAINING
 from training.pages.plots import lines
 from training.reporting.blocks import Beside, Block, Faces, Heading, Part, Plot, Table, Words
 from training.reporting.plots import slices_plot
@@ -85,7 +85,11 @@ def _curves(member: Member) -> list[Plot]:
     columns = {name: [float(row[name]) for row in member.history] for name in full}
     epochs = columns.pop("epoch", [float(epoch) for epoch in range(1, len(member.history) + 1)])
     losses = {_short(name): values for name, values in columns.items() if name.endswith("loss")}
-    public = {_short(name): values for name, values in columns.items() if name.startswith(PUBLIC)}
+    public = {
+        _short(name): values
+        for name, values in columns.items()
+        if name.startswith((PUBLIC, f"{TRAINING}_")) and not name.endswith("_loss")
+    }
     chosen_by = columns.get(CHOSEN_BY) or next(iter(public.values()), epochs)
     best = epochs[int(np.argmax(chosen_by))]
     plots = []
@@ -93,23 +97,32 @@ def _curves(member: Member) -> list[Plot]:
         tops = ", ".join(f"{max(values):.2%} of {name}" for name, values in public.items())
         plots.append(
             Plot(
-                lines(epochs, public, "epoch", f"accuracy, {VALIDATION}", percent=True, mark=best),
-                f"Accuracy on {VALIDATION} by epoch; at best {tops}",
-                f"Accuracy on {VALIDATION} of the averaged weights; dotted: the best epoch, {best:.0f}",
+                lines(epochs, public, "epoch", "accuracy", percent=True, mark=best),
+                f"Accuracy by epoch, on {VALIDATION} unless named; at best {tops}",
+                f"Accuracy of the averaged weights, on {VALIDATION} unless named; dotted: the best epoch, {best:.0f}",
                 (_history(epochs, public, best),),
             )
         )
     if losses:
         ends = ", ".join(f"{name} {values[0]:.2f} to {values[-1]:.2f}" for name, values in losses.items())
         plots.append(
-            Plot(lines(epochs, losses, "epoch", "loss", mark=best), f"Loss by epoch: {ends}", "Loss on augmented faces")
+            Plot(
+                lines(epochs, losses, "epoch", "loss", mark=best),
+                f"Loss by epoch: {ends}",
+                "Loss: on augmented faces with soft targets; on Training and PublicTest as they are",
+            )
         )
     return plots
 
 
 def _short(name: str) -> str:
-    """The name of a column as a curve's: `public_fer7` and `fer7_loss` are fer7, `loss` is all of them together."""
-    return "all" if name == "loss" else name.removeprefix(PUBLIC).removesuffix("_loss")
+    """The name of a column as a curve's: `public_fer7` is fer7, `training_fer7` is fer7, Training."""
+    special = {"loss": "all, augmented", TIES_BY: f"all, {VALIDATION}", f"{TRAINING}_loss": "all, Training"}
+    if name in special:
+        return special[name]
+    if name.startswith(f"{TRAINING}_"):
+        return f"{name.removeprefix(f'{TRAINING}_')}, Training"
+    return name.removeprefix(PUBLIC).removesuffix("_loss")
 
 
 def _history(epochs: Sequence[float], public: Mapping[str, Sequence[float]], best: float) -> Table:

@@ -1,0 +1,68 @@
+"""The rows of a trained network's heads, carried over to the heads of another for the classes that both have."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.labels import LABEL_SETS, map_matrix
+from training.config import AFFECT
+
+Head = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Kernel [features, classes] and bias [classes]."""
+
+_log = logging.getLogger(__name__)
+
+
+def carry_heads(network: Any, heads: Sequence[str], trained: Mapping[str, Head]) -> dict[str, tuple[str, ...]]:
+    """Begin a network's heads with the rows of trained ones.
+
+    A head of the same name is taken whole. Another label set takes each class from the trained head that has most of
+    its classes; a merged class (`negative`) is the mean of its parts. Classes that no trained head has begin at zero.
+
+    Args:
+        network: The network; changed in place.
+        heads: Names of its heads, which are those of its layers.
+        trained: The trained heads by name.
+
+    Returns:
+        The classes that were carried over, by head; none where no trained head fits.
+    """
+    carried = {}
+    for head in heads:
+        layer = network.get_layer(head)
+        shape = tuple(layer.weights[0].shape)
+        fitting = {name: one for name, one in trained.items() if one[0].ndim == 2 and one[0].shape[0] == shape[0]}
+        if head in fitting and fitting[head][0].shape == shape:
+            layer.set_weights(list(fitting[head]))
+            carried[head] = _names(head)
+        elif head != AFFECT:
+            carried[head] = _carry(layer, _names(head), fitting)
+    for head, names in carried.items():
+        if names:
+            _log.info("head %s: begins with the trained rows of %s", head, ", ".join(names))
+    return carried
+
+
+def _names(head: str) -> tuple[str, ...]:
+    return LABEL_SETS.get(head, tuple(head.split("-")))
+
+
+def _carry(layer: Any, names: tuple[str, ...], trained: Mapping[str, Head]) -> tuple[str, ...]:
+    matrices = {
+        head: map_matrix(_names(head), names)
+        for head, (kernel, _) in trained.items()
+        if head != AFFECT and kernel.shape[1] == len(_names(head))
+    }
+    # Of heads with equally many of the classes, the one that tells most classes apart.
+    source = max(matrices, key=lambda head: (int(matrices[head].any(axis=0).sum()), len(matrices[head])), default=None)
+    if source is None or not matrices[source].any() or len(names) != layer.weights[0].shape[1]:
+        return ()
+    shares = matrices[source] / np.maximum(matrices[source].sum(axis=0), 1)
+    kernel, bias = trained[source]
+    # Of n parts with equal logits the sum of their probabilities is n times one's: log(n) more as a logit.
+    parts = np.log(np.maximum(matrices[source].sum(axis=0), 1))
+    layer.set_weights([kernel @ shares, bias @ shares + parts])
+    return tuple(name for name, part in zip(names, matrices[source].any(axis=0), strict=True) if part)
