@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "balance": _balance,
         "show": _show,
         "keras": _keras,
+        "mine": _mine,
     }
     try:
         does.get(options.command, _make)(options)
@@ -56,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     balance.add_argument("--final", action="store_true", help="PrivateTest too: once, for the final figure")
     show = commands.add_parser("show", help="the card and the labels inside a file")
     keras = commands.add_parser("keras", help="int8 of any Keras vision model, after training, from example images")
+    mine = commands.add_parser("mine", help="from a folder of your own photographs to a model: faces, fit, int8, card")
+    mine.add_argument("photographs", type=Path, metavar="PHOTOS", help="a folder of photographs for each emotion")
+    mine.add_argument("--out", type=Path, required=True, metavar="MODEL_DIR", help="the model's folder to write")
+    mine.add_argument("--start", default="emotion-small", metavar="MODEL", help="to begin with (emotion-small)")
+    mine.add_argument("--mapping", type=Path, help="YAML file of `own class name: emotion` lines")
     keras.add_argument("network", type=Path, metavar="FILE.keras")
     keras.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="what it is to see, some hundreds")
     keras.add_argument("--out", type=Path, required=True, metavar="FILE.tflite")
@@ -225,6 +231,13 @@ def _show(options: argparse.Namespace) -> None:
     print(json.dumps(card, indent=2))
     for output, names in labels.items():
         print(f"{output}: {', '.join(names)}")
+
+
+def _mine(options: argparse.Namespace) -> None:
+    from quantize.mine import make_mine
+
+    print(make_mine(options.photographs, options.out, options.start, options.mapping).text())
+    print(f"run it:  emotion-edge run --emotion.model {options.out}")
 
 
 def _keras(options: argparse.Namespace) -> None:

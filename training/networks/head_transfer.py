@@ -51,18 +51,38 @@ def _names(head: str) -> tuple[str, ...]:
 
 
 def _carry(layer: Any, names: tuple[str, ...], trained: Mapping[str, Head]) -> tuple[str, ...]:
-    matrices = {
-        head: map_matrix(_names(head), names)
+    if len(names) != layer.weights[0].shape[1]:
+        return ()
+    source = _source(names, trained)
+    if source is None:
+        return ()
+    layer.set_weights(list(start_of(names, {source: trained[source]})))
+    known = map_matrix(_names(source), names).any(axis=0)
+    return tuple(name for name, part in zip(names, known, strict=True) if part)
+
+
+def _source(names: tuple[str, ...], trained: Mapping[str, Head]) -> str | None:
+    """The trained head that has most of the classes; of equals the one that tells most classes apart."""
+    known = {
+        head: int(map_matrix(_names(head), names).any(axis=0).sum())
         for head, (kernel, _) in trained.items()
         if head != AFFECT and kernel.shape[1] == len(_names(head))
     }
-    # Of heads with equally many of the classes, the one that tells most classes apart.
-    source = max(matrices, key=lambda head: (int(matrices[head].any(axis=0).sum()), len(matrices[head])), default=None)
-    if source is None or not matrices[source].any() or len(names) != layer.weights[0].shape[1]:
-        return ()
-    shares = matrices[source] / np.maximum(matrices[source].sum(axis=0), 1)
-    kernel, bias = trained[source]
+    best = max(known, key=lambda head: (known[head], len(_names(head))), default=None)
+    return best if best is not None and known[best] else None
+
+
+def start_of(names: tuple[str, ...], trained: Mapping[str, Head]) -> Head:
+    """A head for classes, from the trained head that has most of them; classes that it lacks are zeros.
+
+    Args:
+        names: The classes, in the order of the new head.
+        trained: Trained heads by label set, all of the same features.
+    """
+    source = _source(names, trained)
+    kernel, bias = trained[source or next(iter(trained))]
+    matrix = map_matrix(_names(source), names) if source else np.zeros((kernel.shape[1], len(names)), np.float32)
+    shares = matrix / np.maximum(matrix.sum(axis=0), 1)
     # Of n parts with equal logits the sum of their probabilities is n times one's: log(n) more as a logit.
-    parts = np.log(np.maximum(matrices[source].sum(axis=0), 1))
-    layer.set_weights([kernel @ shares, bias @ shares + parts])
-    return tuple(name for name, part in zip(names, matrices[source].any(axis=0), strict=True) if part)
+    parts = np.log(np.maximum(matrix.sum(axis=0), 1))
+    return (kernel @ shares).astype(np.float32), (bias @ shares + parts).astype(np.float32)
