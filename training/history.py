@@ -16,9 +16,6 @@ TRAINING = "training"
 TIES_BY = f"{CHOSEN_BY}_loss"
 """Decides between epochs that are equally good: the lower, the better. Runs of earlier versions have none."""
 
-LEAST_GAIN = 1e-3
-"""Part by which TIES_BY must fall, at equal CHOSEN_BY, for patience to count from there."""
-
 
 def read_history(run: Path, epochs: int | None = None) -> list[dict[str, str]]:
     """The lines of history.csv, of the first `epochs` epochs or all; none before the first epoch."""
@@ -49,21 +46,18 @@ def best_epoch(run: Path, epochs: int) -> int:
 
 
 def stale(run: Path, epochs: int, patience: int, warmup_epochs: float = 0.0) -> bool:
-    """Whether no epoch was better for so long that a run should stop.
+    """Whether CHOSEN_BY has not risen for so long that a run should stop.
 
     Args:
         run: Folder of the run.
         epochs: How many are done.
-        patience: Epochs without a better one after which to stop. They count from the end of the warm-up on: before it
-            the learning rate is too low to tell.
+        patience: Epochs without a rise after which to stop. They count from the end of the warm-up on: before it the
+            learning rate is too low to tell.
         warmup_epochs: Length of the warm-up.
     """
-    last, best, least = -1, -math.inf, math.inf
-    for epoch, row in enumerate(read_history(run, epochs)):
-        right, loss = float(row[CHOSEN_BY]), float(row.get(TIES_BY) or 0.0)
-        if right > best or (right == best and loss < least * (1 - LEAST_GAIN)):
-            last, best, least = epoch, right, loss
-    return epochs > 0 and epochs - 1 - max(last, math.ceil(warmup_epochs) - 1) >= patience
+    figures = [float(row[CHOSEN_BY]) for row in read_history(run, epochs)]
+    rose = figures.index(max(figures)) if figures else 0
+    return epochs > 0 and epochs - 1 - max(rose, math.ceil(warmup_epochs) - 1) >= patience
 
 
 def board(run: Path) -> Writer:
