@@ -1,1 +1,1 @@
-"""Networks and committees asked about a data set, and what came of it."""
+"""Evaluation of networks and committees on data sets."""

@@ -1,8 +1,4 @@
-"""The product on faces as they are in a room: far, dim, rolled, blurred, against the light.
-
-Each face is composed into a frame of its own under each condition and goes through the board's detector, crop, network
-and published label. Conditions of one frame are images of their own; those of distance are a stream of one second.
-"""
+"""The whole product measured on faces under room conditions: distant, dim, rolled, blurred, backlit."""
 
 import json
 import math
@@ -46,10 +42,11 @@ class Faces:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One row of the table: shares of all faces, a face that was not found counting as wrong.
+    """One row of the table. All are shares of the faces, 0 to 1; a face that was not found counts as wrong.
 
-    found: the face was found. same: the published label is that of the first condition. right: it is the true label,
-    None without labels. uncertain: share of the found faces whose label is `uncertain`. intervals: 95%, by figure.
+    found: share of faces found by the detector. same: share whose published label equals that under the first
+    condition. right: share whose published label is the true one; None without labels. uncertain: share of the found
+    faces published as `uncertain`. intervals: 95% intervals, by the name of the figure.
     """
 
     condition: str
@@ -62,7 +59,16 @@ class Figures:
 
 
 def read_zip(path: Path, count: int, seed: int) -> Faces:
-    """A random choice of the images of a zip archive, without labels. Raises EmotionEdgeError where it has none."""
+    """Draw images at random from a zip archive; they have no labels.
+
+    Args:
+        path: The zip archive.
+        count: Number of images to draw.
+        seed: Seed of the draw.
+
+    Raises:
+        EmotionEdgeError: The archive holds no images.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))
@@ -83,7 +89,7 @@ def _drawn(total: int, count: int, seed: int) -> list[int]:
 
 
 def draw_rows(labels: Sequence[str | None], count: int, seed: int) -> list[int]:
-    """Rows of `count` labelled faces, the classes as even as they can be."""
+    """Draw the row indexes of `count` labelled faces, with the classes as balanced as possible."""
     rng = np.random.default_rng(seed)
     waiting: dict[str, list[int]] = {}
     for row in rng.permutation(len(labels)).tolist():
@@ -107,11 +113,11 @@ def measure(
     """Run every face through the product under every condition.
 
     Args:
-        faces: what to measure on.
-        settings: of the product; those of camera and outputs are not used.
-        conditions: rows of the result; labels are compared with the first's.
-        seed: of noise, blur and movement.
-        progress: called with each condition's name before it is measured.
+        faces: The faces to measure on.
+        settings: Settings of the product; those of the camera and the outputs are ignored.
+        conditions: The conditions, one for each row of the result; labels are compared with those of the first.
+        seed: Seed of noise, blur and movement.
+        progress: Called with the name of each condition before it is measured.
     """
     runtime = choose(settings.runtime.interpreter, settings.runtime.accelerator)
     detector = open_detector(settings.detector, runtime, settings.runtime.threads)
@@ -137,7 +143,7 @@ def _published(
     settings: Settings,
     rng: np.random.Generator,
 ) -> str | None:
-    """The published label; None where the face is not found."""
+    """The published label, or None if the face was not found."""
     if not condition.stream:
         image, box = compose(face, condition, rng)
         pipeline = Pipeline(detector, classifier, settings, confirm=1, still=True)
@@ -173,7 +179,7 @@ def _figures(
 
 
 def _wilson(count: int, total: int) -> tuple[float, float]:
-    """The 95% interval of a share (Wilson 1927)."""
+    """The 95% confidence interval of a proportion (Wilson 1927)."""
     z = 1.96
     share, spread = count / total, z * z / total
     middle = (share + spread / 2) / (1 + spread)
@@ -182,7 +188,7 @@ def _wilson(count: int, total: int) -> tuple[float, float]:
 
 
 def table(figures: Sequence[Figures]) -> Iterator[str]:
-    """Lines of a table for the terminal, which are Markdown too."""
+    """Format the figures as the lines of a Markdown table."""
     labelled = figures[0].right is not None
     yield f"| condition | found | same label as clean |{' right |' if labelled else ''} uncertain |"
     yield "|---|---|---|" + ("---|" if labelled else "") + "---|"
@@ -192,7 +198,7 @@ def table(figures: Sequence[Figures]) -> Iterator[str]:
 
 
 def as_json(faces: Faces, settings: Settings, figures: Sequence[Figures], seed: int) -> dict[str, Any]:
-    """What was measured, on what and with which settings."""
+    """The figures with the faces, settings and seed they were measured with, ready for JSON."""
     return {
         "faces": faces.name,
         "count": len(faces.images),
@@ -204,9 +210,9 @@ def as_json(faces: Faces, settings: Settings, figures: Sequence[Figures], seed: 
 
 
 def labelled_faces(data: Dataset, label_set: str, split: str, count: int, seed: int) -> Faces:
-    """Faces of one split of a data set with their labels, the classes as even as they can be.
+    """Draw labelled faces from one split of a data set, with the classes as balanced as possible.
 
-    Raises EmotionEdgeError where the data set has no labels of this set, or the split no labelled faces.
+    Raises EmotionEdgeError if the data set lacks this label set or the split has no labelled faces.
     """
     if label_set not in data.labels:
         raise EmotionEdgeError(
@@ -222,7 +228,7 @@ def labelled_faces(data: Dataset, label_set: str, split: str, count: int, seed: 
 
 
 def plot(before: Sequence[Figures], after: Sequence[Figures] = ()) -> Figure:
-    """Found, and right or same label, by condition; with a second measurement beside the first."""
+    """Plot the share found, and the share right (or unchanged), by condition; optionally for two measurements."""
     part = "right" if before[0].right is not None else "same label as clean"
     series: dict[str, list[float]] = {}
     for suffix, figures in ((" before" if after else "", before), (" after" if after else "", after)):
@@ -233,7 +239,7 @@ def plot(before: Sequence[Figures], after: Sequence[Figures] = ()) -> Figure:
 
 
 def read_json(path: Path) -> list[Figures]:
-    """The figures that `as_json` holds. Raises EmotionEdgeError where the file has none."""
+    """Read figures written by `as_json`. Raises EmotionEdgeError if the file holds none."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["conditions"]
         return [Figures(**row) for row in rows]

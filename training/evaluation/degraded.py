@@ -1,7 +1,4 @@
-"""`python -m training.evaluation.degraded RUN_OR_MODEL ...`: networks on PublicTest's faces as a room degrades them.
-
-Of float runs too, before there is a file for the board; `emotion-train conditions` measures the whole product.
-"""
+"""`python -m training.evaluation.degraded RUN_OR_MODEL ...`: accuracy on PublicTest faces degraded as in a room."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +22,12 @@ Images = npt.NDArray[np.uint8]
 
 
 def conditions(images: Images, seed: int = 0) -> Mapping[str, Images]:
-    """Faces uint8 [n, h, w] or [n, h, w, 3] under each condition, by its name. seed: of the noise."""
+    """Degraded copies of images, by the name of the condition.
+
+    Args:
+        images: Faces, uint8 [n, h, w] or [n, h, w, 3].
+        seed: Seed of the noise.
+    """
     generator = np.random.default_rng(seed)
     height, width = images.shape[1:3]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), 30, 1.0)
@@ -76,7 +78,7 @@ def _bytes(values: npt.NDArray[np.floating[Any]]) -> Images:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m training.evaluation.degraded", description=__doc__)
     parser.add_argument("networks", type=Path, nargs="+", metavar="RUN_OR_MODEL", help="folders")
     parser.add_argument("--data", type=Path, help="the data set (the first run's; else data)")

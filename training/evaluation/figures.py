@@ -55,10 +55,10 @@ SEEN: Mapping[int, str] = {
 class Figures:
     """Figures of one head on one split.
 
-    head: its label set. labels: the names of its classes. rows: how many count under the protocol. accuracy, macro_f1:
-    0 to 1, with their 95% intervals (bootstrap over the faces). recall: by label. confusion: int64 [true, predicted].
-    temperature: fitted on PublicTest; 1 for a committee, which has none of its own. calibration: expected
-    calibration error before and after the temperature, 0 to 1.
+    head: name of its label set. labels: names of its classes. rows: number of faces that count under the protocol.
+    accuracy, macro_f1: 0 to 1, with 95% bootstrap intervals over the faces. recall: by label. confusion: counts, int64
+    [true, predicted]. temperature: fitted on PublicTest; 1 for a committee, which has none. calibration: expected
+    calibration error before and after applying the temperature, 0 to 1.
     """
 
     head: str
@@ -86,17 +86,17 @@ class Predictions:
     confidence: Floats
 
     def take(self, index: npt.NDArray[Any]) -> "Predictions":
-        """Of the faces at an index array or under a mask."""
+        """The predictions of the faces at an index array or under a boolean mask."""
         return Predictions(self.labels[index], self.raw[index], self.confidence[index])
 
 
 def protocol(label_set: str, data_set: str, views: int = 1) -> str:
-    """Which faces of a data set count under a label set, what their true label is, and the views of each, in words.
+    """Describe how a data set is scored under a label set: which faces count, their true label, and views per face.
 
     Args:
         label_set: Name of the label set.
         data_set: Name of the data set.
-        views: 2 where the mean over an image and its mirror image is evaluated, 1 without, 0 where networks differ.
+        views: 2 if the mean over an image and its mirror image is evaluated, 1 if not, 0 if the networks differ.
     """
     source = source_of(data_set)
     own = f"the data set's own label under {label_set}, every face that has one"
@@ -106,7 +106,7 @@ def protocol(label_set: str, data_set: str, views: int = 1) -> str:
 
 
 def load_network(run: Path) -> Any:
-    """The chosen float network of a run. Raises EmotionEdgeError where there is none, or none that can be read."""
+    """Load the selected float network of a run. Raises EmotionEdgeError if it is missing or unreadable."""
     path = run / NETWORK_FILE
     if not path.is_file():
         raise EmotionEdgeError(f"{path}: not there; train it first with `emotion-train fit`")
@@ -114,14 +114,14 @@ def load_network(run: Path) -> Any:
 
 
 def save_network(network: Any, run: Path) -> Path:
-    """Write a run's network, whole or not at all; gives its path."""
+    """Write the network of a run atomically; returns its path."""
     partial = run / f"partial-{NETWORK_FILE}"
     network.save(partial)
     return partial.replace(run / NETWORK_FILE)
 
 
 def read_network(path: Path) -> Any:
-    """A network as Keras saved it, not compiled. Raises EmotionEdgeError where Keras cannot read the file."""
+    """Load a Keras model without compiling it. Raises EmotionEdgeError if Keras cannot read the file."""
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # of which Keras says that it is not there
         raise EmotionEdgeError(f"{path}: Keras cannot read it: it is no .keras file, or not a whole one")
     try:
@@ -132,7 +132,7 @@ def read_network(path: Path) -> Any:
 
 
 def fitting(network: Any, data: Dataset) -> Dataset:
-    """The data set with its images in the size and the channels of a network."""
+    """Convert the images of a data set to the input size and channels of a network."""
     _, height, width, channels = network.input_shape
     return in_memory(data, height, width, channels)
 
@@ -148,7 +148,16 @@ def predict(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Logits]:
 def figures_of(
     predictions: Predictions, true: Indices, head: str, labels: tuple[str, ...], split: str, temperature: float
 ) -> Figures:
-    """The figures of predictions of n faces against the true labels int64 [n], each 0 or more."""
+    """Compute the figures of n predictions.
+
+    Args:
+        predictions: Predicted labels and probabilities of n faces.
+        true: True labels, int64 [n], each 0 or more.
+        head: Name of the label set.
+        labels: Names of the classes.
+        split: Name of the split.
+        temperature: Temperature that was applied to the logits.
+    """
     matrix = confusion(predictions.labels, true, len(labels))
     right = predictions.labels == true
     return Figures(
@@ -180,7 +189,7 @@ def figures(outputs: Outputs, part: Dataset, split: str, temperatures: Mapping[s
 
 
 def temperatures(outputs: Outputs, part: Dataset) -> dict[str, float]:
-    """The temperature of each head fitted on a split: PublicTest, and no other. 1 where it has no labels for it."""
+    """Fit the temperature of each head on a split (only ever PublicTest); 1 for a head without labels there."""
     found = {head: 1.0 for head in outputs if head != AFFECT}
     for head, labels in judged_heads(outputs, part):
         counts = labels.judged >= 0
@@ -189,7 +198,7 @@ def temperatures(outputs: Outputs, part: Dataset) -> dict[str, float]:
 
 
 def judged_heads(outputs: Outputs, part: Dataset) -> Iterator[tuple[str, Labels]]:
-    """The heads that can be judged on a data set: those whose label set labels some of its faces."""
+    """The heads that can be scored on a data set: those whose label set the data set has labels for."""
     for head in outputs:
         if head in part.labels and (part.labels[head].judged >= 0).any():
             yield head, part.labels[head]

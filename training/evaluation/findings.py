@@ -1,4 +1,4 @@
-"""The evaluation of a network or a committee on a data set: figures, jitter, valence and arousal, slices."""
+"""Evaluation of a network or a committee on a data set: figures, jitter, valence and arousal, slices."""
 
 import logging
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a report is made from.
+    """The evaluation results that a report is built from.
 
-    members: the leader first. part: the faces of the last split; results[-1], affects, jitters and measures are of
-    these. results: by split, one for each label set.
+    members: the evaluated networks, the leader first. part: faces of the last evaluated split; results[-1], affects,
+    jitters and measures refer to them. results: for each split, one result per label set.
     """
 
     members: tuple[Member, ...]
@@ -40,16 +40,16 @@ class Findings:
 
 
 def find(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets: Sequence[str] = ()) -> Findings:
-    """Evaluate networks alone and, where there are several, as a committee that the first one leads.
+    """Evaluate networks one by one and, if there are several, also as a committee led by the first.
 
     Args:
-        folders: Runs or released models.
+        folders: Folders of runs or released models.
         data: The data set.
-        final: Also on PrivateTest, for the final figure; else on PublicTest alone.
-        label_sets: Label sets besides those of the networks and the data set.
+        final: True also evaluates on PrivateTest, for the final figure; False uses PublicTest only.
+        label_sets: Further label sets, besides those of the networks and the data set.
 
     Raises:
-        EmotionEdgeError: A folder holds no network, a split no faces, or a label set does not apply here.
+        EmotionEdgeError: A folder holds no network, a split no faces, or a label set does not apply.
     """
     splits = (VALIDATION, FINAL) if final else (VALIDATION,)
     members = open_members(folders, data)

@@ -1,4 +1,4 @@
-"""The same faces as a real detector would frame them: its boxes are never quite the ones a test set was cut by."""
+"""Box jitter: the faces of a test set cropped with the small framing errors of a real detector."""
 
 from typing import Final
 
@@ -19,17 +19,25 @@ STILL: Final = (0.0, 0.0, 1.0, 0.0)
 
 
 def moves(count: int, seed: int) -> Moves:
-    """A move of the box for each of `count` faces, [count, 4]: right and down in sides, scale, degrees; all uniform."""
+    """Draw a random box displacement for each of `count` faces.
+
+    Returns:
+        [count, 4]: shift right and down in box sides, scale factor, rotation in degrees; each uniformly distributed.
+    """
     generator = np.random.default_rng(seed)
     low, high = (-SHIFT, -SHIFT, SCALE[0], -ROTATE), (SHIFT, SHIFT, SCALE[1], ROTATE)
     return generator.uniform(low, high, (count, 4))
 
 
 def moved(images: npt.NDArray[np.uint8], boxes: Moves) -> npt.NDArray[np.uint8]:
-    """What is in the box of each image after its move.
+    """Crop each image with its displaced box.
 
-    images: uint8 [n, h, w] or [n, h, w, 3], each filling its box. boxes: [n, 4] of `moves`. Past the image's edge the
-    edge pixels are repeated, as the board's crop does past the frame's.
+    Args:
+        images: uint8 [n, h, w] or [n, h, w, 3]; each image fills its original box.
+        boxes: Displacements from `moves`, [n, 4].
+
+    Returns:
+        Images of the same shape. Beyond the border the edge pixels are repeated, as in the crop on the board.
     """
     out = np.empty_like(images)
     height, width = images.shape[1:3]

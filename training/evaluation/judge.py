@@ -1,4 +1,4 @@
-"""Members and their committee judged on a data set: every label set, every split, the same faces moved by jitter."""
+"""Evaluation of members and their committee: every label set, every split, and crops moved by jitter."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -44,11 +44,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the voters are asked of a data set: one label set.
+    """One label set on which the voters (members and committee) are evaluated.
 
-    names: of its classes. protocol: in words, which faces count, and what their true label is. heads: of each member,
-    the head that answers and the matrix onto the label set, None for a head of its own. temperatures: by member.
-    rule: by which a committee decides.
+    names: names of its classes. protocol: description of which faces count and what their true label is. heads: for
+    each member, the head used and the matrix that maps its classes to the label set (None if it has a head for this
+    label set). temperatures: one per member. rule: decision rule of the committee.
     """
 
     label_set: str
@@ -63,8 +63,8 @@ class Task:
 class SplitResult:
     """Predictions and figures for one label set on one split.
 
-    rows: int64 [n], which faces of the split count. true: int64 [n], their labels. predictions, figures: by voter, the
-    members and then the committee where there are several.
+    rows: int64 [n], indexes of the faces of the split that count. true: int64 [n], their labels. predictions, figures:
+    one per voter: the members, then the committee if there are several members.
     """
 
     task: Task
@@ -76,16 +76,16 @@ class SplitResult:
 
     @property
     def main_voter(self) -> str:
-        """The committee where there is one, else the only member."""
+        """The committee, or the only member."""
         return list(self.predictions)[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class AffectFigures:
-    """Valence (0) or arousal (1) as a voter says it, over the faces where it is known.
+    """Error figures of valence (0) or arousal (1) as predicted by a voter, over the faces with a known value.
 
-    derived: computed from class scores on the circumplex, as the board does without a head for it. intervals:
-    95%, bootstrap over the faces.
+    derived: True if the value is computed from class scores on the circumplex, as the board does for models without an
+    affect head. intervals: 95%, bootstrap over the faces.
     """
 
     voter: str
@@ -100,8 +100,10 @@ class AffectFigures:
 
 @dataclass(frozen=True, slots=True)
 class JitterFigures:
-    """A voter on faces moved by jitter. clean: accuracy before. moved: after, one a draw. drop: clean less the mean of
-    moved, 0 to 1, with its 95% interval over the faces.
+    """Accuracy of one voter on faces moved by jitter, 0 to 1.
+
+    clean: accuracy without jitter. moved: accuracy of each random draw. drop: `clean` minus the mean of `moved`, with
+    its 95% interval over the faces.
     """
 
     voter: str
@@ -113,11 +115,16 @@ class JitterFigures:
 
 
 def tasks_for(members: Sequence[Member], part: Dataset, wanted: Sequence[str], outputs: Outputs) -> list[Task]:
-    """The label sets under which members can be evaluated on a data set, the data set's most important one first.
+    """The label sets under which the members can be evaluated on a data set, its primary label set first.
 
-    part, outputs: the validation split and the members' logits for it, on which the temperatures are fitted. wanted:
-    label sets besides the data set's and the heads' own. Raises EmotionEdgeError where a wanted label set means
-    nothing on this data set or to a member, and where there is none that all understand.
+    Args:
+        members: The networks.
+        part: The validation split, on which the temperatures are fitted.
+        wanted: Further label sets, besides those of the data set and of the heads.
+        outputs: Logits of the members for `part`.
+
+    Raises:
+        EmotionEdgeError: A wanted label set does not apply to the data set or a member, or no label set fits all.
     """
     first = next(iter(part.labels))
     sets = dict.fromkeys([first, *(head for member in members for head in member.heads), *wanted])
@@ -157,15 +164,24 @@ def tasks_for(members: Sequence[Member], part: Dataset, wanted: Sequence[str], o
 
 
 def views_of(members: Sequence[Member]) -> int:
-    """Views that members take of each face: 1, or 2 with its mirror image; 0 where members differ."""
+    """Number of views per face that the members average: 1, 2 (with the mirror image), or 0 if members differ."""
     views = {member.views for member in members}
     return views.pop() if len(views) == 1 else 0
 
 
 def truth(part: Dataset, label_set: str, names: Sequence[str], views: int = 1) -> tuple[str, Labels]:
-    """The protocol in words and the true labels int64 [n], -1 where a face does not count. views: of each face.
+    """The true labels of a data set under a label set.
 
-    What a data set has no labels of is carried over from the one of its label sets that covers most of it.
+    A label set that the data set lacks is mapped from the one of its label sets that covers most of it.
+
+    Args:
+        part: The faces.
+        label_set: Name of the label set.
+        names: Names of its classes.
+        views: Number of views per face, for the description.
+
+    Returns:
+        The protocol as text, and the labels, int64 [n], -1 for a face that does not count.
     """
     if label_set in part.labels:
         return protocol(label_set, part.name, views), part.labels[label_set].judged
@@ -177,7 +193,7 @@ def truth(part: Dataset, label_set: str, names: Sequence[str], views: int = 1) -
 
 
 def predictions_of(task: Task, outputs: Outputs) -> dict[str, Predictions]:
-    """Predictions of the members, and then of the committee where there are several, for the faces of the outputs."""
+    """Predictions of each member, then of the committee if there are several members."""
     raw, calibrated = {}, {}
     for name, (head, onto) in task.heads.items():
         raw[name] = _onto(softmax(outputs[name][head]), onto)
@@ -192,7 +208,7 @@ def predictions_of(task: Task, outputs: Outputs) -> dict[str, Predictions]:
 
 
 def split_result(task: Task, part: Dataset, split: str, outputs: Outputs) -> SplitResult:
-    """Predictions and figures under one label set on a split. Raises EmotionEdgeError where no face counts."""
+    """Score one label set on a split. Raises EmotionEdgeError if no face of the split counts."""
     _, true = truth(part, task.label_set, task.names)
     rows = np.flatnonzero(true >= 0)
     if not len(rows):
@@ -206,7 +222,7 @@ def split_result(task: Task, part: Dataset, split: str, outputs: Outputs) -> Spl
 
 
 def pixels_for(members: Sequence[Member], part: Dataset) -> tuple[Dataset, Pixels]:
-    """The faces of a part that can be read, and their pixels in every member's shape."""
+    """The readable faces of a split, and their pixels in the input shape of every member."""
     loaded = in_memory(part, *members[0].shape)
     part = part.take(np.isin(part.rows, loaded.rows))
     pixels = {members[0].shape: loaded.pixels}
@@ -216,14 +232,23 @@ def pixels_for(members: Sequence[Member], part: Dataset) -> tuple[Dataset, Pixel
 
 
 def run_all(members: Sequence[Member], pixels: Pixels, boxes: Floats | None = None) -> dict[str, Mapping[str, Logits]]:
-    """Logits of each member for n faces, each moved to its box [n, 4] of `evaluation.jitter.moves` where given."""
+    """Run all members on n faces.
+
+    Args:
+        members: The networks.
+        pixels: The faces in the input shapes of the members.
+        boxes: Displacements of the crops from `evaluation.jitter.moves`, [n, 4]; None for unmoved crops.
+
+    Returns:
+        The logits of each member.
+    """
     if boxes is not None:
         pixels = {shape: moved(images, boxes) for shape, images in pixels.items()}
     return {member.name: member.run(pixels[member.shape]) for member in members}
 
 
 def jitters(members: Sequence[Member], pixels: Pixels, results: Sequence[SplitResult]) -> list[JitterFigures]:
-    """How much worse each voter gets when the faces of the results' split are moved as a detector's boxes are."""
+    """Measure how much the accuracy of each voter drops when the crops are displaced like detector boxes."""
     count = len(next(iter(pixels.values())))
     right: dict[tuple[str, str], list[npt.NDArray[np.bool_]]] = {}
     for seed in range(1, JITTERS + 1):
@@ -253,7 +278,7 @@ def jitters(members: Sequence[Member], pixels: Pixels, results: Sequence[SplitRe
 
 
 def affects(members: Sequence[Member], part: Dataset, outputs: Outputs) -> list[AffectFigures]:
-    """Valence and arousal of each member, and of the committee as their mean, against the data set's."""
+    """Score valence and arousal of each member, and the mean over the members as those of the committee."""
     if part.affect is None:
         return []
     known = ~np.isnan(part.affect).any(axis=1)
@@ -291,13 +316,13 @@ def affects(members: Sequence[Member], part: Dataset, outputs: Outputs) -> list[
 
 
 def missing_labels(task: Task, member: Member) -> tuple[str, ...]:
-    """The labels that a member cannot predict."""
+    """The labels of a task that a member cannot predict."""
     _, onto = task.heads[member.name]
     return () if onto is None else tuple(np.array(task.names)[onto.sum(axis=0) == 0])
 
 
 def _head_for(member: Member, label_set: str, names: Sequence[str]) -> tuple[str, Floats | None] | None:
-    """The member's own head for a label set, else the head that covers most of it; None where none covers any."""
+    """The head of a member for a label set, or the one that covers most of it; None if no head covers any."""
     if label_set in member.heads:
         return label_set, None
     onto = {head: map_matrix(labels, names).astype(np.float64) for head, labels in member.heads.items()}
@@ -306,7 +331,7 @@ def _head_for(member: Member, label_set: str, names: Sequence[str]) -> tuple[str
 
 
 def _onto(probabilities: Floats, matrix: Floats | None) -> Floats:
-    """Probabilities carried to another label set, and divided by their sum where a part of them was lost."""
+    """Map probabilities to another label set, and renormalise if part of the mass was dropped."""
     if matrix is None:
         return probabilities
     carried = probabilities @ matrix

@@ -1,4 +1,4 @@
-"""Trained networks by their folders, to be judged alone or as a committee: float runs and released models alike."""
+"""Trained networks opened from their folders (float runs or released models) for evaluation."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -30,14 +30,15 @@ _MIRRORED: Final = {"sees": "each face and its mirror image"}
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A network ready to be judged.
+    """A network that can be evaluated.
 
-    name: of its folder, or the folder itself where two have the same name. kind: precision and what runs it. heads:
-    the names of the classes by label set, the head that matters most first. card_temperatures: by label set, as a
-    released model's card has them. shape: height, width and channels of its input. facts: what else there is to say,
-    by name. history: a line an epoch, none for a released model. run: images uint8 [n, h, w] or [n, h, w, 3] of its
-    shape to logits [n, classes] by label set, and valence and arousal [n, 2], -1 to 1, under AFFECT where it has them.
-    views: of each face that it looks at, 2 with its mirror image. rule: by which its committee decides.
+    name: folder name, or the full path if two folders have the same name. kind: precision and runtime. heads: class
+    names by label set, the primary head first. card_temperatures: temperatures from the card of a released model, by
+    label set. shape: height, width and channels of its input. facts: further properties for the report, by name.
+    history: metrics of each epoch; None for a released model. run: function from images uint8 [n, h, w] or [n, h, w, 3]
+    of `shape` to logits [n, classes] by label set, with valence and arousal [n, 2], -1 to 1, under AFFECT if the
+    network predicts them. views: number of views per face, 2 if the mirror image is averaged in. rule: decision rule of
+    its committee.
     """
 
     name: str
@@ -53,12 +54,18 @@ class Member:
 
 
 def open_members(folders: Sequence[Path], data: Dataset, mirror: bool = False) -> tuple[Member, ...]:
-    """The networks of folders, in their order; data: for the names of classes of label sets of its own. mirror: run the
-    released models on mirrored faces, too, whatever their cards say.
+    """Open the networks in folders, in the given order.
 
-    A released committee stands for its members, who see mirrored faces, too, where its file says so. Raises
-    EmotionEdgeError where a folder holds neither a run nor a released model, or a head of a run has other classes than
-    its name says.
+    A released committee is replaced by its members, which run with flip if the committee's file says so.
+
+    Args:
+        folders: Folders of runs or released models.
+        data: The data set; names the classes of its own label sets.
+        mirror: True runs the released models with flip even if their cards do not.
+
+    Raises:
+        EmotionEdgeError: A folder holds neither a run nor a released model, or the classes of a head do not match its
+            label set.
     """
     if len(folders) == 1 and (file := folders[0] / COMMITTEE_FILE).is_file():
         content = read_committee(file)

@@ -1,4 +1,4 @@
-"""Figures of a classifier from its logits: numpy alone, so that float and int8 are judged by the same code."""
+"""Metrics of a classifier, from its logits. NumPy only, so that float and int8 models share the code."""
 
 import math
 from collections.abc import Callable
@@ -19,7 +19,7 @@ DRAWS = 2000
 
 
 def accuracy(logits: Logits, labels: Labels) -> float:
-    """Part of the rows that count (label 0 or more) whose largest logit is the label's, 0 to 1."""
+    """Share of the labelled rows (label 0 or more) whose largest logit is that of the label, 0 to 1."""
     counts = labels >= 0
     return float(np.mean(logits[counts].argmax(axis=1) == labels[counts]))
 
@@ -32,44 +32,50 @@ def cross_entropy(logits: Logits, labels: Labels) -> float:
 
 
 def confusion(predicted: Labels, labels: Labels, classes: int) -> Counts:
-    """Counts [true class, class said], from the predicted labels and the true ones, each 0 to classes - 1."""
+    """Confusion matrix, counts [true class, predicted class], from labels of 0 to classes - 1."""
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 def matrix_accuracy(matrix: Counts) -> Floats:
-    """Part of all rows on the diagonal, 0 to 1, of one matrix [k, k] or of each of many [..., k, k]."""
+    """Accuracy, 0 to 1, from confusion matrices [..., k, k]: the share of counts on the diagonal."""
     return np.asarray(np.trace(matrix, axis1=-2, axis2=-1) / matrix.sum(axis=(-2, -1)))
 
 
 def recall(matrix: Counts) -> Floats:
-    """Part of each true class that was found, 0 for a class without rows."""
+    """Recall of each class, [..., k] from matrices [..., k, k]; 0 for a class without rows."""
     return np.asarray(np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1))
 
 
 def precision(matrix: Counts) -> Floats:
-    """Part of the predictions of a class that are right; 0 for a class that was never predicted."""
+    """Precision of each class, [..., k] from matrices [..., k, k]; 0 for a class that is never predicted."""
     return np.asarray(np.diag(matrix) / np.maximum(matrix.sum(axis=0), 1))
 
 
 def f1(matrix: Counts) -> Floats:
-    """Harmonic mean of precision and recall of each class, [..., k] of matrices [..., k, k]; 0 for a class that neither
-    occurs nor is predicted.
+    """F1 score (harmonic mean of precision and recall) of each class, [..., k] from matrices [..., k, k].
+
+    It is 0 for a class that neither occurs nor is predicted.
     """
     either = matrix.sum(axis=-2) + matrix.sum(axis=-1)
     return np.asarray(2 * np.diagonal(matrix, axis1=-2, axis2=-1) / np.maximum(either, 1))
 
 
 def macro_f1(matrix: Counts) -> Floats:
-    """Mean of f1 over the classes that occur or are predicted, of one matrix [k, k] or of each of many [..., k, k]."""
+    """Mean F1 over the classes that occur or are predicted, [...] from confusion matrices [..., k, k]."""
     counts = matrix.sum(axis=-2) + matrix.sum(axis=-1) > 0
     return np.asarray(f1(matrix).sum(axis=-1) / counts.sum(axis=-1))
 
 
 def bootstrap(matrix: Counts, figure: Callable[[Counts], Floats], seed: int = 0) -> Interval:
-    """The 95% interval of a figure of a confusion matrix: percentile bootstrap over the rows (Efron 1979).
+    """The 95% interval of a metric of a confusion matrix: percentile bootstrap over the faces (Efron 1979).
 
-    figure: gives [n] for matrices [n, ...]. Drawing n rows again with replacement draws the cells' counts from a
-    multinomial distribution, so the rows themselves are not needed.
+    Resampling n faces with replacement draws the counts of the cells from a multinomial distribution, so the faces
+    themselves are not needed.
+
+    Args:
+        matrix: Confusion matrix [k, k].
+        figure: Function that computes the metric, [n] from matrices [n, k, k].
+        seed: Seed of the draws.
     """
     cells = matrix.ravel()
     drawn = np.random.default_rng(seed).multinomial(cells.sum(), cells / cells.sum(), DRAWS)
@@ -77,7 +83,7 @@ def bootstrap(matrix: Counts, figure: Callable[[Counts], Floats], seed: int = 0)
 
 
 def bootstrap_rows(figure: Callable[..., float], *columns: npt.NDArray[Any], seed: int = 0) -> Interval:
-    """The 95% interval of a figure of arrays of n rows, drawn again together: percentile bootstrap."""
+    """The 95% interval of a statistic of arrays, by percentile bootstrap over their common n rows."""
     generator, rows = np.random.default_rng(seed), len(columns[0])
     found = []
     for _ in range(DRAWS):
@@ -87,7 +93,7 @@ def bootstrap_rows(figure: Callable[..., float], *columns: npt.NDArray[Any], see
 
 
 def wilson(count: int, total: int) -> Interval:
-    """The 95% interval of a share `count / total` (Wilson 1927); 0 to 1 for no rows."""
+    """The 95% interval of a proportion `count / total` (Wilson 1927); 0 to 1 if total is 0."""
     if not total:
         return 0.0, 1.0
     z = 1.96
@@ -98,23 +104,28 @@ def wilson(count: int, total: int) -> Interval:
 
 
 def percentiles(values: Floats) -> Interval:
-    """The middle 95% of values."""
+    """The 2.5th and 97.5th percentiles of values."""
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
 
 
 def softmax(logits: Logits, temperature: float = 1.0) -> Floats:
-    """Probabilities of logits divided by a temperature."""
+    """Softmax of logits divided by a temperature."""
     scaled = logits.astype(np.float64) / temperature
     exp = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(exp / exp.sum(axis=1, keepdims=True))
 
 
 def fit_temperature(logits: Logits, labels: Labels, onto: npt.NDArray[np.floating[Any]] | None = None) -> float:
-    """The temperature of least negative log-likelihood (Guo et al. 2017), by golden-section search over 0.2 to 5.
+    """Fit the temperature that minimises the negative log-likelihood (Guo et al. 2017).
 
-    The likelihood has one minimum in the temperature, so the search cannot be caught in another. onto: a matrix
-    [classes, other classes] of zeros and ones that carries the probabilities to the label set of the labels.
+    Golden-section search over 0.2 to 5; the likelihood has a single minimum in the temperature.
+
+    Args:
+        logits: [n, classes].
+        labels: True labels, int [n], -1 for a face that does not count.
+        onto: Matrix of zeros and ones [classes, other classes] that maps the probabilities to the label set of the
+            labels.
     """
 
     def loss(log_temperature: float) -> float:
@@ -133,10 +144,10 @@ def fit_temperature(logits: Logits, labels: Labels, onto: npt.NDArray[np.floatin
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How often one is right at each confidence, in bins of equal width (Guo et al. 2017).
+    """Reliability diagram: accuracy by confidence, in bins of equal width (Guo et al. 2017).
 
-    counts: int64 [bins]. confidence, right: float64 [bins], the mean confidence and the part that is right, 0 where a
-    bin is empty.
+    counts: int64 [bins]. confidence, right: float64 [bins], mean confidence and accuracy of each bin, 0 for an empty
+    bin.
     """
 
     counts: Counts
@@ -150,7 +161,7 @@ class Reliability:
 
 
 def reliability(confidence: Floats, right: npt.NDArray[np.bool_], bins: int = 15) -> Reliability:
-    """From the confidence, 0 to 1, in the prediction of each face, and whether it was right; both [n]."""
+    """Compute the reliability diagram from confidences, 0 to 1, and whether each was right; both [n]."""
     index = np.minimum((confidence * bins).astype(int), bins - 1)
     counts = np.bincount(index, minlength=bins)
     each = np.maximum(counts, 1)
@@ -166,12 +177,12 @@ def calibration_error(logits: Logits, labels: Labels, temperature: float = 1.0) 
 
 
 def concordance(predicted: npt.NDArray[Any], true: npt.NDArray[Any]) -> float:
-    """The concordance correlation coefficient (Lin 1989) of two arrays [n], -1 to 1; 0 where both are constant."""
+    """Lin's concordance correlation coefficient (1989) of two arrays [n], -1 to 1; 0 if both are constant."""
     predicted, true = predicted.astype(np.float64), true.astype(np.float64)
     apart = predicted.var() + true.var() + (predicted.mean() - true.mean()) ** 2
     return float(2 * np.mean((predicted - predicted.mean()) * (true - true.mean())) / apart) if apart else 0.0
 
 
 def rmse(predicted: npt.NDArray[Any], true: npt.NDArray[Any]) -> float:
-    """The root of the mean squared difference of two arrays [n]."""
+    """Root mean squared error between two arrays [n]."""
     return float(np.sqrt(np.mean((predicted.astype(np.float64) - true.astype(np.float64)) ** 2)))

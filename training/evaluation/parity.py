@@ -1,8 +1,4 @@
-"""How evenly a model treats people: found, and the same label under other light, by FairFace's groups.
-
-FairFace has no expression labels, so nothing here is accuracy: it is evenness and steadiness. Its groups are those its
-annotators saw.
-"""
+"""Differences of detection rate and label stability between the demographic groups of FairFace."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,11 +37,12 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One group, or one pair of groups.
+    """Results for one group, or one pair of groups.
 
-    faces: how many. found: share that the detector finds, with its 95% interval. same: share of those found that have
-    the label of the clean face under each other view, with its interval. confidence: mean of the label's probability.
-    uncertain: share published as uncertain. emotions: share of each label, uncertain ones included.
+    faces: number of faces. found: share that the detector finds, with its 95% interval. same: for each altered view,
+    the share of the found faces that keep the label of the clean view, with its interval. confidence: mean probability
+    of the predicted label. uncertain: share published as uncertain. emotions: share of each label, including uncertain
+    ones.
     """
 
     group: str
@@ -59,8 +56,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the product says of n faces. found: bool [n]. labels: int64 [n] by view, -1 where not found. confidence:
-    float64 [n], of the clean view, 0 to 1.
+    """Outputs of the product for n faces.
+
+    found: bool [n]. labels: int64 [n] by view, -1 if not found. confidence: float64 [n], 0 to 1, on the clean view.
     """
 
     found: npt.NDArray[np.bool_]
@@ -74,7 +72,13 @@ width while the shutter is open; 32 pixels wide."""
 
 
 def other_views(frame: Image, width: float, generator: np.random.Generator) -> tuple[Image, ...]:
-    """A frame in the order of VIEWS, each uint8 of the frame's shape. width: of the face, in pixels."""
+    """Altered copies of a frame, in the order of VIEWS.
+
+    Args:
+        frame: uint8 image.
+        width: Width of the face, pixels.
+        generator: Random generator of the noise.
+    """
     dark = frame * np.float32(0.25) + generator.normal(0, 6, frame.shape).astype(np.float32)
     blurred = cv2.blur(frame, (max(1, round(width / 8)), 1), borderType=cv2.BORDER_REPLICATE)
     height, across = (max(1, round(side * 32 / width)) for side in frame.shape[:2])
@@ -85,11 +89,21 @@ def other_views(frame: Image, width: float, generator: np.random.Generator) -> t
 
 
 def parity(path: Path, settings: Settings, seed: int = 0) -> tuple[list[Row], tuple[str, ...]]:
-    """Run FairFace's validation faces through the detector, crop and classifier of the settings; gives a row for all,
-    for each group and for each pair of groups with LEAST faces or more, and the names of the emotions.
+    """Run the validation faces of FairFace through the detector, crop and classifier.
 
-    Each chip has a grey border. The box found on the clean frame is the one that is cut in the others. seed: of the
-    noise. Raises EmotionEdgeError where there is no FairFace at the path.
+    Each chip is placed on a grey border. The box found in the clean view is also used in the altered views.
+
+    Args:
+        path: FairFace's files.
+        settings: Settings of the product.
+        seed: Seed of the noise.
+
+    Returns:
+        A row for all faces, for each group, and for each pair of groups with at least LEAST faces; and the emotion
+            names.
+
+    Raises:
+        EmotionEdgeError: There is no FairFace at the path.
     """
     faces = open_fairface(path, "val")
     if faces is None:
@@ -137,7 +151,7 @@ def _seen(chips: Iterator[Image], count: int, settings: Settings, seed: int) -> 
 
 
 def _in_the_middle(boxes: Sequence[Box], frame: Image, chip: Image) -> Box | None:
-    """The first, and so the surest, of the boxes with their centre in the chip's middle."""
+    """The highest-scoring box whose centre lies in the middle of the chip."""
     (height, width), (high, wide) = frame.shape[:2], chip.shape[:2]
     for box in boxes:
         right, down = box.x + box.width / 2 - width / 2, box.y + box.height / 2 - height / 2
@@ -168,7 +182,7 @@ def _row(group: str, inside: npt.NDArray[np.bool_], seen: Seen, labels: tuple[st
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """Lines of a Markdown table, in percent, with 95% intervals (Wilson) where there are two numbers in brackets."""
+    """Format the rows as a Markdown table, in percent; two numbers in brackets are a 95% interval (Wilson)."""
     columns = ("group", "faces", "found", *VIEWS, "confidence", "uncertain", *rows[0].emotions)
     yield f"| {' | '.join(columns)} |"
     yield "|---|" + "---:|" * (len(columns) - 1)
@@ -179,7 +193,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def as_json(rows: Sequence[Row], model: str) -> str:
-    """What was measured, with what it does not say."""
+    """The results as JSON data, with a statement of their limits."""
     content: dict[str, Any] = {"model": model, "note": NOTE, "rows": [asdict(row) for row in rows]}
     return json.dumps(content, indent=2)
 

@@ -1,4 +1,4 @@
-"""What makes a face hard to read: how sharp, how large and how bright it is; and figures by slices of it."""
+"""Image properties that affect accuracy (sharpness, size, brightness), and accuracy by slices of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +20,11 @@ LOSS: Final = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A property of every face. name, low, high: in words, of it and of its ends. values: float64 [n]. how: in words,
-    how it is measured. digits: of its values in print."""
+    """An image property measured on every face.
+
+    name, low, high: descriptions of the property and of its extremes. values: float64 [n]. how: description of how it
+    is measured. digits: decimals shown.
+    """
 
     name: str
     low: str
@@ -33,8 +36,9 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The faces between two values of a measure, both inclusive. place: from 0, the lowest. accuracy: the part that is
-    right, 0 to 1, with its 95% interval.
+    """The faces between two values of a measure, both inclusive.
+
+    place: index of the slice, 0 for the lowest values. accuracy: 0 to 1, with its 95% interval.
     """
 
     place: int
@@ -46,9 +50,11 @@ class Slice:
 
 
 def measures(pixels: npt.NDArray[np.uint8], sides: npt.NDArray[np.int64] | None) -> tuple[Measure, ...]:
-    """Sharpness, size and brightness of faces uint8 [n, h, w] or [n, h, w, 3], as the network gets them.
+    """Sharpness, size and brightness of faces.
 
-    sides: int64 [n], of the original images, in pixels, where it is known and not always the same.
+    Args:
+        pixels: Faces at the input size of the network, uint8 [n, h, w] or [n, h, w, 3].
+        sides: Shorter sides of the original images in pixels, int64 [n]; None if unknown or all equal.
     """
     found = np.array([(sharpness(image), effective_side(image), image.mean()) for image in _grey(pixels)])
     if sides is None:
@@ -77,13 +83,13 @@ def measures(pixels: npt.NDArray[np.uint8], sides: npt.NDArray[np.int64] | None)
 
 
 def sharpness(grey: npt.NDArray[np.uint8]) -> float:
-    """Variance of the Laplacian over the image's own; 0 for a blank image."""
+    """Sharpness: variance of the Laplacian divided by the variance of the image; 0 for a blank image."""
     spread = float(grey.astype(np.float64).var())
     return float(cv2.Laplacian(grey, cv2.CV_64F).var()) / spread if spread else 0.0
 
 
 def effective_side(grey: npt.NDArray[np.uint8]) -> float:
-    """The side in pixels below which the image loses more than LOSS of its contrast; at most its own."""
+    """Effective resolution: the smallest side to which the image can shrink and lose at most LOSS of its contrast."""
     image = grey.astype(np.float32)
     height, width = image.shape
     spread = float(image.std())
@@ -96,15 +102,18 @@ def effective_side(grey: npt.NDArray[np.uint8]) -> float:
 
 
 def slice_of(values: Floats) -> npt.NDArray[np.int64]:
-    """The slice of each face, int64 [n], 0 for the lowest values: fifths, fewer where many values are alike."""
+    """Assign each face to a slice, int64 [n], 0 for the lowest values: quintiles, fewer if many values are equal."""
     inner = np.unique(np.quantile(values, np.arange(1, SLICES) / SLICES, method="lower"))
     return np.unique(np.searchsorted(inner, values, side="left"), return_inverse=True)[1]
 
 
 def slices(values: Floats, index: npt.NDArray[np.int64], right: npt.NDArray[np.bool_]) -> tuple[Slice, ...]:
-    """Accuracy by slice, those without faces left out.
+    """Accuracy of each non-empty slice.
 
-    values, index: [n], a measure and `slice_of` it. right: [n], whether what was said is right.
+    Args:
+        values: The measure, [n].
+        index: The slice of each face from `slice_of`, int64 [n].
+        right: Whether each prediction is right, bool [n].
     """
     found = []
     for place in np.unique(index):
@@ -128,7 +137,7 @@ def _first_share(tables: Counts) -> Floats:
 
 
 def original_sides(data: Dataset) -> npt.NDArray[np.int64] | None:
-    """The shorter side of each face in its image file, in pixels; None where they are all alike or there are no files.
+    """Shorter side of each image file in pixels; None if all are equal or the images are not files.
 
     Raises EmotionEdgeError for a file that cannot be read.
     """
