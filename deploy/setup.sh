@@ -31,6 +31,8 @@ site=""
 if "$python" -c 'import picamera2' 2>/dev/null; then site=--system-site-packages; fi
 echo "Making $venv, which takes some minutes the first time ..."
 "$python" -m venv --clear $site "$venv"
-"$venv/bin/pip" install --disable-pip-version-check --require-hashes --only-binary :all: --progress-bar on -q -r "$lock"
+# Of argparse-manpage (development only, pure Python) there is no wheel.
+"$venv/bin/pip" install --disable-pip-version-check --require-hashes --only-binary :all: --no-binary argparse-manpage \
+    --progress-bar on -q -r "$lock"
 "$venv/bin/pip" install --disable-pip-version-check -q --no-deps -e .
 cp "$lock" "$venv/.lock"
