@@ -1,4 +1,4 @@
-"""Data sets, read into one shape: `Dataset`."""
+"""Readers of data sets; each returns a `Dataset`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ def read_dataset(
     votes: str = "distribution",
     seed: int = 0,
 ) -> Dataset:
-    """The data set at a path, whatever its layout; images are the files they are in where the source has files.
+    """Read the data set at a path. Images stay files where the source has files; the recognised format is logged.
 
-    path: a folder or a file. format: `auto`, which looks at what is there, or one of `recognise.FORMATS`. label_set:
-    the one that matters (`edge.labels.labels_of`); the data set's own where not given. mapping: a YAML file of
-    `own class name: emotion` lines, for the formats folder, csv and npy. votes: what of FER+'s votes is learned, one of
-    `fer2013.VOTES`. seed: of the splits that are cut where the source has none.
+    Args:
+        path: A folder or a file.
+        format: `auto` to recognise the layout, or one of `formats.FORMATS`.
+        label_set: The primary label set (`edge.labels.labels_of`); None: the data set's own.
+        mapping: YAML file of `class name: emotion` lines, for the formats folder, csv and npy.
+        votes: Training target made of the FER+ votes, one of `fer2013.VOTES`.
+        seed: Seed of the splits that are cut if the source lacks them.
 
-    What was recognised is said in the log. Raises EmotionEdgeError where nothing is, with what was looked for; and for
-    anything wrong in the files, with its place.
+    Raises:
+        EmotionEdgeError: No format was recognised (the message lists what was looked for), or a file has an error (with
+            its place).
     """
-    # Here, not above: every reader is imported through this package, which would not be there yet.
+    # Imported here because the readers import this package.
     from training.datasets.assemble import Choices
     from training.datasets.formats import read
 

@@ -14,8 +14,8 @@ from training.datasets.tables import header_of, rows, tables_in
 FILE_COLUMN: Final = "subDirectory_filePath"
 _BOX: Final = ("face_x", "face_y", "face_width", "face_height")
 _COLUMNS: Final = (FILE_COLUMN, *_BOX, "expression", "valence", "arousal")
-# In the order of the column `expression` (Mollahosseini, Hasani and Mahoor 2017). What is none of the classes, and
-# what is no face, is None: the latter is left out whatever else the row says.
+# In the order of the column `expression` (Mollahosseini, Hasani and Mahoor 2017). None: no class
+# of the label set, or no face; rows without a face are always omitted.
 _EMOTIONS: Final = (
     "neutral",
     "happy",
@@ -39,11 +39,17 @@ def is_affectnet(file: Path) -> bool:
 
 
 def read_affectnet(path: Path, choices: Choices) -> Dataset:
-    """Every face of AffectNet's CSV files, with its box, emotion and measured affect (-2 is unknown).
+    """Read the faces of AffectNet with their boxes, emotions, and measured valence and arousal (-2: unknown).
 
-    path: one CSV file, or the folder of several, whose names say the split: training.csv, validation.csv. The label
-    set is ferplus8 unless another is chosen; faces that are none of its classes (`none`, `uncertain`) stay where
-    affect is known, without a label; `no face` is left out. Raises EmotionEdgeError, with the line, for a wrong value.
+    The label set is ferplus8 unless another is chosen. Faces labelled `none` or `uncertain` are kept without a label if
+    valence and arousal are known; `no face` rows are omitted.
+
+    Args:
+        path: One CSV file, or a folder with training.csv and validation.csv, whose names give the split.
+        choices: Options of the reader.
+
+    Raises:
+        EmotionEdgeError: A value is invalid (with its line).
     """
     files = [path] if path.is_file() else tables_in(path, is_affectnet)
     found: list[Found] = []

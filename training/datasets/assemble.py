@@ -1,4 +1,4 @@
-"""What the readers of files have in common: from what they found to a `Dataset`."""
+"""Shared by the readers: from the faces they found to a `Dataset`."""
 
 import logging
 import os
@@ -26,11 +26,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A face as a reader found it.
+    """One face as a reader found it.
 
-    file: it is in. emotion: of `edge.labels`, or None. split: index into SPLITS, or None where the source says
-    nothing. person: who it is, or "". affect: valence and arousal, -1 to 1, or None. box: x, y, width, height of the
-    face in the image, in pixels, or None for all of it.
+    file: image file. emotion: one of `edge.labels`, or None. split: index into SPLITS, or None if the source gives
+    none. person: identifier of the person, or "". affect: valence and arousal, -1 to 1, or None. box: x, y, width,
+    height of the face in pixels, or None for the whole image.
     """
 
     file: Path
@@ -43,7 +43,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Choices for every reader, as in `training.datasets.read_dataset`."""
+    """Options of all readers; see `training.datasets.read_dataset`."""
 
     label_set: str | None = None
     mapping: Path | None = None
@@ -52,20 +52,22 @@ class Choices:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files in a folder and below it, by name and in order; hidden ones, and those in folders that
-    `is_passed_over` names, are left out."""
+    """Image files in a folder and its subfolders, sorted by name.
+
+    Hidden files, and folders that `is_passed_over` matches, are omitted.
+    """
     return sorted(path for path in _files_below(folder) if path.suffix.lower() in SUFFIXES)
 
 
 def passed_over(folders: Iterable[Path]) -> str:
-    """How many files in folders and below them `image_files` passes over, by suffix: `12 .heic, 1 without suffix`."""
+    """Count the files that `image_files` ignores, by suffix: `12 .heic, 1 without suffix`."""
     files = (path for folder in folders for path in _files_below(folder) if path.suffix.lower() not in SUFFIXES)
     counts = Counter(path.suffix.lower() or "without suffix" for path in files)
     return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
 
 
 def log_folders_left_out(path: Path) -> None:
-    """Name the folders below a data set that are left out as hidden or as another program's."""
+    """Log the subfolders of a data set that are omitted as hidden or as created by another program."""
     names: Counter[str] = Counter()
     for _, folders, _ in os.walk(path):
         names.update(name for name in folders if is_passed_over(name))
@@ -76,7 +78,7 @@ def log_folders_left_out(path: Path) -> None:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """The folders right in a folder, by name, without those that `is_passed_over` names."""
+    """Direct subfolders of a folder, sorted by name, without those that `is_passed_over` matches."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name))
 
 
@@ -87,11 +89,10 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def assemble(name: str, path: Path, found: Sequence[Found], choices: Choices) -> Dataset:
-    """The data set of what was found, in the same order, without faces that neither emotion nor affect is known of.
+    """Build a data set from the faces found, in the same order; missing splits are cut from Training.
 
-    Where no face has an emotion, but some have affect, the label set is UNLABELLED and every face without a label.
-    Splits that are missing are cut from Training (`training.datasets.splits.complete`). Raises EmotionEdgeError where
-    nothing is left.
+    Faces with neither emotion nor affect are omitted. If no face has an emotion but some have affect, the label set is
+    UNLABELLED and no face has a label. Raises EmotionEdgeError if no face is left.
     """
     if not found:
         raise EmotionEdgeError(f"{path}: no image found ({', '.join(sorted(SUFFIXES))})")
@@ -131,7 +132,7 @@ def assemble(name: str, path: Path, found: Sequence[Found], choices: Choices) ->
 
 
 def with_splits(data: Dataset, path: Path, seed: int) -> Dataset:
-    """The data set with missing splits cut from Training, and a line in the log for it."""
+    """The data set with missing splits cut from Training; the cut is logged."""
     judged = next(iter(data.labels.values())).judged
     split = complete(data.split, judged, data.people, seed)
     counts = ", ".join(f"{name} {np.count_nonzero(split == index)}" for index, name in enumerate(SPLITS))

@@ -1,4 +1,4 @@
-"""CK+ as its makers hand it out: `cohn-kanade-images/S005/001/*.png` and `Emotion/S005/001/*_emotion.txt`."""
+"""CK+ in its original layout: `cohn-kanade-images/S005/001/*.png` and `Emotion/S005/001/*_emotion.txt`."""
 
 from pathlib import Path
 from typing import Final
@@ -18,10 +18,10 @@ _EMOTIONS = ("neutral", "angry", "contempt", "disgust", "fear", "happy", "sad", 
 
 
 def read_ck_plus(path: Path, choices: Choices) -> Dataset:
-    """Of every labelled sequence the last three frames and the first, which is neutral; people as CK+ numbers them.
+    """Read the first frame (neutral) and the last three frames of every labelled sequence, with CK+'s person numbers.
 
-    Splits are cut by person. Raises EmotionEdgeError for a label file that holds no number from 0 to 7, and for a
-    sequence without its images.
+    Splits are cut by person. Raises EmotionEdgeError if a label file holds no number from 0 to 7, or a sequence has no
+    images.
     """
     found = []
     for file in sorted((path / LABELS).rglob("*_emotion.txt")):

@@ -1,4 +1,4 @@
-"""What every data set is read into: `Dataset`."""
+"""`Dataset`, the common type that all readers return."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,11 +21,11 @@ Index = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels of n faces under one label set.
+    """Labels of n faces under one label set.
 
-    names: of the classes, in logit order. probabilities: float32 [n, classes], the training targets: a row is one-hot,
-    a distribution of votes that sums to 1, or zeros for a face without a label. judged: int64 [n], the class that
-    evaluation counts, or -1 where the face does not count.
+    names: class names in logit order. probabilities: training targets, float32 [n, classes]; a row is one-hot, a
+    distribution of votes that sums to 1, or zeros for a face without a label. judged: int64 [n], the class used in
+    evaluation, or -1 if the face is not evaluated.
     """
 
     names: tuple[str, ...]
@@ -33,12 +33,12 @@ class Labels:
     judged: npt.NDArray[np.int64]
 
     def take(self, index: Index) -> "Labels":
-        """The faces at an index array or under a mask."""
+        """The faces at an index array or under a boolean mask."""
         return Labels(self.names, self.probabilities[index], self.judged[index])
 
 
 def one_hot(names: tuple[str, ...], judged: npt.NDArray[np.int64]) -> Labels:
-    """Labels of faces that have one class each, or none (-1)."""
+    """Labels of faces with one class each; -1 for a face without a label."""
     probabilities = np.zeros((len(judged), len(names)), np.float32)
     known = np.flatnonzero(judged >= 0)
     probabilities[known, judged[known]] = 1.0
@@ -47,15 +47,15 @@ def one_hot(names: tuple[str, ...], judged: npt.NDArray[np.int64]) -> Labels:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Faces with what is known of them.
+    """Faces with their labels and metadata.
 
-    name: of the data set. images: uint8 [n, h, w] grey or [n, h, w, 3] BGR; or the files they are in, until
-    `training.datasets.pixels.in_memory` reads them. labels: by label set, the one that matters most first. affect:
-    float32 [n, 2], valence and arousal of -1 to 1, a row of NaN where unknown; None where the data set has none.
-    affect_derived: true where they are computed from labels on the circumplex instead of measured. split: int64 [n],
-    index into SPLITS. rows: int64 [n], where in the source the face is, from 0. people: int64 [n], who it is, or -1;
-    None where the data set does not say. boxes: int64 [n, 4], the face in its image file as x, y, width and height in
-    pixels of the upright image, a row of zeros for all of it; None where images are faces already.
+    name: name of the data set. images: uint8 [n, h, w] grey or [n, h, w, 3] BGR; or image files, until
+    `training.datasets.pixels.in_memory` reads them. labels: by label set, the primary one first. affect: valence and
+    arousal, float32 [n, 2], -1 to 1, a row of NaN if unknown; None if the data set has none. affect_derived: True if
+    they are computed from labels on the circumplex rather than measured. split: int64 [n], index into SPLITS. rows:
+    int64 [n], position of each face in the source, from 0. people: int64 [n], person number, or -1; None if the data
+    set has none. boxes: int64 [n, 4], x, y, width and height of the face in pixels of the upright image, zeros for the
+    whole image; None if the images are faces already.
     """
 
     name: str
@@ -73,13 +73,13 @@ class Dataset:
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """The images as an array. Raises TypeError where they are still files: a mistake of the program."""
+        """The images as an array. Raises TypeError if they are still files (a programming error)."""
         if isinstance(self.images, tuple):
             raise TypeError(f"{self.name}: its images are files; read them with in_memory first")
         return self.images
 
     def take(self, index: Index) -> "Dataset":
-        """The faces at an index array or under a mask."""
+        """The faces at an index array or under a boolean mask."""
         images = self.images
         return replace(
             self,
@@ -95,7 +95,7 @@ class Dataset:
         )
 
     def part(self, split: str) -> "Dataset":
-        """The faces of one split. Raises EmotionEdgeError where there are none."""
+        """The faces of one split. Raises EmotionEdgeError if the split is empty."""
         part = self.take(self.split == SPLITS.index(split))
         if not len(part):
             raise EmotionEdgeError(f"data set {self.name}: the split {split} has no faces; use the whole data set")
@@ -103,13 +103,15 @@ class Dataset:
 
 
 def source_of(name: str) -> str:
-    """The name of the data set that a prepared one was made of; of another its own."""
+    """Name of the original data set: that of the source for a prepared one, else the name itself."""
     return name.removesuffix(PREPARED)
 
 
 def clean_training(data: Dataset) -> Dataset:
-    """Without the Training faces that no honest figure may rest on: blank ones, and those that PublicTest or
-    PrivateTest hold too, pixel for pixel. The other splits stay whole."""
+    """Remove blank Training faces, and those with a pixel-identical copy in PublicTest or PrivateTest.
+
+    They would bias the evaluation. The other splits are unchanged.
+    """
     flat = data.pixels.reshape(len(data), -1)
     blank = flat.min(axis=1) == flat.max(axis=1)
     training = data.split == SPLITS.index("Training")

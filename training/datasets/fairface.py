@@ -1,4 +1,4 @@
-"""FairFace (Karkkainen and Joo 2021): faces without expression labels, with the groups their annotators saw."""
+"""FairFace (Karkkainen and Joo 2021): faces without expression labels, annotated with demographic groups."""
 
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -29,9 +29,9 @@ Split = Literal["train", "val"]
 
 @dataclass(frozen=True, slots=True)
 class FairFace:
-    """Faces of one split.
+    """The faces of one split.
 
-    source: a zip, or the folder that the files' names start from. groups: by name, what group each face is in.
+    source: zip archive, or the folder that file names are relative to. groups: by attribute, the group of each face.
     """
 
     source: Path
@@ -42,7 +42,7 @@ class FairFace:
         return len(self.files)
 
     def images(self) -> Iterator[Image]:
-        """The chips in order, BGR uint8 [h, w, 3]. Raises EmotionEdgeError for a file that cannot be read."""
+        """Iterate over the chips in order, BGR uint8 [h, w, 3]. Raises EmotionEdgeError for an unreadable file."""
         if self.source.is_dir():
             for name in self.files:
                 file = self.source / name
@@ -61,11 +61,15 @@ class FairFace:
 
 
 def open_fairface(path: Path, split: Split) -> FairFace | None:
-    """The faces of a split, or None where there is no FairFace at a path.
+    """Open one split of FairFace; None if there is no FairFace at the path.
 
-    path: a zip of images with labels.csv; or a folder that holds fairface-train.zip and fairface-val.zip, or FairFace's
-    own folders `train` and `val` with fairface_label_train.csv and fairface_label_val.csv. Raises EmotionEdgeError for
-    a table or a zip that cannot be read.
+    Args:
+        path: Zip of images with labels.csv; or a folder that holds fairface-train.zip and fairface-val.zip, or the
+            original folders `train` and `val` with fairface_label_train.csv and fairface_label_val.csv.
+        split: Name of the split.
+
+    Raises:
+        EmotionEdgeError: A table or zip archive cannot be read.
     """
     packed = path / f"fairface-{split}.zip" if path.is_dir() else path
     table = path / f"fairface_label_{split}.csv"
@@ -83,7 +87,7 @@ def open_fairface(path: Path, split: Split) -> FairFace | None:
 
 
 def framed(chip: Image, side: int) -> Image:
-    """What the board would cut out of a chip, grey uint8 [side, side]."""
+    """Crop a chip as the board would, grey uint8 [side, side]."""
     height, width = chip.shape[:2]
     return cut(chip, Box(0.0, CENTRE * height, float(width), float(height)), side, side, "grey")[:, :, 0]
 

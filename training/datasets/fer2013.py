@@ -1,4 +1,4 @@
-"""FER-2013 (`fer2013.csv`) and its FER+ votes (`fer2013new.csv`, where it lies beside it)."""
+"""FER-2013 (`fer2013.csv`), with its FER+ votes if `fer2013new.csv` is in the same folder."""
 
 import logging
 from pathlib import Path
@@ -15,12 +15,12 @@ NAME = "FER-2013"
 SIDE = 48
 FACES_FILE = "fer2013.csv"
 VOTES_FILE = "fer2013new.csv"
-# In the order of ferplus8, then the two that are no emotion.
+# In the order of ferplus8, then the two non-emotion columns.
 VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 VOTES = ("distribution", "majority", "multilabel")
 ENOUGH = 0.3
 """The share of votes from which a class counts in `multilabel`: the threshold of the paper's own program."""
-# Rows (from 0) whose pixels are not those the voters saw.
+# Rows (from 0) whose pixels differ from the images that the FER+ annotators voted on.
 ROWS_WITHOUT_VOTES = (5274, 33200)
 _COLUMNS = ("emotion", "pixels", "Usage")
 _PIXELS = {str(value): value for value in range(256)}
@@ -29,8 +29,10 @@ _log = logging.getLogger(__name__)
 
 
 def is_fer2013(path: Path) -> bool:
-    """True for a CSV file with FER-2013's columns, and for a folder with such a file right in it. Of a file alone the
-    column Usage is not asked for: that it is missing is then said."""
+    """True for a CSV file with the columns of FER-2013, or a folder that directly contains one.
+
+    For a single file the column Usage is not required; the reader reports its absence.
+    """
     if path.is_dir():
         return (path / FACES_FILE).is_file() or bool(tables_in(path, _has_faces))
     return is_csv(path) and {"emotion", "pixels"} <= {name.casefold() for name in header_of(path)}
@@ -41,7 +43,7 @@ def _has_faces(file: Path) -> bool:
 
 
 def _faces_file(path: Path) -> Path:
-    """The file itself, or the one in a folder: fer2013.csv, else the only one with its columns."""
+    """The file itself, or the CSV file in a folder: fer2013.csv, else the only one with the right columns."""
     faces = path if is_csv(path) else path / FACES_FILE
     others = tables_in(path, _has_faces) if path.is_dir() and not faces.is_file() else []
     if len(others) > 1:
@@ -53,18 +55,20 @@ def _faces_file(path: Path) -> Path:
 
 
 def read_fer2013(path: Path, votes: str = "distribution") -> Dataset:
-    """Every face of FER-2013, in file order, with the labels `fer7` and, where it has votes, `ferplus8`.
+    """Read all faces of FER-2013, in file order, with the labels `fer7` and, if there are votes, `ferplus8`.
 
-    path: fer2013.csv or the folder that holds it, under this name or another (icml_face_data.csv). Votes come from
-    fer2013new.csv in the same folder; without that file there is neither `ferplus8` nor affect. Valence and arousal are
-    derived from the distribution of votes on the circumplex.
+    Votes come from fer2013new.csv in the same folder; without it there is neither `ferplus8` nor affect. Valence and
+    arousal are derived from the distribution of votes on the circumplex. The class used in evaluation is the majority
+    class for all `votes`.
 
-    votes: what a network learns of them, one of VOTES, three of the ways of Barsoum et al. 2016. `distribution`: their
-    shares. `majority`: the majority class alone, zeros where there is none. `multilabel`: equal shares for every class
-    with enough votes (`multilabel_targets`); the paper takes a prediction of any of them as right, which is one where
-    the probability is not 0. The judged class is the majority in each.
+    Args:
+        path: fer2013.csv, or the folder that holds it under this or another name (icml_face_data.csv).
+        votes: Training target, one of VOTES (Barsoum et al. 2016). `distribution`: shares of the votes. `majority`: the
+            majority class, zeros if there is none. `multilabel`: equal shares of all classes with enough votes (see
+            `multilabel_targets`); the paper accepts any of them as right, that is any class with a probability above 0.
 
-    Raises EmotionEdgeError, with the line, for a file that is not FER-2013's, and for other votes.
+    Raises:
+        EmotionEdgeError: The file is not FER-2013's (with the line), or `votes` is unknown.
     """
     if votes not in VOTES:
         raise EmotionEdgeError(f"votes {votes!r}: not known (known: {', '.join(VOTES)})")
@@ -83,15 +87,15 @@ def read_fer2013(path: Path, votes: str = "distribution") -> Dataset:
 def labels_of_votes(
     counts: npt.NDArray[np.int64], rows_in_fer2013: npt.NDArray[np.int64], votes: str
 ) -> tuple[Labels, npt.NDArray[np.float32]]:
-    """FER+ votes to labels, and to valence and arousal.
+    """Convert FER+ votes to labels and to valence and arousal.
 
     Args:
-        counts: votes [n, 10] in the order of VOTE_COLUMNS.
-        rows_in_fer2013: row of each face in FER-2013, from 0; those whose votes were for other pixels get none.
-        votes: one of VOTES.
+        counts: Votes [n, 10] in the order of VOTE_COLUMNS.
+        rows_in_fer2013: Row of each face in FER-2013, from 0; rows whose votes belong to other pixels get no label.
+        votes: One of VOTES.
 
     Returns:
-        Labels of the set `ferplus8`; float32 [n, 2], a row of NaN where nothing is known.
+        Labels of the set `ferplus8`; valence and arousal, float32 [n, 2], a row of NaN if unknown.
     """
     names = LABEL_SETS["ferplus8"]
     distribution, majority = ferplus_targets(counts)
@@ -109,11 +113,14 @@ def labels_of_votes(
 
 
 def ferplus_targets(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """FER+ votes to a distribution [n, 8] and a majority label [n], after Barsoum et al. 2016.
+    """Convert FER+ votes to a distribution [n, 8] and a majority label [n], after Barsoum et al. 2016.
 
-    counts: votes [n, 10] in the order of VOTE_COLUMNS. A class with a single vote is dropped as an outlier; what is
-    left for `unknown` and `NF` is then dropped too, and the rest divided by its sum (a row of zeros where nothing is
-    left). The majority label is the emotion with more than half of the votes left after the first step, else -1.
+    Classes with a single vote are dropped as outliers. Then the votes for `unknown` and `NF` are dropped, and the rest
+    is normalised (a row of zeros if nothing is left). The majority label is the emotion with more than half of the
+    votes left after the first step, else -1.
+
+    Args:
+        counts: Votes [n, 10] in the order of VOTE_COLUMNS.
     """
     kept = np.where(counts > 1, counts, 0)
     emotions = kept[:, : len(LABEL_SETS["ferplus8"])]
@@ -124,11 +131,14 @@ def ferplus_targets(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float
 
 
 def multilabel_targets(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """FER+ votes to equal shares [n, 8] for every class with enough of them, after Barsoum et al. 2016.
+    """Convert FER+ votes to equal shares [n, 8] of every class with enough votes, after Barsoum et al. 2016.
 
-    counts: votes [n, 10] in the order of VOTE_COLUMNS. Single votes are dropped, as in `ferplus_targets`. Of what is
-    left, every class with at least ENOUGH of it counts. A row is zeros where these hold half of the votes or less
-    together, or where `unknown` or `NF` has the most.
+    Single votes are dropped, as in `ferplus_targets`. Of the remaining votes, each class with a share of at least
+    ENOUGH counts. A row is zeros if these classes together hold at most half of the votes, or if `unknown` or `NF` has
+    the most.
+
+    Args:
+        counts: Votes [n, 10] in the order of VOTE_COLUMNS.
     """
     kept = np.where(counts > 1, counts, 0)
     emotions = len(LABEL_SETS["ferplus8"])
@@ -166,7 +176,7 @@ def _read_faces(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64
 
 
 def _pixels(text: str) -> npt.NDArray[np.uint8] | None:
-    """The numbers of a row, or None where one is no pixel. A table is many times faster than parsing 83 million."""
+    """Parse the pixels of a row; None if one is invalid. Looks numbers up, far faster than 83 million calls of int()."""
     try:
         return np.frombuffer(bytes(map(_PIXELS.__getitem__, text.split())), np.uint8)
     except KeyError:

@@ -1,4 +1,4 @@
-"""FER+ as the script of its makers writes it: a folder of images a split, each with the votes in `label.csv`."""
+"""FER+ as its official script writes it: a folder of images for each split, with the votes in `label.csv`."""
 
 import csv
 import re
@@ -22,15 +22,15 @@ _COLUMNS: Final = 2 + len(VOTE_COLUMNS)
 
 
 def is_ferplus(path: Path) -> bool:
-    """Whether a folder has this layout."""
+    """True if a folder has this layout."""
     return any((path / folder / LABELS).is_file() for folder in FOLDERS)
 
 
 def read_ferplus(path: Path, choices: Choices) -> Dataset:
-    """The faces that the lists name, with the label set `ferplus8` and with valence and arousal derived from the votes.
+    """Read the faces listed in `label.csv`, with the label set `ferplus8` and affect derived from the votes.
 
     Raises:
-        EmotionEdgeError: a list is not FER+'s (with its line), an image is missing, or `votes` is not known.
+        EmotionEdgeError: A list is not FER+'s (with its line), an image is missing, or `votes` is unknown.
     """
     if choices.votes not in VOTES:
         raise EmotionEdgeError(f"votes {choices.votes!r}: not known (known: {', '.join(VOTES)})")
@@ -60,7 +60,7 @@ def read_ferplus(path: Path, choices: Choices) -> Dataset:
         raise EmotionEdgeError(
             f"{missing[0]}: not there, but {LABELS} names it ({len(missing)} of {len(images)} images)"
         )
-    # The numbers of the images are not FER-2013's rows: rows without a face are not counted in them.
+    # The image numbers are not row numbers of FER-2013: rows without a face are not numbered.
     unknown = np.full(len(images), -1)
     labels, affect = labels_of_votes(np.array(counts, np.int64), unknown, choices.votes)
     index = np.arange(len(images))

@@ -1,4 +1,4 @@
-"""A folder a class, perhaps in a folder a split: FER-2013 and RAF-DB as on Kaggle, CK+48, one's own photographs."""
+"""Images in one folder per class, optionally inside one folder per split: FER-2013 and RAF-DB on Kaggle, CK+48."""
 
 import logging
 import re
@@ -41,31 +41,33 @@ NUMBERINGS: Final[Mapping[str, Mapping[str, str]]] = {"fer2013": FER_2013, "raf-
 
 _RAF_DB_FILE = re.compile(r"(train|test)_\d+(_aligned)?\.")
 
-# File names that say who it is: CK+ (S005_001_00000011.png) and JAFFE (KA.AN1.39.tiff).
+# File names that identify the person: CK+ (S005_001_00000011.png) and JAFFE (KA.AN1.39.tiff).
 _PERSON = (re.compile(r"(S\d{3})_\d{3}_\d+"), re.compile(r"([A-Z]{2})\.[A-Z]{2}\d?\.\d+"))
 
 _log = logging.getLogger(__name__)
 
 
 def split_folders(path: Path) -> Mapping[Path, int | None]:
-    """The folders that hold class folders, with the split each is: train, val, test and the like, or `path` itself."""
+    """The folders that contain class folders, with the split of each: train, val, test etc., or `path` itself."""
     folders = {folder: split_of(folder.name) for folder in folders_in(path)}
     return {path: None} if not folders or None in folders.values() else folders
 
 
 def person_of(file: Path) -> str:
-    """Who a file name of CK+ or JAFFE says it is, else ""."""
+    """Person identifier in a file name of CK+ or JAFFE, else ""."""
     return next((found[1] for form in _PERSON if (found := form.match(file.name))), "")
 
 
 def read_folder(path: Path, choices: Choices) -> Dataset:
-    """Every image below a folder a class, with the class's emotion; the first label set fits the classes found.
+    """Read all images below one folder per class; the primary label set is chosen to fit the classes found.
 
-    Class names are read as `training.datasets.names` says; numbers only where the files are named as RAF-DB's, or a
-    mapping says what they are. Folders named like splits
-    (train, val, test) are splits; what is missing is cut from Training, by person where file names are CK+'s or
-    JAFFE's. A class folder without images is left out with a warning; files of kinds that are not read are counted in
-    one. Raises EmotionEdgeError where there are no class folders, no images, or a class name means nothing.
+    Class names are mapped by `training.datasets.names`. Class folders with numeric names are accepted only if the files
+    are named as in RAF-DB, or a mapping gives their meaning. Folders named like splits (train, val, test) are splits;
+    missing splits are cut from Training, by person if the file names are those of CK+ or JAFFE. Empty class folders,
+    and the number of ignored files, are logged as warnings.
+
+    Raises:
+        EmotionEdgeError: There are no class folders or no images, or a class name has no emotion.
     """
     files: list[tuple[str, int | None, Path]] = []
     folders: list[Path] = []
@@ -89,7 +91,7 @@ def read_folder(path: Path, choices: Choices) -> Dataset:
 
 
 def _emotions(files: Iterable[tuple[str, Path]], choices: Choices, path: Path) -> Mapping[str, str | None]:
-    """What each class folder means. files: class and file of each image."""
+    """The emotion of each class folder. files: class and file of each image."""
     names, files_are_raf_db = set(), True
     for name, file in files:
         names.add(name)

@@ -1,4 +1,4 @@
-"""Which layout a path has, and its reader."""
+"""Recognises the layout of a data set and selects its reader."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -77,9 +77,9 @@ _log = logging.getLogger(__name__)
 
 
 def recognise(path: Path) -> tuple[str, Path]:
-    """The format, one of FORMATS, of what lies at a path, and where: in a lone folder round it, as unpacking leaves it.
+    """Recognise the format (one of FORMATS) of a data set, and locate it, also inside a single enclosing folder.
 
-    Raises EmotionEdgeError where it is none of them.
+    Raises EmotionEdgeError if no format matches.
     """
     inner: Path | None = path
     while inner is not None:
@@ -94,10 +94,10 @@ def recognise(path: Path) -> tuple[str, Path]:
 
 
 def read(path: Path, format: str, choices: Choices) -> Dataset:
-    """As `training.datasets.read_dataset`."""
+    """Read a data set of a known format; see `training.datasets.read_dataset`."""
     if format != "auto" and format not in _FORMATS:
         raise EmotionEdgeError(f"data set format {format!r}: not known (known: auto, {', '.join(FORMATS)})")
-    # A mistyped label set is said before minutes of reading.
+    # Report a mistyped label set before reading for minutes.
     names = labels_of(choices.label_set) if choices.label_set else ()
     if not path.exists():
         raise EmotionEdgeError(f"{path}: not there; give the folder or file of a data set")
@@ -111,7 +111,7 @@ def read(path: Path, format: str, choices: Choices) -> Dataset:
 
 
 def _lone_folder(path: Path) -> Path | None:
-    """The only folder in a folder, where its name means neither a split nor an emotion."""
+    """The only subfolder of a folder, if its name means neither a split nor an emotion."""
     folders = folders_in(path) if path.is_dir() else []
     if len(folders) != 1 or split_of(folders[0].name) is not None or emotion_of(folders[0].name):
         return None

@@ -1,4 +1,4 @@
-"""JAFFE: files whose names say who shows what, `KA.AN1.39.tiff`."""
+"""JAFFE: images whose file names hold the person and the emotion, such as `KA.AN1.39.tiff`."""
 
 import re
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ _NAME = re.compile(rf"([A-Z]{{2}})\.({'|'.join(_EMOTIONS)})\d?\.\d+\.", re.IGNOR
 
 
 def jaffe_files(path: Path) -> list[Path]:
-    """The images right in a folder that are named as JAFFE's are."""
+    """Images directly in a folder whose names follow the pattern of JAFFE."""
     return sorted(file for file in path.iterdir() if _NAME.match(file.name) and file.suffix.lower() in SUFFIXES)
 
 
 def read_jaffe(path: Path, choices: Choices) -> Dataset:
-    """Every image named as JAFFE's are, with the person and the emotion its name says; splits are cut by person.
+    """Read the images with JAFFE file names, which give the person and the emotion; splits are cut by person.
 
-    Raises EmotionEdgeError where there is none.
+    Raises EmotionEdgeError if there is no such image.
     """
     found = []
     for file in jaffe_files(path):

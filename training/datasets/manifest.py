@@ -1,7 +1,7 @@
-"""`manifest.csv`: what `prepare` did with every face of a data set, a line each, none left away.
+"""`manifest.csv`: what `prepare` decided about each face of a data set, one line per face, including omitted ones.
 
-A prepared folder holds `manifest.csv`, `prepared.json` and the kept images as PNG under `images/`. It is whole where
-`prepared.json` is there: that is written last.
+A prepared folder holds `manifest.csv`, `prepared.json` and the kept images as PNG under `images/`. It is complete if
+`prepared.json` exists, which is written last.
 
 Columns, in this order (UTF-8, comma, a header line; an empty field is "not known" or "does not apply"):
 
@@ -11,18 +11,18 @@ row           `Dataset.rows`: where in the source it is, from 0
 split         one of SPLITS; of a kept image the one it has now, of one left out the one it came with
 kept          yes or no
 reason        why it was left out, one of REASONS; empty where kept
-detail        in words, what was measured or what it conflicts with; empty where there is nothing to say
+detail        text: what was measured, or what it conflicts with; may be empty
 duplicate_of  for a duplicate, the `name` of the image that was kept in its place, or with which its label conflicts
-label_issue   yes where its label is likely wrong, no where it was judged and is not, empty where it was not judged
+label_issue   yes if its label is likely wrong, no if it was checked and is not, empty if it was not checked
 person        `Dataset.people`, a whole number from 0; empty where unknown
 valence       -1 to 1, as is arousal; whether measured or derived from the labels is in `prepared.json`
 arousal
 label_SET     for each label set: the class a network is judged by (`Labels.judged`), by name; empty for none (-1)
 p_SET_CLASS   `Labels.probabilities`, in logit order; only for label sets where they are not just `label_SET` one-hot.
-              A row of zeros says nothing under this label set. Figures have the digits that give float32 back exactly.
+              A row of zeros: no label under this label set. Values are written so that they parse to the same float32.
 
 `prepared.json` holds: `name` (of the data set), `label_sets` (name of the set to its class names in logit order, the
-one that matters most first), `affect` (`measured`, `derived` or `none`), `faces` (`crop` or `full`), `settings` and
+primary one first), `affect` (`measured`, `derived` or `none`), `faces` (`crop` or `full`), `settings` and
 `summary` (how many were kept and left out, by reason and split).
 """
 
@@ -81,10 +81,10 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided on n faces.
+    """Decisions of `prepare` on n faces.
 
-    reason: of REASONS, or "" where kept. detail: in words. duplicate_of: index of another face, or -1. label_issue:
-    1 likely wrong, 0 not, -1 not judged. split: int64 [n], index into SPLITS.
+    reason: why the face was omitted, one of REASONS, or "" if kept. detail: explanation. duplicate_of: index of the
+    face it duplicates, or -1. label_issue: 1 likely wrong, 0 not, -1 not checked. split: int64 [n], index into SPLITS.
     """
 
     reason: Sequence[str]
@@ -95,34 +95,34 @@ class Verdict:
 
 
 def label_column(label_set: str) -> str:
-    """The column with the class by name."""
+    """Name of the column that holds the class name under a label set."""
     return f"label_{label_set}"
 
 
 def probability_columns(label_set: str, classes: Sequence[str]) -> list[str]:
-    """The columns with the probabilities, in logit order."""
+    """Names of the columns that hold the class probabilities, in logit order."""
     return [f"p_{label_set}_{name}" for name in classes]
 
 
 def is_distribution(labels: Labels) -> bool:
-    """True where the probabilities say more than the class does."""
+    """True unless the probabilities are merely the one-hot form of the evaluated classes."""
     return not np.array_equal(labels.probabilities, one_hot(labels.names, labels.judged).probabilities)
 
 
 def main_labels(data: Dataset) -> Labels | None:
-    """The labels that matter most: of the data set's first label set."""
+    """Labels under the primary (first) label set of a data set."""
     return next(iter(data.labels.values()), None)
 
 
 def names_of(data: Dataset) -> list[str]:
-    """What each face is called in a manifest."""
+    """Names that identify the faces in a manifest."""
     if isinstance(data.images, tuple):
         return [path.as_posix() for path in data.images]
     return [f"{data.name} row {row}" for row in data.rows]
 
 
 def write_manifest(folder: Path, data: Dataset, verdict: Verdict, files: Sequence[str]) -> None:
-    """Write `manifest.csv`. files: of each face, relative to the folder, or "" where it was left out."""
+    """Write `manifest.csv`. files: file of each face relative to the folder, or "" if it was omitted."""
     distributions = [name for name, labels in data.labels.items() if is_distribution(labels)]
     header = list(COLUMNS)
     for name, labels in data.labels.items():
@@ -153,12 +153,12 @@ def write_manifest(folder: Path, data: Dataset, verdict: Verdict, files: Sequenc
 
 
 def _figure(value: np.float32) -> str:
-    """The shortest digits that give the same float32 back; empty for NaN."""
+    """Shortest decimal text that parses to the same float32; empty for NaN."""
     return "" if np.isnan(value) else np.format_float_positional(value, trim="-")
 
 
 def write_facts(folder: Path, data: Dataset, faces: str, settings: Mapping[str, Any], summary: Any) -> None:
-    """Write `prepared.json`. summary: anything that JSON can hold."""
+    """Write `prepared.json`. summary: any JSON-serialisable data."""
     facts = {
         "name": data.name,
         "label_sets": {name: list(labels.names) for name, labels in data.labels.items()},

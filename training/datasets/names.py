@@ -1,4 +1,4 @@
-"""From the class names that data sets use to the emotions of `edge.labels`."""
+"""Maps the class names of data sets to the emotions of `edge.labels`."""
 
 import logging
 import re
@@ -34,14 +34,15 @@ _log = logging.getLogger(__name__)
 
 
 def emotion_of(name: str) -> str | None:
-    """The emotion that a class name means, or None. Case, digits and signs do not count: `0_Happy` is happy."""
+    """The emotion of a class name, or None. Case, digits and punctuation are ignored: `0_Happy` is happy."""
     return _EMOTIONS.get(re.sub(r"[^a-z]", "", name.casefold()))
 
 
 def read_mapping(path: Path | None) -> Mapping[str, str | None]:
-    """A YAML file of `own name: emotion` lines; None for a class that is to be left out (`own name: null`).
+    """Read a YAML file of `class name: emotion` lines; `class name: null` omits a class.
 
-    No path gives no mapping. Raises EmotionEdgeError for a file that is not there or no such YAML, and for no emotion.
+    Returns an empty mapping if path is None. Raises EmotionEdgeError if the file is missing, invalid, or names an
+    unknown emotion.
     """
     if path is None:
         return {}
@@ -57,14 +58,14 @@ def read_mapping(path: Path | None) -> Mapping[str, str | None]:
 
 
 def _composed(name: str) -> str:
-    """One spelling of letters with accents: macOS writes those of folders in two signs, editors in one."""
+    """Unicode NFC form: macOS stores accented letters of folder names decomposed, editors composed."""
     return unicodedata.normalize("NFC", name)
 
 
 def emotions_of(names: Iterable[str], mapping: Mapping[str, str | None], where: str) -> Mapping[str, str | None]:
-    """What each class name means: by the mapping where it has it, else by itself; None is to be left out.
+    """The emotion of each class name: from the mapping if it has it, else from the name itself; None omits the class.
 
-    where: said in messages. Raises EmotionEdgeError with all names that mean nothing.
+    where: source, for messages. Raises EmotionEdgeError that lists all unknown names.
     """
     found = sorted(set(names))
     own = {name: _composed(name) for name in found}
@@ -81,11 +82,18 @@ def emotions_of(names: Iterable[str], mapping: Mapping[str, str | None], where: 
 
 
 def labels_from(emotions: Sequence[str | None], label_set: str | None, where: str) -> Mapping[str, Labels]:
-    """Labels of faces that have one emotion each, or none (None), under its label set's name.
+    """Labels of faces with one emotion each (None: no label), and the name of their label set.
 
-    label_set: None takes the named set that has just these emotions, else these emotions as a set of their own. An
-    emotion that the set cannot say is a row of zeros, and is said in the log, as is a class without faces. Raises
-    EmotionEdgeError for a label set that is not known, and where a set has to be found and there is but one emotion.
+    Args:
+        emotions: The emotion of each face.
+        label_set: Name of the label set; None selects the named set with exactly these emotions, else a new set of
+            them.
+        where: Source, for messages.
+
+    An emotion outside the label set becomes a row of zeros and is logged, as is a class without faces.
+
+    Raises:
+        EmotionEdgeError: The label set is unknown, or none is given and there is only one emotion.
     """
     counts = {name: sum(emotion == name for emotion in emotions) for name in CIRCUMPLEX if name in set(emotions)}
     names = labels_of(label_set or _set_of(counts, where))

@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 
 
 def npy_pairs(path: Path) -> Mapping[Path, tuple[Path, int | None]]:
-    """The files of images in a folder, each with its file of labels and its split, where its name says one."""
+    """Image arrays in a folder, each with its label file and its split, if the file name gives one."""
     files = {file.name.casefold(): file for file in sorted(path.glob("*.npy"))}
     pairs = {}
     for name, images in files.items():
@@ -36,13 +36,15 @@ def npy_pairs(path: Path) -> Mapping[Path, tuple[Path, int | None]]:
 
 
 def read_npy(path: Path, choices: Choices) -> Dataset:
-    """Every face of the pairs in a folder, in the order Training, PublicTest, PrivateTest; missing splits are cut.
+    """Read the faces of all pairs in a folder, in the order Training, PublicTest, PrivateTest; missing splits are cut.
 
-    Images: [n, h, w] or [n, h, w, 1] grey, [n, h, w, 3] RGB (as Keras, Pillow and Matplotlib have it; turned to BGR
-    here); uint8 or other integers of 0 to 255, or floats of 0 to 1, of 0 to 255 where one is above 1. Labels: [n] or
-    [n, 1] class numbers from 0, or [n, classes] one-hot or distributions that sum to 1. Numbers count in
-    `choices.label_set`, or are named by the mapping (`0: happy`); else the set is guessed by the number of classes
-    (SET_OF_COUNT), and said in the log. Raises EmotionEdgeError, with the file, for anything else.
+    Images: [n, h, w] or [n, h, w, 1] grey, or [n, h, w, 3] RGB (converted to BGR); integers of 0 to 255, or floats of 0
+    to 1 (of 0 to 255 if any exceeds 1). Labels: class numbers from 0, [n] or [n, 1]; or one-hot rows or distributions
+    that sum to 1, [n, classes]. Class numbers index `choices.label_set`, or are named by the mapping (`0: happy`); else
+    the label set is inferred from the number of classes (SET_OF_COUNT) and logged.
+
+    Raises:
+        EmotionEdgeError: A file has other contents (with its name).
     """
     pairs = npy_pairs(path)
     if not pairs:
@@ -122,7 +124,10 @@ def _labels(path: Path, files: list[Path], arrays: list[Array], choices: Choices
 
 
 def _classes(path: Path, count: int, exact: bool, choices: Choices) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
-    """The label set, and what each class number means. exact: the count is that of all classes, not of those seen."""
+    """The label set and the meaning of each class number.
+
+    exact: True if count is the number of all classes, False if classes without faces may exist.
+    """
     mapping = read_mapping(choices.mapping)
     if mapping:
         emotions = emotions_of([str(number) for number in range(count)], mapping, str(path))

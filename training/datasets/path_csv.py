@@ -1,4 +1,4 @@
-"""A CSV file with a line an image: `path`, `label` or `valence` and `arousal` or all; perhaps `split` and `person`."""
+"""CSV file with one image per line: `path`, and `label` or affect columns; optionally `split` and `person`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,24 @@ _UNKNOWN: Final = -2.0
 
 
 def is_path_csv(file: Path) -> bool:
-    """True for a CSV file with the column `path` and something to learn."""
+    """True for a CSV file with the column `path` and a label or affect column."""
     names = {name.casefold() for name in header_of(file)}
     return "path" in names and bool({"label", "valence"} & names)
 
 
 def read_path_csv(path: Path, choices: Choices) -> Dataset:
-    """Every line of the file. path: the CSV file, or a folder in which it is the only one of its kind.
+    """Read all lines of the file.
 
-    `path` is relative to the file's folder, or whole. `label` is a class name, or a number: an index into
-    `choices.label_set`, from 0, unless a mapping says otherwise; empty where unknown. `valence` and `arousal` are -1
-    to 1, empty or -2 where unknown, and count as measured. `split` is train, val or test. `person` is any word. Raises
-    EmotionEdgeError, with the line, for a wrong value.
+    Columns: `path` is absolute or relative to the CSV file's folder. `label` is a class name, or a number that indexes
+    `choices.label_set` from 0 unless a mapping defines it; empty if unknown. `valence` and `arousal` are -1 to 1, empty
+    or -2 if unknown, and count as measured. `split` is train, val or test. `person` is any identifier.
+
+    Args:
+        path: The CSV file, or a folder that contains exactly one such file.
+        choices: Options of the reader.
+
+    Raises:
+        EmotionEdgeError: A value is invalid (with its line).
     """
     file = path if path.is_file() else _only(path)
     if not is_path_csv(file):
@@ -50,7 +56,7 @@ def read_path_csv(path: Path, choices: Choices) -> Dataset:
 
 
 def affect_of(file: Path, line: int, valence: str, arousal: str) -> tuple[float, float] | None:
-    """Valence and arousal of two fields, or None where one is empty or -2. Raises EmotionEdgeError beyond -1 to 1."""
+    """Parse valence and arousal; None if either is empty or -2. Raises EmotionEdgeError outside -1 to 1."""
     if not valence or not arousal:
         return None
     try:
@@ -67,9 +73,9 @@ def affect_of(file: Path, line: int, valence: str, arousal: str) -> tuple[float,
 
 
 def image_root(file: Path, names: Sequence[str], folders: Sequence[str]) -> Path:
-    """The folder, of those named relative to the CSV file's, in which most of the first images are.
+    """The candidate folder, relative to the CSV file, that contains most of the first images.
 
-    Raises EmotionEdgeError where none of them is in any, and for a file without lines.
+    Raises EmotionEdgeError if no candidate contains any, or the file has no lines.
     """
     first = names[:_LOOKED_AT]
     if not first:
@@ -91,7 +97,7 @@ def _only(path: Path) -> Path:
 
 
 def _emotions(file: Path, labels: Mapping[str, int], choices: Choices) -> Mapping[str, str | None]:
-    """What each label means. labels: with the first line each is on."""
+    """The emotion of each label. labels: each label with the first line it is on."""
     mapping = read_mapping(choices.mapping)
     numbers = {label: line for label, line in labels.items() if label.lstrip("+-").isdecimal() and label not in mapping}
     if numbers and choices.label_set is None:

@@ -1,4 +1,4 @@
-"""From a data set's images, of any size and kind, to the pixels a network is trained on."""
+"""Converts the images of a data set, of any size and kind, to the input size of a network."""
 
 import logging
 import zlib
@@ -18,11 +18,10 @@ _log = logging.getLogger(__name__)
 
 
 def in_memory(data: Dataset, height: int, width: int, channels: int) -> Dataset:
-    """The data set with images uint8 [n, height, width] for 1 channel (grey), [n, height, width, 3] for 3 (BGR).
+    """Load and resize all images: uint8 [n, height, width] for 1 channel (grey), [n, height, width, 3] for 3 (BGR).
 
-    Images are stretched to that size; where the data set has face boxes, the box is cut out first. A file that cannot
-    be read is left out, and so is a box outside its image, with a warning that names it; raises EmotionEdgeError where
-    nothing is left.
+    Face boxes are cut out first; images are stretched to the size. Files that cannot be read, and boxes outside their
+    image, are omitted with a warning. Raises EmotionEdgeError if nothing is left.
     """
     shape = (height, width) if channels == 1 else (height, width, 3)
     if isinstance(data.images, tuple):
@@ -36,12 +35,12 @@ def in_memory(data: Dataset, height: int, width: int, channels: int) -> Dataset:
 
 
 def read_image(path: Path, channels: int) -> Image:
-    """An image file as uint8 [h, w] (1 channel, grey) or [h, w, 3] (3, BGR), upright by its EXIF orientation.
+    """Read an image file, rotated by its EXIF orientation: uint8 [h, w] for 1 channel (grey), [h, w, 3] for 3 (BGR).
 
-    Raises EmotionEdgeError for a file that is not there, is no image, or is cut off.
+    Raises EmotionEdgeError if the file is missing, not an image, or truncated.
     """
     try:
-        # OpenCV reads half a JPEG from a file without a word, but refuses it from memory.
+        # OpenCV silently accepts a truncated JPEG from a file, but rejects it from memory.
         coded = np.fromfile(path, np.uint8)
         image = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR) if coded.size else None
     except FileNotFoundError:
@@ -54,9 +53,15 @@ def read_image(path: Path, channels: int) -> Image:
 
 
 def image_of(data: Dataset, row: int, channels: int = 3) -> Image:
-    """One face of a data set, uint8 [h, w] or [h, w, 3] BGR: as it is in the array, or from its file with `channels`,
-    cut out where the data set has a box for it. Raises EmotionEdgeError for a file that cannot be read, and for a box
-    outside its image.
+    """One face of a data set, from the array or its file, cut out by its box: uint8 [h, w] or [h, w, 3] BGR.
+
+    Args:
+        data: The data set.
+        row: Index of the face.
+        channels: 1 or 3, for images read from files.
+
+    Raises:
+        EmotionEdgeError: The file cannot be read, or the box is outside the image.
     """
     if not isinstance(data.images, tuple):
         return np.asarray(data.images[row], np.uint8)
@@ -65,9 +70,9 @@ def image_of(data: Dataset, row: int, channels: int = 3) -> Image:
 
 
 def fingerprints(data: Dataset) -> npt.NDArray[np.uint32]:
-    """CRC-32 of each face's grey pixels, uint32 [n], by which it is known again; 0 for a file that cannot be read.
+    """CRC-32 of the grey pixels of each face, uint32 [n], to recognise it again; 0 for an unreadable file.
 
-    Of the image as it was read, in its own size: not of what `in_memory` made of it.
+    Computed on the original image, before `in_memory` resizes it.
     """
 
     def fingerprint(row: int) -> int:
@@ -85,7 +90,7 @@ def _from_files(data: Dataset, files: tuple[Path, ...], shape: tuple[int, ...]) 
     out = np.empty((len(files), *shape), np.uint8)
 
     def fill(row: int) -> str:
-        """What is wrong with a file, or ""."""
+        """Load one image into the array; returns the error message, or "" on success."""
         try:
             out[row] = _fitted(image_of(data, row, 1 if len(shape) == 2 else 3), shape)
         except EmotionEdgeError as error:
@@ -106,7 +111,7 @@ def _from_files(data: Dataset, files: tuple[Path, ...], shape: tuple[int, ...]) 
 
 
 def _cut(image: Image, box: npt.NDArray[np.int64], file: Path) -> Image:
-    """The part of an image in a box of x, y, width and height that is inside it; all of it for a box of zeros."""
+    """Crop an image to the part of the box (x, y, width, height) inside it; the whole image if the box is all zeros."""
     x, y, width, height = box.tolist()
     if not (width and height):
         return image

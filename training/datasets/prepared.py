@@ -1,4 +1,4 @@
-"""The folder that `emotion-train prepare` writes: its kept images, with all that `manifest.csv` says of them."""
+"""Reader of the folder that `emotion-train prepare` writes: the kept images and `manifest.csv`."""
 
 import json
 from pathlib import Path
@@ -14,10 +14,10 @@ _COLUMNS = ("file", "row", "split", "person", "valence", "arousal")
 
 
 def read_prepared(path: Path) -> Dataset:
-    """The kept faces of a prepared folder, in the manifest's order, with its label sets, splits, people and affect.
-    Its name is the source's, marked with PREPARED.
+    """Read the kept faces of a prepared folder, in the order of the manifest, with labels, splits, people and affect.
 
-    Raises EmotionEdgeError for a folder that `prepare` did not finish, and, with the line, for a wrong value.
+    The name is that of the source with the suffix PREPARED. Raises EmotionEdgeError for a folder that `prepare` did not
+    finish, and for an invalid value (with its line).
     """
     manifest, facts = path / MANIFEST_FILE, path / FACTS_FILE
     if not manifest.is_file() or not facts.is_file():
@@ -53,7 +53,7 @@ def read_prepared(path: Path) -> Dataset:
 
 
 def _labels(manifest: Path, label_set: str, names: tuple[str, ...]) -> Labels:
-    """One label set of the kept faces."""
+    """Labels of the kept faces under one label set."""
     columns = [it for it in probability_columns(label_set, names) if it in header_of(manifest)]
     judged, probabilities, lines = [], [], []
     for line, (keeps, label, *values) in rows(manifest, ("kept", label_column(label_set), *columns)):
@@ -76,7 +76,7 @@ def _labels(manifest: Path, label_set: str, names: tuple[str, ...]) -> Labels:
 def _numbers(
     manifest: Path, lines: list[int], texts: tuple[str, ...], empty: str
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """A column as float64 [n]; `empty` stands for an empty field."""
+    """A column as float64 [n]; `empty` replaces empty fields."""
     values = []
     for line, text in zip(lines, texts, strict=True):
         try:

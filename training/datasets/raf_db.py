@@ -1,4 +1,4 @@
-"""RAF-DB, basic emotions, as its makers hand it out: `EmoLabel/list_patition_label.txt` and `Image/aligned/`."""
+"""RAF-DB, basic emotions, in its original layout: `EmoLabel/list_patition_label.txt` and `Image/aligned/`."""
 
 from pathlib import Path
 from typing import Final
@@ -9,21 +9,21 @@ from training.datasets.dataset import Dataset
 from training.datasets.folder import RAF_DB
 from training.datasets.splits import split_of
 
-# Spelt so.
+# "patition" is the spelling of the original file.
 LIST_FILE: Final = "list_patition_label.txt"
 _PLACES = (".", "EmoLabel", "basic/EmoLabel")
 
 
 def list_file(path: Path) -> Path | None:
-    """The list of labels in a folder of RAF-DB, or None."""
+    """The label list in a folder of RAF-DB, or None."""
     return next((file for place in _PLACES if (file := path / place / LIST_FILE).is_file()), None)
 
 
 def read_raf_db(path: Path, choices: Choices) -> Dataset:
-    """The faces that the list names: aligned ones (`train_00001_aligned.jpg`) where they are, else the originals.
+    """Read the faces in the label list: aligned images (`train_00001_aligned.jpg`) if present, else the originals.
 
-    Splits are those of the file names, train and test; PublicTest is cut from train. Raises EmotionEdgeError, with the
-    line, for a list that is not RAF-DB's, and where the folder of images is not found.
+    The file names give the splits train and test; PublicTest is cut from train. Raises EmotionEdgeError, with the line,
+    if the list is not RAF-DB's, and if the image folder is missing.
     """
     names = list_file(path)
     if names is None:
@@ -45,7 +45,7 @@ def read_raf_db(path: Path, choices: Choices) -> Dataset:
 
 
 def _images(labels: Path) -> tuple[Path, str]:
-    """The folder of images near the list, and what its file names have before the dot."""
+    """The image folder next to the list, and the suffix of its file names before the extension."""
     for root in (labels.parent, labels):
         for folder in (root / "Image", root):
             for name, ending in (("aligned", "_aligned"), ("original", "")):

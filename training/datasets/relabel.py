@@ -1,4 +1,4 @@
-"""A data set under another label set, so that a model of one set can be judged on the faces of another."""
+"""Maps a data set to another label set, so that a model of that label set can be evaluated on it."""
 
 from dataclasses import replace
 
@@ -9,12 +9,12 @@ from training.datasets.dataset import Dataset, Labels
 
 
 def relabel(data: Dataset, label_set: str) -> Dataset:
-    """The data set with `label_set` alone, carried over by `edge.labels.map_matrix`; every face stays.
+    """Map a data set to one label set with `edge.labels.map_matrix`; all faces are kept.
 
-    Labels that are there already are taken as they are. Else they come from the first of the data set's label sets
-    that can say every class of the new one, or where none can, from the first. Of a distribution, what the new set
-    cannot say is dropped and the rest divided by its sum; where nothing is left it is a row of zeros. The judged class
-    goes where the map leads, -1 where it leads nowhere. Raises EmotionEdgeError for a label set that is not known.
+    Existing labels of that set are used unchanged. Otherwise they are mapped from the first label set that covers every
+    class of the new one, or else from the first. Probabilities of classes that the new set lacks are dropped and the
+    rest is normalised; a row becomes zeros if nothing is left. The evaluated class is mapped likewise, -1 if it has no
+    counterpart. Raises EmotionEdgeError for an unknown label set.
     """
     names = labels_of(label_set)
     for own in data.labels.values():

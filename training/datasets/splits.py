@@ -1,4 +1,4 @@
-"""Which faces are learned from, and which are kept aside: by the source's own word, else cut with a fixed seed."""
+"""Splits of a data set: those it defines, and missing ones cut from Training with a fixed seed."""
 
 import logging
 import re
@@ -32,18 +32,20 @@ Integers = npt.NDArray[np.int64]
 
 
 def split_of(word: str) -> int | None:
-    """The split, an index into SPLITS, that the name of a folder or file means (`train`, `val_set`), or None."""
+    """The split (index into SPLITS) that a folder or file name means (`train`, `val_set`), or None."""
     letters = re.sub(r"[^a-z]", "", word.casefold())
     name = _WORDS.get(letters) or _WORDS.get(letters.removesuffix("set"))
     return None if name is None else SPLITS.index(name)
 
 
 def complete(split: Integers, classes: Integers, people: Integers | None, seed: int) -> Integers:
-    """The splits with PrivateTest and then PublicTest cut from Training where they are missing, SHARE of it each.
+    """Cut missing splits (PrivateTest, then PublicTest) from Training, a share SHARE each; deterministic for a seed.
 
-    split: int64 [n], index into SPLITS; all 0 where nothing is said. classes: int64 [n], kept in proportion; a class
-    of fewer than three faces stays in Training. people: int64 [n], who it is, or -1: a person's faces stay together.
-    The same seed gives the same cut.
+    Args:
+        split: int64 [n], index into SPLITS; all 0 if the source defines no splits.
+        classes: int64 [n]; their proportions are kept. A class with fewer than three faces stays in Training.
+        people: int64 [n], person number or -1; the faces of a person stay together. None if unknown.
+        seed: Seed of the cut.
     """
     split = split.copy()
     for held_out in (_PRIVATE, _PUBLIC):
@@ -54,10 +56,20 @@ def complete(split: Integers, classes: Integers, people: Integers | None, seed: 
 
 
 def split_anew(classes: Integers, people: Integers | None, shares: tuple[float, ...], seed: int) -> Integers:
-    """A split for each of n faces, int64 [n], as an index into SPLITS, whatever they had before.
+    """Assign new splits to n faces, ignoring existing ones.
 
-    classes, people: as of `complete`. shares: of the splits, in the order of SPLITS, in any unit; where people are
-    known they hold as nearly as whole people allow. Raises EmotionEdgeError where there are too few faces or people.
+    Args:
+        classes: int64 [n]; their proportions are kept.
+        people: int64 [n], person number or -1; None if unknown. Faces of a person stay together, so the shares are
+            approximate.
+        shares: Relative sizes in the order of SPLITS, in any unit.
+        seed: Seed of the cut.
+
+    Returns:
+        Index into SPLITS, int64 [n].
+
+    Raises:
+        EmotionEdgeError: There are too few faces or people.
     """
     split, total = np.full(len(classes), TRAINING, np.int64), sum(shares)
     for held_out in (_PRIVATE, _PUBLIC):
@@ -80,7 +92,7 @@ def _of(people: Integers | None, index: Integers) -> Integers | None:
 
 
 def _part(classes: Integers, people: Integers | None, share: float, seed: int) -> Integers:
-    """Indexes of a share of the faces, by person where more than one is known."""
+    """Indexes of a share of the faces, grouped by person if more than one person is known."""
     known = people is not None and bool((people >= 0).any())
     if known and people is not None and len(np.unique(people)) > 1:
         return _by_person(classes, people, share, seed)
@@ -94,7 +106,7 @@ def _by_class(classes: Integers, share: float, seed: int) -> Integers:
     labels, sizes = np.unique(classes, return_counts=True)
     wanted = np.where(sizes < 3, 0, share * sizes)
     counts = np.maximum(np.floor(wanted), sizes >= 3)
-    # What rounding down leaves goes to the classes that lost most by it.
+    # The remainder goes to the classes with the largest fractional parts.
     left = max(0, round(wanted.sum()) - int(counts.sum()))
     counts[np.argsort(counts - wanted, kind="stable")[:left]] += 1
     members = [generator.permutation(np.flatnonzero(classes == label)) for label in labels]
@@ -104,7 +116,7 @@ def _by_class(classes: Integers, share: float, seed: int) -> Integers:
 def _by_person(classes: Integers, people: Integers, share: float, seed: int) -> Integers:
     from sklearn.model_selection import StratifiedGroupKFold
 
-    # Who nobody knows is a person each.
+    # A face of an unknown person counts as a person of its own.
     groups = np.where(people >= 0, people, people.max() + 1 + np.arange(len(people)))
     largest = np.unique(classes, return_counts=True)[1].max()
     folds = min(round(1 / share), len(np.unique(groups)), int(largest))
@@ -112,8 +124,8 @@ def _by_person(classes: Integers, people: Integers, share: float, seed: int) -> 
         return np.empty(0, np.int64)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # That a class has fewer faces than there are folds: it is where its people are.
+        # Ignore the warning about classes with fewer faces than folds: the split is by person.
         warnings.simplefilter("ignore", UserWarning)
         parts = [np.asarray(part, np.int64) for _, part in splitter.split(classes, classes, groups)]
-    # Who has more faces than a part should have is mostly in the first one, which is then too large to hold out.
+    # A person with more faces than a fold should have is mostly in the first fold, which is then too large to hold out.
     return next((part for part in parts if len(part) <= 2 * share * len(classes)), min(parts, key=len))

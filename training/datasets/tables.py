@@ -1,4 +1,4 @@
-"""Rows of CSV files, with the line where something is wrong."""
+"""Reads rows of CSV files; errors give the line number."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,12 +8,12 @@ from edge.errors import EmotionEdgeError
 
 
 def is_csv(path: Path) -> bool:
-    """True for a file whose name ends in .csv, in small letters or capitals."""
+    """True if the file name ends in .csv, in lower or upper case."""
     return path.suffix.lower() == ".csv" and path.is_file()
 
 
 def header_of(path: Path) -> tuple[str, ...]:
-    """The column names in the first line; none for an empty file. Raises EmotionEdgeError for no text file."""
+    """Column names in the first line; empty for an empty file. Raises EmotionEdgeError if the file is not text."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return tuple(name.strip() for name in next(csv.reader(file), []))
@@ -22,7 +22,7 @@ def header_of(path: Path) -> tuple[str, ...]:
 
 
 def tables_in(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
-    """The CSV files right in a folder that fit, in order: hidden ones and those that cannot be read do not."""
+    """The readable, non-hidden CSV files directly in a folder for which `fits` is true, sorted."""
 
     def is_one(file: Path) -> bool:
         try:
@@ -34,11 +34,17 @@ def tables_in(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
 
 
 def rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
-    """Line number (the header is 1) and the fields of each row, without spaces round them: those of `columns`, then
-    those of `optional`, "" where the file has no such column. Case does not count in column names; blank lines are
-    passed over.
+    """Iterate over line number (the header is line 1) and stripped fields of each row.
 
-    Raises EmotionEdgeError for a column of `columns` that is missing, a short row, and what is no CSV.
+    Column names are case-insensitive; blank lines are skipped.
+
+    Args:
+        path: The CSV file.
+        columns: Required columns, yielded first.
+        optional: Optional columns, yielded next; "" if the file lacks one.
+
+    Raises:
+        EmotionEdgeError: A required column is missing, a row is short, or the file is not CSV.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
         yield from rows_of(file, str(path), columns, optional)
@@ -47,7 +53,7 @@ def rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> It
 def rows_of(
     lines: Iterable[str], where: str, columns: Sequence[str], optional: Sequence[str] = ()
 ) -> Iterator[tuple[int, list[str]]]:
-    """As `rows`, of the lines of a CSV file. where: the file's name, for errors."""
+    """Like `rows`, from the lines of a CSV file. where: name of the file, for errors."""
     reader = csv.reader(lines)
     try:
         header = [name.strip() for name in next(reader, [])]

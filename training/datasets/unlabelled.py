@@ -1,4 +1,4 @@
-"""Faces that nobody has labelled: FairFace's, or those on photographs in a folder."""
+"""Faces without labels: from FairFace, or detected in a folder of photographs."""
 
 import logging
 from pathlib import Path
@@ -22,10 +22,11 @@ _log = logging.getLogger(__name__)
 
 
 def read_unlabelled(path: Path) -> Dataset:
-    """The faces at a path, all in Training and without any labels, grey uint8 [n, side, side].
+    """Read faces without labels, all in Training, grey uint8 [n, side, side].
 
-    path: FairFace (its training split; see `fairface.open_fairface`), or a folder of photographs, of each of which the
-    largest face that the board's detector finds is cut as on the board. Raises EmotionEdgeError where no face is found.
+    path: FairFace (its training split; see `fairface.open_fairface`), or a folder of photographs; of each photograph
+    the largest face found by the board's detector is cropped as on the board. Raises EmotionEdgeError if no face is
+    found.
     """
     if not path.exists():
         raise EmotionEdgeError(f"{path}: not there; give FairFace's zip or folder, or a folder of photographs")

@@ -1,4 +1,8 @@
-"""The whole product measured on faces under room conditions: distant, dim, rolled, blurred, backlit."""
+"""The whole product measured on faces under room conditions: distant, dim, rolled, blurred, backlit.
+
+Each face is placed in its own frame under each condition and passes through the detector, crop, network and publishing
+rule of the board. Conditions on a single frame use one image; the distance conditions use a stream of one second.
+"""
 
 import json
 import math

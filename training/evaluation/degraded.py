@@ -1,4 +1,7 @@
-"""`python -m training.evaluation.degraded RUN_OR_MODEL ...`: accuracy on PublicTest faces degraded as in a room."""
+"""`python -m training.evaluation.degraded RUN_OR_MODEL ...`: accuracy on PublicTest faces degraded as in a room.
+
+Works on float runs too, before a model file exists; `emotion-train conditions` measures the whole product.
+"""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence

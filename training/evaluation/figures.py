@@ -122,7 +122,7 @@ def save_network(network: Any, run: Path) -> Path:
 
 def read_network(path: Path) -> Any:
     """Load a Keras model without compiling it. Raises EmotionEdgeError if Keras cannot read the file."""
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # of which Keras says that it is not there
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # Keras would report it as missing
         raise EmotionEdgeError(f"{path}: Keras cannot read it: it is no .keras file, or not a whole one")
     try:
         return keras.models.load_model(path, compile=False)

@@ -123,9 +123,9 @@ def fit_temperature(logits: Logits, labels: Labels, onto: npt.NDArray[np.floatin
 
     Args:
         logits: [n, classes].
-        labels: True labels, int [n], -1 for a face that does not count.
-        onto: Matrix of zeros and ones [classes, other classes] that maps the probabilities to the label set of the
-            labels.
+        labels: True labels, int [n], each 0 or more, in the label set that `onto` maps to.
+        onto: Matrix of zeros and ones [classes, other classes] that maps the probabilities to another label set; None:
+            the labels are of the same classes.
     """
 
     def loss(log_temperature: float) -> float:

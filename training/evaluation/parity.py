@@ -1,4 +1,8 @@
-"""Differences of detection rate and label stability between the demographic groups of FairFace."""
+"""Differences of detection rate and label stability between the demographic groups of FairFace.
+
+FairFace has no expression labels, so accuracy cannot be measured; detection rate and stability of the label can. Its
+groups are those perceived by its annotators.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
