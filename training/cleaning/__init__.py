@@ -1,1 +1,1 @@
-"""What is left out of a data set, and how faces are cut: the parts of `training.prepare`."""
+"""Parts of `training.prepare`: which faces to omit, and how faces are cropped."""

@@ -1,4 +1,4 @@
-"""Exact and near duplicates among images, and which of them stays."""
+"""Finds exact and near duplicates among images, and selects which of them to keep."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _BLOCK_BYTES: Final = 1 << 27
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Pairs of near duplicates: first and second int64 [k], likeness float32 [k], mirrored bool [k]."""
+    """Near duplicates: first and second, int64 [k]; likeness (correlation), float32 [k]; mirrored, bool [k]."""
 
     first: Indexes
     second: Indexes
@@ -40,7 +40,7 @@ class Pairs:
 
 
 def exact_groups(digests: Sequence[bytes]) -> list[Indexes]:
-    """The images that are the same, pixel for pixel, by a digest of each; groups of two and more, in order."""
+    """Groups of two or more pixel-identical images, by a digest of each image, in order of appearance."""
     found: dict[bytes, list[int]] = {}
     for i, digest in enumerate(digests):
         found.setdefault(digest, []).append(i)
@@ -48,12 +48,15 @@ def exact_groups(digests: Sequence[bytes]) -> list[Indexes]:
 
 
 def near_pairs(thumbnails: Thumbnails) -> Pairs:
-    """All pairs that look the same, upright or mirrored.
+    """All pairs of images that are near duplicates, upright or mirrored.
 
-    thumbnails: grey uint8 [n, h, w], none of one grey alone. Candidates are pairs whose perceptual hashes (ImageHash's
-    phash, 64 bits) differ in at most HASH_DISTANCE bits: as bits of -1 and 1 have the scalar product 64 - 2 * distance,
-    one matrix product finds them, for 36,000 images in seconds. They are pairs where the thumbnails themselves
-    correlate by LIKENESS or more.
+    Candidates are pairs whose perceptual hashes (ImageHash's phash, 64 bits) differ in at most HASH_DISTANCE bits. With
+    bits written as -1 and 1, their scalar product is 64 - 2 * distance, so one matrix product finds all candidates
+    (seconds for 36,000 images). A candidate is a near duplicate if the correlation of the thumbnails is at least
+    LIKENESS.
+
+    Args:
+        thumbnails: Grey uint8 [n, h, w], none of them blank.
     """
     if not len(thumbnails):
         none = np.empty(0, np.int64)
@@ -76,7 +79,7 @@ def near_pairs(thumbnails: Thumbnails) -> Pairs:
 
 
 def _hashes(thumbnails: Thumbnails) -> npt.NDArray[np.float32]:
-    """The perceptual hash of each as -1 and 1, [n, 64]."""
+    """Perceptual hash of each thumbnail as values -1 and 1, [n, 64]."""
     import imagehash
     from PIL import Image
 
@@ -102,15 +105,15 @@ def _normed(images: Thumbnails) -> npt.NDArray[np.float32]:
 
 
 def conflicts(first: Indexes, second: Indexes, labels: Indexes) -> npt.NDArray[np.bool_]:
-    """Where both of a pair have a label, and not the same one. labels: int64 [n], -1 for none."""
+    """Whether both images of a pair have a label and the labels differ. labels: int64 [n], -1 for none."""
     one, other = labels[first], labels[second]
     return np.asarray((one >= 0) & (other >= 0) & (one != other), np.bool_)
 
 
 def copies(first: Indexes, second: Indexes, rank: Indexes) -> dict[int, int]:
-    """The images to leave out so that no pair is left whole, each with the kept one that it is a pair with.
+    """The images to omit so that no pair remains, each mapped to the kept image that it duplicates.
 
-    rank: int64 [n]; the higher stays, among equals the first.
+    rank: int64 [n]; of a pair the image with the higher rank is kept, at equal rank the first.
     """
     partners: dict[int, list[int]] = {}
     for one, other in zip(first.tolist(), second.tolist(), strict=True):
@@ -128,10 +131,11 @@ def copies(first: Indexes, second: Indexes, rank: Indexes) -> dict[int, int]:
 
 
 def together(first: Indexes, second: Indexes, people: Indexes) -> Indexes:
-    """Who or what each of n images is of, int64 [n]: one number for all that pairs or people connect, -1 for an image
-    that nothing does.
+    """Group number of each image, int64 [n]: images connected by pairs or people share one; -1 if not connected.
 
-    first, second: of pairs. people: int64 [n], who it is, or -1.
+    Args:
+        first, second: Indexes of the images of each pair.
+        people: Person number of each image, int64 [n], or -1.
     """
     from scipy.sparse import coo_array  # type: ignore[import-untyped]
     from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]

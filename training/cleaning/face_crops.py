@@ -1,4 +1,4 @@
-"""From an image of a data set to what is kept of it: the face as the board would cut it, or the whole image."""
+"""The kept part of an image: the face, cropped as on the board, or the whole image."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -27,15 +27,15 @@ _THREADS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class FaceCutter:
-    """Finds the face of an image as the board does, and where the board would cut it."""
+    """Detects the face of an image as on the board, and computes the square that the board would crop."""
 
     detector: Detector
     spec: CropSpec
 
     def square(self, image: Image, named: Box | None) -> Box | None:
-        """The square to cut; None where there is no face.
+        """The square to crop, or None if no face was detected.
 
-        named: the face that the data set means, where it says so; else the largest is meant.
+        named: face box given by the data set, if any; otherwise the largest face is used.
         """
         found = [detection.box for detection in self.detector.detect(image)]
         if named is not None:
@@ -45,14 +45,17 @@ class FaceCutter:
 
 
 def open_cutter() -> FaceCutter:
-    """With the detector at 320, which the crop was fitted to. Raises EmotionEdgeError where its model is missing."""
+    """Open a FaceCutter whose detector runs at size 320, to which the crop was fitted.
+
+    Raises EmotionEdgeError if the model of the detector is missing.
+    """
     return FaceCutter(open_detector(DetectorSettings(size="320"), choose(), _THREADS), CropSpec())
 
 
 def image_at(data: Dataset, index: int) -> Image:
-    """One image of a data set, grey uint8 [h, w], or BGR uint8 [h, w, 3] where it has colours; upright.
+    """Read one image of a data set, upright: grey uint8 [h, w], or BGR uint8 [h, w, 3] if it has colours.
 
-    Raises EmotionEdgeError, with the file's name, where it is missing, no image, or cut off.
+    Raises EmotionEdgeError, with the file name, if the file is missing, not an image, or truncated.
     """
     if not isinstance(data.images, tuple):
         return np.asarray(data.images[index])
@@ -62,22 +65,24 @@ def image_at(data: Dataset, index: int) -> Image:
 
 
 def named_face(data: Dataset, index: int) -> Box | None:
-    """The face that the data set means, where it says so."""
+    """The face box given by the data set, or None."""
     if data.boxes is None or not data.boxes[index].any():
         return None
     return Box(*map(float, data.boxes[index]))
 
 
 def crop(image: Image, square: Box, largest: int) -> Image:
-    """The square in the image's own pixels, past its edge repeated; shrunk where its side is more than `largest`."""
+    """Crop a square, repeating edge pixels beyond the border; shrink it if its side exceeds `largest` pixels."""
     side = min(max(1, round(square.width)), largest)
     pixels = cut(image, square, side, side, "grey" if image.ndim == 2 else "bgr")
     return pixels[:, :, 0] if image.ndim == 2 else pixels
 
 
 def whole(image: Image, named: Box | None, largest: int) -> Image:
-    """The image, or the part that the data set names as the face; shrunk where its longer side is more than
-    `largest`."""
+    """The whole image, or the face box given by the data set.
+
+    It is shrunk if its longer side exceeds `largest` pixels.
+    """
     if named is not None:
         left, top = max(0, round(named.x)), max(0, round(named.y))
         part = image[top : round(named.y + named.height), left : round(named.x + named.width)]
@@ -90,8 +95,11 @@ def whole(image: Image, named: Box | None, largest: int) -> Image:
 
 
 def are_crops(data: Dataset, cutter: FaceCutter) -> bool:
-    """True where the images are face crops already: in a sample of up to 100, the crop's side is by the median at least
-    FILLS of the image's shorter side. So it is with FER-2013, whose framing the board's crop repeats (0.98)."""
+    """True if the images are face crops already.
+
+    Criterion: in a sample of up to 100 images, the median ratio of the crop's side to the shorter side of the image is
+    at least FILLS. For FER-2013, whose framing the board's crop reproduces, it is 0.98.
+    """
     shares = []
     for index in np.unique(np.linspace(0, len(data) - 1, _SAMPLE).astype(int)).tolist():
         try:

@@ -1,4 +1,4 @@
-"""Labels that are likely wrong, by confident learning (Northcutt et al. 2021, the library cleanlab)."""
+"""Finds labels that are likely wrong, by confident learning (Northcutt et al. 2021, with the library cleanlab)."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +25,11 @@ Probabilities = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class LabelIssue:
-    """A label that is likely wrong. index: of the face. suggested: the class that the judge takes it for. given, other:
-    its probability of the label it has, and of the suggested one."""
+    """A label that is likely wrong.
+
+    index: index of the face. suggested: the class predicted by the judge. given, other: predicted probabilities of the
+    given and of the suggested class.
+    """
 
     index: int
     suggested: int
@@ -35,11 +38,15 @@ class LabelIssue:
 
 
 def cross_validated(thumbnails: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], seed: int) -> Probabilities:
-    """What a plain classifier, that has not seen the face, says of each: [n, classes], classes in sorted order.
+    """Out-of-sample class probabilities from a simple classifier, [n, classes], classes in sorted order.
 
-    thumbnails: grey uint8 [n, 48, 48]. labels: int64 [n], each class at least FOLDS times. The classifier is a logistic
-    regression on the principal components of histograms of oriented gradients (Dalal and Triggs 2005), in five-fold
-    cross-validation: seconds for 36,000 faces.
+    The classifier is a logistic regression on the principal components of histograms of oriented gradients (Dalal and
+    Triggs 2005), in five-fold cross-validation: seconds for 36,000 faces.
+
+    Args:
+        thumbnails: Grey uint8 [n, 48, 48].
+        labels: int64 [n], each class at least FOLDS times.
+        seed: Seed of the folds.
     """
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
@@ -60,11 +67,16 @@ def cross_validated(thumbnails: npt.NDArray[np.uint8], labels: npt.NDArray[np.in
 
 
 def probabilities_by(judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Probabilities:
-    """What a trained network, a run's or a released model, says of faces: [n, classes] of the data set's first label
-    set; of a released committee the mean of its members. None of them must have been trained on the faces.
+    """Class probabilities from a trained network, [n, classes] of the primary label set of the data set.
 
-    thumbnails: grey uint8 [n, h, w], resized to what the network takes. data: whose labels are meant. Raises
-    EmotionEdgeError where the folder holds no network, or one none of whose heads can say every class.
+    Args:
+        judge: Folder of a run or a released model; for a released committee the mean of its members is used. It must
+            not have been trained on these faces.
+        thumbnails: Grey uint8 [n, h, w], resized to the input of the network.
+        data: The data set with the labels.
+
+    Raises:
+        EmotionEdgeError: The folder holds no network, or no head of the network covers every class.
     """
     # Loads Keras and its backend.
     from training.evaluation.members import open_members
@@ -93,9 +105,11 @@ def _probabilities_of_one(
 
 
 def label_issues(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> list[LabelIssue]:
-    """The labels that are likely wrong, the likeliest first.
+    """The labels that are likely wrong, the most likely first.
 
-    labels: int64 [n], 0 to classes - 1, every class there. probabilities: [n, classes], out of sample.
+    Args:
+        labels: int64 [n], 0 to classes - 1; every class occurs.
+        probabilities: Out-of-sample probabilities [n, classes].
     """
     from cleanlab.filter import find_label_issues
 
@@ -110,12 +124,20 @@ def label_issues(labels: npt.NDArray[np.int64], probabilities: Probabilities) ->
 def find(
     thumbnails: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64], data: Dataset, judge: Path | None, seed: int
 ) -> tuple[list[LabelIssue], npt.NDArray[np.bool_]]:
-    """The likely wrong labels of a data set's first label set, the likeliest first, and which faces were judged, bool
-    [len(data)].
+    """Find likely wrong labels in the primary label set of a data set.
 
-    thumbnails: grey uint8 [n, 48, 48] of the faces rows, int64 [n], of the data set. judge: folder of a trained
-    network; None: a classifier fitted here (`cross_validated`). Not judged are faces without a label and those of a
-    class with fewer than FOLDS faces; none is where that leaves fewer than two classes.
+    Faces without a label, and those of a class with fewer than FOLDS faces, are not checked; nor is any face if fewer
+    than two classes remain.
+
+    Args:
+        thumbnails: Grey uint8 [n, 48, 48] of the faces `rows`.
+        rows: Indexes into the data set, int64 [n].
+        data: The data set.
+        judge: Folder of a trained network; None: a classifier fitted here (`cross_validated`).
+        seed: Seed of the cross-validation.
+
+    Returns:
+        The issues, the most likely first; which faces were checked, bool [len(data)].
     """
     judged = np.zeros(len(data), np.bool_)
     if not data.labels:

@@ -1,4 +1,4 @@
-"""Images that are far from all others of their data set: drawings, error messages, faces lost in blur or dark."""
+"""Finds images unlike the rest of the data set: drawings, error messages, extremely blurred or dark faces."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -25,13 +25,16 @@ Measures = Mapping[str, npt.NDArray[np.float64]]
 
 
 def measures(thumbnails: npt.NDArray[np.uint8], sides: npt.NDArray[np.int64]) -> Measures:
-    """What an image may be an outlier by, a figure for each, by name.
+    """Values of the properties by which an image may be an outlier, by name.
 
-    thumbnails: grey uint8 [n, h, w]; sides: int64 [n], the shorter side of each image in pixels. brightness: mean;
-    sharpness: logarithm of the variance of the Laplacian over the image's own; likeness to the others: the distance
-    from face space (Turk and Pentland, "Eigenfaces for recognition", 1991), what the first 64 principal components
-    leave of it; size: logarithm of the side. Contrast is none of them: it would leave out dark faces in poor light,
-    which the board sees too.
+    brightness: mean grey value. sharpness: logarithm of the variance of the Laplacian divided by the variance of the
+    image. likeness to the others: distance from face space (Turk and Pentland, "Eigenfaces for recognition", 1991), the
+    residual of the first 64 principal components. size: logarithm of the side. Contrast is not used: it would exclude
+    dark faces in poor light, which the board sees too.
+
+    Args:
+        thumbnails: Grey uint8 [n, h, w].
+        sides: Shorter side of each image in pixels, int64 [n].
     """
     from sklearn.decomposition import PCA
 
@@ -50,10 +53,10 @@ def measures(thumbnails: npt.NDArray[np.uint8], sides: npt.NDArray[np.int64]) ->
 
 
 def outliers(thumbnails: npt.NDArray[np.uint8], sides: npt.NDArray[np.int64]) -> dict[int, str]:
-    """The images that are further out than FAR by one of their measures, each with the measure in words.
+    """The images further out than FAR in one of the `measures`, each with a description of the measure.
 
-    Arguments as of `measures`. Large images and images very like the others are no outliers, nor is what more than RARE
-    of the images have in common. None are found among fewer than FEWEST images.
+    Large images, and images very similar to the others, are not outliers, nor is a property shared by more than RARE of
+    the images. With fewer than FEWEST images, none are reported. Arguments are those of `measures`.
     """
     if len(thumbnails) < FEWEST:
         return {}
@@ -67,7 +70,7 @@ def outliers(thumbnails: npt.NDArray[np.uint8], sides: npt.NDArray[np.int64]) ->
 
 
 def modified_z(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """0.6745 (x - median) / median absolute deviation [n]; zeros where more than half of the values are one."""
+    """Modified z-scores, 0.6745 (x - median) / median absolute deviation, [n]; zeros if more than half are equal."""
     away = values - np.median(values)
     usual = float(np.median(np.abs(away)))
     return 0.6745 * away / usual if usual > 0 else np.zeros_like(away)

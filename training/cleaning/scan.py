@@ -1,4 +1,4 @@
-"""The first pass of `prepare` over a data set: each image is read once, and what is decided by is kept of it."""
+"""First pass of `prepare`: reads each image once and keeps what the later decisions need."""
 
 import hashlib
 import logging
@@ -28,11 +28,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one pass found of n images.
+    """Results of one pass over n images.
 
-    reason: UNREADABLE, BLANK, NO_FACE or "". detail: in words. squares: where the face is cut, in crop mode.
-    thumbnails: grey uint8 [n, SIDE, SIDE] of what would be kept, of no meaning where there is a reason. sides: int64
-    [n], its shorter side in pixels. digests: of its pixels, b"" where there is a reason.
+    reason: UNREADABLE, BLANK, NO_FACE or "". detail: explanation. squares: square of the face crop, in crop mode.
+    thumbnails: grey uint8 [n, SIDE, SIDE] of the kept part, undefined if there is a reason. sides: shorter side of the
+    kept part in pixels, int64 [n]. digests: digest of its pixels, b"" if there is a reason.
     """
 
     reason: list[str]
@@ -44,9 +44,12 @@ class Scan:
 
 
 def scan(data: Dataset, cutter: FaceCutter | None, largest: int) -> Scan:
-    """Look at every image of a data set; through the cutter at its face crop, without one at the whole image.
+    """Read every image of a data set.
 
-    largest: longest side in pixels of what would be kept. Unreadable files are logged by name.
+    Args:
+        data: The data set; unreadable files are logged by name.
+        cutter: Crops faces; None keeps whole images.
+        largest: Longest side of the kept part, pixels.
     """
     count = len(data)
     found = Scan(
@@ -86,7 +89,7 @@ def scan(data: Dataset, cutter: FaceCutter | None, largest: int) -> Scan:
 
 
 def progress(count: int, what: str) -> Iterable[int]:
-    """0 to count - 1, with a bar on standard error where that is a terminal."""
+    """Iterate over range(count) with a progress bar on standard error if that is a terminal."""
     console = Console(stderr=True)
     return track(range(count), what, console=console, transient=True, disable=not console.is_terminal)
 

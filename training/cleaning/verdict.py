@@ -1,4 +1,4 @@
-"""What is kept of a data set and what is left out, decided on what `training.cleaning.scan` found."""
+"""Decides, from the results of `training.cleaning.scan`, which faces are kept."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,15 +43,23 @@ def decide(
     drop_issues: bool,
     seed: int,
 ) -> tuple[Verdict, list[label_errors.LabelIssue]]:
-    """The verdict on every image, and the likely wrong labels among those that were not left out before.
+    """Decide which images to keep, and find the likely wrong labels among those not omitted for other reasons.
 
-    Of copies the one in PrivateTest stays, else the one in PublicTest, else the first; the labels are those of the data
-    set's first label set. Copies with conflicting labels are all left out. near: whether near duplicates are left out;
-    False leaves out only those that lie in two splits of the data set's. split: shares of new splits; what is kept of
-    near duplicates is in one of them, as a person is. None keeps the data set's. judge: as of
-    `cleaning.label_errors.find`. drop_issues: whether likely wrong labels are left out, of Training alone: no opinion
-    may choose what a figure is made on. Raises EmotionEdgeError as `split_anew` and
-    `training.cleaning.label_errors.find` do.
+    Of duplicates the one in PrivateTest is kept, else the one in PublicTest, else the first; duplicates with
+    conflicting labels (of the primary label set) are all omitted.
+
+    Args:
+        data: The data set.
+        found: Results of the scan.
+        near: True omits near duplicates; False omits only those across two of the data set's own splits.
+        split: Shares of new splits, which keep a person and near duplicates together; None keeps the data set's splits.
+        judge: See `cleaning.label_errors.find`.
+        drop_issues: True omits likely wrong labels, in Training only: a model must not choose the faces that figures
+            are measured on.
+        seed: Seed of splits and cross-validation.
+
+    Raises:
+        EmotionEdgeError: As `split_anew` and `training.cleaning.label_errors.find`.
     """
     judging = _Judging(data, found)
     judging.exact()
@@ -75,7 +83,7 @@ def decide(
 
 
 class _Judging:
-    """The verdict while it is being made."""
+    """State of the decisions while `decide` runs."""
 
     def __init__(self, data: Dataset, found: Scan) -> None:
         self.data, self.found = data, found
@@ -117,17 +125,17 @@ class _Judging:
                 self.leave_out(index, EXACT_DUPLICATE, "", original)
 
     def pairs(self) -> Pairs:
-        """The near duplicates among what is kept, by their indexes in the data set."""
+        """The near duplicates among the kept images, by their indexes in the data set."""
         kept = self.kept()
         pairs = near_pairs(self.found.thumbnails[kept])
         return replace(pairs, first=kept[pairs.first], second=kept[pairs.second])
 
     def two_people(self, pairs: Pairs) -> npt.NDArray[np.bool_]:
-        """Where the data set says that a pair is of two people, and they are not too alike to believe it."""
+        """Whether the data set assigns a pair to two people, unless it is too alike for that to be right."""
         return conflicts(pairs.first, pairs.second, self.people) & (pairs.likeness < LIKENESS_DESPITE_LABELS)
 
     def together(self, pairs: Pairs) -> Indexes:
-        """Of each face who or what it is of, as of `duplicates.together`: a person, a picture with its copies."""
+        """Group number of each face by person and duplicate, as from `duplicates.together`."""
         there = np.array(self.reason) == ""
         pairs = pairs.take(there[pairs.first] & there[pairs.second] & ~self.two_people(pairs))
         return together(pairs.first, pairs.second, self.people)

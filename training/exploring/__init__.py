@@ -1,1 +1,1 @@
-"""What is in a data set: the parts of `training.explore`."""
+"""Parts of `training.explore`: statistics and plots of a data set."""

@@ -1,4 +1,4 @@
-"""How far two labellings of the same faces agree, and voters among themselves."""
+"""Agreement between two label sets on the same faces, and between annotators."""
 
 import csv
 from dataclasses import dataclass
@@ -13,8 +13,11 @@ from training.datasets.fer2013 import VOTE_COLUMNS, VOTES_FILE
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Two label sets on the faces that have a class under both: how many those are, and how many have the same class,
-    by its name, in both. table: int64 [classes of the first, classes of the second], counts."""
+    """Agreement of two label sets, over the faces that have a class under both.
+
+    Holds the number of these faces, how many have the same class name in both, and table: counts, int64 [classes of the
+    first, classes of the second].
+    """
 
     both: int
     equal: int
@@ -23,11 +26,10 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class VoteAgreement:
-    """Raw FER+ votes against FER's labels, parts of 1.
+    """Agreement of raw FER+ votes with the labels of FER-2013, as shares from 0 to 1.
 
-    most: of all rows, those where the choice with the most votes, of all ten, is the label (the first of them in a
-    tie). rows: how many have more than 5 votes for one of FER's classes. clear: of those, where that class is the
-    label.
+    most: share of all rows whose most-voted of the ten choices (the first in a tie) is the label. rows: number of rows
+    with more than 5 votes for one class of FER-2013. clear: share of those rows where that class is the label.
     """
 
     most: float
@@ -47,13 +49,13 @@ def agreement(first: Labels, second: Labels) -> Agreement:
 
 
 def entropy(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Of each row [n, classes], in bits: 0 where all votes are for one class."""
+    """Entropy of each row of [n, classes], in bits; 0 if all votes are for one class."""
     logs = np.log2(probabilities, where=probabilities > 0, out=np.zeros(probabilities.shape))
     return np.asarray(np.abs((probabilities * logs).sum(axis=1)))
 
 
 def vote_agreement(data: Dataset, source: Path | None) -> VoteAgreement | None:
-    """Compare the votes beside FER-2013's file with its labels; None where there are no such votes or labels."""
+    """Compare the FER+ votes with the labels of FER-2013; None if either is missing."""
     if source is None or "fer7" not in data.labels or "ferplus8" not in data.labels:
         return None
     path = (source if source.is_dir() else source.parent) / VOTES_FILE

@@ -1,4 +1,4 @@
-"""The sections of the report on a data set: each looks at one thing, in figures, plots and pictures."""
+"""The sections of the data set report, each about one topic, with figures, plots and pictures."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ Index = npt.NDArray[np.int64]
 
 
 def classes_section(data: Dataset, found: Survey, label_set: str) -> Section:
-    """Counts, sample sheets and mean faces of one label set."""
+    """Class counts, sample images and mean faces of one label set."""
     labels = data.labels[label_set]
     splits = [split for number, split in enumerate(SPLITS) if (data.split == number).any()]
     counts = {split: class_counts(labels.judged[data.split == SPLITS.index(split)], labels) for split in splits}
@@ -74,7 +74,7 @@ def classes_section(data: Dataset, found: Survey, label_set: str) -> Section:
 
 
 def images_section(data: Dataset, found: Survey) -> Section:
-    """Sizes, light, contrast and sharpness, with the images at the ends of each."""
+    """Sizes, brightness, contrast and sharpness, with the most extreme images of each."""
     parts = []
     readable = np.flatnonzero(found.readable)
     distinct = readable[np.sort(np.unique([found.digests[row].hex() for row in readable], return_index=True)[1])]
@@ -156,7 +156,7 @@ def duplicates_section(data: Dataset, twins: Duplicates) -> Section:
 
 
 def _told_by_training(data: Dataset, labels: Labels, across: Sequence[Index]) -> list[list[Cell]]:
-    """A row for each other split: how many of its faces have a copy in Training, and one of the same class."""
+    """Per other split: how many faces have a duplicate in Training, and how many one of the same class."""
     rows: list[list[Cell]] = []
     for number, name in enumerate(SPLITS[1:], 1):
         copied = same = 0
@@ -170,7 +170,7 @@ def _told_by_training(data: Dataset, labels: Labels, across: Sequence[Index]) ->
 
 
 def agreement_section(data: Dataset, source: Path | None) -> Section:
-    """Two label sets against each other, and how much the voters of one agree among themselves."""
+    """Agreement between two label sets, and between the annotators of one."""
     parts, plots = [], []
     (first, first_labels), *others = data.labels.items()
     for other, labels in others:
@@ -274,18 +274,18 @@ def _mosaic(data: Dataset, rows: Sequence[int] | Index, alt: str, title: str, re
 
 
 def _pictures(data: Dataset, rows: Iterable[int]) -> list[Picture]:
-    """Faces that are known to be readable."""
+    """Images of faces that are known to be readable."""
     found = (picture_of(data, int(row)) for row in rows)
     return [image for image in found if image is not None]
 
 
 def _tile(data: Dataset) -> int:
-    """Pixels of a face on a sheet."""
+    """Side of a face in a sheet of pictures, pixels."""
     return 64 if isinstance(data.images, tuple) else min(64, max(data.images.shape[1:3]))
 
 
 def _class_words(data: Dataset, labels: Labels, group: Index) -> str:
-    """What a group of duplicates is called: each label with how many have it, and where."""
+    """Caption of a group of duplicates: each label with its count and its splits."""
     names = [labels.names[label] if label >= 0 else "no class" for label in labels.judged[group]]
     said = ", ".join(f"{name} {names.count(name)}" if len(group) > 2 else name for name in dict.fromkeys(names))
     rows = ", ".join(str(row) for row in data.rows[group[:4]])
@@ -302,18 +302,18 @@ def class_counts(judged: Index, labels: Labels) -> Index:
 
 
 def _spaced(rows: Index, count: int) -> Index:
-    """At most `count` of them, at even distances: the same ones every time."""
+    """At most `count` rows at even distances; deterministic."""
     return np.asarray(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)])
 
 
 def _most(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Where all values lie but a few in a thousand."""
+    """Range that contains all but a few in a thousand of the values."""
     low, high = np.percentile(values, (0.2, 99.5))
     return float(low), float(high)
 
 
 def short_names(data: Dataset) -> list[str]:
-    """What each face is called: its file below the folder that holds all of them, or its row."""
+    """Display name of each face: its file relative to the common folder, or its row."""
     if not isinstance(data.images, tuple):
         return names_of(data)
     folder = os.path.commonpath([path.parent for path in data.images])
@@ -325,14 +325,14 @@ def known_people(people: Index) -> Index:
 
 
 def shared_people(split: Index, people: Index) -> Index:
-    """Those who are in more than one split."""
+    """People who appear in more than one split."""
     pairs = np.unique(np.stack([people, split])[:, people >= 0], axis=1)
     who, splits = np.unique(pairs[0], return_counts=True)
     return np.asarray(who[splits > 1])
 
 
 def has_votes(labels: Labels) -> bool:
-    """Whether any face has a distribution over classes."""
+    """True if any face has a distribution over several classes."""
     return bool(((labels.probabilities > 0) & (labels.probabilities < 1)).any())
 
 

@@ -1,4 +1,4 @@
-"""What the images of a data set are like: one pass over all of them, of which nothing but figures is kept."""
+"""Statistics of the images of a data set, from one pass; the pixels are not kept."""
 
 import hashlib
 import logging
@@ -33,13 +33,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Figures of n images; rows of NaN, zeros or b"" where an image cannot be read.
+    """Statistics of n images; NaN, zeros or b"" for an unreadable one.
 
     sizes: int64 [n, 2], height and width in pixels. brightness: float64 [n], mean grey value, 0 to 255. contrast:
-    float64 [n], standard deviation of the grey values; 0 is a blank image. sharpness: float64 [n], as
-    `judging.slices.sharpness` has it. digests: of the pixels, alike for images alike to the pixel. readable: bool [n].
-    means: for each label set and class with any readable face, the mean face: uint8 [side, side], or with 3 channels
-    where the data set is files or in colour.
+    float64 [n], standard deviation of the grey values, 0 for a blank image. sharpness: float64 [n], as
+    `evaluation.slices.sharpness`. digests: digest of the pixels, equal for pixel-identical images. readable: bool [n].
+    means: by label set and class with a readable face, the mean face: uint8 [side, side], or with 3 channels for files
+    and colour images.
     """
 
     sizes: npt.NDArray[np.int64]
@@ -53,10 +53,10 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Groups of images alike to the pixel: index arrays of two and more, in order of their first image.
+    """Groups of pixel-identical images: index arrays of two or more, ordered by their first image.
 
-    across: bool a group, whether it lies in more than one split. conflicting: bool a group, whether its faces differ
-    in class under the data set's first label set.
+    across: bool per group, whether it spans more than one split. conflicting: bool per group, whether its faces differ
+    in class under the primary label set.
     """
 
     groups: tuple[npt.NDArray[np.int64], ...]
@@ -73,8 +73,7 @@ class _Measured:
 
 
 def survey(data: Dataset) -> Survey:
-    """Look at every image once. Files are read by several threads; one that cannot be read is
-    named in the log."""
+    """Read every image once, with several threads; unreadable files are logged by name."""
     count = len(data)
     sizes = np.zeros((count, 2), np.int64)
     figures = np.full((count, 3), np.nan)
@@ -108,8 +107,10 @@ def survey(data: Dataset) -> Survey:
 
 
 def picture_of(data: Dataset, row: int) -> Picture | None:
-    """One face of a data set, grey [h, w] or BGR [h, w, 3], cut out where there is a box for it; None where its file
-    cannot be read or the box is outside the image."""
+    """One face of a data set, cut out by its box if it has one: grey [h, w] or BGR [h, w, 3].
+
+    Returns None if the file cannot be read or the box is outside the image.
+    """
     try:
         return pixels.image_of(data, row)
     except EmotionEdgeError as error:
@@ -118,7 +119,7 @@ def picture_of(data: Dataset, row: int) -> Picture | None:
 
 
 def duplicates(data: Dataset, found: Survey) -> Duplicates:
-    """The groups of images alike to the pixel; unreadable ones are in none."""
+    """Groups of pixel-identical images; unreadable images are excluded."""
     readable = np.flatnonzero(found.readable)
     groups = tuple(readable[group] for group in exact_groups([found.digests[row] for row in readable]))
     judged = next(iter(data.labels.values())).judged
@@ -130,7 +131,7 @@ def duplicates(data: Dataset, found: Survey) -> Duplicates:
 
 
 def _measured(data: Dataset) -> Iterator[_Measured | None]:
-    """In the order of the data set; None for a file that is no image."""
+    """Statistics of each image in the order of the data set; None for an unreadable file."""
     if isinstance(data.images, tuple):
         with ThreadPoolExecutor() as pool:
             found = pool.map(lambda row: _measure(picture_of(data, row), MEAN_SIDE), range(len(data)))
@@ -156,5 +157,5 @@ def _measure(image: Picture | None, side: int) -> _Measured | None:
 
 
 def _shape_key(image: Picture) -> bytes:
-    """So that images of other shapes never share a digest."""
+    """Shape of an image as bytes, part of its digest so that images of different shapes never collide."""
     return "x".join(map(str, image.shape)).encode("ascii")[:16]

@@ -1,1 +1,1 @@
-"""What came of it, in words, tables and plots: the parts of `training.report`."""
+"""Parts of `training.report`: evaluation results as text, tables and plots."""

@@ -1,4 +1,4 @@
-"""What a report is made of, said once and written twice: as the HTML of `training.pages` and as Markdown."""
+"""Building blocks of a report, rendered both as HTML (by `training.pages`) and as Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Cell = str | int
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A paragraph. quiet: set small, for what explains the rest."""
+    """A paragraph. quiet: True for small print."""
 
     text: str
     quiet: bool = False
@@ -40,14 +40,14 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """Key figures, each as (what it is, the figure, a few words on it)."""
+    """Key figures, each as (label, figure, short remark)."""
 
     figures: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The first cell of a row is its heading."""
+    """A table; the first cell of each row is its heading."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -56,7 +56,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure of HTML alone; in Markdown `instead` stands for it. alt: what it shows, in words."""
+    """A plot, in HTML only; Markdown shows `instead`. alt: text alternative."""
 
     figure: Figure
     alt: str
@@ -66,7 +66,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """Pictures of people with words under each, under a heading: of HTML alone."""
+    """Pictures of faces with captions under a heading, in HTML only."""
 
     title: str
     images: tuple[npt.NDArray[np.uint8], ...]
@@ -75,7 +75,7 @@ class Faces:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Blocks side by side where there is room."""
+    """Blocks placed side by side if the page is wide enough."""
 
     blocks: tuple["Block", ...]
 
@@ -85,21 +85,21 @@ Block = Words | Points | Heading | Tiles | Table | Plot | Faces | Beside
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Blocks under a title."""
+    """A titled group of blocks."""
 
     title: str
     blocks: tuple[Block, ...]
 
 
 def to_html(title: str, lead: str, parts: Sequence[Part], notices: Sequence[page.Notice]) -> str:
-    """The report as one page that needs nothing else."""
+    """Render the report as one self-contained HTML page."""
     sections = [page.Section(part.title, page.together(_html(block) for block in part.blocks)) for part in parts]
     shown = any(isinstance(block, Faces) for part in parts for block in part.blocks)
     return page.render_page(title, lead, sections, [*notices, page.FACES_SHOWN] if shown else notices)
 
 
 def to_markdown(title: str, lead: str, parts: Sequence[Part], notices: Sequence[page.Notice]) -> str:
-    """The report as text, with tables that line up."""
+    """Render the report as Markdown with aligned tables."""
     lines = [f"# {title}", "", lead, ""]
     for notice in notices:
         lines += [f"> {notice.word} {notice.text}", ""]

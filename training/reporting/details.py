@@ -1,4 +1,4 @@
-"""The parts of a report that look at single faces and epochs: slices, learning curves, the worst mistakes."""
+"""Parts of a report about single faces and epochs: slices, learning curves, most confident mistakes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -28,7 +28,7 @@ ROWS: Final = 12
 
 
 def slices_part(found: Findings) -> Part:
-    """Accuracy of the main voter by what makes a face hard to read."""
+    """Accuracy of the main voter by image properties that affect it."""
     chief, split = found.results[-1][0].main_voter, found.results[-1][0].split
     words = (
         f"Accuracy of {chief} on fifths of the faces of {split}, as the network gets them. Bars are 95% intervals: "
@@ -71,7 +71,7 @@ def _range(values: npt.NDArray[np.float64], digits: int) -> str:
 
 
 def curves_part(found: Findings) -> Part:
-    """The learning curves of the members that were trained here, for more than one epoch."""
+    """Learning curves of the members that are runs of more than one epoch."""
     blocks: list[Block] = []
     for member in found.members:
         if len(member.history) > 1:
@@ -80,7 +80,7 @@ def curves_part(found: Findings) -> Part:
 
 
 def _curves(member: Member) -> list[Plot]:
-    """Accuracy on PublicTest and loss by epoch, from the columns that hold a number in every row."""
+    """PublicTest accuracy and loss by epoch, from the columns with a number in every row."""
     full = [name for name in member.history[0] if all(row.get(name) not in (None, "") for row in member.history)]
     columns = {name: [float(row[name]) for row in member.history] for name in full}
     epochs = columns.pop("epoch", [float(epoch) for epoch in range(1, len(member.history) + 1)])
@@ -116,7 +116,7 @@ def _curves(member: Member) -> list[Plot]:
 
 
 def _short(name: str) -> str:
-    """The name of a column as a curve's: `public_fer7` is fer7, `training_fer7` is fer7, Training."""
+    """Legend name of a history column: `public_fer7` and `fer7_loss` become fer7, `loss` becomes the total."""
     special = {"loss": "all, augmented", TIES_BY: f"all, {VALIDATION}", f"{TRAINING}_loss": "all, Training"}
     if name in special:
         return special[name]
@@ -126,7 +126,7 @@ def _short(name: str) -> str:
 
 
 def _history(epochs: Sequence[float], public: Mapping[str, Sequence[float]], best: float) -> Table:
-    """Some epochs evenly apart, and always the best and the last."""
+    """Table of evenly spaced epochs, always with the best and the last."""
     places = set(np.linspace(0, len(epochs) - 1, min(ROWS, len(epochs))).astype(int).tolist())
     places.add(list(epochs).index(best))
     rows = tuple(
@@ -136,7 +136,7 @@ def _history(epochs: Sequence[float], public: Mapping[str, Sequence[float]], bes
 
 
 def mistakes_part(found: Findings) -> Part:
-    """The faces that the main voter was surest of and wrong about, under each label set."""
+    """The wrong predictions of the main voter with the highest confidence, for each label set."""
     chief, split = found.results[-1][0].main_voter, found.results[-1][0].split
     words = (
         f"The faces of {split} that {chief} was surest of and wrong about. Look at them before trusting a figure: some "

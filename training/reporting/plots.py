@@ -1,4 +1,4 @@
-"""Plots that only the report of a model has."""
+"""Plots used only by the report on a model."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,10 @@ from training.pages.figures import SERIES, in_style, new_axes
 
 @in_style()
 def slices_plot(series: Mapping[str, Sequence[Slice]], ranges: Sequence[str], axis: str) -> Figure:
-    """Accuracy by slice with its 95% interval, a line a series. ranges: of each place; axis: what of."""
+    """Plot accuracy by slice with its 95% interval, one line per series.
+
+    ranges: label of each slice. axis: label of the axis.
+    """
     figure, axes = new_axes(3.0)
     count = len(series)
     for number, (name, found) in enumerate(series.items()):

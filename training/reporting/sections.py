@@ -21,14 +21,14 @@ AXES: Final = ("valence", "arousal")
 
 
 def title_of(found: Findings) -> str:
-    """The report's heading."""
+    """The title of the report."""
     if len(found.members) == 1:
         return f"{found.members[0].name} on {found.part.name}"
     return f"A committee of {len(found.members)} on {found.part.name}, led by {found.members[0].name}"
 
 
 def lead_of(found: Findings) -> str:
-    """What the report is of, in a sentence or two."""
+    """The introduction of the report, one or two sentences."""
     splits = " and ".join(results[0].split for results in found.results)
     last = found.results[-1][0].split
     details = f"; the details below are of {last}" if len(found.results) > 1 else ""
@@ -39,7 +39,7 @@ def lead_of(found: Findings) -> str:
 
 
 def notices_of(found: Findings) -> list[Notice]:
-    """What must not be missed."""
+    """Warnings shown at the top of the report."""
     if found.results[-1][0].split == FINAL:
         return [
             Notice(
@@ -58,7 +58,7 @@ def notices_of(found: Findings) -> list[Notice]:
 
 
 def parts_of(found: Findings) -> list[Part]:
-    """The parts of the report in their order."""
+    """The parts of the report, in order."""
     return [
         _glance(found),
         _voters(found),
@@ -94,7 +94,7 @@ def _glance(found: Findings) -> Part:
 
 
 def _in_words(found: Findings, result: SplitResult) -> list[str]:
-    """What a reader should take away."""
+    """Summary of the results in sentences."""
     chief = result.figures[result.main_voter]
     weak = sorted(chief.recall.items(), key=lambda item: item[1])
     present = [(label, part) for label, part in weak if chief.confusion[chief.labels.index(label)].sum()]
