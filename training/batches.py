@@ -1,4 +1,4 @@
-"""The training faces in batches, in an order that a seed decides."""
+"""Batches of the training faces, in an order determined by a seed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ class Batches:
 
     @property
     def steps(self) -> int:
-        """Batches an epoch."""
+        """Number of batches per epoch."""
         return len(self.images) // self.size
 
     def epoch(self, number: int, share: slice = slice(None)) -> Iterator[tuple[npt.NDArray[Any], Arrays]]:
-        """The batches of an epoch, counted from 0. share: the rows of each batch for this worker."""
+        """Iterate over the batches of an epoch (from 0). share: rows of each batch that this worker takes."""
         generator = np.random.default_rng((self.seed, number))
         order = generator.permutation(len(self.images))
         for index in np.split(order[: self.steps * self.size], self.steps):
@@ -44,8 +44,10 @@ class Batches:
     def _mixed(
         self, images: npt.NDArray[Any], batch: Arrays, generator: np.random.Generator
     ) -> tuple[npt.NDArray[Any], Arrays]:
-        """Each image laid over another of the batch, and its targets likewise (Zhang et al. 2018): of two faces, one of
-        which says nothing, what the other says, with its part of the weight."""
+        """Mixup (Zhang et al. 2018): blend each image, and its targets, with another of the batch.
+
+        If only one of the two faces has a label, the target is that label with its share of the weight.
+        """
         part = generator.beta(self.mixup, self.mixup, len(images)).astype(np.float32)
         part = np.maximum(part, 1 - part)[:, None]
         other = generator.permutation(len(images))

@@ -1,4 +1,4 @@
-"""`emotion-train`: from any face data set to a float network and what it is worth."""
+"""`emotion-train`: trains and evaluates float networks on face data sets."""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ RUNS = Path("runs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Gives the exit status: 0, or 2 with one line on standard error for something the user can mend."""
+    """Run the command; returns 0, or 2 after an error of the user, printed as one line on standard error."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -1,8 +1,8 @@
-"""`python -m training.compare`: what each network learns in the same budget of processor time.
+"""`python -m training.compare`: accuracy of each network after the same budget of processor time.
 
 Every network is trained alike (heads, augmentation, AdamW, the same batches in the same order) until this process has
-spent the given processor time, all threads together, and is then judged on PublicTest. So a small network sees many
-images and a large one few: it answers which to begin with on a given machine, not which is best in the end.
+spent the given processor time, all threads together, and is then judged on PublicTest. A small network
+sees more images than a large one: the result tells which to start with on a machine, not which is best in the end.
 """
 
 import argparse
@@ -45,9 +45,10 @@ CLIP = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A network after the budget of processor time.
+    """Result of one network.
 
-    accuracy: on PublicTest by head, 0 to 1. images: number seen. rate: images a second of processor time.
+    accuracy: on PublicTest by head, 0 to 1. images: number of training images processed. rate: images per second of
+    processor time.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Compared:
 
 
 def recipe(data: Dataset) -> TrainingConfig:
-    """The settings that all networks share; the heads are those that the data set has labels for."""
+    """Settings shared by all networks; the heads are those that the data set has labels for."""
     wanted = {head: weight for head, weight in (("ferplus8", 1.0), ("fer7", 1.0)) if head in data.labels}
     heads = wanted or {next(iter(data.labels)): 1.0}
     if data.affect is not None:
@@ -97,7 +98,7 @@ def compare(name: str, data: Dataset, seconds: float, config: TrainingConfig) ->
 
 
 def _train(model: Any, batches: Batches, peak: float, seconds: float) -> tuple[int, float]:
-    """Train until the processor time is spent; gives the images seen and the time."""
+    """Train until the processor time is spent; returns the number of images and the time in seconds."""
     seen, epoch, begun, spent = -batches.size, 0, 0.0, 0.0
     while True:
         for pixels, wanted in batches.epoch(epoch):
@@ -113,7 +114,7 @@ def _train(model: Any, batches: Batches, peak: float, seconds: float) -> tuple[i
 
 
 def _share(done: float) -> float:
-    """Of the peak learning rate, after a part of the budget."""
+    """Learning rate as a fraction of its peak, after a fraction of the budget."""
     return max(0.01, done / WARMUP) if done < WARMUP else 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
@@ -182,7 +183,7 @@ def _millions(count: int) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Gives the exit status: 0, or 2 with one line on standard error for something the user can mend."""
+    """Run the command; returns 0, or 2 after an error of the user, printed as one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m training.compare", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("data"), help="a data set (data)")
     parser.add_argument("--minutes", type=float, required=True, help="of processor time for each network")

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-adds."""
+"""Cost of a network: parameters and multiply-adds."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
 
 
 def parameters(model: Any) -> int:
-    """Number of values that a network stores, with the statistics of batch normalization."""
+    """Number of parameters of a network, including the statistics of batch normalization."""
     return int(model.count_params())
 
 

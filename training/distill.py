@@ -1,4 +1,4 @@
-"""Soft labels: what a teacher, or a committee of them, says of the training faces. Made once and kept."""
+"""Soft labels: class probabilities of a teacher or a committee for the training faces, computed once and stored."""
 
 import logging
 import zipfile
@@ -30,9 +30,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SoftLabels:
-    """rows: int64 [n], of the data set's Training split. heads: probabilities float32 [n, classes] by label set.
-    data_set: name of the data set they are of, "" in files of old. prints: uint32 [n], `pixels.fingerprints` of the
-    faces, or None in files of old.
+    """Soft labels as stored in a file.
+
+    rows: int64 [n], rows of the Training split of the data set. heads: probabilities float32 [n, classes] by label set.
+    data_set: name of the data set, "" in files of an older format. prints: `pixels.fingerprints` of the faces, uint32
+    [n], or None in files of an older format.
     """
 
     path: Path
@@ -44,8 +46,13 @@ class SoftLabels:
     def of(self, training: Dataset, data: Dataset) -> dict[str, Floats]:
         """The probabilities of the faces of a Training split, in its order.
 
-        data: the data set that the split is of, with its images as they were read, by which faces are known again: row
-        numbers are the same in any two data sets. Raises EmotionEdgeError where a face is missing, or another.
+        Args:
+            training: The Training split.
+            data: Its data set with unmodified images; faces are matched by fingerprint, since row numbers are the same
+                in any data set.
+
+        Raises:
+            EmotionEdgeError: A face is missing or differs.
         """
         places = {int(row): place for place, row in enumerate(self.rows)}
         made = f"made of {f'{self.data_set}, not of {data.name} as it is here' if self.data_set else 'other data'}"
@@ -78,11 +85,10 @@ class SoftLabels:
 
 
 def distill(runs: Sequence[Path], data: Dataset, path: Path) -> dict[str, float]:
-    """Write the probabilities of one run, or the mean of several, for each Training face: the mean of those for the
-    image and for its mirror image. Gives how often that mean is right on PublicTest, 0 to 1 by label set; without
-    those that the data set does not have there.
+    """Write the soft labels of the Training faces: the mean over runs, and over each image and its mirror image.
 
-    Raises EmotionEdgeError where a run is not finished or no label set is common.
+    Returns the accuracy of that mean on PublicTest, 0 to 1, for each label set with labels there. Raises
+    EmotionEdgeError if a run is not finished or the runs have no label set in common.
     """
     splits = [TRAINING, *([VALIDATION] if np.any(data.split == SPLITS.index(VALIDATION)) else [])]
     parts = {split: data.part(split) for split in splits}
@@ -106,18 +112,23 @@ def distill(runs: Sequence[Path], data: Dataset, path: Path) -> dict[str, float]
 def distill_unlabelled(
     teachers: Sequence[Path], faces: Dataset, labelled: Dataset, path: Path, balance: float
 ) -> dict[str, dict[str, int]]:
-    """Write the mean of the teachers' probabilities for faces without labels: each as it is, moved as a detector's box
-    moves, and the mirror images of both. Gives how many faces have each first class, by label set.
+    """Write the mean of the teachers' probabilities for faces without labels.
+
+    Each face is evaluated as it is and with a box displaced like a detector's, both also mirrored.
 
     Args:
-        teachers: folders of runs, released models or a committee.
-        faces: the faces, all in Training.
-        labelled: the data set that the teachers learned from: its Training split has their classes' priors.
-        path: of the file of soft labels.
-        balance: how much of the priors is taken away, 0 to 1: probabilities divided by priors to this power (Menon et
-            al., "Long-tail learning via logit adjustment", 2021), so that rare classes are not given up.
+        teachers: Folders of runs, released models or a committee.
+        faces: The faces, all in Training.
+        labelled: Data set that the teachers were trained on; the class priors are those of its Training split.
+        path: Output file.
+        balance: Exponent of the priors that probabilities are divided by, 0 to 1 (Menon et al., "Long-tail learning via
+            logit adjustment", 2021), so that rare classes are kept.
 
-    Raises EmotionEdgeError where no label set is common, or `labelled` has no labels of one.
+    Returns:
+        For each label set, the number of faces by their most likely class.
+
+    Raises:
+        EmotionEdgeError: No label set is common, or `labelled` has no labels of one.
     """
     views = []
     for member in open_members(teachers, labelled):
@@ -135,7 +146,7 @@ def distill_unlabelled(
 
 
 def without_priors(said: Floats, priors: Floats, balance: float) -> Floats:
-    """Probabilities [n, classes] divided by priors [classes] to the power `balance`, and normalised again."""
+    """Divide probabilities [n, classes] by priors [classes] to the power `balance`, and normalise the rows."""
     weighed = said / np.maximum(priors, 1e-6) ** balance
     return np.asarray(weighed / weighed.sum(axis=1, keepdims=True), np.float32)
 
@@ -157,15 +168,16 @@ def _probabilities(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Flo
 
 
 def means(views: Sequence[Mapping[str, Probabilities]]) -> dict[str, Floats]:
-    """The mean over views of probabilities [n, classes] by head, of the heads that every view has. Raises
-    EmotionEdgeError where there are none.
+    """Mean over views of the probabilities [n, classes], for each head that all views have.
+
+    Raises EmotionEdgeError if there is no such head.
     """
     heads = common_heads(views)
     return {head: np.mean([view[head] for view in views], axis=0).astype(np.float32) for head in heads}
 
 
 def common_heads(teachers: Sequence[Collection[str]]) -> list[str]:
-    """The label sets every teacher knows, in the first one's order. Raises EmotionEdgeError where there is none."""
+    """Label sets that all teachers have, in the order of the first. Raises EmotionEdgeError if there is none."""
     heads = [head for head in teachers[0] if all(head in teacher for teacher in teachers)]
     if not heads:
         raise EmotionEdgeError("the teachers have no label set in common")
@@ -186,9 +198,9 @@ def check_heads(teacher: str, known: Collection[str], heads: Iterable[str]) -> N
 
 
 def _write(path: Path, training: Dataset, means: Mapping[str, Floats]) -> None:
-    """Write probabilities [n, classes] by head. training: the n faces, their images as they were read.
+    """Write probabilities [n, classes] by head for the n faces of `training`, whose images are unmodified.
 
-    A probability is a byte, 255 for 1: finer than a teacher is sure of, and a file small enough to pass on.
+    A probability is stored as one byte, 255 for 1, to keep the file small.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {head: np.rint(255 * mean).astype(np.uint8) for head, mean in means.items()}
@@ -202,7 +214,7 @@ def _write(path: Path, training: Dataset, means: Mapping[str, Floats]) -> None:
 
 
 def read_soft_labels(path: Path) -> SoftLabels:
-    """Raises EmotionEdgeError for a file that is missing or has no rows."""
+    """Read a file of soft labels. Raises EmotionEdgeError if it is missing or empty."""
     try:
         loaded = np.load(path)
         if not isinstance(loaded, np.lib.npyio.NpzFile):

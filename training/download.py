@@ -1,4 +1,4 @@
-"""A data set from Kaggle, with Kaggle's own client and the user's own token."""
+"""Downloads a data set from Kaggle, with Kaggle's own client and the user's token."""
 
 import contextlib
 import io

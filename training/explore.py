@@ -1,4 +1,4 @@
-"""What is in a data set, as one HTML page: classes, faces, images, duplicates, labels, people, and what is wrong."""
+"""Report on a data set as one HTML page: classes, faces, images, duplicates, labels, people and faults."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,7 +73,7 @@ def explore(data: Dataset, out: Path, source: Path | None = None) -> Path:
 
 
 def warnings(data: Dataset, found: Survey, twins: Duplicates) -> list[str]:
-    """Faults of a data set that matter for training, each in a sentence or two."""
+    """Faults of a data set that matter for training, one or two sentences each."""
     told = []
     unreadable = np.flatnonzero(~found.readable)
     if len(unreadable):

@@ -1,4 +1,4 @@
-"""What a network is trained for: the targets of each head, their weights, and the losses."""
+"""Training objectives: the targets of each head, their weights, and the losses."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ EFFECTIVE_BETA = 0.999
 
 
 def head_sizes(config: TrainingConfig, data: Dataset) -> dict[str, int]:
-    """Outputs of each head. Raises EmotionEdgeError for a head that the data set has no labels for."""
+    """Number of outputs of each head. Raises EmotionEdgeError for a head that the data set has no labels for."""
     for head in config.heads:
         known = data.affect is not None if head == AFFECT else head in data.labels
         if not known:

@@ -1,4 +1,4 @@
-"""`python -m training.one_gpu`: the released networks from nothing, in one run on one GPU.
+"""`python -m training.one_gpu`: trains the released networks from scratch on one GPU, in one run.
 
 Five teachers that differ learn from labels; their soft labels of the labelled faces, and of faces without labels where
 there are some, teach three students. Each is an ordinary run of `emotion-train fit` in runs/, saved after every epoch:

@@ -1,4 +1,4 @@
-"""`emotion-train prepare`: from a data set as it came to one that can be trained on, with a word for every image.
+"""`emotion-train prepare`: cleans a data set for training, and records the decision on every image.
 
 Nothing is deleted: the source stays as it is, and the manifest (`training.datasets.manifest`) says of each image
 whether it was kept, and why not.
@@ -41,16 +41,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PrepareSettings:
-    """Choices for `prepare`.
+    """Options of `prepare`.
 
-    faces: `crop`, the face as the board finds and cuts it; `full`, the whole image, or the part that the data set marks
-    as the face; `both`, the same faces in folders crop/ and full/; `auto`, full where the images are face crops
-    already, else crop. size: longest side of a kept image in pixels; larger ones are shrunk. split: new shares of
-    Training, PublicTest and PrivateTest; None: those of the data set. near_duplicates: leave them out; series of one
-    person in one pose (JAFFE, CK+) are near duplicates. False leaves out only those in two of the data set's own
-    splits; new splits keep them together. judge: folder of a trained network or committee that finds likely wrong
-    labels; it must not have been trained on these faces. None: a plain classifier in cross-validation.
-    drop_label_issues: leave likely wrong labels out of Training. seed: of splits and cross-validation.
+    faces: `crop`: the face detected and cropped as on the board; `full`: the whole image, or the face box of the data
+    set; `both`: both, in the folders crop/ and full/; `auto`: full if the images are face crops already, else crop.
+    size: longest side of a kept image in pixels; larger ones are shrunk. split: new shares of Training, PublicTest and
+    PrivateTest; None keeps those of the data set. near_duplicates: True omits them (also series of one person in one
+    pose, as in JAFFE and CK+); False omits only those across two of the data set's own splits, and new splits keep them
+    together. judge: folder of a trained network or committee that finds likely wrong labels, not trained on these
+    faces; None: a simple classifier in cross-validation. drop_label_issues: omit likely wrong labels from Training.
+    seed: seed of splits and cross-validation.
     """
 
     faces: Literal["auto", "crop", "full", "both"] = "auto"
@@ -64,10 +64,10 @@ class PrepareSettings:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Numbers of images that were kept and left out.
+    """Numbers of images that were kept and omitted.
 
-    counts: by reason, or `kept`, the number in each of SPLITS. label_issues: in each of SPLITS, among the kept.
-    folders: that were written.
+    counts: by reason, or `kept`, the number in each of SPLITS. label_issues: number in each of SPLITS, among the kept.
+    folders: the folders that were written.
     """
 
     counts: Mapping[str, tuple[int, ...]]
@@ -75,7 +75,7 @@ class Summary:
     folders: tuple[Path, ...]
 
     def table(self) -> str:
-        """A row for the kept images and for each reason, a column for each split and the sum."""
+        """Rows for the kept images and for each reason; columns for each split and the total."""
         rows = [*self.counts.items(), ("likely wrong labels", self.label_issues)]
         lines = [["", *SPLITS, "all"], *([name, *map(str, row), str(sum(row))] for name, row in rows)]
         first, *others = (max(map(len, column)) for column in zip(*lines, strict=True))
@@ -86,8 +86,10 @@ class Summary:
 
 
 def parse_split(text: str) -> tuple[int, int, int]:
-    """`80/10/10` to three shares. Raises EmotionEdgeError where they are not three whole numbers that sum to 100, the
-    first of them more than 0."""
+    """Parse split shares such as `80/10/10`.
+
+    Raises EmotionEdgeError unless they are three whole numbers that sum to 100, the first above 0.
+    """
     parts = text.split("/")
     if len(parts) != 3 or not all(part.isdecimal() for part in parts):
         raise EmotionEdgeError(f"split {text!r}: not three shares like 80/10/10 ({', '.join(SPLITS)})")
@@ -100,10 +102,10 @@ def parse_split(text: str) -> tuple[int, int, int]:
 
 
 def prepare(data: Dataset, out: Path, settings: PrepareSettings) -> Summary:
-    """Write the prepared data set to the folder `out`, or out/crop and out/full.
+    """Write the prepared data set to the folder `out`, or to out/crop and out/full.
 
-    The folder appears when it is complete; a stopped one is begun anew by the next call. Raises EmotionEdgeError where
-    `out` exists, nothing would be kept, or there are too few faces or people to split.
+    The folder appears only when complete; an interrupted run starts again. Raises EmotionEdgeError if `out` exists,
+    nothing would be kept, or there are too few faces or people to split.
     """
     if out.exists():
         raise EmotionEdgeError(f"{out}: there already; remove it or name another folder")
@@ -147,7 +149,7 @@ def prepare(data: Dataset, out: Path, settings: PrepareSettings) -> Summary:
 
 
 def summarise(verdict: Verdict, folders: tuple[Path, ...]) -> Summary:
-    """Counts of a verdict."""
+    """Count the decisions of a verdict."""
     reasons = np.array(verdict.reason)
 
     def by_split(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
@@ -159,7 +161,7 @@ def summarise(verdict: Verdict, folders: tuple[Path, ...]) -> Summary:
 
 
 def _write_images(folder: Path, kind: Kind, data: Dataset, found: Scan, verdict: Verdict, largest: int) -> list[str]:
-    """The file of each image, relative to the folder; "" where it is left out."""
+    """Write the kept images; returns the file of each, relative to the folder, or "" if omitted."""
     labels = main_labels(data)
     files = [""] * len(data)
     for i in progress(len(data), "writing the images"):
@@ -181,7 +183,7 @@ def _write_images(folder: Path, kind: Kind, data: Dataset, found: Scan, verdict:
 
 
 def _list_issues(path: Path, data: Dataset, issues: Sequence[LabelIssue]) -> None:
-    """The likely wrong labels, the likeliest first, a line each."""
+    """Write the likely wrong labels, the most likely first, one line each."""
     labels, names = main_labels(data), names_of(data)
     lines = (
         []

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def progress_bar(console: Console) -> Progress:
-    """A bar with its count, the time it took and the time it will take."""
+    """A progress bar with count, elapsed and remaining time."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -22,7 +22,7 @@ def progress_bar(console: Console) -> Progress:
 
 
 def counted(items: Iterable[T], total: int, title: str, console: Console) -> Iterator[T]:
-    """The items, with a progress bar."""
+    """Iterate over items with a progress bar."""
     with progress_bar(console) as bar:
         task = bar.add_task(title, total=total)
         for item in items:
@@ -31,6 +31,6 @@ def counted(items: Iterable[T], total: int, title: str, console: Console) -> Ite
 
 
 def say_epoch(console: Console, epoch: int, epochs: int, figures: Mapping[str, float]) -> None:
-    """An epoch's figures on a line of their own. epoch: from 1."""
+    """Print the figures of an epoch on one line. epoch: number from 1."""
     text = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
     console.print(f"epoch {epoch}/{epochs}  {text}", highlight=False, soft_wrap=True)

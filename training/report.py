@@ -1,4 +1,4 @@
-"""One report for a network or a committee: an HTML page, the same as Markdown, and as text for the terminal."""
+"""Report on a network or a committee, as an HTML page, as Markdown, and as text for the terminal."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ MARKDOWN_FILE: Final = "report.md"
 def report(
     folders: Sequence[Path], data: Dataset, out: Path, final: bool = False, label_sets: Sequence[str] = ()
 ) -> tuple[Path, Path]:
-    """Evaluate networks, the first of which leads, and write report.html and report.md into `out`.
+    """Evaluate networks and write report.html and report.md into `out`; the first network is the leader.
 
-    final, label_sets and errors: as of `training.evaluation.findings.find`. The HTML has pictures of faces, so `out`
-    gets a .gitignore that keeps it out of a repository.
+    The other arguments and the errors are those of `training.evaluation.findings.find`. As the HTML contains pictures
+    of faces, `out` gets a .gitignore that keeps it out of a repository.
     """
     found = find(folders, data, final, label_sets)
     out.mkdir(parents=True, exist_ok=True)
@@ -32,6 +32,6 @@ def report(
 
 
 def evaluate(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets: Sequence[str] = ()) -> str:
-    """The same report as text for the terminal; arguments and errors as of `training.evaluation.findings.find`."""
+    """Evaluate networks and return the report as text; arguments and errors as `training.evaluation.findings.find`."""
     found = find(folders, data, final, label_sets)
     return to_markdown(title_of(found), lead_of(found), parts_of(found), notices_of(found))

@@ -1,4 +1,4 @@
-"""The data set of finished runs, read as they read it: the same faces, labels and splits."""
+"""The data set of finished runs, read with the settings of the run: the same faces, labels and splits."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The mean of the weights of runs that went on from one another, as one network."""
+"""Model soup: a network with the mean of the weights of several runs with a common start."""
 
 from collections.abc import Sequence
 from pathlib import Path

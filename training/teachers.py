@@ -1,4 +1,4 @@
-"""Teachers that are asked in each step of a training, of what the student sees."""
+"""Teachers that are evaluated in each training step, on the augmented images of the student."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -20,11 +20,10 @@ Teachers = Callable[[npt.NDArray[np.uint8], Arrays], Arrays]
 
 
 def open_teachers(config: TrainingConfig, data: Dataset) -> Teachers:
-    """The models that a run learns from, as a committee of the mean of their probabilities at their cards'
-    temperatures.
+    """Open the teachers of a run as a committee: the mean of their probabilities at the temperatures of their cards.
 
-    Raises EmotionEdgeError as `members.open_members` does, where a model takes another image size than the student, and
-    where none has one of its heads.
+    Raises EmotionEdgeError as `members.open_members` does, if a teacher takes another image size than the student, and
+    if no teacher has one of its heads.
     """
     assert config.teacher is not None
     part = config.teacher.weight
@@ -52,8 +51,9 @@ def _probabilities(member: Member, images: npt.NDArray[np.uint8]) -> Mapping[str
 def taught_batches(
     batches: Iterator[tuple[npt.NDArray[Any], Arrays]], augment: Any, teachers: Teachers
 ) -> Iterator[tuple[npt.NDArray[np.float32], Arrays]]:
-    """Batches after augmentation, float32 [n, h, w, c], 0 to 1, with the teachers' probabilities mixed into the
-    targets.
+    """Augmented batches whose targets are mixed with the probabilities of the teachers.
+
+    Images are float32 [n, h, w, c], 0 to 1.
     """
     for pixels, wanted in batches:
         seen = keras.ops.convert_to_numpy(augment(pixels, training=True))

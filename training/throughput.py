@@ -1,4 +1,4 @@
-"""`python -m training.throughput`: how many images a second the backend of KERAS_BACKEND learns from.
+"""`python -m training.throughput`: training speed of the backend KERAS_BACKEND, in images per second.
 
 The small network, trained as `emotion-train fit` does (own batches, all of the augmentation, averaged weights), beside
 a plain Keras `fit` of the same network without augmentation: both in this process, by turns, the best turn of each.
@@ -44,7 +44,7 @@ HEADER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Images a second, and a second of processor time, all threads together."""
+    """Images per second, and per second of processor time of all threads."""
 
     wall: float
     processor: float
@@ -121,7 +121,7 @@ def every_backend(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Gives the exit status: 0, or 2 with one line on standard error for something the user can mend."""
+    """Run the command; returns 0, or 2 after an error of the user, printed as one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m training.throughput", description=__doc__)
     parser.add_argument("--data", type=Path, help="a data set (random pixels, which take as long)")
     parser.add_argument("--images", type=int, default=2560, help="in each turn, at least 128 (2560)")
@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _images(path: Path | None, count: int) -> Any:
-    """Training faces uint8 [n, 48, 48, 1], n at most the count; random pixels without a data set."""
+    """At most `count` Training faces, uint8 [n, 48, 48, 1]; random pixels if there is no data set."""
     if path is None:
         return np.random.default_rng(0).integers(0, 256, (count, 48, 48, 1), np.uint8)
     training = clean_training(in_memory(read_dataset(path), 48, 48, 1)).part("Training")

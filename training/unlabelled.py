@@ -1,4 +1,4 @@
-"""What a run learns from faces without labels."""
+"""Training on faces without labels, with the soft labels of teachers."""
 
 import logging
 from collections.abc import Mapping
@@ -19,10 +19,11 @@ _log = logging.getLogger(__name__)
 
 
 def unlabelled_faces(config: TrainingConfig) -> tuple[npt.NDArray[np.uint8], Arrays]:
-    """The faces of the run's `unlabelled` section, uint8 [n, h, w, c], and their targets as `objectives.targets` gives
-    them: the teachers' probabilities, with the section's weight; valence and arousal with the weight 0.
+    """The faces of the `unlabelled` section of a run, uint8 [n, h, w, c], and their targets.
 
-    Raises EmotionEdgeError where the soft labels are of other faces, of none of the heads, or no face is sure enough.
+    The targets, in the form of `objectives.targets`, are the teachers' probabilities with the weight of the section;
+    valence and arousal have weight 0. Raises EmotionEdgeError if the soft labels are of other faces or of none of the
+    heads, or no face has enough confidence.
     """
     section = config.unlabelled
     assert section is not None
@@ -46,7 +47,10 @@ def unlabelled_faces(config: TrainingConfig) -> tuple[npt.NDArray[np.uint8], Arr
 def few_of_each(
     classes: npt.NDArray[np.int64], candidates: npt.NDArray[np.int64], most: int, seed: int
 ) -> npt.NDArray[np.int64]:
-    """At most so many candidates of each class, in ascending order. classes: int64 [n]; candidates: indices into it."""
+    """Select at most `most` candidates of each class, in ascending order.
+
+    classes: int64 [n]. candidates: indexes into classes.
+    """
     order = np.random.default_rng(seed).permutation(candidates)
     kept = [order[classes[order] == each][:most] for each in np.unique(classes[candidates])]
     return np.sort(np.concatenate(kept)) if kept else candidates

@@ -1,4 +1,4 @@
-"""The registry of architectures: one file each, all built by `build_network`.
+"""Registry of architectures: one file each, all built by `build_network`.
 
 A builder takes the keras module to build with (`keras`, or `tf_keras` for quantization-aware training), the input's
 shape (height, width, channels) and the heads with their number of outputs, and gives a model with the input `image`,

@@ -1,4 +1,4 @@
-"""What the registry says of an architecture beside how to build it."""
+"""Description of an architecture in the registry, besides its builder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What several architectures share: the way in, the heads, and how a network of keras.applications is adapted."""
+"""Shared by the architectures: input preprocessing, heads, and adaptation of keras.applications networks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -13,7 +13,7 @@ GROWN: Final = "grown_"
 
 
 def divisible(channels: float) -> int:
-    """The nearest multiple of 8, at least 16, and not more than a tenth below: what vector units like."""
+    """Round to a multiple of 8 (at least 16, at most 10% below the value), which suits vector units."""
     rounded = max(16, int(channels + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * channels else rounded + 8
 
@@ -32,10 +32,10 @@ def stride_of_stem(input_shape: Sequence[int], stride: int | None) -> int:
 
 
 def prepared(keras: Any, input_shape: tuple[int, int, int], scaling: Scaling = SIGNED) -> tuple[Any, Any]:
-    """The input `image` and what the first layer of the network gets of it.
+    """The input `image`, and the tensor that the first layer receives.
 
-    Where the scaling is by channel, grey is repeated to three. Where it is not, one channel serves: pretrained kernels
-    summed over their channels say the same of it (`training.networks.pretrained`).
+    If the scaling differs by channel, grey is repeated to three channels. Otherwise one channel suffices: the
+    pretrained kernels are summed over their input channels, which is equivalent (`training.networks.pretrained`).
     """
     image = x = keras.Input(input_shape, name="image")
     scale, offset = scaling

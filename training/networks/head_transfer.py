@@ -1,4 +1,4 @@
-"""The rows of a trained network's heads, carried over to the heads of another for the classes that both have."""
+"""Initialises the heads of a network from the heads of a trained one, for the classes that both have."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ def _carry(layer: Any, names: tuple[str, ...], trained: Mapping[str, Head]) -> t
 
 
 def _source(names: tuple[str, ...], trained: Mapping[str, Head]) -> str | None:
-    """The trained head that has most of the classes; of equals the one that tells most classes apart."""
+    """The trained head that has most of the classes; of equals the one with the most classes."""
     known = {
         head: int(map_matrix(_names(head), names).any(axis=0).sum())
         for head, (kernel, _) in trained.items()

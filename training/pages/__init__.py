@@ -1,1 +1,1 @@
-"""Reports as one HTML file each, without scripts and without the network: pages, plots and sheets of pictures."""
+"""Reports as single HTML files without scripts or network access: pages, plots and sheets of pictures."""

@@ -1,4 +1,4 @@
-"""Matplotlib figures as inline SVG that takes the page's colours and letters, light or dark."""
+"""Matplotlib figures as inline SVG in the colours and fonts of the page, light or dark."""
 
 import re
 import zlib
@@ -12,7 +12,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Matplotlib wants colours, a page has variables: each of these stands for one in the SVG, and is put back afterwards.
+# Placeholder colours for Matplotlib, replaced in the SVG by the CSS variables of the page.
 INK: Final = "#010101"
 QUIET: Final = "#010102"
 LINE: Final = "#010103"
@@ -83,12 +83,12 @@ def figure_svg(figure: Figure, alt: str, caption: str = "") -> Markup:
     svg = re.sub(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'^<svg [^>]*?viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" role="img" aria-label="">', svg)
     svg = svg.replace('aria-label=""', Markup('aria-label="{}"').format(alt), 1)
-    # Names within an SVG hold for the whole page: those that nothing points to go, the others become this figure's own.
+    # SVG ids are global to the page: remove unreferenced ones, and make the others unique to this figure.
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
     own = f"f{zlib.crc32(svg.encode()):08x}-"
     svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{own}{found[1]}"' if found[1] in used else "", svg)
     svg = re.sub(r'(href="|url\()#', rf"\g<1>#{own}", svg).replace("xlink:href", "href")
-    # Letters and the shape of strokes are the page's business (style.css).
+    # Fonts and line styles are set by the page (style.css).
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
     svg = svg.replace("font-family: 'DejaVu Sans'; ", "").replace("'DejaVu Sans'", "system-ui, sans-serif")
     for colour, variable in _VARIABLES.items():

@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: no script, no network; light, dark, phone and paper.
+"""A report as one self-contained HTML page without scripts: light and dark, for phone and paper.
 
 Everything that makes HTML here gives `Markup`, and text that is put into it is escaped unless it is `Markup` itself.
 """
@@ -27,28 +27,28 @@ _PAGES: Final = Environment(
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a page under a heading of its own. html: what the functions of this package give, one after another."""
+    """A titled section of a page. html: concatenated output of the functions of this package."""
 
     title: str
     html: str
 
     @property
     def anchor(self) -> str:
-        """The name a link on the page goes by."""
+        """The fragment identifier for links to it."""
         kept = "".join(letter if letter.isalnum() else " " for letter in self.title.lower())
         return "-".join(kept.split()) or "section"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A sentence that the reader must not miss, above all sections."""
+    """A sentence shown above all sections, for what the reader must not miss."""
 
     text: str
     kind: Literal["note", "warning"] = "warning"
 
     @property
     def word(self) -> str:
-        """What it starts with, so that colour is not all that tells a warning."""
+        """The word it starts with, so that a warning is not marked by colour alone."""
         return "Warning:" if self.kind == "warning" else "Note:"
 
 
@@ -85,19 +85,19 @@ def bullets(items: Iterable[str]) -> Markup:
 
 
 def together(parts: Iterable[str]) -> Markup:
-    """Pieces of HTML one after another, as a Section wants them."""
+    """Concatenate pieces of HTML."""
     return Markup("\n").join(Markup(part) for part in parts)
 
 
 def columns(parts: Iterable[str]) -> Markup:
-    """Pieces of HTML side by side where there is room, else one below another."""
+    """Place pieces of HTML side by side, or below one another on a narrow screen."""
     return Markup('<div class="columns">{}</div>').format(
         Markup("").join(Markup("<div>{}</div>").format(Markup(part)) for part in parts)
     )
 
 
 def tiles(figures: Iterable[tuple[str, str, str]]) -> Markup:
-    """Key figures, each as (what it is, the figure, a few words on it or "")."""
+    """Key figures, each as (label, figure, short remark or "")."""
     shown = []
     for name, figure, remark in figures:
         rest = Markup("<dd>{}</dd>").format(remark) if remark else ""
@@ -126,7 +126,7 @@ def table_html(header: Sequence[str], rows: Iterable[Sequence[Cell]], caption: s
         lines.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(_shown(first), cells))
     top = Markup("<caption>{}</caption>").format(caption) if caption else ""
     tall = Markup(" tall") if len(body) >= _TALL else ""
-    # A region that scrolls must be within reach of the keyboard, and so needs a name.
+    # A scrollable region must be focusable by keyboard, and therefore needs a name.
     return Markup(
         '<div class="scroll{}" role="region" aria-label="{}" tabindex="0">'
         "<table>{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"

@@ -1,4 +1,4 @@
-"""The plots of reports. Each gives a matplotlib figure; `figure_svg` puts it on a page."""
+"""The plots of reports, as matplotlib figures; `figure_svg` puts them on a page."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -138,9 +138,9 @@ def confusion_plot(
 
 @in_style()
 def reliability_plot(curves: Mapping[str, tuple[Values, Values, Values]]) -> Figure:
-    """How often a classifier is right when it says how sure it is (0 to 1), over the diagonal of one that knows.
+    """Reliability diagram: accuracy by confidence (0 to 1), with the diagonal of a perfectly calibrated classifier.
 
-    curves: by name, for each bin of confidence that holds any faces: mean confidence, accuracy, how many faces.
+    curves: by name, for each non-empty bin of confidence: mean confidence, accuracy, number of faces.
     """
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
@@ -200,7 +200,7 @@ def affect_plot(valence: Values, arousal: Values, places: Mapping[str, tuple[flo
             Rectangle((edges[column], edges[row]), side, side, facecolor=HEAT, alpha=alpha, antialiased=False)
         )
     for name, (x, y) in places.items():
-        # Its name is above it, but below where another place so near that their names would meet is higher.
+        # The name is above the point, or below it if a close point above would make the names overlap.
         below = any(0 < np.hypot(x - there, up - y) < 0.25 and up > y for there, up in places.values())
         axes.plot(
             x, y, marker="o", markersize=5, markerfacecolor="none", markeredgecolor=SERIES[1], markeredgewidth=1.6
@@ -220,7 +220,7 @@ def affect_plot(valence: Values, arousal: Values, places: Mapping[str, tuple[flo
 
 
 def _quiet_axis(axes: Axes, which: str, label: str, percent: bool) -> None:
-    """Gridlines instead of an axis line, with ticks as parts of 1 or with thousands separators."""
+    """Style an axis: gridlines instead of an axis line; ticks in percent or with thousands separators."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.grid(True)
     axis.set_label_text(label)
@@ -237,6 +237,6 @@ def _ticks() -> MaxNLocator:
 
 
 def _legend(figure: Figure, axes: Axes, count: int) -> None:
-    """Above the plot, where nothing is hidden by it; none for a single series."""
+    """Add a legend above the plot, where it hides nothing; none for a single series."""
     if count > 1:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, handlelength=2.2)

@@ -39,7 +39,7 @@ def mosaic(
     """
     gap = 2
     rows = -(-len(images) // columns)
-    # Between the pictures the page's ground, light or dark, shows through.
+    # The gaps between the pictures are transparent.
     sheet = np.zeros((rows * (side + gap) - gap, columns * (side + gap) - gap, 4), np.uint8)
     for number, image in enumerate(images):
         tile = square(image, side)

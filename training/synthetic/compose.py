@@ -1,4 +1,4 @@
-"""Frames composed of FER-2013 faces at known boxes on varied backgrounds, to calibrate and measure detectors on."""
+"""Frames composed of FER-2013 faces at known boxes on varied backgrounds, to calibrate and evaluate detectors."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

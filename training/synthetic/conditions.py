@@ -34,11 +34,12 @@ def metres(width: float, frame_width: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How a face stands in its frame.
+    """How a face appears in its frame.
 
-    name: of the row. width: of the face from ear to ear, pixels. size: of the frame. roll: degrees, clockwise. gain:
-    factor on all pixels. noise: standard deviation of the read noise, of 255. blur: length of motion blur, pixels.
-    light: `side`, `back` or empty. stream: whether the face has a second of frames in which to be found.
+    name: name of the row. width: width of the face from ear to ear, pixels. size: size of the frame. roll: degrees,
+    clockwise. gain: factor of all pixels. noise: standard deviation of the read noise, 0 to 255. blur: length of the
+    motion blur, pixels. light: `side`, `back` or empty. stream: True if the detector gets one second of frames to find
+    the face in.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How a YuNet box relates to FER-2013's own framing: `python -m training.synthetic.crop_framing --data DIR` says.
+"""`python -m training.synthetic.crop_framing --data DIR`: fits the crop of a YuNet box to the framing of FER-2013.
 
 Training faces are pasted into frames with their whole 48x48 square, so the square that a crop should give back is
 known.
@@ -76,7 +76,7 @@ def fit(centre: Floats, length: Floats, squares: Floats) -> tuple[float, Floats,
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m training.synthetic.crop_framing", description="Measure the face crop's defaults."
     )

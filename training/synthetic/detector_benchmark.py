@@ -1,4 +1,4 @@
-"""What each face detector finds and what it takes, on composed frames: the table of docs/detectors.md.
+"""Recall, precision and processor time of each face detector on composed frames: the table of docs/detectors.md.
 
 `python -m training.synthetic.detector_benchmark --data DIR` prints it as Markdown. The faces are those of FER-2013's
 PublicTest, in the sizes of three ranges; calibration of the int8 networks saw Training faces only.
@@ -29,7 +29,7 @@ FIRST: Final = "yunet 320"
 
 
 def detectors(onnx: Path | None, res10: Path | None) -> Iterator[tuple[str, Detector]]:
-    """Those that can be had here, by name. onnx, res10: the files of OpenCV's two networks."""
+    """The available detectors, by name. onnx, res10: files of the two networks of OpenCV."""
     runtime = choose()
     wanted: list[tuple[str, Mapping[str, object]]] = [
         *((f"yunet {size}", {"kind": "yunet", "size": size}) for size in (160, 320, 640)),
@@ -85,7 +85,7 @@ def table(data: Path, onnx: Path | None, res10: Path | None, count: int) -> Iter
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m training.synthetic.detector_benchmark", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with fer2013.csv")
     parser.add_argument("--onnx", type=Path, help="OpenCV's YuNet, face_detection_yunet_2023mar.onnx")

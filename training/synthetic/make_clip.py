@@ -72,7 +72,7 @@ def displacement(shape: tuple[int, ...], moves: Sequence[Move]) -> Plane:
 
 
 def at(keys: Keys, time: float) -> list[float]:
-    """The values at a time, eased in and out between the rows."""
+    """Interpolate the values of key frames at a time, with easing."""
     times = [key[0] for key in keys]
     after = min(max(int(np.searchsorted(times, time, side="right")), 1), len(keys) - 1)
     before, following = keys[after - 1], keys[after]
@@ -99,7 +99,7 @@ def cut_out(image: Image, outside: Points, inside: Points) -> Image:
 
 
 def collins() -> Person:
-    """Eileen Collins: there from the start, comes near, leaves to the left, is back for the end."""
+    """Eileen Collins: in view at the start, comes near, leaves to the left, returns at the end."""
     image = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
     outside = [(149, 60), (196, 10), (273, 19), (305, 68), (299, 111), (277, 141), (294, 171), (309, 213), (307, 247)]
     outside += [(358, 273), (365, 337), (427, 337), (486, 375), (511, 435), (511, 511), (17, 511), (21, 375), (38, 265)]
@@ -216,7 +216,7 @@ def counter() -> Plane:
 
 
 def light(time: float) -> Plane:
-    """What every pixel is multiplied with at a time, [1, W, 3]: dimmed, bright, from the left, from the right."""
+    """Factor of every pixel at a time, [1, W, 3]: dim, bright, lit from the left, from the right."""
     brightness, side, warmth = at(
         [
             (0, 1, 0, 0),
