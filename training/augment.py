@@ -127,7 +127,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return ops.clip(x, 0.0, 1.0)
 
     def _on_part(self, x: Any, name: str, step: Callable[[Any], Any]) -> Any:
-        """A step on a random part of the batch, of the size that its setting says: the others cost no time.
+        """Apply a step to a random part of the batch, sized by its setting; the other images cost no time.
 
         A step that is off draws no random numbers, so that runs without it stay reproducible.
         """
@@ -180,7 +180,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         )
 
     def _soften(self, x: Any) -> Any:
-        """A part of the images blended with their 3x3 mean, or with that mean's own: as soft as half the size."""
+        """Blend a part of the images with their 3x3 mean, or with that mean applied twice (half the resolution)."""
         count = ops.shape(x)[0]
         once = mean3(x)
         softer = once + self._chosen(count, 0.5) * (mean3(once) - once)
@@ -203,7 +203,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return x + grain * keras.random.normal(ops.shape(x), seed=self.random)
 
     def _erase(self, x: Any) -> Any:
-        """A part of the images with a rectangle of 1/6 to 1/2 of the side replaced by a flat grey."""
+        """Replace a rectangle of 1/6 to 1/2 of the side by flat grey, in a part of the images."""
         count, height, width = ops.shape(x)[0], x.shape[1], x.shape[2]
         inside = self._each(count, 0.0, 1.0) < self.settings["erase"]
         for axis, size in ((1, height), (2, width)):
@@ -215,7 +215,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return ops.where(inside, self._each(count, 0.0, 1.0), x)
 
     def _cover(self, x: Any) -> Any:
-        """An ellipse of one shade: a hand, a mask, glasses."""
+        """Draw an ellipse of one shade, as an occlusion by a hand, a mask or glasses."""
         count, height, width = ops.shape(x)[0], x.shape[1], x.shape[2]
         rows = ops.reshape(ops.linspace(0.0, 1.0, height), (1, -1, 1, 1)) - self._each(count, 0.0, 1.0)
         columns = ops.reshape(ops.linspace(0.0, 1.0, width), (1, 1, -1, 1)) - self._each(count, 0.0, 1.0)
@@ -224,7 +224,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return ops.where(rows * rows + columns * columns < 1.0, shade, x)
 
     def _motion(self, x: Any) -> Any:
-        """The mean of MOTION_STEPS places along a line of a random direction and length."""
+        """Motion blur: the mean of MOTION_STEPS samples along a line of random direction and length."""
         count, height, width = ops.shape(x)[0], x.shape[1], x.shape[2]
         angle = self._uniform(count, 0.0, math.pi)
         length = self._uniform(count, 0.0, MOTION) * width
@@ -238,14 +238,14 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return total / MOTION_STEPS
 
     def _distance(self, x: Any) -> Any:
-        """Shrunk by areas to a random part of the size, enlarged again linearly, as the board's crop enlarges."""
+        """Shrink by area averaging to a random size and enlarge linearly, as the crop on the board enlarges."""
         count, height, width = ops.shape(x)[0], x.shape[1], x.shape[2]
         part = self._uniform(count, FEWEST_PIXELS / min(height, width), 1.0)
         x = ops.einsum("nij,njwc->niwc", resampling(ops.floor(part * height), height), x)
         return ops.einsum("nij,nhjc->nhic", resampling(ops.floor(part * width), width), x)
 
     def _dim(self, x: Any) -> Any:
-        """A short exposure: less light, the camera's read noise, and for half of them a gain that makes up for it."""
+        """Short exposure: less light, read noise, and a gain that restores the brightness of half of the images."""
         count = ops.shape(x)[0]
         light = ops.exp(self._each(count, math.log(DARKEST), 0.0))
         noise = self._each(count, 0.0, READ_NOISE) * keras.random.normal(ops.shape(x), seed=self.random)
@@ -274,7 +274,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
 
 
 def augmentation(settings: Mapping[str, float], seed: int) -> Augment:
-    """The layer with a run's settings. Raises EmotionEdgeError for a name that is none of them."""
+    """The augmentation layer with the settings of a run. Raises EmotionEdgeError for an unknown setting."""
     parameters = inspect.signature(Augment.__init__).parameters
     known = [name for name, parameter in parameters.items() if isinstance(parameter.default, float)]
     if unknown := [name for name in settings if name not in known]:

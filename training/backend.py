@@ -90,11 +90,11 @@ class Workers:
         model.train_function = together
 
     def agree(self, value: int) -> int:
-        """The chief's value, on every worker."""
+        """The value of the chief, on every worker."""
         return value if self.count == 1 else int(self._of_chief([np.asarray(value, np.int64)])[0])
 
     def spread(self, variables: Mapping[str, Sequence[Any]]) -> None:
-        """Give every worker the chief's values."""
+        """Copy the values of the chief to the variables of every worker."""
         if self.count > 1:
             every = [variable for group in variables.values() for variable in group]
             values = self._of_chief([keras.ops.convert_to_numpy(variable) for variable in every])
@@ -115,11 +115,11 @@ class Workers:
 
 @cache
 def workers() -> Workers:
-    """The place of this process among the workers that train together.
+    """The position of this process among the workers of a distributed training.
 
-    One worker, unless the environment variable TF_CONFIG describes a cluster; then it waits for the others. Call it
-    before anything is built. Raises EmotionEdgeError for a TF_CONFIG that TensorFlow's MultiWorkerMirroredStrategy does
-    not take, or a backend other than TensorFlow.
+    There is one worker unless the environment variable TF_CONFIG describes a cluster; then the call waits for the
+    others. Call it before building anything. Raises EmotionEdgeError if TensorFlow's MultiWorkerMirroredStrategy
+    rejects TF_CONFIG, or the backend is not TensorFlow.
     """
     text = os.environ.get(CLUSTER)
     if not text:
@@ -172,8 +172,9 @@ def set_up(precision: str, seed: int) -> None:
 
 
 def on_accelerator(array: Any) -> Any:
-    """An array in the memory of the GPU or TPU that PyTorch or JAX trains on, so that no batch is copied there; itself
-    where there is none.
+    """Copy an array to the GPU or TPU that PyTorch or JAX trains on, so that batches need no transfers.
+
+    Without an accelerator the array itself is returned.
     """
     if keras.backend.backend() == "torch":
         import torch

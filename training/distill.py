@@ -80,7 +80,7 @@ class SoftLabels:
         return {head: values[order] for head, values in self.heads.items()}
 
     def check_heads(self, heads: Iterable[str]) -> None:
-        """Raises EmotionEdgeError, and warns, as `check_heads` of this module does."""
+        """As the function `check_heads` of this module, for the label sets of these soft labels."""
         check_heads(str(self.path), self.heads, heads)
 
 
@@ -185,8 +185,16 @@ def common_heads(teachers: Sequence[Collection[str]]) -> list[str]:
 
 
 def check_heads(teacher: str, known: Collection[str], heads: Iterable[str]) -> None:
-    """Raises EmotionEdgeError where a teacher, by its name, has none of a network's heads; warns of those
-    which it says nothing. said: the label sets it knows."""
+    """Check that a teacher covers the heads of a network; logs a warning for each head that it lacks.
+
+    Args:
+        teacher: Name of the teacher, for messages.
+        known: Label sets of the teacher.
+        heads: Heads of the network.
+
+    Raises:
+        EmotionEdgeError: The teacher has none of the heads.
+    """
     silent = [head for head in heads if head != AFFECT and head not in known]
     if not set(heads) & set(known):
         raise EmotionEdgeError(

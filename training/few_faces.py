@@ -44,16 +44,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FewFaces:
-    """What came of a fit.
+    """Result of a fit.
 
     Attributes:
         run: Folder of the run with the network.
-        start: The released network's head that the fit began with.
-        penalty: Strength of the prior that was chosen; infinite: the head stayed as it was.
-        faces: Faces that were fitted on, and those that were kept aside to judge by.
-        released: Accuracy of the released network on the faces kept aside, among these classes, 0 to 1.
+        start: Head of the released network that the fit started from.
+        penalty: Selected strength of the prior; infinite: the head is unchanged.
+        faces: Numbers of faces used for fitting and held out for evaluation.
+        released: Accuracy of the released network on the held-out faces, restricted to these classes, 0 to 1.
         fitted: Accuracy of the fitted network on the same faces.
-        gain: 95% interval of the difference of the two.
+        gain: 95% interval of the difference between the two.
     """
 
     run: Path
@@ -65,7 +65,7 @@ class FewFaces:
     gain: Interval
 
     def text(self) -> str:
-        """The outcome in words, with a warning where there are too few faces to judge by."""
+        """Summary of the outcome, with a warning if there are too few faces for an evaluation."""
         how = "left as it was" if np.isinf(self.penalty) else "fitted"
         lines = [
             f"{self.faces[0]} faces to learn from, {self.faces[1]} to judge by",

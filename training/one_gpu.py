@@ -74,16 +74,17 @@ def train_all(
     teachers: Mapping[str, Mapping[str, Any]] = TEACHERS,
     students: Mapping[str, Mapping[str, Any]] = STUDENTS,
 ) -> list[Path]:
-    """Train teachers, make their soft labels, train students; gives the students' networks.
+    """Train teachers, compute their soft labels, and train students; returns the networks of the students.
 
     Args:
-        data: a data set with the labels fer7 and ferplus8, as FER-2013 with FER+.
-        unlabelled: faces without labels, or None.
-        runs: folder of the runs, by name; finished ones stay, others carry on.
-        teacher_epochs, student_epochs: of each of them.
-        teachers, students: settings by run, on top of COMMON.
+        data: Data set with the labels fer7 and ferplus8, such as FER-2013 with FER+.
+        unlabelled: Faces without labels, or None.
+        runs: Folder of the runs; finished runs are kept, others are resumed.
+        teacher_epochs, student_epochs: Number of epochs of each teacher and each student.
+        teachers, students: Settings by run, which override COMMON.
 
-    Raises EmotionEdgeError as `fit` and `distill` do.
+    Raises:
+        EmotionEdgeError: As `fit` and `distill`.
     """
     begun = time.monotonic()
     read = read_dataset(data)
@@ -115,7 +116,7 @@ def train_all(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m training.one_gpu", description=__doc__)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with fer2013.csv and fer2013new.csv")
     parser.add_argument("--unlabelled", type=Path, metavar="FACES", help="FairFace's zip or folder, or photographs")

@@ -15,8 +15,8 @@ from training.datasets.fer2013 import VOTE_COLUMNS, VOTES_FILE
 class Agreement:
     """Agreement of two label sets, over the faces that have a class under both.
 
-    Holds the number of these faces, how many have the same class name in both, and table: counts, int64 [classes of the
-    first, classes of the second].
+    Holds the number of such faces, the number with the same class name under both, and `table`: counts, int64 [classes
+    of the first, classes of the second].
     """
 
     both: int

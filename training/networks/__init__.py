@@ -34,14 +34,14 @@ from training.networks.pretrained import NO_WEIGHTS
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """How to build a network and what is known of it."""
+    """The builder of a network, and its description."""
 
     build: Callable[..., Any]
     about: About
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The names of its options."""
+        """Names of the options of the builder."""
         parameters = inspect.signature(self.build).parameters.values()
         named = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
         return (*(name for name in named if name != "scaling"), "weights")
@@ -75,12 +75,20 @@ def build_network(
     *,
     load: bool = True,
 ) -> Any:
-    """A network by name.
+    """Build a network by name.
 
-    options: of the architecture, and `weights` for any: `none`, `imagenet`, or a file (`training.networks.pretrained`).
-    load: false leaves the weights of that option unread, where others take their place anyway. Raises EmotionEdgeError
-    for a name or an option that is not known, for settings the network cannot be built with, and for weights that
-    cannot be had or do not fit.
+    Args:
+        name: Name in the registry.
+        keras: `keras` or `tf_keras`.
+        input_shape: Height, width and channels.
+        heads: Number of outputs by head.
+        options: Options of the architecture; `weights` (for all): `none`, `imagenet` or a file
+            (`training.networks.pretrained`).
+        load: False skips loading these weights, for a network whose weights are replaced anyway.
+
+    Raises:
+        EmotionEdgeError: A name or option is unknown, the settings are invalid, or the weights are unavailable or do
+            not fit.
     """
     if name not in NETWORKS:
         raise EmotionEdgeError(f"network {name!r}: not known (known: {', '.join(NETWORKS)})")

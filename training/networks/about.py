@@ -15,11 +15,13 @@ Donor = Callable[[Any, Mapping[str, Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """source: the paper or page, with the year. parameters, multiply_adds: of the defaults at 48x48, 1 channel, heads
-    ferplus8, fer7 and affect. int8: whether it can be made full int8, and what of the Edge TPU. imagenet: its
-    pretrained network, None where there is none. scaling: what those weights want. scaling_of_files: what an .h5 file
-    in Keras's older format wants, where that is something else. rgb: whether both want the channels red first (our
-    images are blue first).
+    """Description of an architecture.
+
+    source: paper or page, with the year. parameters, multiply_adds: of the default options at 48x48, 1 channel, heads
+    ferplus8, fer7 and affect. int8: whether full int8 is possible, and how the Edge TPU runs it. imagenet: function
+    that returns its pretrained network; None if there is none. scaling: pixel scaling of those weights.
+    scaling_of_files: scaling of .h5 files in Keras's older format, if different. rgb: True if the weights expect RGB
+    (the images here are BGR).
     """
 
     source: str

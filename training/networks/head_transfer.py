@@ -73,11 +73,11 @@ def _source(names: tuple[str, ...], trained: Mapping[str, Head]) -> str | None:
 
 
 def start_of(names: tuple[str, ...], trained: Mapping[str, Head]) -> Head:
-    """A head for classes, from the trained head that has most of them; classes that it lacks are zeros.
+    """Initial weights of a head, from the trained head with most of its classes; missing classes are zeros.
 
     Args:
         names: The classes, in the order of the new head.
-        trained: Trained heads by label set, all of the same features.
+        trained: Trained heads by label set, all on the same features.
     """
     source = _source(names, trained)
     kernel, bias = trained[source or next(iter(trained))]

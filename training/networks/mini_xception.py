@@ -29,10 +29,15 @@ def build(
     widths: Sequence[int] = (16, 32, 64, 128),
     dropout: float = 0.2,
 ) -> Any:
-    """The network, built with the given keras module.
+    """Build the network with the given keras module.
 
-    stem: channels of the two convolutions at full size. widths: channels of the modules, each of which halves the
-    resolution. dropout: of the pooled features, 0 to 1.
+    Args:
+        keras: `keras` or `tf_keras`.
+        input_shape: Height, width and channels.
+        heads: Number of outputs by head.
+        stem: Channels of the two convolutions at full resolution.
+        widths: Channels of the modules, each of which halves the resolution.
+        dropout: Dropout rate of the pooled features, 0 to 1.
     """
     layers = keras.layers
 

@@ -43,13 +43,21 @@ def build(
     dropout: float = 0.3,
     scaling: Scaling = SIGNED,
 ) -> Any:
-    """The network, built with the given keras module.
+    """Build the network with the given keras module.
 
-    enlarged: how many times the network itself enlarges the image, bilinear, since its filters know faces of 224
-    pixels; 1 for not at all. Quantization-aware training knows whole numbers alone; else the size is rounded to pixels.
-    blocks: how many of the 13, 1 to 13. frozen: how many of these stay as they begin, and the first convolution with
-    them, which saves their part of a step. dropout: of the pooled features, 0 to 1. scaling: set with the weights.
-    Without batch normalization it learns from a random start only slowly.
+    Without batch normalization, training from random weights is slow.
+
+    Args:
+        keras: `keras` or `tf_keras`.
+        input_shape: Height, width and channels.
+        heads: Number of outputs by head.
+        enlarged: Factor of bilinear enlargement inside the network, as the filters were trained on faces of 224 pixels;
+            1: none. Quantization-aware training accepts only whole numbers; otherwise the size is rounded to pixels.
+        blocks: Number of blocks used, 1 to 13.
+        frozen: Number of first blocks that are not trained, together with the first convolution; saves their part of a
+            training step.
+        dropout: Dropout rate of the pooled features, 0 to 1.
+        scaling: Scaling of the pixels, set together with the weights.
     """
     if not 1 <= blocks <= len(BLOCKS):
         raise ValueError(f"blocks {blocks}: there are 1 to {len(BLOCKS)}")

@@ -11,7 +11,7 @@ from training.networks.common import adapted, prepared, stride_of_stem, with_hea
 
 
 def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:
-    """Keras's own network with ImageNet weights."""
+    """The network of keras.applications with ImageNet weights."""
     alpha = options.get("alpha", 1.0)
     return keras.applications.MobileNetV2(input_shape=(224, 224, 3), alpha=alpha, include_top=False, weights="imagenet")
 
@@ -35,10 +35,16 @@ def build(
     dropout: float = 0.2,
     scaling: Scaling = SIGNED,
 ) -> Any:
-    """The network, built with the given keras module.
+    """Build the network with the given keras module.
 
-    alpha: factor of the channels; ImageNet weights are there for 0.35, 0.5, 0.75, 1, 1.3 and 1.4. stem_stride: 1 or 2;
-    None for 1 under 96 pixels. dropout: of the pooled features, 0 to 1. scaling: set with the weights.
+    Args:
+        keras: `keras` or `tf_keras`.
+        input_shape: Height, width and channels.
+        heads: Number of outputs by head.
+        alpha: Factor of the channels; ImageNet weights exist for 0.35, 0.5, 0.75, 1, 1.3 and 1.4.
+        stem_stride: 1 or 2; None: 1 for images under 96 pixels.
+        dropout: Dropout rate of the pooled features, 0 to 1.
+        scaling: Scaling of the pixels, set together with the weights.
     """
     _, x = prepared(keras, input_shape, scaling)
     body = keras.applications.MobileNetV2(alpha=alpha, include_top=False, weights=None, input_tensor=x)

@@ -31,14 +31,22 @@ def build(
     fine: int = 0,
     dropout: float = 0.2,
 ) -> Any:
-    """The network, built with the given keras module.
+    """Build the network with the given keras module.
 
-    stem: channels of the first convolution, stride 2. widths, blocks: channels and residual blocks of each stage;
-    every stage but the first halves the resolution. fine: channels of a branch beside the stem that sees the face at
-    full size, 0 for none; it begins at nothing, so that a trained network without it can be given one. dropout: of the
-    pooled features, 0 to 1. On a CPU with AVX-512, TensorFlow 2.21's oneDNN corrupts memory where layers are 8 wide
-    and batches odd; 16 is safe, and so is the environment variable TF_ENABLE_ONEDNN_OPTS=0, at 0.6 of the speed. The
-    defaults make 258k parameters and 18 million multiply-adds.
+    On a CPU with AVX-512, TensorFlow 2.21's oneDNN corrupts memory if layers are 8 channels wide and batches odd; 16
+    channels are safe, and so is the environment variable TF_ENABLE_ONEDNN_OPTS=0, at 0.6 of the speed. The defaults
+    have 258k parameters and 18 million multiply-adds.
+
+    Args:
+        keras: `keras` or `tf_keras`.
+        input_shape: Height, width and channels.
+        heads: Number of outputs by head.
+        stem: Channels of the first convolution, stride 2.
+        widths, blocks: Channels and number of residual blocks, by stage; every stage but the first halves the
+            resolution.
+        fine: Channels of a branch parallel to the stem at full resolution; 0: none. Its contribution is initialised to
+            zero, so it can be added to a trained network.
+        dropout: Dropout rate of the pooled features, 0 to 1.
     """
     layers = keras.layers
 

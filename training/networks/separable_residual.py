@@ -32,11 +32,17 @@ def build(
     last: int = 192,
     dropout: float = 0.2,
 ) -> Any:
-    """The network, built with the given keras module.
+    """Build the network with the given keras module.
 
-    stem: channels of the first convolution, stride 2. widths, blocks, strides: channels, blocks and the first block's
-    stride of each stage. expansion: how much wider than its input a block is inside. last: channels of the 1x1
-    convolution before the average. dropout: of the pooled features, 0 to 1.
+    Args:
+        keras: `keras` or `tf_keras`.
+        input_shape: Height, width and channels.
+        heads: Number of outputs by head.
+        stem: Channels of the first convolution, stride 2.
+        widths, blocks, strides: Channels, number of blocks, and stride of the first block, by stage.
+        expansion: Ratio of the inner width of a block to its input width.
+        last: Channels of the 1x1 convolution before the average pooling.
+        dropout: Dropout rate of the pooled features, 0 to 1.
     """
     layers = keras.layers
 

@@ -24,9 +24,16 @@ STAGES: Final = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 def build(
     keras: Any, input_shape: tuple[int, int, int], heads: Mapping[str, int], *, width: float = 1.0, dropout: float = 0.3
 ) -> Any:
-    """The network, built with the given keras module.
+    """Build the network with the given keras module.
 
-    width: factor of all channels. dropout: of the pooled features, 0 to 1. Images of 32x32 and larger.
+    Images must be 32x32 or larger.
+
+    Args:
+        keras: `keras` or `tf_keras`.
+        input_shape: Height, width and channels.
+        heads: Number of outputs by head.
+        width: Factor of all channels.
+        dropout: Dropout rate of the pooled features, 0 to 1.
     """
     layers = keras.layers
     image, x = prepared(keras, input_shape)

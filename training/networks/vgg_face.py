@@ -17,7 +17,7 @@ FACE_MEANS: Final = (-93.594, -104.7624, -129.1863)
 
 
 def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:  # noqa: ARG001
-    """Keras's own network with ImageNet weights."""
+    """The network of keras.applications with ImageNet weights."""
     return keras.applications.VGG16(include_top=False, weights="imagenet")
 
 
@@ -42,11 +42,18 @@ def build(
     dropout: float = 0.5,
     scaling: Scaling = SIGNED,
 ) -> Any:
-    """The network, built with the given keras module.
+    """Build the network with the given keras module.
 
-    width: factor of all channels. dropout: of the pooled features, 0 to 1. scaling: set with the weights.
-    Images of 32x32 and larger. Without batch normalization it learns from a random start only with He's
-    initialisation (2015), which it has here, and a low learning rate (3e-4).
+    Images must be 32x32 or larger. Without batch normalization, training from random weights needs He's initialisation
+    (2015), which is used here, and a low learning rate (3e-4).
+
+    Args:
+        keras: `keras` or `tf_keras`.
+        input_shape: Height, width and channels.
+        heads: Number of outputs by head.
+        width: Factor of all channels.
+        dropout: Dropout rate of the pooled features, 0 to 1.
+        scaling: Scaling of the pixels, set together with the weights.
     """
     _, x = prepared(keras, input_shape, scaling)
     body = keras.applications.VGG16(include_top=False, weights=None, input_tensor=x)

@@ -23,10 +23,14 @@ _BAR: Final = 0.22
 def bars(
     labels: Sequence[str], series: Mapping[str, Sequence[float]], axis: str, percent: bool = False, spread: bool = False
 ) -> Figure:
-    """Horizontal bars, a group a label, each with its figure at its end.
+    """Horizontal bars, one group per label, each with its value at its end.
 
-    series: by name, a value a label; NaN leaves a bar out. axis: what the values are. percent: they are parts of 1.
-    spread: names and values stand for parts of one whole and are stacked into one bar.
+    Args:
+        labels: Labels of the groups.
+        series: By name, one value per label; NaN omits a bar.
+        axis: Label of the axis.
+        percent: True if the values are shares from 0 to 1.
+        spread: True if the values of the series are parts of a whole; they are stacked into one bar.
     """
     count = 1 if spread else len(series)
     figure, axes = new_axes(0.75 + len(labels) * (count * _BAR + 0.12) + (0.3 if len(series) > 1 else 0))
@@ -75,10 +79,14 @@ def histogram(
     limits: tuple[float, float] | None = None,
     of: str = "faces",
 ) -> Figure:
-    """How values are spread, a line a series, each as parts of its own series.
+    """Histogram as lines, one per series, as shares of that series.
 
-    limits: of the values shown; what lies beyond is counted in the outermost bins. All values where left out.
-    of: what is counted. bins: by default the fewer the fewer values there are, from 8 to 40.
+    Args:
+        series: Values by name.
+        axis: Label of the axis.
+        bins: Number of bins; None: 8 to 40, depending on the number of values.
+        limits: Range shown; values beyond count in the outermost bins. None: the range of all values.
+        of: What is counted, for the label.
     """
     figure, axes = new_axes(2.6)
     parts = {name: np.asarray(values, np.float64) for name, values in series.items()}
@@ -111,7 +119,7 @@ def confusion_plot(
     down: str = "true",
     across: str = "predicted",
 ) -> Figure:
-    """A cross table [len(labels), len(columns or labels)] of counts, each cell as dark as its share of its row.
+    """Plot a matrix of counts [len(labels), len(columns or labels)]; a cell is darker the larger its share of the row.
 
     down, across: what the rows and the columns are.
     """
@@ -170,7 +178,10 @@ def reliability_plot(curves: Mapping[str, tuple[Values, Values, Values]]) -> Fig
 def lines(
     x: Values, series: Mapping[str, Values], across: str, up: str, percent: bool = False, mark: float | None = None
 ) -> Figure:
-    """Curves over a common x. across, up: what the axes are. mark: an x that matters, such as the chosen epoch."""
+    """Line plot of several curves over a common x.
+
+    across, up: labels of the axes. mark: x position of a vertical line, such as the selected epoch.
+    """
     figure, axes = new_axes(2.9)
     for number, (name, values) in enumerate(series.items()):
         axes.plot(
@@ -187,7 +198,7 @@ def lines(
 
 @in_style()
 def affect_plot(valence: Values, arousal: Values, places: Mapping[str, tuple[float, float]], bins: int = 41) -> Figure:
-    """Where faces lie on the plane of valence and arousal (-1 to 1), the darker the more, with named places on it."""
+    """Density of faces on the plane of valence and arousal (-1 to 1), with labelled reference points."""
     counts, edges, _ = np.histogram2d(np.asarray(valence), np.asarray(arousal), bins, ((-1, 1), (-1, 1)))
     figure, axes = new_axes(4.9)
     side = edges[1] - edges[0]

@@ -28,7 +28,7 @@ _FACE_METRES: Final = 0.15
 
 
 def metres(width: float, frame_width: int) -> float:
-    """Distance at which a face of 15 cm is `width` pixels wide, by a pinhole camera of 62 degrees of view."""
+    """Distance in metres of a face 15 cm and `width` pixels wide, for a pinhole camera of 62 degrees of view."""
     return _FACE_METRES * frame_width / (2 * math.tan(_VIEW / 2)) / width
 
 
@@ -86,16 +86,16 @@ CONDITIONS: Final = (
 
 
 def compose(face: Image, condition: Condition, rng: np.random.Generator, at: complex = 0) -> tuple[Image, Box]:
-    """A frame with one face.
+    """Compose a frame with one face.
 
     Args:
-        face: crop, BGR or grey uint8.
-        condition: what the frame is like.
-        rng: draws background, direction of the blur, and noise.
-        at: offset of the face from the frame's centre, x + iy, pixels.
+        face: Face crop, BGR or grey uint8.
+        condition: Condition of the frame.
+        rng: Random generator of background, blur direction and noise.
+        at: Offset of the face from the centre of the frame, x + iy, pixels.
 
     Returns:
-        The frame, BGR uint8, and the box of the upright face at its place.
+        The frame, BGR uint8, and the box of the face before rotation.
     """
     width, height = condition.size
     if face.ndim == 2:

@@ -41,7 +41,7 @@ def pairs(data: Path) -> Iterator[tuple[Detection, Box]]:
 
 
 def formulas(found: list[Detection]) -> Mapping[str, tuple[Floats, Floats]]:
-    """Ways to a square, by name: its centre [n, 2] and a length [n] that its side is taken to be in proportion to."""
+    """Candidate crops by name: centre [n, 2], and a length [n] that the side of the square is proportional to."""
     boxes = np.array([(it.box.x, it.box.y, it.box.width, it.box.height) for it in found])
     marks = np.array([it.landmarks for it in found], np.float64)
     sizes = boxes[:, 2:]
