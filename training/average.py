@@ -19,10 +19,9 @@ EVERY = 4
 
 
 class WeightAverage:
-    """Keeps `averaged`, a network of the same build, at the exponential moving average of `network`'s weights, batch
-    statistics included.
+    """Keeps `averaged` at the exponential moving average of the weights of `network`, batch statistics included.
 
-    momentum: per step; smaller in the first steps, so that the random start is soon forgotten.
+    momentum: per step; lower in the first steps, so that the random start is soon forgotten.
     """
 
     def __init__(self, network: Any, averaged: Any, momentum: float) -> None:
@@ -31,7 +30,7 @@ class WeightAverage:
         self.pairs = [(mean, weight) for mean, weight in paired if mean.dtype.startswith("float")]
 
     def update(self, step: int) -> None:
-        """After each step, counted from 1 over the whole run."""
+        """Update the average after a training step. step: its number over the whole run, from 1."""
         if step % EVERY:
             return
         momentum = min(self.momentum, (1 + step) / (10 + step)) ** EVERY
@@ -40,7 +39,7 @@ class WeightAverage:
 
 
 def save_state(path: Path, variables: Mapping[str, list[Any]], epoch: int) -> None:
-    """Write lists of variables and the number of epochs done, whole or not at all; the state before is kept beside."""
+    """Write the variables and the number of finished epochs atomically; the previous checkpoint is kept beside."""
     arrays: dict[str, Any] = {
         f"{group}/{i}": np.asarray(v.numpy() if hasattr(v, "numpy") else v)
         for group, items in variables.items()

@@ -25,9 +25,11 @@ class _Part(BaseModel):
 
 
 class DataSource(_Part):
-    """The data set, as `training.datasets.read_dataset` takes it. path: a file or a folder; relative to where the
-    command runs. format: `auto` looks at what is there. label_set: the one that matters; null is the data set's own.
-    mapping: a YAML file of `own class name: emotion` lines. votes: what of FER+'s votes is learned.
+    """The data set, as `training.datasets.read_dataset` takes it.
+
+    path: a file or folder, relative to the working directory. format: `auto` recognises the layout. label_set: the
+    primary label set; null: the data set's own. mapping: a YAML file of `own class name: emotion` lines. votes: how
+    FER+'s votes become targets.
     """
 
     path: Path = Path("data")
@@ -38,7 +40,7 @@ class DataSource(_Part):
 
 
 class InputSize(_Part):
-    """The network's input. channels: 1 is grey, 3 is BGR."""
+    """The network's input size. channels: 1 for grey, 3 for BGR."""
 
     height: int = Field(default=48, gt=0)
     width: int = Field(default=48, gt=0)
@@ -51,11 +53,11 @@ class InputSize(_Part):
 
 
 class Teacher(_Part):
-    """What other networks say of the training faces, in one of two ways. soft_labels: what they said of each face as
-    it is, a file of `emotion-train distill`. models: their folders, released models, a committee or runs; they are
-    asked in each step, of the batch as the student sees it, mixed and augmented (Beyer et al. 2022).
+    """Distillation from other networks, in one of two ways.
 
-    weight: how much of each target is the teacher's, 0 to 1; the rest is the label's.
+    soft_labels: probabilities for each face as it is, a file of `emotion-train distill`. models: folders of released
+    models, a committee or runs, which are run in each step on the batch as the student sees it, mixed and augmented
+    (Beyer et al. 2022). weight: weight of the teacher in each target, 0 to 1; the rest is the label.
     """
 
     soft_labels: Path | None = None
@@ -70,12 +72,12 @@ class Teacher(_Part):
 
 
 class Unlabelled(_Part):
-    """Faces without labels that are learned beside the data set, from what teachers say of them alone.
+    """Faces without labels, learned from teachers' soft labels beside the data set.
 
-    path: as `training.datasets.unlabelled.read_unlabelled` takes it. soft_labels: of these faces, a file of
-    `emotion-train distill --unlabelled`. weight: of each such face in the loss, where a labelled one has 1. confidence:
-    the probability of the teachers' first class from which a face counts. most_per_class: at most so many faces of each
-    first class of the primary head, drawn by the run's seed; null is all.
+    path: as for `training.datasets.unlabelled.read_unlabelled`. soft_labels: of these faces, a file of `emotion-train
+    distill --unlabelled`. weight: of each such face in the loss; labelled faces have 1. confidence: least probability
+    of the teachers' first class. most_per_class: most faces of each first class of the primary head, drawn by the run's
+    seed; null: all.
     """
 
     path: Path
@@ -140,7 +142,7 @@ class TrainingConfig(_Part):
 
     @property
     def primary(self) -> str:
-        """The first head that is an emotion."""
+        """The first head that is a label set."""
         return next(head for head in self.heads if head != AFFECT)
 
     @model_validator(mode="after")
@@ -156,9 +158,9 @@ _SETTINGS = sorted(
 
 
 def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> TrainingConfig:
-    """The settings of a file. changes: settings that take the place of the file's.
+    """The settings of a file. changes: settings that replace the file's.
 
-    Raises EmotionEdgeError for a file that is missing, is no YAML, or has a setting that is not known or out of range.
+    Raises EmotionEdgeError for a file that is missing or no YAML, and for a setting that is unknown or out of range.
     """
     if not path.exists():
         raise EmotionEdgeError(f"{path}: not there")
@@ -175,7 +177,7 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> Trainin
 
 
 def write_config(config: TrainingConfig, path: Path) -> None:
-    """Write every setting, defaults too; a power cut leaves the file that was there, or this one, whole."""
+    """Write every setting, defaults included, atomically."""
     partial = path.with_name(f"partial-{path.name}")
     with partial.open("w", encoding="utf-8") as file:
         yaml.safe_dump(config.model_dump(mode="json"), file, sort_keys=False)

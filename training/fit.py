@@ -38,16 +38,27 @@ _log = logging.getLogger(__name__)
 
 
 def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
-    """Train on Training, choose the epoch on PublicTest by the averaged weights' accuracy (mean over the heads).
+    """Train a network and keep the epoch with the highest accuracy on PublicTest (averaged weights, mean over the
+    heads).
 
-    run: the folder of the run; a run that was stopped there carries on after its last whole epoch, to the same end.
-    A finished run goes on where it ended when it is given more `epochs`; its learning rate follows the longer cosine.
-    Writes config.yaml, history.csv (a line an epoch), state.npz (to carry on), tensorboard/ and network.keras (the
-    chosen averaged network), and gives the path of the last. Of several workers (`backend.workers`), each of which
-    calls this with the same settings and data, the chief alone reads and writes there. Raises EmotionEdgeError where
-    the folder holds a run with other settings, the data set lacks a label, an image or a split that the settings ask
-    for, the teacher speaks of other faces or of none of the heads, the batches do not divide among the workers, or the
-    run is a mean (`training.soup`).
+    A stopped run continues after its last complete epoch, with the same result as without the stop. A finished run
+    continues when it is given more `epochs`; its learning rate then follows the longer cosine. Of several workers
+    (`backend.workers`), each of which calls this with the same settings and data, only the chief reads and writes
+    files.
+
+    Args:
+        config: Settings of the run.
+        data: The data set.
+        run: Folder of the run: config.yaml, history.csv (a row for each epoch), state.npz (checkpoint), tensorboard/
+            and network.keras (the averaged network of the best epoch).
+
+    Returns:
+        The path of network.keras.
+
+    Raises:
+        EmotionEdgeError: The folder holds a run with other settings, the data set lacks a label, an image or a split,
+            the soft labels are of other faces or of none of the heads, batches do not divide among the workers, or the
+            run is a mean (`training.soup`).
     """
     if config.mean_of:
         raise EmotionEdgeError(
@@ -119,8 +130,11 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What is trained. model: the network behind augmentation, or alone where teachers are to see what it sees.
-    averaged: in float32, with the averaged weights.
+    """The objects of a training.
+
+    network: the network itself. averaged: its copy with averaged weights, in float32. augment: the augmentation layer.
+    model: augmentation and network, or the network alone where teachers see the augmented batch, too. average: updates
+    the averaged weights.
     """
 
     network: Any
@@ -131,7 +145,7 @@ class Parts:
 
     @property
     def variables(self) -> dict[str, list[Any]]:
-        """All that a run needs to carry on."""
+        """The variables of a checkpoint: network, averaged network and optimizer."""
         optimizer = self.model.optimizer.variables
         return {"network": self.network.weights, "averaged": self.averaged.weights, "optimizer": optimizer}
 
@@ -160,9 +174,15 @@ def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, te
 
 
 def copy_weights(source: Any, network: Any, path: Path) -> None:
-    """Give a network all weights of another of the same build, its heads' too. path: of the other, for the error.
+    """Copy all weights, those of the heads included, between networks of the same build.
 
-    Raises EmotionEdgeError where their shapes differ.
+    Args:
+        source: The network to copy from.
+        network: The network to change.
+        path: File of the source, for messages.
+
+    Raises:
+        EmotionEdgeError: Shapes or heads differ.
     """
     found, wanted = ([tuple(v.shape) for v in each.weights] for each in (source, network))
     if found != wanted or sorted(source.output) != sorted(network.output):
@@ -174,7 +194,7 @@ def copy_weights(source: Any, network: Any, path: Path) -> None:
 
 
 def learn(parts: Parts, batches: Iterable[tuple[Any, Arrays]], before: int) -> dict[str, float]:
-    """One step for each batch; gives the mean of each loss. before: the steps that were made already."""
+    """Train on batches, one step each, and return the mean of each loss. before: number of earlier steps."""
     sums: Counter[str] = Counter()
     step = 0
     for step, (pixels, wanted) in enumerate(batches, 1):
@@ -209,7 +229,7 @@ def validate(network: Any, part: Dataset, heads: Sequence[str], name: str = CHOS
 
 
 def check_judged(validation: Dataset, heads: Sequence[str]) -> None:
-    """Raises EmotionEdgeError where PublicTest has no face to choose an epoch by."""
+    """Raise EmotionEdgeError where PublicTest has no labelled face of a head, by which an epoch could be chosen."""
     for head in heads:
         if head != AFFECT and not (validation.labels[head].judged >= 0).any():
             raise EmotionEdgeError(

@@ -18,7 +18,7 @@ TIES_BY = f"{CHOSEN_BY}_loss"
 
 
 def read_history(run: Path, epochs: int | None = None) -> list[dict[str, str]]:
-    """The lines of history.csv, of the first `epochs` epochs or all; none before the first epoch."""
+    """The rows of history.csv: of the first `epochs` epochs, or of all; an empty list before the first epoch."""
     path = run / HISTORY_FILE
     if not path.exists():
         return []
@@ -27,7 +27,7 @@ def read_history(run: Path, epochs: int | None = None) -> list[dict[str, str]]:
 
 
 def write_history(run: Path, epoch: int, figures: Mapping[str, float]) -> None:
-    """Add the epoch's line, counted from 0; lines of epochs that are now done again, after a kill, are dropped."""
+    """Add the row of an epoch, counted from 0; rows of this and later epochs, which a resumed run repeats, are dropped."""
     rows = read_history(run, epoch)
     rows.append({"epoch": str(epoch + 1), **{name: f"{value:.5f}" for name, value in figures.items()}})
     partial = run / f"partial-{HISTORY_FILE}"

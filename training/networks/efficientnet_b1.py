@@ -1,8 +1,8 @@
 """EfficientNet-B1: Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks" (2019);
 keras.applications' own.
 
-Its swish and its squeeze-and-excite are no friends of int8: EfficientNet-Lite was made without them for that reason
-(Liu 2020). For a board take `efficientnet_lite`.
+Swish and squeeze-and-excite lose accuracy in int8, for which reason EfficientNet-Lite omits them (Liu 2020). For a board
+use `efficientnet_lite`.
 """
 
 from collections.abc import Mapping

@@ -26,14 +26,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoredLayer:
-    """A layer's name and arrays, in Keras's order."""
+    """A layer of a weights file: its name, and its arrays in Keras's order."""
 
     name: str
     arrays: tuple[npt.NDArray[np.float32], ...]
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of its arrays."""
+        """The shapes of the layer's arrays."""
         return tuple(array.shape for array in self.arrays)
 
 
@@ -86,10 +86,10 @@ def load(
 
 
 def scaling_of(weights: str, about: About) -> Scaling:
-    """What the weights were trained with.
+    """The input scaling that weights were trained with.
 
-    Of a `.keras` file that is read; a `.weights.h5` does not say, and is taken to be of a network trained from a random
-    start, with pixels of -1 to 1. Raises EmotionEdgeError where a `.keras` file cannot be read.
+    It is read from a `.keras` file; a `.weights.h5` does not hold it, and is taken to be of a network trained from a
+    random start, with pixels of -1 to 1. Raises EmotionEdgeError where a `.keras` file cannot be read.
     """
     if weights == IMAGENET:
         return about.scaling
