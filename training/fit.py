@@ -38,8 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
-    """Train a network and keep the epoch with the highest accuracy on PublicTest (averaged weights, mean over the
-    heads).
+    """Train a network and keep the epoch of highest PublicTest accuracy (averaged weights, mean over the heads).
 
     A stopped run continues after its last complete epoch, with the same result as without the stop. A finished run
     continues when it is given more `epochs`; its learning rate then follows the longer cosine. Of several workers

@@ -1,8 +1,8 @@
 """EfficientNet-B1: Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks" (2019);
 keras.applications' own.
 
-Swish and squeeze-and-excite lose accuracy in int8, for which reason EfficientNet-Lite omits them (Liu 2020). For a board
-use `efficientnet_lite`.
+Swish and squeeze-and-excite lose accuracy in int8, for which reason EfficientNet-Lite omits them (Liu 2020). For a
+board use `efficientnet_lite`.
 """
 
 from collections.abc import Mapping
