@@ -27,7 +27,7 @@ def read_history(run: Path, epochs: int | None = None) -> list[dict[str, str]]:
 
 
 def write_history(run: Path, epoch: int, figures: Mapping[str, float]) -> None:
-    """Add the row of an epoch, counted from 0; rows of this and later epochs, repeated by a resumed run, are dropped."""
+    """Add the row of an epoch, counted from 0; rows of this and later epochs, from before a resume, go."""
     rows = read_history(run, epoch)
     rows.append({"epoch": str(epoch + 1), **{name: f"{value:.5f}" for name, value in figures.items()}})
     partial = run / f"partial-{HISTORY_FILE}"
