@@ -84,7 +84,7 @@ def labels_of(label_set: str) -> tuple[str, ...]:
 
 
 def set_name(names: Sequence[str]) -> str:
-    """What a label set is called: the way back from `labels_of`."""
+    """The name of a label set; the inverse of `labels_of`."""
     known = {labels: name for name, labels in LABEL_SETS.items()}
     return known.get(tuple(names), "-".join(names))
 

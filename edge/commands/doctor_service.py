@@ -77,7 +77,7 @@ def record(settings: Settings) -> Finding:
 
 
 def disk(_: Settings) -> Finding:
-    """Whether the state folder can be written, and has room."""
+    """Whether the state folder is writable and has free space."""
     folder = state_folder()
     there = _existing(folder)
     free = shutil.disk_usage(there).free // 1_000_000

@@ -39,7 +39,7 @@ _LANDMARKS: Final = 5
 
 
 def model_name(size: int | str) -> str:
-    """Name of the released model, by a width of SIZES; of `auto` that of the smaller one."""
+    """The name of the released model for a width in SIZES; for `auto`, the name of the smaller one."""
     return f"yunet-{SMALL if size == AUTO else size}"
 
 

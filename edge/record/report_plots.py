@@ -27,7 +27,7 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """`12%`; what is there, but less than half a percent, is `<1%`."""
+    """A share as text, such as `12%`; a share above zero but below half a percent is `<1%`."""
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
@@ -114,7 +114,7 @@ def axis_ticks(summary: Summary) -> str:
 
 
 def bars(summary: Summary) -> str:
-    """Time in each emotion, the most first; the whole length of a bar is all of the time."""
+    """A bar chart of the time in each emotion, longest first; the full width of a bar is the total time."""
     seconds = summary.seconds
     total = sum(seconds.values())
     return "".join(

@@ -131,7 +131,7 @@ class RowBuilder:
         return rows
 
     def end(self) -> list[Row]:
-        """The rows that end because nothing is seen any more: with the last Reading there was."""
+        """The rows still open, closed at the time of the last Reading, because no more frames come."""
         rows: list[Row] = [row.ended(track, self._last) for track, row in self._open.items()]
         rows += self._watched(self._last)
         self._open = {}

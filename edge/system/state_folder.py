@@ -19,7 +19,7 @@ def state_folder() -> Path:
 
 
 def home() -> Path:
-    """The user's home folder; one that does not exist where the user has none."""
+    """The user's home folder; a path that does not exist where the user has none."""
     try:
         return Path.home()
     except RuntimeError:  # neither $HOME nor an entry in the user database

@@ -51,7 +51,7 @@ class Notifier:
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """We are about to end."""
+        """Tell systemd that the service is stopping."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:

@@ -187,7 +187,7 @@ class StreamHandler(StreamingHandler):
 
 
 class LatestPictureHandler(PageHandler):
-    """The newest picture, annotated; 503 while there is none that is new."""
+    """The newest picture, annotated; status 503 while there is no recent one."""
 
     def initialize(self, access: PageAccess, live: LatestReading, streams: StreamEncoder) -> None:  # type: ignore[override]
         super().initialize(access)
