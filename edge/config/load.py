@@ -49,7 +49,7 @@ class _Given:
     origins: dict[str, str] = field(default_factory=dict)
 
     def put(self, name: str, value: Any, origin: str) -> None:
-        """Set a value over one from elsewhere. Raises EmotionEdgeError for a NUL, which no name of a file may have."""
+        """Set a value, replacing one of lower precedence. Raises EmotionEdgeError for a NUL character."""
         if isinstance(value, str) and "\0" in value:
             raise EmotionEdgeError(f"{origin}: has a NUL character")
         section, _, key = name.partition(".")
@@ -98,9 +98,9 @@ def _validated(given: _Given) -> Settings:
 
 
 def config_path(asked: Path | None) -> Path | None:
-    """The settings file: the one asked for, else the environment's, else the system's; None where there is none.
+    """The settings file: the given path, else $EMOTION_EDGE_CONFIG, else the system's; None where there is none.
 
-    Raises EmotionEdgeError where the one that is asked for is not there.
+    Raises EmotionEdgeError where a given file does not exist.
     """
     if asked is None and (variable := os.environ.get(CONFIG_VARIABLE)):
         asked = Path(variable)

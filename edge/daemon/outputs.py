@@ -34,7 +34,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What was opened. all: every Output. viewers: those that get pictures. mqtt, display: None where there is none."""
+    """The open outputs and viewers.
+
+    Attributes:
+        all: Every Output.
+        viewers: Outputs that get pictures.
+        mqtt: None where no broker is configured.
+        display: None where there is none.
+    """
 
     all: Sequence[Output]
     viewers: Sequence[Viewer]
@@ -44,7 +51,7 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What changes while the daemon runs, as it is now. stats: None until the analysis has begun."""
+    """Settings and statistics at this moment. stats: None until the analysis has begun."""
 
     settings: Callable[[], Settings]
     stats: Callable[[], Stats | None]

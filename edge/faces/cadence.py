@@ -55,12 +55,13 @@ class Cadence:
         return max(1, min(wanted, MAX_EVERY, int(MAX_GAP / self.period + 0.05)))
 
     def due(self, now: float, followed: int, at_border: bool) -> bool:
-        """Whether to detect faces in this frame; to be called once for each frame, in order.
+        """Whether to detect faces in this frame; call it once for each frame, in order.
 
         Args:
             now: time of capture, seconds, monotonic.
             followed: number of faces that optical flow follows.
-            at_border: one of them crosses the border, where following is least reliable: detect twice as often.
+            at_border: whether a followed face crosses the border of the picture, where optical flow is least reliable:
+                faces are then detected twice as often.
         """
         passed = now - self._frame_at
         if 0 < passed < 1:  # a longer gap is a pause of the camera

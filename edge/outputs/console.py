@@ -32,10 +32,10 @@ _WAITING: Final = 200
 
 
 class Console:
-    """An Output that writes a line a change, such as `12:03:04  face 3  happy 0.87` or `12:03:09  face 3 left`.
+    """An Output that writes a line for each change, such as `12:03:04  face 3  happy 0.87` or `12:03:09  face 3 left`.
 
-    The lines are written by a thread of their own, so that a terminal that stands still (Ctrl-S) stalls nothing.
-    Colour on a terminal only, and not where NO_COLOR is set (no-color.org).
+    A thread of its own writes the lines, so that a terminal that takes no output (Ctrl-S) blocks nothing else. Colour
+    on a terminal only, and not where NO_COLOR is set (no-color.org).
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:

@@ -56,7 +56,7 @@ _LIFE_SECONDS: Final = 1.0
 class Predictions:
     """The networks behind the server, run one request at a time in a thread of their own.
 
-    Requests are read in threads before that, so that an image that takes long to decode keeps nobody from the networks.
+    Requests are read in other threads, so that an image that takes long to decode does not block the networks.
 
     models: by the names they are served under.
     """
@@ -123,7 +123,7 @@ class Predictions:
         await asyncio.get_running_loop().run_in_executor(self._networks, lambda: None)
 
     def close(self) -> None:
-        """Begin no more, and give up an image that is being decoded."""
+        """Stop accepting requests, and abort the image that is being decoded."""
         self._decoder.close()
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._networks.shutdown(wait=False, cancel_futures=True)
@@ -226,7 +226,7 @@ class _Handler(RequestHandler):
             raise RefusedError(401, "a token is wanted: Authorization: Bearer <token>")
 
     def whole_body(self) -> bytes:
-        """What was sent. Raises RefusedError when it is more than this request may have."""
+        """The request's body. Raises RefusedError when it is larger than this request may be."""
         if self._received > self.body_max:
             self.body.clear()
             raise RefusedError(413, f"{self._received} bytes; at most {self.body_max} are taken")

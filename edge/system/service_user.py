@@ -13,10 +13,11 @@ _HIDDEN: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 
 
 def become_service_user() -> bool:
-    """Where root asks and the service is installed, go on as its user, with its groups, state and working folder.
+    """Switch to the service's user, with its groups, state folder and working folder, where root runs the command and
+    the service is installed.
 
     Returns:
-        Whether this process runs as the service's user now.
+        Whether this process now runs as the service's user.
     """
     if "STATE_DIRECTORY" in os.environ:  # by systemd itself
         return False

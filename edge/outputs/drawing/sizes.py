@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """In pixels.
+    """Sizes of drawn text and margins, in pixels.
 
     With one face in view its word is up to a sixteenth of the frame's height: on a Raspberry Pi's 7-inch display, 86 mm
     high, that is 5.4 mm, which from two metres is 9 minutes of arc, where normal sight reads 5 (ISO 8596). All other

@@ -38,7 +38,7 @@ class Facts:
 
 
 def is_shared(web: WebSettings) -> bool:
-    """Whether others than this machine can reach the page: on the network, or through a proxy that serves it."""
+    """Whether other machines can reach the page: over the network, or through a proxy that serves it."""
     return web.on_network or bool(web.proxies or web.names)
 
 

@@ -33,11 +33,12 @@ class HostNames:
 
 
 def host_names(names: str, on_network: bool) -> HostNames:
-    """The names of this board.
+    """The Host names that are answered.
 
     Args:
-        names: others than its own, separated by commas.
-        on_network: whether it listens on more than the loopback interface, and so by the board's name and addresses.
+        names: additional names, separated by commas.
+        on_network: whether the server listens on more than the loopback interface, so that clients use the board's name
+            and addresses.
     """
     host = socket.gethostname().lower()
     own = {host, f"{host}.local"} if on_network else set()
