@@ -40,7 +40,8 @@ Labels = npt.NDArray[np.int64]
 @dataclass(frozen=True, slots=True)
 class BalanceFigures:
     """On one split, 0 to 1. macro_recall: over the labels that count. error: expected calibration error. uncertain:
-    share of the faces with a confidence below the default of `emotion.uncertain_below`. recall: by label."""
+    share of the faces with a confidence below the default of `emotion.uncertain_below`. recall: by label.
+    """
 
     accuracy: float
     macro_recall: float

@@ -44,7 +44,8 @@ def to_int8(model: Any, calibration: Samples | None = None) -> bytes:
 
 def to_float(model: Any, precision: FloatPrecision = "float32") -> bytes:
     """A network of Keras 3 on TensorFlow, or of tf_keras, as a TFLite file with float input and outputs, any batch
-    size."""
+    size.
+    """
 
     def settle(converter: Any) -> None:
         if precision != "float32":

@@ -119,7 +119,8 @@ def agreement(outputs: Arrays, others: Arrays) -> float:
 
 def outputs_of(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
     """Outputs [n, ...] by head, of the float network or under simulated int8, for images uint8 [n, h, w] or
-    [n, h, w, 3]."""
+    [n, h, w, 3].
+    """
 
     @tf.function  # type: ignore[untyped-decorator]
     def forward(batch: Any) -> Any:

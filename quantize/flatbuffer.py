@@ -31,7 +31,8 @@ DAMAGE: Final = (struct.error, AttributeError, IndexError, KeyError, OverflowErr
 @dataclass(frozen=True, slots=True)
 class TensorFacts:
     """name; dtype: as TFLite calls it (INT8, FLOAT32, ...); shape: for a batch of one; dynamic: some size is not fixed;
-    values: of a constant, None of an activation; quantized: it has a scale; zero_point: what stands for 0 in it."""
+    values: of a constant, None of an activation; quantized: it has a scale; zero_point: what stands for 0 in it.
+    """
 
     name: str
     dtype: str
@@ -45,7 +46,8 @@ class TensorFacts:
 @dataclass(frozen=True, slots=True)
 class Operation:
     """op: TFLite's name of it (CONV_2D, ...). inputs, outputs: its tensors. options: attributes of the operation by
-    their names in TFLite's schema. fused: the activation inside it, `NONE` mostly."""
+    their names in TFLite's schema. fused: the activation inside it, `NONE` mostly.
+    """
 
     op: str
     inputs: tuple[TensorFacts, ...]
@@ -57,7 +59,8 @@ class Operation:
 @dataclass(frozen=True, slots=True)
 class Graph:
     """operations: in the order they run. inputs, outputs: of the network. inner: the operations of the other graphs,
-    which are the bodies of control flow. subgraphs: 1 but for control flow."""
+    which are the bodies of control flow. subgraphs: 1 but for control flow.
+    """
 
     operations: tuple[Operation, ...]
     inputs: tuple[TensorFacts, ...]
@@ -68,7 +71,8 @@ class Graph:
 
 def read_model(content: bytes, name: str) -> Any:
     """The file's contents as the schema's ModelT, of at least one graph. name: for messages. Raises EmotionEdgeError
-    where it is no TFLite file, or not a whole one."""
+    where it is no TFLite file, or not a whole one.
+    """
     if content[4:8] != FILE_ID:
         raise EmotionEdgeError(f"model {name}: is no TFLite file")
     with whole(name):

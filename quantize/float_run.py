@@ -16,7 +16,8 @@ from training.networks import build_network
 @dataclass(frozen=True, slots=True)
 class Source:
     """folder: of the run. network: the Keras 3 network, computing in float32. heads: number of outputs by head,
-    in the network's order. input_shape: height, width, channels."""
+    in the network's order. input_shape: height, width, channels.
+    """
 
     folder: Path
     network: Any

@@ -199,7 +199,8 @@ def _after_training(network: Any, images: npt.NDArray[np.uint8]) -> list[float]:
 def layer_name(tensor: str, network: str) -> str:
     """The layer's own name, of a tensor's name like `network/quant_layer/Relu;network/other/FusedBatchNorm`: the path
     between the network's name and the operation's. Where the network is there as `network_1`, Keras 3 has numbered
-    the names of its layers anew, too."""
+    the names of its layers anew, too.
+    """
     scope, *parts = tensor.split(";")[0].split("/")
     between = [part.removeprefix("quant_") for part in parts[:-1] if part != "batchnorm"]
     if scope != network:

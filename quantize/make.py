@@ -144,8 +144,8 @@ def _after_training(
 
 def _read_data(options: argparse.Namespace, source: Source) -> Dataset:
     """The data set as the run read it, in the network's size. Raises EmotionEdgeError where it lacks labels that the
-    network has a head of, and that only the data set can name."""
-
+    network has a head of, and that only the data set can name.
+    """
     data = read_run_data([source.folder], options.data)
     for head in source.heads:
         if head not in (*data.labels, *LABEL_SETS, AFFECT):

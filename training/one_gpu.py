@@ -80,8 +80,10 @@ def train_all(
         data: Data set with the labels fer7 and ferplus8, such as FER-2013 with FER+.
         unlabelled: Faces without labels, or None.
         runs: Folder of the runs; finished runs are kept, others are resumed.
-        teacher_epochs, student_epochs: Number of epochs of each teacher and each student.
-        teachers, students: Settings by run, which override COMMON.
+        teacher_epochs: Number of epochs of each teacher.
+        student_epochs: Number of epochs of each student.
+        teachers: Settings by run, which override COMMON.
+        students: The same of the students.
 
     Raises:
         EmotionEdgeError: As `fit` and `distill`.

@@ -114,7 +114,8 @@ class FaceSearch:
 
     def _rolls(self, now: float, tracked: Sequence[Detection], found: Sequence[Detection]) -> list[float]:
         """Degrees by which the picture is searched turned, too: for rolled faces that are tracked, and at low duty for
-        those that nobody has found."""
+        those that nobody has found.
+        """
         if self._still:  # upright, a detector finds faces rolled by 40 degrees with the eyes of one rolled by 15
             return [LOOK, -LOOK]
         rolls = [roll for face in tracked if TURNED <= abs(roll := roll_of(face)) <= MAX_ROLL]

@@ -69,13 +69,12 @@ class Predictions:
         detector: Detector,
         alive: Callable[[], None],
     ) -> None:
-        """
-        Args:
-            settings: of the daemon.
-            models: by the names they are served under.
-            chosen: the model for whole images.
-            detector: for whole images.
-            alive: called in the networks' thread after each request.
+        """Args:
+        settings: of the daemon.
+        models: by the names they are served under.
+        chosen: the model for whole images.
+        detector: for whole images.
+        alive: called in the networks' thread after each request.
         """
         self.models = models
         self._settings = settings

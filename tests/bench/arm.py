@@ -69,7 +69,8 @@ BOARDS: Final = (
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Millions of instructions: of one look for faces, of following two of them into a frame, of one face's emotion,
-    and of all else in a frame with two faces (tracks, smoothing, the Reading)."""
+    and of all else in a frame with two faces (tracks, smoothing, the Reading).
+    """
 
     look: float
     follow: float

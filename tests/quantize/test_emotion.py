@@ -28,7 +28,8 @@ from quantize.card import ReleasedCard
 
 def quantize(folder: Path, *arguments: str) -> tuple[int, str, str]:
     """Run emotion-quantize in a folder: exit status, standard output and error. In this process, which has TensorFlow
-    loaded already."""
+    loaded already.
+    """
     from quantize.cli import main
 
     out, error = io.StringIO(), io.StringIO()

@@ -36,7 +36,8 @@ except EmotionEdgeError as error:
 @dataclass
 class Kaggle:
     """A server that stands where the client looks for Kaggle. asked: the bodies of the requests. status: what it
-    answers with, an archive of fer2013.csv or a refusal."""
+    answers with, an archive of fer2013.csv or a refusal.
+    """
 
     port: int = 0
     status: int = 200

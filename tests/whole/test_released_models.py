@@ -1,5 +1,6 @@
 """The released emotion models against their own cards, with nothing but the cards to go by; and both against what a
-released model is promised to be."""
+released model is promised to be.
+"""
 
 import functools
 import json
@@ -221,7 +222,8 @@ def each_way(card: EmotionCard) -> list[tuple[Mapping[str, Any], Mapping[str, An
 @pytest.mark.parametrize("name", MODELS)
 def test_int8_costs_no_more_than_promised(name: str) -> None:
     """Half a point of accuracy; 3 points of a class's recall, but of a class with less than 34 faces one face, which is
-    more than that."""
+    more than that.
+    """
     for floating, int8 in each_way(read_card(EmotionCard, ROOT / "models" / name)):
         assert floating["runtime"].startswith("keras")
         assert int8["accuracy"] >= floating["accuracy"] - 0.005

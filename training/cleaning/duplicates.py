@@ -134,7 +134,8 @@ def together(first: Indexes, second: Indexes, people: Indexes) -> Indexes:
     """Group number of each image, int64 [n]: images connected by pairs or people share one; -1 if not connected.
 
     Args:
-        first, second: Indexes of the images of each pair.
+        first: Index of the first image of each pair.
+        second: Index of the second image of each pair.
         people: Person number of each image, int64 [n], or -1.
     """
     from scipy.sparse import coo_array  # type: ignore[import-untyped]

@@ -42,8 +42,8 @@ def build(
         input_shape: Height, width and channels.
         heads: Number of outputs by head.
         stem: Channels of the first convolution, stride 2.
-        widths, blocks: Channels and number of residual blocks, by stage; every stage but the first halves the
-            resolution.
+        widths: Channels by stage.
+        blocks: Number of residual blocks by stage; every stage but the first halves the resolution.
         fine: Channels of a branch parallel to the stem at full resolution; 0: none. Its contribution is initialised to
             zero, so it can be added to a trained network.
         dropout: Dropout rate of the pooled features, 0 to 1.

@@ -39,7 +39,9 @@ def build(
         input_shape: Height, width and channels.
         heads: Number of outputs by head.
         stem: Channels of the first convolution, stride 2.
-        widths, blocks, strides: Channels, number of blocks, and stride of the first block, by stage.
+        widths: Channels by stage.
+        blocks: Number of blocks by stage.
+        strides: Stride of the first block by stage.
         expansion: Ratio of the inner width of a block to its input width.
         last: Channels of the 1x1 convolution before the average pooling.
         dropout: Dropout rate of the pooled features, 0 to 1.

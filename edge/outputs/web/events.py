@@ -29,13 +29,12 @@ class EventFeed:
         health: Mapping[str, Callable[[], str]],
         facts: Facts,
     ) -> None:
-        """
-        Args:
-            live: the newest Reading.
-            streams: of which `status` says whether a page's is open.
-            about: what never changes.
-            health: the state of each part of the daemon by its name; an empty text for one that works.
-            facts: what the settings decide about images and the record.
+        """Args:
+        live: the newest Reading.
+        streams: of which `status` says whether a page's is open.
+        about: what never changes.
+        health: the state of each part of the daemon by its name; an empty text for one that works.
+        facts: what the settings decide about images and the record.
         """
         self._live = live
         self._streams = streams

@@ -165,7 +165,8 @@ def _width(handler: PageHandler) -> int:
 
 class StreamHandler(StreamingHandler):
     """Motion JPEG, `multipart/x-mixed-replace`. Each picture is followed by the next boundary at once: browsers show a
-    part when they see its end."""
+    part when they see its end.
+    """
 
     def initialize(self, access: PageAccess, viewers: set[StreamingHandler], streams: StreamEncoder) -> None:  # type: ignore[override]
         super().initialize(access, viewers)

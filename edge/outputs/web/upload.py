@@ -46,10 +46,9 @@ class ImageReader:
     """Analyses uploaded images one at a time, in a thread of lower priority than the analysis of the camera's."""
 
     def __init__(self, read: Read, draw: JpegEncoder) -> None:
-        """
-        Args:
-            read: called in that thread alone. May raise EmotionEdgeError, whose text the client gets.
-            draw: of the annotated image that is sent back.
+        """Args:
+        read: called in that thread alone. May raise EmotionEdgeError, whose text the client gets.
+        draw: of the annotated image that is sent back.
         """
         self.waiting = 0
         self.receiving: set[UploadHandler] = set()
