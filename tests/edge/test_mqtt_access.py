@@ -1,5 +1,6 @@
 """Every kind of broker: versions of MQTT, logins, certificates, and what is wrong with them."""
 
+import argparse
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from edge.config import MqttSettings
+from edge.config.load import add_flags, load
 from edge.errors import EmotionEdgeError
 from edge.outputs.mqtt.embedded_broker import start_broker
 from edge.outputs.mqtt.output import MqttOutput
@@ -70,13 +72,14 @@ def test_a_refused_login_is_said_once_and_tried_until_it_is_accepted(
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 @pytest.mark.parametrize("how", ["environment", "file"])
 def test_user_and_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, version: str) -> None:
-    from edge.config import Settings
-
     secret = "pass word: ü"
     with Mosquitto("allow_anonymous false", passwords(tmp_path, board=secret)) as broker:
         if how == "environment":
             monkeypatch.setenv("EMOTION_EDGE_MQTT_PASSWORD", secret)
-            given: dict[str, Any] = {"password": Settings().mqtt.password}
+            parser = argparse.ArgumentParser()
+            add_flags(parser)
+            settings = load(parser.parse_args(["--mqtt.username", "board"]))
+            given: dict[str, Any] = {"password": settings.mqtt.password}
         else:
             file = tmp_path / "secret"
             file.write_text(f"{secret}\nnot this\n", encoding="utf-8")
