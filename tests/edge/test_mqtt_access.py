@@ -170,5 +170,5 @@ def test_a_file_that_cannot_be_used_is_said_at_the_start(
 ) -> None:
     path = file(tmp_path)
     with pytest.raises(EmotionEdgeError, match=told) as raised:
-        MqttOutput(MqttSettings.model_validate({"host": "localhost", "tls": True, setting: path}))
+        MqttOutput(MqttSettings.model_validate({"host": "localhost", "username": "board", "tls": True, setting: path}))
     assert f"mqtt.{setting} {path}" in str(raised.value)
