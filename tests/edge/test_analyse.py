@@ -167,8 +167,10 @@ def test_the_camera_s_rotation_counts(folder: Path, tmp_path: Path) -> None:
     upright, turned = tmp_path / "upright.csv", tmp_path / "turned.csv"
     assert main(["analyse", str(tmp_path / "face.png"), "--csv", str(upright)]) == 0
     assert main(["analyse", str(tmp_path / "face.png"), "--csv", str(turned), "--camera.rotate", "180"]) == 0
-    assert rows_of(upright)[0]["face"] == "1"
-    assert rows_of(turned)[0]["face"] == ""
+    # An upside-down face may be found as well, by the search in turned pictures: but elsewhere.
+    there, turned_there = rows_of(upright)[0], rows_of(turned)[0]
+    assert there["face"] == "1"
+    assert turned_there["face"] == "" or abs(float(turned_there["y"]) - float(there["y"])) > 100
 
 
 def test_an_odd_name_is_on_one_line_and_found_again(tmp_path: Path, astronaut: Image) -> None:
