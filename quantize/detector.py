@@ -196,7 +196,7 @@ def convert(graph: Graph, frames: Sequence[Image]) -> bytes:
 
 
 def input_spec(model: Path) -> InputSpec:
-    """The card's facts of the input, read from the file. Raises EmotionEdgeError unless int8 is pixel - 128."""
+    """The card's description of the input, read from the file. Raises EmotionEdgeError unless int8 is pixel - 128."""
     ((name, tensor),) = Network(model, choose()).inputs.items()
     if round(tensor.scale, 6) != 1 or tensor.zero_point != -128 or tensor.dtype is not np.int8:
         raise EmotionEdgeError(

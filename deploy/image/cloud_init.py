@@ -24,7 +24,7 @@ _GROUPS: Final = "adm,dialout,cdrom,audio,sudo,video,plugdev,users,input,render,
 
 
 def card_files(site: Site) -> dict[str, bytes]:
-    """The files, by path on the boot partition, without the packages."""
+    """Contents of the files for the boot partition, by their path there; without the packages."""
     card = str(uuid.uuid4())
     texts = {
         "user-data": "#cloud-config\n" + _yaml(user_data(site)),

@@ -47,7 +47,7 @@ def service(_: Settings) -> Finding:
 
 
 def page(settings: Settings) -> Finding:
-    """Whether somebody answers at the page's address, or could."""
+    """Finding on the live page: switched off, answering, or not served at the moment."""
     web = settings.web
     if not web.enabled:
         return Finding("note", "switched off (web.enabled)")

@@ -138,7 +138,7 @@ def _make_non_blocking(descriptor: int) -> None:
 
 
 def write_all(descriptor: int, text: str, encoding: str = "utf-8") -> None:
-    """Write to a descriptor, not through a stream of Python's, whose lock would be held while it blocks."""
+    """Write all bytes to a file descriptor; a Python stream would hold its lock while the write blocks."""
     data = memoryview(text.encode(encoding, "replace"))
     while data:
         try:

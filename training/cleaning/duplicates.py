@@ -35,7 +35,7 @@ class Pairs:
     mirrored: npt.NDArray[np.bool_]
 
     def take(self, mask: npt.NDArray[np.bool_]) -> "Pairs":
-        """The pairs under a mask, bool [k]."""
+        """The pairs where a mask, bool [k], is true."""
         return Pairs(self.first[mask], self.second[mask], self.likeness[mask], self.mirrored[mask])
 
 

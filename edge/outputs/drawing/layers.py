@@ -25,7 +25,12 @@ _SCALE: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """keep: share of the frame that remains, 255 for all; add: the colour on top. Each BGR uint8 [height, width, 3]."""
+    """A transparent drawing that is laid over a frame.
+
+    Attributes:
+        keep: share of the frame that remains, 255 for all; BGR uint8 [height, width, 3].
+        add: colour that is added; BGR uint8 [height, width, 3].
+    """
 
     keep: Image
     add: Image
