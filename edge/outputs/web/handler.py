@@ -59,6 +59,22 @@ class PageHandler(RequestHandler):
             await self._authenticate()
         self.connections.working(self)
 
+    def require_post(self, largest: int, too_large: str) -> None:
+        """Refuse other methods than POST, and a body whose announced length is too large.
+
+        Args:
+            largest: bytes of a body at most.
+            too_large: reason of the status 413.
+
+        Raises:
+            HTTPError: 405 or 413.
+        """
+        if self.request.method != "POST":
+            raise HTTPError(405)
+        length = self.request.headers.get("Content-Length", "")
+        if length.isdecimal() and (len(length) > 15 or int(length) > largest):
+            raise HTTPError(413, reason=too_large)
+
     def on_finish(self) -> None:
         self.connections.idle(self)
 

@@ -103,11 +103,7 @@ class UploadHandler(PageHandler):
 
     async def prepare(self) -> None:
         await super().prepare()
-        if self.request.method != "POST":
-            raise HTTPError(405)
-        length = self.request.headers.get("Content-Length", "")
-        if length.isdecimal() and (len(length) > 15 or int(length) > BYTES_MAX):
-            raise HTTPError(413, reason=f"The picture is larger than {BYTES_MAX // 1024**2} MB")
+        self.require_post(BYTES_MAX, f"The picture is larger than {BYTES_MAX // 1024**2} MB")
         if len(self.reader.receiving) >= RECEIVING_MAX and not self._end_slowest():
             raise HTTPError(503, reason="Other pictures are being sent: try again in a moment")
         self.began = time.monotonic()

@@ -111,11 +111,7 @@ class WebcamHandler(PageHandler):
 
     async def prepare(self) -> None:
         await super().prepare()
-        if self.request.method != "POST":
-            raise HTTPError(405)
-        length = self.request.headers.get("Content-Length", "")
-        if length.isdecimal() and (len(length) > 15 or int(length) > BYTES_MAX):
-            raise HTTPError(413, reason=f"A frame is at most {BYTES_MAX // 1024} KB")
+        self.require_post(BYTES_MAX, f"A frame is at most {BYTES_MAX // 1024} KB")
         self.session = self.get_query_argument("session", "")
         if not 1 <= len(self.session) <= 32:
             raise HTTPError(400, reason="session must be a name of 1 to 32 letters")
