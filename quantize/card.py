@@ -35,7 +35,7 @@ from quantize.verify_table import markdown
 from training.config import AFFECT, TrainingConfig
 from training.datasets.dataset import Dataset, source_of
 from training.evaluation import parity
-from training.evaluation.figures import Figures, protocol
+from training.evaluation.figures import Figures, protocol, too_few
 
 UNKNOWN_SHA256 = "0" * 64
 """Until the file is whole: the card inside it is written first."""
@@ -268,6 +268,7 @@ def _card_text(
         data_failures=data_failures_text(source_of(data.name), bool(rows)),
         protocols="\n".join(f"- {head}: {said}." for head, said in protocols.items()),
         temperatures=", ".join(f"{it.name} {it.temperature:.3f}" for it in card.outputs if it.kind == "emotion"),
+        few="".join(f"- {text}\n" for text in [too_few(primary)] if text),
         before=f"{primary.calibration[0]:.3f}",
         after=f"{primary.calibration[1]:.3f}",
         split=last,

@@ -112,7 +112,7 @@ $protocols
 - A figure on one label set and one on another cannot be compared.
 - Expected calibration error of $primary on $split: $before, and $after with logits divided by the temperature
   ($temperatures).
-
+$few
 $classes
 $evenness
 ## Known failures

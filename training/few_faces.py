@@ -24,7 +24,7 @@ from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, TrainingConfig, r
 from training.datasets.dataset import VALIDATION, Dataset
 from training.datasets.pixels import in_memory
 from training.evaluation.figures import load_network, save_network
-from training.evaluation.metrics import Floats, Interval, Labels, bootstrap_rows
+from training.evaluation.metrics import ENOUGH, Floats, Interval, Labels, bootstrap_rows
 from training.networks import build_network
 from training.networks.head_transfer import Head, start_of
 
@@ -34,8 +34,6 @@ PENALTIES: Final = (np.inf, 30.0, 10.0, 3.0, 1.0)
 FOLDS: Final = 5
 LEAST_FACES: Final = 4
 """Of each class, below which nothing can be fitted or checked."""
-ENOUGH: Final = 100
-"""Faces to judge by, below which a figure is called uncertain."""
 _VIEWS: Final = 4
 """Augmented views of each face that the head is fitted on, besides the face and its mirror image."""
 

@@ -22,7 +22,7 @@ from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
 from training.distill import read_soft_labels
 from training.evaluation.figures import predict, read_network, save_network
-from training.evaluation.metrics import accuracy, cross_entropy
+from training.evaluation.metrics import ENOUGH, accuracy, cross_entropy
 from training.history import CHOSEN_BY, TRAINING, best_epoch, board, stale, write_history
 from training.networks import build_network
 from training.objectives import Arrays, head_sizes, losses, targets
@@ -74,6 +74,14 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     cleaned = clean_training(in_memory(data, *config.input.shape))
     training, validation = cleaned.part("Training"), cleaned.part("PublicTest")
     check_judged(validation, list(heads))
+    if len(validation) < ENOUGH and team.chief:
+        _log.warning(
+            "%s: only %d faces of PublicTest to choose the epoch by; %d or more say something. `emotion-quantize mine` "
+            "fits a released network to fewer",
+            data.name,
+            len(validation),
+            ENOUGH,
+        )
     # Spread over the whole split, which may be sorted by class.
     sample = training.take(np.unique(np.linspace(0, len(training) - 1, TRAINING_SAMPLE).astype(int)))
     soft_labels = taught.of(training, data) if taught else {}

@@ -130,12 +130,26 @@ def test_the_report_says_all_of_it_twice(committee: list[Path], tmp_path: Path) 
     assert "carried over from fer7 to compact4" in text
     assert "ann has no head for compact4" in text
     assert "PrivateTest's (--final)" in text
+    assert "Only 20 faces of PublicTest count under fer7: too few" in text
+    assert "15 right of 20 may be 53% to 89% on other faces" in text
+    assert "PublicTest has only 20 faces: below 100 no temperature is fitted" in text
+    assert "Too few faces to say how well it finds angry (5), disgust (5), fear (5), happy (5)." in text
+    assert "Best at" not in text
     assert "<img" not in text
     page = html.read_text()
     for part in ("5 out of 5 (100.00%)", "<svg", "The worst mistakes", "data:image/png", "Under detector jitter"):
         assert part in page
     assert page.count("<img") == 2 * 5
     assert "report.html" in (out / ".gitignore").read_text()
+
+
+def test_classes_are_compared_from_twenty_faces_on(committee: list[Path]) -> None:
+    """Twenty-five of four classes each, and one surprised face, which is found."""
+    text = evaluate(committee[:1], faces([*TRUE * 5, 5], [[*SAID[0] * 5, 5]]))
+    assert "Best at fear (100% found), worst at happy (0% found)." in text
+    assert "Too few faces to say how well it finds surprise (1)." in text
+    assert "no temperature is fitted" not in text
+    assert "too few to judge" not in text
 
 
 def test_private_test_is_only_looked_at_when_asked(committee: list[Path]) -> None:

@@ -16,6 +16,7 @@ from training.datasets.dataset import Dataset, Labels, source_of
 from training.datasets.fer2013 import NAME as FER2013
 from training.datasets.pixels import in_memory
 from training.evaluation.metrics import (
+    ENOUGH,
     Counts,
     Floats,
     Interval,
@@ -28,6 +29,7 @@ from training.evaluation.metrics import (
     recall,
     reliability,
     softmax,
+    wilson,
 )
 from training.evaluation.metrics import Labels as Indices
 
@@ -56,9 +58,10 @@ class Figures:
     """Figures of one head on one split.
 
     head: name of its label set. labels: names of its classes. rows: number of faces that count under the protocol.
-    accuracy, macro_f1: 0 to 1, with 95% bootstrap intervals over the faces. recall: by label. confusion: counts, int64
-    [true, predicted]. temperature: fitted on PublicTest; 1 for a committee, which has none. calibration: expected
-    calibration error before and after applying the temperature, 0 to 1.
+    accuracy, macro_f1: 0 to 1, with 95% intervals: Wilson's, and by bootstrap over the faces. recall: by label.
+    confusion: counts, int64 [true, predicted]. temperature: fitted on PublicTest; 1 for a committee, which has none,
+    and where PublicTest has fewer than ENOUGH faces. calibration: expected calibration error before and after applying
+    the temperature, 0 to 1.
     """
 
     head: str
@@ -166,13 +169,25 @@ def figures_of(
         split,
         len(true),
         float(matrix_accuracy(matrix)),
-        bootstrap(matrix, matrix_accuracy),
+        wilson(int(np.trace(matrix)), len(true)),
         float(macro_f1(matrix)),
         bootstrap(matrix, macro_f1),
         dict(zip(labels, recall(matrix).tolist(), strict=True)),
         matrix,
         temperature,
         (reliability(predictions.raw, right).error, reliability(predictions.confidence, right).error),
+    )
+
+
+def too_few(figures: Figures) -> str:
+    """A warning where fewer than ENOUGH faces count; else empty."""
+    if figures.rows >= ENOUGH:
+        return ""
+    low, high = figures.accuracy_interval
+    return (
+        f"Only {figures.rows} faces of {figures.split} count under {figures.head}: too few to judge a network by. "
+        f"{np.trace(figures.confusion)} right of {figures.rows} may be {low:.0%} to {high:.0%} on other faces. Add "
+        f"photographs of other people; {ENOUGH} faces or more say something."
     )
 
 

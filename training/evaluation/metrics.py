@@ -16,6 +16,9 @@ Interval = tuple[float, float]
 
 DRAWS = 2000
 """Bootstrap samples: the ends of a 95% interval then rest on 50 samples each."""
+ENOUGH = 100
+"""Faces below which a figure is called uncertain and no temperature is fitted: fitted on 100 faces it is better than
+none on others in 96% of draws, on 25 in 75%, on 12 in 58% (`python -m tests.bench.few_temperature`)."""
 
 
 def accuracy(logits: Logits, labels: Labels) -> float:
@@ -117,9 +120,7 @@ def softmax(logits: Logits, temperature: float = 1.0) -> Floats:
 
 
 def fit_temperature(logits: Logits, labels: Labels, onto: npt.NDArray[np.floating[Any]] | None = None) -> float:
-    """Fit the temperature that minimises the negative log-likelihood (Guo et al. 2017).
-
-    Golden-section search over 0.2 to 5; the likelihood has a single minimum in the temperature.
+    """The temperature that minimises the negative log-likelihood (Guo et al. 2017); 1 for fewer than ENOUGH rows.
 
     Args:
         logits: [n, classes].
@@ -127,6 +128,11 @@ def fit_temperature(logits: Logits, labels: Labels, onto: npt.NDArray[np.floatin
         onto: Matrix of zeros and ones [classes, other classes] that maps the probabilities to another label set; None:
             the labels are of the same classes.
     """
+    return golden_temperature(logits, labels, onto) if len(labels) >= ENOUGH else 1.0
+
+
+def golden_temperature(logits: Logits, labels: Labels, onto: npt.NDArray[np.floating[Any]] | None = None) -> float:
+    """As `fit_temperature`, of any number of rows: golden-section search over 0.2 to 5; there is a single minimum."""
 
     def loss(log_temperature: float) -> float:
         probabilities = softmax(logits, float(np.exp(log_temperature)))

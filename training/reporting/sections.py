@@ -5,12 +5,12 @@ from typing import Final
 import numpy as np
 
 from training.datasets.dataset import FINAL, VALIDATION
-from training.evaluation.figures import SEEN
+from training.evaluation.figures import SEEN, too_few
 from training.evaluation.findings import Findings
 from training.evaluation.jitter import ROTATE, SCALE, SHIFT
 from training.evaluation.judge import COMMITTEE, JITTERS, SplitResult, missing_labels, views_of
 from training.evaluation.members import Member
-from training.evaluation.metrics import DRAWS, Interval, bootstrap_rows, f1, precision, recall, reliability
+from training.evaluation.metrics import DRAWS, ENOUGH, Interval, bootstrap_rows, f1, precision, recall, reliability
 from training.pages.page import Notice
 from training.pages.plots import confusion_plot, reliability_plot
 from training.reporting.blocks import Beside, Block, Heading, Part, Plot, Points, Table, Tiles, Words
@@ -18,6 +18,8 @@ from training.reporting.details import curves_part, mistakes_part, slices_part
 from training.reporting.words import derived, ends, figure_with_ends, out_of, points, titled
 
 AXES: Final = ("valence", "arousal")
+ENOUGH_OF_CLASS: Final = 20
+"""Faces of a class below which it is not called the best or the worst: 20 of 20 may be 84% of others (Wilson 1927)."""
 
 
 def title_of(found: Findings) -> str:
@@ -34,27 +36,25 @@ def lead_of(found: Findings) -> str:
     details = f"; the details below are of {last}" if len(found.results) > 1 else ""
     return (
         f"Judged on {splits} of {found.part.name}{details}. {last} has {len(found.part):,} faces. In brackets: 95% "
-        "intervals, by bootstrap over the faces."
+        "intervals: of accuracy Wilson's, of all else by bootstrap over the faces."
     )
 
 
 def notices_of(found: Findings) -> list[Notice]:
     """Warnings shown at the top of the report."""
+    few = [too_few(result.figures[result.main_voter]) for result in found.results[-1]]
+    warnings = [Notice(text) for text in few if text][:1]
     if found.results[-1][0].split == FINAL:
-        return [
-            Notice(
-                f"{FINAL} is for the last figure of all: where it decides anything, it flatters from then on. "
-                f"{VALIDATION} flatters already: the epoch was chosen and the temperatures were fitted on it.",
-                "note",
-            )
-        ]
-    return [
-        Notice(
-            f"The epoch was chosen and the temperatures were fitted on {VALIDATION}, so its figures flatter. The one "
-            f"to publish is {FINAL}'s (--final), looked at once.",
-            "note",
+        text = (
+            f"{FINAL} is for the last figure of all: where it decides anything, it flatters from then on. "
+            f"{VALIDATION} flatters already: the epoch was chosen and the temperatures were fitted on it."
         )
-    ]
+    else:
+        text = (
+            f"The epoch was chosen and the temperatures were fitted on {VALIDATION}, so its figures flatter. The one "
+            f"to publish is {FINAL}'s (--final), looked at once."
+        )
+    return [*warnings, Notice(text, "note")]
 
 
 def parts_of(found: Findings) -> list[Part]:
@@ -96,11 +96,17 @@ def _glance(found: Findings) -> Part:
 def _in_words(found: Findings, result: SplitResult) -> list[str]:
     """Summary of the results in sentences."""
     chief = result.figures[result.main_voter]
-    weak = sorted(chief.recall.items(), key=lambda item: item[1])
-    present = [(label, part) for label, part in weak if chief.confusion[chief.labels.index(label)].sum()]
-    (worst, low), (best, high) = present[0], present[-1]
-    lines = [f"Best at {best} ({high:.0%} found), worst at {worst} ({low:.0%} found)."]
-    shares = chief.confusion / np.maximum(chief.confusion.sum(axis=1, keepdims=True), 1)
+    counts = chief.confusion.sum(axis=1)
+    enough = counts >= ENOUGH_OF_CLASS
+    judged = sorted((part, label) for (label, part), count in zip(chief.recall.items(), enough, strict=True) if count)
+    lines = []
+    if len(judged) > 1:
+        (low, worst), (high, best) = judged[0], judged[-1]
+        lines.append(f"Best at {best} ({high:.0%} found), worst at {worst} ({low:.0%} found).")
+    named = zip(chief.labels, counts, strict=True)
+    if few := [f"{label} ({count})" for label, count in named if 0 < count < ENOUGH_OF_CLASS]:
+        lines.append(f"Too few faces to say how well it finds {', '.join(few)}.")
+    shares = np.where(enough[:, None], chief.confusion / np.maximum(counts[:, None], 1), 0.0)
     np.fill_diagonal(shares, 0)
     true, called = np.unravel_index(shares.argmax(), shares.shape)
     if shares[true, called] > 0:
@@ -249,6 +255,9 @@ def _calibration(found: Findings) -> Part:
         "which face is uncertain. Logits are divided by the temperature, fitted on "
         f"{VALIDATION}; the errors are of {split}."
     )
+    few = found.results[0][0].figures[found.results[0][0].main_voter].rows
+    if few < ENOUGH:
+        words += f" {VALIDATION} has only {few} faces: below {ENOUGH} no temperature is fitted, and it stays 1."
     header = ("", "temperature", "on its card", "error before", "error after")
     blocks: list[Block] = [
         Words(words),
@@ -340,7 +349,8 @@ def _jitter(found: Findings) -> Part:
 def _method(found: Findings) -> Part:
     last = found.results[-1][0].split
     lines = [
-        f"Intervals: percentile bootstrap over the faces, {DRAWS:,} samples, seeded. They say how much another such "
+        f"Intervals: of accuracy Wilson's (1927), else percentile bootstrap over the faces, {DRAWS:,} samples, seeded. "
+        "They say how much another such "
         "test set might change a figure, not how much another training run would.",
         "Macro-F1: over the classes that occur or are predicted.",
         f"Temperatures: fitted on {VALIDATION} (Guo et al. 2017), also where the figures are of {last}.",
