@@ -15,7 +15,6 @@ from edge.models.runtime import choose
 from edge.outputs.drawing.blur import FaceBlur
 from edge.outputs.drawing.last_minute import Context, LastMinute
 from edge.outputs.drawing.overlay import annotate
-from edge.outputs.messages import faces_message
 from edge.pipeline import open_pipeline
 from edge.reading import Image
 from edge.translations import words_of
@@ -53,7 +52,7 @@ def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0
         capture.close()
     context = minute.context() if after else Context(minute.context().words)
     _write(out, annotate(shown.image, reading, context=context))
-    return json.dumps(faces_message(reading), indent=2)
+    return json.dumps(reading.to_dict(), indent=2)
 
 
 def _write(out: Path, image: Image) -> None:

@@ -19,7 +19,7 @@ from edge.model_updates.self_test import MIN_SCORE, MOUTHS, framed_face, run_sel
 from edge.models.card import EmotionCard, read_any_card
 from edge.models.released import model_dir
 from edge.models.runtime import Runtime, RuntimeChoice, choose
-from edge.outputs.messages import encode, faces_message
+from edge.outputs.messages import encode
 from edge.pipeline import Pipeline
 from edge.reading import Box, Detection, Frame, Image, Reading
 
@@ -93,7 +93,7 @@ def analyse_picture(folder: Path, runtime: Runtime) -> Reading:
     pipeline = Pipeline(detector, classifier, Settings(), confirm=1, still=True)
     image = np.repeat(framed_face(height, width, MOUTHS[0])[..., None], 3, axis=2)
     reading = pipeline.analyse(Frame(image, 0.0, 0.0, 0))
-    encode(faces_message(reading))
+    encode(reading.to_dict())
     for face in reading.faces:
         box = face.detection.box
         values = [face.confidence, face.valence, face.arousal, *face.scores.values(), *(box.x, box.y, box.width)]

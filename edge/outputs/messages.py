@@ -1,4 +1,4 @@
-"""The JSON messages of Readings and Stats, one function for each MQTT topic.
+"""The JSON messages of Readings and Stats for MQTT; that of the topic `faces` is `Reading.to_dict`.
 
 docs/schemas/ holds a JSON Schema for each. Times are ISO 8601 in UTC with milliseconds.
 """
@@ -45,11 +45,6 @@ def state_message(reading: Reading | None, camera: str, now: float) -> Message:
         "watching": bool(reading and reading.analysed),
         "camera": camera,
     }
-
-
-def faces_message(reading: Reading) -> Message:
-    """Every face of one analysed frame."""
-    return reading.to_dict()
 
 
 def event_messages(before: Reading | None, after: Reading) -> Iterator[Message]:

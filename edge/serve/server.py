@@ -26,7 +26,6 @@ from edge.models.active import active_model
 from edge.models.card import EmotionCard, read_any_card
 from edge.models.released import installed_models
 from edge.models.runtime import Runtime, choose
-from edge.outputs.messages import faces_message
 from edge.outputs.web.connections import BoundedServer, Connections
 from edge.outputs.web.hosts import HostNames, host_names
 from edge.outputs.web.upload import BYTES_MAX
@@ -157,7 +156,7 @@ class Predictions:
 
     def _seen(self, image: Image) -> dict[str, Any]:
         pipeline = Pipeline(self._detector, self._chosen, self._settings, confirm=1, still=True)
-        return faces_message(pipeline.analyse(Frame(image, time.monotonic(), time.time(), 0)))
+        return pipeline.analyse(Frame(image, time.monotonic(), time.time(), 0)).to_dict()
 
 
 @dataclass(frozen=True)

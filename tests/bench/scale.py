@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge import Analyser
 from edge.config import MqttSettings
-from edge.outputs.messages import encode, event_messages, faces_message, state_message
+from edge.outputs.messages import encode, event_messages, state_message
 from edge.outputs.mqtt.home_assistant import discovery_message
 from edge.outputs.mqtt.topics import Topics, topics_of
 from edge.reading import Image
@@ -59,7 +59,7 @@ def script_of_clip(frames: int = 60) -> Script:
         labels = analyser.labels
     pairs = zip([None, *readings[:-1]], readings, strict=True)
     return Script(
-        [encode(faces_message(reading)) for reading in readings],
+        [encode(reading.to_dict()) for reading in readings],
         [list(event_messages(before, after)) for before, after in pairs],
         encode(state_message(readings[-1], "online", time.time())),
         labels,

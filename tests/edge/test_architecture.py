@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from edge.cli import main
+from edge.cli import _MODULES, main
 from edge.config.settings import DetectorSettings
 from tests.conftest import ROOT
 
@@ -132,6 +132,7 @@ def test_every_subcommand_is_in_a_page_for_users(capsys: pytest.CaptureFixture[s
     listed = re.findall(r"^    ([a-z-]+)\s", capsys.readouterr().out, re.MULTILINE)
     pages = "".join(path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
     assert len(listed) > 8
+    assert set(listed) == set(_MODULES)  # what cli.py imports for each
     assert [name for name in listed if f"emotion-edge {name}" not in pages] == []
 
 

@@ -16,7 +16,6 @@ from edge.errors import EmotionEdgeError
 from edge.faces.crop import face_crops
 from edge.models.card import CARD_FILE, sha256_of
 from edge.models.runtime import choose
-from edge.outputs.messages import faces_message
 from edge.pipeline import open_pipeline
 from edge.reading import Box, Frame, Image
 from tests.support.daemon import free_port
@@ -256,7 +255,7 @@ def test_each_members_vote_is_in_the_face_and_in_the_json(tmp_path: Path, astron
     (face,) = reading.faces
     assert set(face.votes) == {"large", "small", "nano"}
     assert face.votes["large"] == "happy"
-    assert faces_message(reading)["faces"][0]["votes"] == face.votes
+    assert reading.to_dict()["faces"][0]["votes"] == face.votes
 
 
 def test_one_model_has_no_votes(astronaut: Image) -> None:

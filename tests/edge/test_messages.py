@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from edge.outputs.messages import encode, event_messages, faces_message, state_message, stats_message
+from edge.outputs.messages import encode, event_messages, state_message, stats_message
 from edge.reading import Box, Detection, timestamp
 from tests.conftest import ROOT
 from tests.support.samples import face, reading, stats
@@ -32,8 +32,8 @@ def examples() -> list[tuple[str, dict[str, Any]]]:
         ("state", state_message(two, "online", NOW)),
         ("state", state_message(nobody, "online", NOW)),
         ("state", state_message(None, "camera /dev/video0: not there", NOW)),
-        ("faces", faces_message(two)),
-        ("faces", faces_message(nobody)),
+        ("faces", two.to_dict()),
+        ("faces", nobody.to_dict()),
         *(("event", event) for event in events),
         ("stats", stats_message(stats(), NOW)),
         ("stats", stats_message(replace(stats(), temperature=None, throttled=None, latency_ms={}), NOW)),
@@ -111,7 +111,7 @@ def test_state_of_nobody() -> None:
 
 def test_faces_have_id_box_and_scores() -> None:
     seen = reading([face(7, "happy", 0.87, Box(240.04, -3.26, 150.5, 180))])
-    message = faces_message(seen)
+    message = seen.to_dict()
     assert (message["sequence"], message["width"], message["height"]) == (seen.sequence, 640, 480)
     (only,) = message["faces"]
     assert (only["id"], only["box"], only["score"]) == (7, [240.0, -3.3, 150.5, 180.0], 0.93)
@@ -146,7 +146,7 @@ def test_no_reader_ever_meets_a_number_that_json_has_not(bad: float) -> None:
     tired = replace(stats(), fps=bad, temperature=bad, stages={"detect": bad}, latency_ms={"p50": bad})
     messages = [
         ("state", state_message(reading([broken]), "online", NOW)),
-        ("faces", faces_message(reading([broken]))),
+        ("faces", reading([broken]).to_dict()),
         ("stats", stats_message(tired, NOW)),
         *(("event", event) for event in event_messages(reading([face(1, "sad")]), reading([broken]))),
     ]

@@ -8,7 +8,7 @@ import pytest
 from edge.config import MqttSettings
 from edge.controls import Controls
 from edge.outputs.mqtt.access import subscribe_command
-from edge.outputs.mqtt.topics import topics_of
+from edge.outputs.mqtt.topics import Topics, topics_of
 from tests.conftest import ROOT
 
 
@@ -18,8 +18,10 @@ def settings(**values: object) -> MqttSettings:
 
 def test_the_documentation_lists_every_topic() -> None:
     topics, controls = topics_of(settings()), Controls(snapshots=True).names
-    named = [topics.status, topics.state, topics.faces, topics.event, topics.stats, topics.snapshot]
-    named += [topics.model_command, *map(topics.command, controls)]
+    own = [
+        name for name, kind in vars(Topics).items() if isinstance(kind, property) and name not in ("all", "retained")
+    ]
+    named = [getattr(topics, name) for name in own] + [topics.command(control) for control in controls]
     named += [topics.control_state(name) for name in controls if name != "snapshot"]
     tables = (ROOT / "docs/mqtt.md").read_text().split("\nMessages are JSON")[0]
     first_cells = re.findall(r"^\|([^|]*`[^|]*)\|", tables, re.MULTILINE)

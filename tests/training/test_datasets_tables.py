@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pytest
 
 from edge.errors import EmotionEdgeError
-from edge.labels import labels_of
+from edge.labels import LABEL_SETS, labels_of
 from tests.support.fer2013_files import write_files
 from tests.training.test_datasets_layouts import counts, said, write_image
-from training.datasets import read_dataset
+from training.datasets import npy, read_dataset
 from training.datasets.dataset import SPLITS, Dataset, Labels, one_hot
 from training.datasets.manifest import Verdict, write_facts, write_manifest
 from training.datasets.pixels import in_memory
@@ -215,6 +215,16 @@ def test_npy_colours_become_bgr_and_distributions_stay(tmp_path: Path) -> None:
     mapped = read_dataset(tmp_path, mapping=tmp_path / "names.yaml")
     assert said(mapped) == ["happy", "", "sad", "sad"]
     with pytest.raises(EmotionEdgeError, match=r"3 classes, which no label set has \(4 as compact4"):
+        read_dataset(tmp_path)
+
+
+def test_a_number_of_classes_that_fits_several_label_sets_is_not_guessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "X.npy", np.zeros((7, 8, 8), np.uint8))
+    np.save(tmp_path / "y.npy", np.arange(7))
+    monkeypatch.setattr(npy, "LABEL_SETS", {**LABEL_SETS, "other7": tuple("abcdefg")})
+    with pytest.raises(EmotionEdgeError, match=r"7 classes, which several label sets have \(.*7 as fer7, 7 as other7"):
         read_dataset(tmp_path)
 
 

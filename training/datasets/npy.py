@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,6 @@ from training.datasets.assemble import Choices, with_splits
 from training.datasets.dataset import Dataset, Labels, one_hot
 from training.datasets.names import emotions_of, read_mapping
 from training.datasets.splits import split_of
-
-SET_OF_COUNT: Final[Mapping[int, str]] = {len(names): name for name, names in LABEL_SETS.items()}
-"""The label set that a number of classes is taken for: 7, 8, 9 and 4 are known."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +38,7 @@ def read_npy(path: Path, choices: Choices) -> Dataset:
     Images: [n, h, w] or [n, h, w, 1] grey, or [n, h, w, 3] RGB (converted to BGR); integers of 0 to 255, or floats of 0
     to 1 (of 0 to 255 if any exceeds 1). Labels: class numbers from 0, [n] or [n, 1]; or one-hot rows or distributions
     that sum to 1, [n, classes]. Class numbers index `choices.label_set`, or are named by the mapping (`0: happy`); else
-    the label set is inferred from the number of classes (SET_OF_COUNT) and logged.
+    the only label set with as many classes is taken, and logged.
 
     Raises:
         EmotionEdgeError: A file has other contents (with its name).
@@ -134,14 +131,18 @@ def _classes(path: Path, count: int, exact: bool, choices: Choices) -> tuple[tup
         own = tuple(emotions[str(number)] for number in range(count))
         names = tuple(dict.fromkeys(name for name in own if name is not None))
         return (labels_of(choices.label_set) if choices.label_set else labels_of(set_name(names))), own
-    if choices.label_set is None:
-        if count not in SET_OF_COUNT:
-            known = ", ".join(f"{number} as {name}" for number, name in sorted(SET_OF_COUNT.items()))
+    label_set = choices.label_set
+    if label_set is None:
+        fitting = [name for name, classes in LABEL_SETS.items() if len(classes) == count]
+        if len(fitting) != 1:
+            known = ", ".join(sorted(f"{len(classes)} as {name}" for name, classes in LABEL_SETS.items()))
             raise EmotionEdgeError(
-                f"{path}: {count} classes, which no label set has ({known}): choose one, such as happy-sad-neutral"
+                f"{path}: {count} classes, which {'several label sets have' if fitting else 'no label set has'} "
+                f"({known}): choose one, such as happy-sad-neutral"
             )
-        _log.warning("%s: %d classes are taken for %s", path, count, SET_OF_COUNT[count])
-    names = labels_of(choices.label_set or SET_OF_COUNT[count])
+        label_set = fitting[0]
+        _log.warning("%s: %d classes are taken for %s", path, count, label_set)
+    names = labels_of(label_set)
     if count != len(names) if exact else count > len(names):
         raise EmotionEdgeError(f"{path}: {count} classes, but the label set {set_name(names)} has {len(names)}")
     return names, names

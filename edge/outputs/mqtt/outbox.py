@@ -12,7 +12,7 @@ from edge import __version__
 from edge.config import MqttSettings
 from edge.controls import Switches
 from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
-from edge.outputs.messages import Message, encode, event_messages, faces_message, state_message, stats_message
+from edge.outputs.messages import Message, encode, event_messages, state_message, stats_message
 from edge.outputs.mqtt.topics import topics_of
 from edge.reading import Frame, Reading, Stats
 from edge.system.newest_version import newest_version
@@ -201,7 +201,7 @@ class Outbox:
             return self._state(state_message(self._reading, self._camera, time.time()))
         if self._faces:
             reading, self._faces = self._faces, None
-            return Outgoing(self._topics.faces, encode(faces_message(reading)), qos=0, retain=False)
+            return Outgoing(self._topics.faces, encode(reading.to_dict()), qos=0, retain=False)
         if self._stats_waiting:
             self._stats_waiting = False
             return self._stats

@@ -12,7 +12,6 @@ from tornado.web import HTTPError, StaticFileHandler
 
 from edge.config import Settings
 from edge.config.load import dump
-from edge.outputs.messages import faces_message
 from edge.outputs.web.access import PageAccess
 from edge.outputs.web.handler import PageHandler
 from edge.outputs.web.latest import LatestReading
@@ -116,7 +115,7 @@ class LatestReadingHandler(PageHandler):
     def get(self) -> None:
         newest = self.live.newest
         self.set_header("Content-Type", "application/json")
-        self.write(json.dumps(faces_message(newest[1]) if newest else None))
+        self.write(json.dumps(newest[1].to_dict() if newest else None))
 
 
 class HealthHandler(PageHandler):

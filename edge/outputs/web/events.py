@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from edge.outputs.messages import faces_message, stats_message
+from edge.outputs.messages import stats_message
 from edge.outputs.web.access import PageAccess
 from edge.outputs.web.disclosure import Facts, recognition, statements
 from edge.outputs.web.latest import LatestReading
@@ -56,7 +56,7 @@ class EventFeed:
         if newest and newest is not self._scene_of:
             reading = newest[1]
             leader = reading.leader.track if reading.leader else None
-            shown = {"leader": leader, "analysed": reading.analysed, "reading": faces_message(reading)}
+            shown = {"leader": leader, "analysed": reading.analysed, "reading": reading.to_dict()}
             self._scene, self._scene_of = event("scene", shown), newest
         return self._scene
 

@@ -15,7 +15,6 @@ from edge.cameras.image_decoder import ImageDecoder
 from edge.cameras.image_header import Bytes
 from edge.errors import EmotionEdgeError
 from edge.outputs.drawing.jpeg import JpegEncoder
-from edge.outputs.messages import faces_message
 from edge.outputs.web.access import PageAccess
 from edge.outputs.web.handler import PageHandler
 from edge.outputs.web.mjpeg import below_the_analysis
@@ -82,7 +81,7 @@ class ImageReader:
         frame = Frame(self._decoder.decode(data), time.monotonic(), time.time(), 1)
         reading = self._read(frame)
         picture = b64encode(self._draw(frame, reading)).decode()
-        return json.dumps({"reading": faces_message(reading), "picture": f"data:image/jpeg;base64,{picture}"})
+        return json.dumps({"reading": reading.to_dict(), "picture": f"data:image/jpeg;base64,{picture}"})
 
 
 @stream_request_body

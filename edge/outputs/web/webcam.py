@@ -13,7 +13,6 @@ from tornado.web import HTTPError, stream_request_body
 from edge.cameras.image_decoder import ImageDecoder, ImageLimits
 from edge.cameras.image_header import WEB_FORMATS, Bytes
 from edge.errors import EmotionEdgeError
-from edge.outputs.messages import faces_message
 from edge.outputs.web.access import PageAccess
 from edge.outputs.web.handler import PageHandler
 from edge.outputs.web.mjpeg import below_the_analysis
@@ -96,7 +95,7 @@ class Webcams:
             session.analyse = self._open()
         session.frames += 1
         frame = Frame(image, time.monotonic(), time.time(), session.frames)
-        return json.dumps(faces_message(session.analyse(frame)))
+        return json.dumps(session.analyse(frame).to_dict())
 
 
 @stream_request_body
