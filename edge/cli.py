@@ -29,19 +29,19 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     helps = {
         "run": "run the daemon with the settings",
-        "demo": "run it with what is here: a camera or the bundled clip, a broker of its own if none is set",
+        "demo": "run with what is available: a camera or the bundled clip, and a broker of its own if none is set",
         "snapshot": "analyse one picture: JSON to the screen, the annotated picture to a file",
         "analyse": "make a table of a folder of pictures or a video: one row for each face",
-        "report": "write what the record says of a day or more: a page, or CSV or JSON",
+        "report": "write a report of the record for one or more days: HTML, CSV or JSON",
         "export": "print the whole record as CSV",
         "forget": "delete what the broker keeps of this device; Home Assistant then removes it",
-        "serve": "answer over HTTP: emotions of faces that other boards send, or of pictures",
-        "notice": "write the sheet for the door: that emotion recognition runs, from the settings; prints on A4",
+        "serve": "serve predictions over HTTP: for faces that other boards send, or for pictures",
+        "notice": "write an A4 notice for the door: emotion recognition is running; filled in from the settings",
         "assessment": "write a data protection impact assessment from the settings, to be completed",
         "check-config": "check the settings and print them as they are used",
-        "model": "list the models that are here, install another, go back to the one before",
-        "doctor": "say what is there, what is not, and what to do",
-        "bench": "measure frame rate, latency, time a stage, processor share and memory on the clip",
+        "model": "list the installed models, install another, or return to the previous one",
+        "doctor": "check camera, models, broker and system, and name what to do",
+        "bench": "measure frame rate, latency, time per stage, processor share and memory on the bundled clip",
     }
     for name, text in helps.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)

@@ -44,26 +44,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="emotion-quantize", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    qat = commands.add_parser("qat", help="int8 by quantization-aware training: the nearest to float")
-    ptq = commands.add_parser("ptq", help="int8 after training: minutes")
-    plain = commands.add_parser("float", help="a file with float input and outputs: float32, float16 or dynamic range")
-    verify = commands.add_parser("verify", help="float against the file in every interpreter, as one table")
+    qat = commands.add_parser("qat", help="convert to int8 with quantization-aware training: nearest to float")
+    ptq = commands.add_parser("ptq", help="convert to int8 after training: takes a minute")
+    plain = commands.add_parser("float", help="convert with float input and outputs: float32, float16 or dynamic range")
+    verify = commands.add_parser("verify", help="compare float and the file in every interpreter, in one table")
     card = commands.add_parser("card", help="measure a file again and write its card anew")
-    committee = commands.add_parser("committee", help="let released models vote: committee.json, measured, with a card")
-    edgetpu = commands.add_parser("edgetpu", help="what the Edge TPU would run of a file, and why not the rest")
-    balance = commands.add_parser("balance", help="choose how much rare emotions weigh, into the cards of models")
+    committee = commands.add_parser(
+        "committee", help="combine models into a committee: committee.json, measured, with a card"
+    )
+    edgetpu = commands.add_parser("edgetpu", help="list what an Edge TPU would run of a file, and why not the rest")
+    balance = commands.add_parser(
+        "balance", help="choose emotion.balance, the weight of rare emotions, and write it into the cards"
+    )
     balance.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR")
     balance.add_argument("--data", type=Path, required=True, help="folder or file of the data set")
-    balance.add_argument("--final", action="store_true", help="PrivateTest too: once, for the final figure")
-    show = commands.add_parser("show", help="the card and the labels inside a file")
-    keras = commands.add_parser("keras", help="int8 of any Keras vision model, after training, from example images")
-    mine = commands.add_parser("mine", help="from a folder of your own photographs to a model: faces, fit, int8, card")
+    balance.add_argument("--final", action="store_true", help="also measure PrivateTest: once, for the final figure")
+    show = commands.add_parser("show", help="print the card and the labels inside a file")
+    keras = commands.add_parser(
+        "keras", help="convert any Keras vision model to int8, with example images for calibration"
+    )
+    mine = commands.add_parser(
+        "mine", help="make a model from a folder of your own photographs: faces, training, int8, card"
+    )
     mine.add_argument("photographs", type=Path, metavar="PHOTOS", help="a folder of photographs for each emotion")
     mine.add_argument("--out", type=Path, required=True, metavar="MODEL_DIR", help="the model's folder to write")
-    mine.add_argument("--start", default="emotion-small", metavar="MODEL", help="to begin with (emotion-small)")
+    mine.add_argument(
+        "--start", default="emotion-small", metavar="MODEL", help="released model to start from (emotion-small)"
+    )
     mine.add_argument("--mapping", type=Path, help="YAML file of `own class name: emotion` lines")
     keras.add_argument("network", type=Path, metavar="FILE.keras")
-    keras.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="what it is to see, some hundreds")
+    keras.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="some hundreds of typical images")
     keras.add_argument("--out", type=Path, required=True, metavar="FILE.tflite")
     keras.add_argument(
         "--value-range",
@@ -71,16 +81,18 @@ def _parser() -> argparse.ArgumentParser:
         nargs=2,
         default=(0.0, 1.0),
         metavar=("LOW", "HIGH"),
-        help="what black and white are to it (0 1; a network that begins with Rescaling wants 0 255)",
+        help="input values of black and white (0 1; 0 255 for a network that begins with Rescaling)",
     )
-    qat.add_argument("--epochs", type=_one_up, default=2, help="over the training split (2)")
-    qat.add_argument("--learning-rate", type=_above_zero, default=1e-5, help="its peak (0.00001)")
+    qat.add_argument("--epochs", type=_one_up, default=2, help="number of epochs (2)")
+    qat.add_argument("--learning-rate", type=_above_zero, default=1e-5, help="peak learning rate (0.00001)")
     qat.add_argument(
-        "--soft-labels", type=Path, metavar="FILE.npz", help="a teacher's probabilities, to learn from, too"
+        "--soft-labels", type=Path, metavar="FILE.npz", help="also learn from these probabilities of a teacher"
     )
     slimmer = ptq.add_mutually_exclusive_group()
-    slimmer.add_argument("--prune", type=_part, metavar="PART", help="part of the weights to set to zero first, 0 to 1")
-    slimmer.add_argument("--cluster", type=_two_up, metavar="N", help="number of values a layer's weights shall share")
+    slimmer.add_argument(
+        "--prune", type=_part, metavar="PART", help="fraction of the weights to set to zero first, 0 to 1"
+    )
+    slimmer.add_argument("--cluster", type=_two_up, metavar="N", help="number of distinct weights in a layer")
     plain.add_argument("--precision", choices=("float32", "float16", "dynamic"), default="float16", help="(float16)")
     for command in (qat, ptq):
         command.add_argument("--calibration", type=Path, metavar="ROWS.txt", help="rows of the data set, one a line")
@@ -94,31 +106,33 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("run", type=Path, metavar="RUN_DIR")
     for command in (verify, card):
         command.add_argument("model", type=Path, metavar="MODEL_DIR")
-    verify.add_argument(
-        "--run", type=Path, help="the run it was made from (a released model has its network beside it)"
-    )
-    card.add_argument("--run", type=Path, required=True, help="the run it was made from")
-    verify.add_argument("--layers", action="store_true", help="also layer by layer where int8 parts from float")
-    committee.add_argument("members", nargs="+", metavar="MODEL", help="by name, or a folder; the first one leads")
-    committee.add_argument("--mirror", action="store_true", help="each sees mirrored faces, too, at twice the cost")
+    verify.add_argument("--run", type=Path, help="the run the model was made from (not needed for a released model)")
+    card.add_argument("--run", type=Path, required=True, help="the run the model was made from")
+    verify.add_argument("--layers", action="store_true", help="also print the error of int8 by layer")
     committee.add_argument(
-        "--mean", action="store_true", help="the mean of their probabilities decides, not their votes"
+        "members", nargs="+", metavar="MODEL", help="name or folder of a model; the first decides ties"
     )
+    committee.add_argument(
+        "--mirror", action="store_true", help="each member also classifies the mirrored face: twice the cost"
+    )
+    committee.add_argument("--mean", action="store_true", help="decide by the mean of the probabilities, not by votes")
     for command in (qat, ptq, plain, committee):
-        command.add_argument("--out", type=Path, required=True, help="the model's folder; its name is the model's")
+        command.add_argument(
+            "--out", type=Path, required=True, help="the model's folder; its name becomes the model's name"
+        )
         command.add_argument("--model-version", default="1.0.0", help="(1.0.0)")
     for command in (qat, ptq, plain, verify, card, committee):
         command.add_argument("--data", type=Path, help="the data set (the run's; else data)")
-        command.add_argument("--final", action="store_true", help=f"{FINAL} too: once, for the final figure")
+        command.add_argument("--final", action="store_true", help=f"also measure {FINAL}: once, for the final figure")
     for command in (qat, ptq, plain, card):
         command.add_argument(
-            "--mirror", action="store_true", help="it is to look at each face and its mirror image: at twice the cost"
+            "--mirror", action="store_true", help="the board averages each face and its mirror image: twice the cost"
         )
     for command in (qat, ptq, plain, verify, card):
-        command.add_argument("--arm", action="store_true", help="on emulated aarch64, too: minutes")
+        command.add_argument("--arm", action="store_true", help="also verify on emulated aarch64: takes minutes")
     for command in (qat, ptq, plain, card):
         command.add_argument(
-            "--fairface", type=Path, metavar="FAIRFACE", help="how evenly it treats FairFace's groups, into its card"
+            "--fairface", type=Path, metavar="FAIRFACE", help="add the evenness between FairFace's groups to the card"
         )
     for command in (edgetpu, show):
         command.add_argument("model", type=Path, metavar="MODEL", help="a .tflite file or a model's folder")

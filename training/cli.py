@@ -49,17 +49,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="emotion-train", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    download = commands.add_parser("download", help="a data set from Kaggle, with your own token")
+    download = commands.add_parser("download", help="download a data set from Kaggle, with your own token")
     download.add_argument("reference", metavar="kaggle:OWNER/NAME")
     download.add_argument("--out", type=Path, default=Path("data"), help="folder for the files (data)")
     download.set_defaults(run=_download)
 
-    explore = commands.add_parser("explore", help="what is in a data set, as one HTML page")
+    explore = commands.add_parser("explore", help="describe a data set in one HTML page")
     _add_data(explore)
     explore.add_argument("--out", type=Path, default=Path("explore.html"), help="(explore.html)")
     explore.set_defaults(run=_explore)
 
-    prepare = commands.add_parser("prepare", help="cut the faces, leave out what harms, split: a new data set")
+    prepare = commands.add_parser(
+        "prepare", help="make a new data set: cut the faces, leave out unusable images, split"
+    )
     _add_data(prepare)
     prepare.add_argument("--out", type=Path, required=True, help="folder to make")
     prepare.add_argument(
@@ -75,69 +77,83 @@ def _parser() -> argparse.ArgumentParser:
         "--judge",
         type=_network,
         metavar="RUN_OR_MODEL",
-        help="what finds likely wrong labels; not trained on these faces",
+        help="network that finds likely wrong labels; must not have been trained on these faces",
     )
     prepare.add_argument("--drop-label-issues", action="store_true", help="leave likely wrong labels out of Training")
     prepare.add_argument("--seed", type=int, default=0)
     prepare.set_defaults(run=_prepare)
 
-    networks = commands.add_parser("networks", help="what networks there are, and what they cost")
+    networks = commands.add_parser("networks", help="list the networks and their cost")
     networks.set_defaults(run=_networks)
 
-    fit = commands.add_parser("fit", help="train from a YAML file into runs/<name>; carries on where it was stopped")
+    fit = commands.add_parser("fit", help="train from a YAML file into runs/<name>; resumes an interrupted run")
     fit.add_argument("config", type=Path, metavar="CONFIG.yaml")
-    fit.add_argument("--data", type=Path, help="instead of the file's data path")
-    fit.add_argument("--epochs", type=int, help="instead of the file's number")
+    fit.add_argument("--data", type=Path, help="folder or file of the data set (the YAML file's)")
+    fit.add_argument("--epochs", type=int, help="number of epochs (the YAML file's)")
     fit.set_defaults(run=_fit)
 
-    soup = commands.add_parser("soup", help="the mean of the weights of runs that went on from one another")
+    soup = commands.add_parser("soup", help="average the weights of runs that continue one another")
     soup.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR")
     soup.add_argument("--out", type=Path, required=True, metavar="RUN_DIR", help="folder to make, such as runs/mean")
     soup.set_defaults(run=_soup)
 
-    distill = commands.add_parser("distill", help="soft labels of the training faces, by a run or a committee of runs")
+    distill = commands.add_parser(
+        "distill", help="save the outputs of a run, or the mean of several, as soft labels of the training faces"
+    )
     distill.add_argument("runs", type=_network, nargs="+", metavar="RUN_DIR")
     distill.add_argument("--out", type=Path, required=True, metavar="SOFT_LABELS.npz")
-    distill.add_argument("--unlabelled", type=Path, metavar="FACES", help="of these faces: FairFace, or photographs")
     distill.add_argument(
-        "--balance", type=float, default=0.5, help="how much of the classes' priors is taken away there, 0 to 1 (0.5)"
+        "--unlabelled",
+        type=Path,
+        metavar="FACES",
+        help="make soft labels of these faces instead: FairFace, or photographs",
+    )
+    distill.add_argument(
+        "--balance",
+        type=float,
+        default=0.5,
+        help="part of the log priors to subtract for unlabelled faces, 0 to 1 (0.5)",
     )
     _add_data(distill, option=True)
     distill.set_defaults(run=_distill)
 
-    parity = commands.add_parser("parity", help="how evenly a model treats the groups of FairFace's validation faces")
+    parity = commands.add_parser(
+        "parity", help="measure how even a model is between the groups of FairFace's validation faces"
+    )
     parity.add_argument(
         "--data", type=Path, required=True, metavar="FAIRFACE", help="fairface-val.zip, or FairFace's folder"
     )
     parity.add_argument("--model", default="emotion-small", help="name or folder of a released model or committee")
-    parity.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parity.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
     parity.set_defaults(run=_parity)
 
     conditions = commands.add_parser(
-        "conditions", help="faces far, dim, rolled and blurred, through the board's detector, crop and network"
+        "conditions", help="measure far, dim, rolled and blurred faces through the board's detector, crop and network"
     )
     _add_data(conditions)
-    conditions.add_argument("--split", choices=SPLITS, default=VALIDATION, help=f"of labelled faces ({VALIDATION})")
-    conditions.add_argument("--count", type=int, default=500, help="faces at most (500)")
+    conditions.add_argument(
+        "--split", choices=SPLITS, default=VALIDATION, help=f"split of a labelled data set ({VALIDATION})"
+    )
+    conditions.add_argument("--count", type=int, default=500, help="largest number of faces (500)")
     conditions.add_argument("--seed", type=int, default=0)
     conditions.add_argument("--out", type=Path, metavar="FILE.json", help="figures and settings as JSON")
-    conditions.add_argument("--before", type=Path, metavar="FILE.json", help="an earlier --out, for the plot")
+    conditions.add_argument("--before", type=Path, metavar="FILE.json", help="an earlier --out, to plot both")
     conditions.add_argument("--plot", type=Path, metavar="FILE.svg")
     add_flags(conditions)
     conditions.set_defaults(run=_conditions)
 
     for name, text, run in (
-        ("evaluate", "figures of a network, or of a committee, in the terminal", _evaluate),
-        ("report", "the same as an HTML page with plots and pictures, and as Markdown", _report),
+        ("evaluate", "print the figures of a network or a committee", _evaluate),
+        ("report", "write the figures as an HTML page with plots and pictures, and as Markdown", _report),
     ):
         judge = commands.add_parser(name, help=text)
         judge.add_argument(
             "networks", type=_network, nargs="+", metavar="RUN_OR_MODEL",
-            help="folders of runs, or released models by name; several are a committee, the first of which leads",
+            help="folders of runs, or names of released models; several are a committee, the first decides ties",
         )  # fmt: skip
-        judge.add_argument("--final", action="store_true", help="PrivateTest too: once, for the final figure")
+        judge.add_argument("--final", action="store_true", help="also measure PrivateTest: once, for the final figure")
         judge.add_argument(
-            "--labels", action="append", default=[], metavar="SET", help="judge under this label set, too"
+            "--labels", action="append", default=[], metavar="SET", help="also evaluate with this label set"
         )
         _add_data(judge, option=True)
         if name == "report":
@@ -147,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_data(parser: argparse.ArgumentParser, option: bool = False) -> None:
-    """Which data set, and how it is read. option: as the run's settings say, where nothing is given."""
+    """Arguments for the data set and its layout. option: optional; the run's settings are the default."""
     if option:
         parser.add_argument("--data", type=Path, help="folder or file of the data set (the first run's; else data)")
     else:
@@ -205,7 +221,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _network(text: str) -> Path:
-    """A folder, or that of a released model or committee by its name; a path to nothing is left to whoever opens it."""
+    """A folder, or that of a released model or committee by its name; a missing path is returned as it is."""
     path = Path(text)
     if path.exists() or len(path.parts) > 1:
         return path
