@@ -131,7 +131,7 @@ class Controls:
         return asked
 
     def add_listener(self, listener: Callable[[Switches], None]) -> None:
-        """Have `listener` called with acknowledged switches, now and whenever they change; it must not block."""
+        """Call `listener` with the acknowledged switches, now and at each change; it must not block."""
         with self._lock:
             self._listeners.append(listener)
             applied = self._applied if self._applied == self._kept else None

@@ -11,7 +11,7 @@ _FAULTS: Final = 5
 
 
 class EmotionEdgeError(Exception):
-    """Something the user can mend: the message says what is wrong, where, and what to do.
+    """An error that the user can fix: the message has what is wrong, where, and what to do.
 
     The command line prints it without a traceback and exits with status 2.
     """

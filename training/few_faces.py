@@ -1,4 +1,4 @@
-"""A network for some dozens of photographs: the released network with a head fitted to them.
+"""Trains on some dozens of photographs: fits a new head on the features of a released network.
 
 Only the head is fitted. Its rows begin as the released network's rows of the same classes, and the fit is penalised for
 every step away from them (a Gaussian prior around them). How strong that prior is, up to "leave the head as it is", is

@@ -26,7 +26,7 @@ class HostSettings:
 
 
 def read_host_settings(host: Host) -> HostSettings:
-    """Read and check them. Raises EmotionEdgeError for invalid settings and unreadable files."""
+    """Read and check a board's settings file. Raises EmotionEdgeError for invalid settings and unreadable files."""
     files = read_files(dict(host.files), host.name)
     if host.config is None:
         return HostSettings(None, files)

@@ -48,7 +48,7 @@ class Analyser:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The emotions that the model tells apart, in the order of its scores."""
+        """The emotions that the model distinguishes, in the order of its scores."""
         return self._classifier.labels
 
     def read(self, image: Image) -> Reading:
@@ -102,7 +102,7 @@ class Analyser:
             yield image, pipeline.analyse(_frame(image, number, at))
 
     def close(self) -> None:
-        """Let the models go. The analyser cannot be used afterwards."""
+        """Release the models. The analyser cannot be used afterwards."""
         self._open = False
         del self._detector, self._classifier
 

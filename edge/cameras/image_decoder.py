@@ -65,7 +65,7 @@ FILE_LIMITS: Final = ImageLimits(ALL_FORMATS, 50_000_000, 0, 450, 15)
 
 
 class NoDecoderError(EmotionEdgeError):
-    """There is no process to decode an image just now; nothing is said about the image."""
+    """No decoding process can be started now; the image itself may be fine."""
 
 
 class ImageDecoder:
@@ -167,7 +167,7 @@ class _Worker:
         threading.Thread(target=self._watch, name="image-decoder", daemon=True).start()
 
     def claim(self, seconds: float) -> bool:
-        """Let it live that long; False where it has ended."""
+        """Keep the process for that many seconds more; False if it has ended."""
         with self._lock:
             if self._ended or self._process.poll() is not None:
                 return False

@@ -1,4 +1,4 @@
-"""What the header of an image file says, read before any memory is taken for its pixels.
+"""Reads the header of an image file, before any memory is allocated for its pixels.
 
 The layout of each format is checked as far as its decoder would trust it: lengths against the size of the file, and the
 markers of a JPEG in the order in which libjpeg reads them.
@@ -41,7 +41,7 @@ class _DamagedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What an image file says about itself.
+    """Format and size, as an image file's header declares them.
 
     width, height: pixels as stored, before `orientation` is applied. orientation: the Exif tag, 1 to 8; 1 is upright.
     """

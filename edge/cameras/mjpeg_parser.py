@@ -23,7 +23,7 @@ _LOOKAHEAD: Final = 8
 
 
 class MjpegParser:
-    """Takes the bytes of a stream as they come, and gives each image as soon as its last byte is there.
+    """Takes the bytes of a stream in any portions, and returns each image as soon as its last byte has arrived.
 
     A part's Content-Length is believed as long as another part, an image or nothing yet follows where it says; cameras
     send wrong ones, none, boundaries that differ from the announced one, and none at the beginning. Where there is no

@@ -1,4 +1,4 @@
-"""What the doctor says of the service and of what it needs of this machine: page, record, disk and clock."""
+"""Checks of `emotion-edge doctor`: the service, its page and record, the disk and the clock."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ _FREE_MB: Final = 200
 
 
 def service_properties() -> dict[str, str]:
-    """What systemd says of the service, by systemctl's names of properties; empty where it is not installed."""
+    """The service's properties by systemctl's names; empty where the service is not installed."""
     names = ("LoadState", "ActiveState", "StatusText", "NRestarts", "Result")
     command = ["systemctl", "show", _UNIT, *(f"--property={name}" for name in names)]
     try:

@@ -17,7 +17,7 @@ from edge.system.state_folder import expanded
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
-    """Do what the arguments of the command line ask for. Raises EmotionEdgeError, with everything as it was."""
+    """Run `emotion-edge model` with parsed arguments. Raises EmotionEdgeError; nothing is changed then."""
     names: dict[Kind, str] = {"emotion": settings.emotion.model, "detector": yunet_name(settings.detector.size)}
     match arguments.action:
         case "list":

@@ -1,4 +1,4 @@
-"""emotion-edge notice: the sheet for the door, which tells people that emotion recognition runs, from the settings."""
+"""`emotion-edge notice`: a printable notice that emotion recognition is running, filled in from the settings."""
 
 import io
 import os

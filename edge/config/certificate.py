@@ -7,7 +7,7 @@ from edge.errors import EmotionEdgeError
 
 
 def load_certificate(context: ssl.SSLContext, section: str, cert_file: Path, key_file: Path | None) -> None:
-    """Let the context show the certificate. section: of the settings, as `web`.
+    """Load the certificate and its key into a TLS context. section: of the settings, as `web`.
 
     Raises EmotionEdgeError where a file cannot be read or the two do not go together.
     """

@@ -31,7 +31,7 @@ def setting_field(name: str) -> FieldInfo:
 
 
 def on_reload(name: str) -> OnReload:
-    """What a setting does on reload, as its field says. name: `section.key`."""
+    """Whether a setting is applied on reload or needs a restart. name: `section.key`."""
     (found,) = [mark for mark in setting_field(name).metadata if isinstance(mark, OnReload)]
     return found
 

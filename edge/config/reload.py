@@ -67,7 +67,7 @@ class Reloader:
         return self._settings
 
     def start(self, listeners: Sequence[Callable[[Settings], None]]) -> None:
-        """Begin to read them when asked, also if that was before.
+        """Start the thread that reads the settings when asked, or at once if that was asked before.
 
         listeners: called with the new settings, in order; if the first raises EmotionEdgeError, nothing is changed.
         """
@@ -76,7 +76,7 @@ class Reloader:
             self._thread.start()
 
     def ask(self) -> None:
-        """Read them again soon; a signal handler may call this."""
+        """Request that the settings are read again; may be called from a signal handler."""
         self._asked.set()
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ def token_of(name: str, given: SecretStr, file: Path | None) -> str:
 
 
 def without_password(text: str) -> str:
-    """An address, or words with one in them, as they may be shown; without `://`, as they are.
+    """Text without the passwords in its URLs; text without `://` is returned unchanged.
 
     Stars stand for all between :// and the last @ but a user name, for the query, and for what follows a = in the path,
     where some cameras want a password. It goes by the characters alone: in a password that was not escaped as an

@@ -1,4 +1,4 @@
-"""What the service manager is told: that the daemon is ready, and that its analysis goes on."""
+"""Notifies systemd that the daemon is ready, and that its analysis is alive (watchdog)."""
 
 import logging
 import time

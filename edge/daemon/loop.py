@@ -60,7 +60,7 @@ class Components:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSettings:
-    """Go on by other settings, and with a detector opened by them."""
+    """Continue with other settings, and with a detector opened for them."""
 
     settings: Settings
     detector: Detector

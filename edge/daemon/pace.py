@@ -93,7 +93,7 @@ class Pacer:
         return True
 
     def analysed(self, frame: Frame, face: bool, tentative: bool = False) -> None:
-        """Take note of a frame that was analysed.
+        """Record that a frame was analysed.
 
         Args:
             frame: the frame.

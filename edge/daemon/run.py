@@ -1,4 +1,4 @@
-"""`emotion-edge run`: the daemon put together from the settings, run until it is told to stop."""
+"""`emotion-edge run`: builds the daemon from the settings and runs it until a signal."""
 
 import logging
 import signal

@@ -37,7 +37,7 @@ class Classifier(Protocol):
         ...
 
     def classify(self, crops: Pixels) -> Scores:
-        """Classify face crops made as the card says: uint8 [n, height, width, channels]."""
+        """Classify face crops made to the card's specification: uint8 [n, height, width, channels]."""
         ...
 
 

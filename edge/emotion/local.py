@@ -51,7 +51,7 @@ class LocalClassifier:
         return scores_of(self.card, self.outputs(crops))
 
     def outputs(self, crops: Pixels) -> Mapping[str, Floats]:
-        """The network's outputs by name, [n, ...], averaged over mirror images where the card says so."""
+        """The network's outputs by name, [n, ...], averaged over mirror images if the card sets `mirror`."""
         return with_flip(self._network, input_tensor(crops, self.card.input), self._mirror)
 
 

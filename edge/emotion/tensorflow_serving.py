@@ -38,7 +38,7 @@ _SUM_ERROR: Final = 0.02
 
 
 class ServerError(Exception):
-    """A server gave no usable answer; the message says why."""
+    """A server gave no usable answer; the message has the reason."""
 
 
 class OwnMetadata(BaseModel):
@@ -100,7 +100,7 @@ class ModelServer:
         return self._served
 
     def predict(self, crops: Pixels) -> Scores:
-        """Classify crops made as the card says, uint8 [n, height, width, channels], n > 0.
+        """Classify crops made to the card's specification, uint8 [n, height, width, channels], n > 0.
 
         A connection that the server closed meanwhile is opened again, once. Raises ServerError.
         """

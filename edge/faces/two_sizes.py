@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class TwoSizes:
-    """Two YuNets; a `Detector`. On single images both look, and in streams a `SizeChoice` says which.
+    """A `Detector` of two YuNets: both run on single images; in streams a `SizeChoice` selects one for each frame.
 
     size: of the large one, as single images are searched by both.
     """
@@ -56,7 +56,7 @@ class TwoSizes:
 
 
 class SizeChoice:
-    """Decides which network looks at a frame of a stream. Belongs to one thread."""
+    """Selects the network for each frame of a stream. Belongs to one thread."""
 
     def __init__(self, small: tuple[int, int], min_face: float = 0.0) -> None:
         """small: input width and height of the small network. min_face: width of the smallest face that counts."""
@@ -90,7 +90,7 @@ class SizeChoice:
         return not 0 <= now - self._looked_at < (NEAR_INTERVAL if visible else EMPTY_INTERVAL)
 
     def looked(self, now: float, seconds: float) -> None:
-        """The large network looked at the frame captured at `now`, in this many processor seconds."""
+        """Record that the large network ran on the frame captured at `now`, and its processor seconds."""
         self._looked_at = now
         self._looks += 1
         self._quickest = min(self._quickest, seconds)

@@ -1,4 +1,4 @@
-"""The clip that is shown where there is no camera; SOURCES.md beside it says where its pictures come from."""
+"""The clip that replaces a missing camera; SOURCES.md beside it lists the sources of its pictures."""
 
 from pathlib import Path
 from typing import Final

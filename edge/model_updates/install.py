@@ -85,7 +85,7 @@ def install(source: Path, names: Mapping[Kind, str], runtime: Runtime) -> ModelC
 
 
 def rollback(name: str) -> ModelChange:
-    """Let the model that ran before the last install run again; a second rollback undoes the first.
+    """Return to the model that ran before the last install; a second rollback undoes the first.
 
     Raises:
         EmotionEdgeError: nothing was changed, because nothing is installed or the model before it is not intact.

@@ -55,7 +55,7 @@ class ModelChoice:
         self.name = chosen.model if chosen and kept else configured
 
     def offer(self, names: Sequence[str], running: str) -> None:
-        """Let models be chosen.
+        """Offer these models for selection over MQTT.
 
         Args:
             names: those on the board.

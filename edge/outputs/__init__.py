@@ -20,7 +20,7 @@ class Output(Protocol):
         """Stats, every few seconds and at once when the camera is lost or found."""
 
     def close(self) -> None:
-        """Say goodbye and let go of everything, within a second."""
+        """Publish the end and release everything, within a second."""
 
 
 class SnapshotListener(Protocol):
@@ -37,4 +37,4 @@ class Viewer(Protocol):
         """The newest analysed frame and what was seen in it. The frame's pixels must not be changed."""
 
     def close(self) -> None:
-        """Let go of everything, within a second."""
+        """Release everything, within a second."""

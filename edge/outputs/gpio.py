@@ -1,4 +1,4 @@
-"""A light that says that the camera is read, and a button for privacy, on the pins of a Raspberry Pi."""
+"""An LED that is lit while the camera is read, and a privacy button, on the pins of a Raspberry Pi."""
 
 import logging
 import time
@@ -54,7 +54,7 @@ class GpioOutput:
         _log.info("gpio: led on pin %s, button on pin %s", settings.led or "-", settings.button or "-")
 
     def put(self, reading: Reading) -> None:
-        """Nothing: the camera is read whether faces are looked for or not."""
+        """Ignored: the LED shows whether the camera is read, not what is seen."""
 
     def report(self, stats: Stats) -> None:
         """Light the LED while the camera gives frames."""

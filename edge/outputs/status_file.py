@@ -40,7 +40,7 @@ class StatusFile:
         logging.getLogger().addHandler(self._errors)
 
     def put(self, reading: Reading) -> None:
-        """Nothing: the file tells how the daemon does, not what it sees."""
+        """Ignored: the file has the daemon's state, not what is seen."""
 
     def report(self, stats: Stats) -> None:
         """Write the file."""

@@ -162,7 +162,7 @@ class Database:
         return self.delete_before(found[0] / 1000) if found else 0
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file, and let go."""
+        """Merge the write-ahead log into the file, and close it."""
         self._connection.close()
 
     def _prepare(self, check: bool) -> None:
@@ -239,12 +239,12 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
 
 
 def is_damaged(error: Exception) -> bool:
-    """Whether the error says that the file is no whole database, so that no waiting mends it."""
+    """Whether the error means a damaged file, which retrying cannot fix."""
     return isinstance(error, sqlite3.DatabaseError) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file, with its log, to a name that says so; the new name."""
+    """Rename a damaged file and its log to `...-damaged-<time>...`; returns the new name."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     aside = path.with_name(f"{path.stem}-damaged-{stamp}{path.suffix}")
     for end in ("-wal", "-shm", ""):

@@ -164,7 +164,7 @@ def rows_of(connection: sqlite3.Connection, days: list[date] | None = None) -> I
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:
-    """The summary as JSON has it; docs/record.md says what is what."""
+    """The summary as JSON has it; docs/record.md describes the fields."""
     return {
         "v": VERSION,
         "first": summary.first.isoformat(),

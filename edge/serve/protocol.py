@@ -32,7 +32,7 @@ FACE_LIMITS: Final = replace(UPLOAD_LIMITS, pixels=1_000_000)
 
 
 class RefusedError(Exception):
-    """A request that is not answered. status: of HTTP; the text says what is wrong with it."""
+    """A request that is not answered. status: of HTTP; the text has the reason."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)

@@ -29,9 +29,10 @@ class Backoff:
         self._next = self._first
 
     def worked(self, seconds: float) -> None:
-        """It worked for so long before it failed: begin with the first delay again if that was longer than the longest.
+        """Report that the operation worked for so many seconds and then failed.
 
-        What fails soon after each success would otherwise be tried at the shortest delay for ever.
+        After more than the longest delay, the next delay is the first one again. What fails soon after each success is
+        not retried at the shortest delay forever.
         """
         if seconds > self._longest:
             self.reset()

@@ -1,4 +1,4 @@
-"""What the board itself says: temperature and throttling."""
+"""Temperature and throttling, as the board reports them."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,5 +42,5 @@ class Health:
 
 
 def health(thermal: Path = THERMAL, firmware: Path = FIRMWARE) -> Health:
-    """What the board says now."""
+    """The board's temperature and throttling now."""
     return Health(temperature(thermal), throttled(firmware))

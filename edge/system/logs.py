@@ -29,7 +29,7 @@ CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32)
 
 
 class RateLimit(logging.Filter):
-    """Lets each place in the code log LINES_MAX lines in PERIOD_S seconds, and says how many more there were.
+    """Lets each place in the code log LINES_MAX lines in PERIOD_S seconds, and logs the number left out.
 
     Below INFO nothing is left out: who asks for debug output wants all of it.
     """

@@ -1,4 +1,4 @@
-"""The newest version that this board was told of by whoever updates it; nothing is asked of the internet."""
+"""The newest version that the board's updater has stored; makes no request to the network."""
 
 import re
 from pathlib import Path

@@ -9,7 +9,7 @@ SERVICE_STATE: Final = Path("/var/lib/emotion-edge")
 
 
 def state_folder() -> Path:
-    """The folder that systemd says (StateDirectory=), else the user's own.
+    """The folder set by systemd (StateDirectory=), else one in the user's home.
 
     The environment's names are those of systemd.exec(5) and of the XDG Base Directory Specification.
     """

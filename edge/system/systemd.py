@@ -47,11 +47,11 @@ class Notifier:
         self._send(f"STATUS={' '.join(text.split())}")
 
     def reloading(self) -> None:
-        """The settings are read again; `ready` says when that is over."""
+        """Notify that the settings are being read again; `ready` notifies the end."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """Tell systemd that the service is stopping."""
+        """Notify that the service is stopping."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:

@@ -1,4 +1,4 @@
-"""Shared by the readers: from the faces they found to a `Dataset`."""
+"""Makes a `Dataset` of the faces that a reader found; used by all readers."""
 
 import logging
 import os

@@ -40,7 +40,7 @@ class StoredLayer:
 def load(
     network: Any, heads: Sequence[str], weights: str, keras: Any, about: About, options: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Give a network pretrained weights in all layers; gives the names of the layers before its heads that it took.
+    """Load pretrained weights into a network; returns the names of the layers before its heads that were loaded.
 
     weights: `imagenet`, or a file: `.keras` or `.weights.h5` of a network made here, Keras's older `.h5` (Keras's
     ImageNet files, VGG-Face in Keras's form), or the `.json` of a graph of TensorFlow.js. The layers of the file go to

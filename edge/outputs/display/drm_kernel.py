@@ -139,7 +139,7 @@ _TYPES: Final = (
 
 
 class NoScreenError(EmotionEdgeError):
-    """No screen is available now; the message says why."""
+    """No screen is available now; the message has the reason."""
 
 
 def call(card: int, request: int, structure: ctypes.Structure | ctypes.c_uint32 | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the page tells people: whether recognition runs now, what leaves the board, and what is stored.
+"""The page's statements for visitors: whether recognition runs now, what leaves the board, and what is stored.
 
 Every sentence follows from the state at that moment; the page holds the sentences by key, in each language.
 """

@@ -61,7 +61,7 @@ class EventFeed:
         return self._scene
 
     def status(self, page: str) -> bytes:
-        """The event `status`. page: id of the client's page; the event says whether its stream is open."""
+        """The event `status`. page: id of the client's page; the event includes whether its stream is open."""
         if time.monotonic() - self._status_at >= _STATUS_SECONDS / 2:
             self._status_at = time.monotonic()
             problem = self._live.problem()

@@ -33,12 +33,12 @@ _T = TypeVar("_T")
 
 
 class Answer(Enum):
-    """What is said to somebody who sent a password."""
+    """The decision about a request with a password."""
 
     RIGHT = "right"
     WRONG = "wrong"
     LATER = "later"
-    """Nothing is said of this password: too many wrong ones came from this address, or from everywhere."""
+    """The password was not checked: too many wrong ones came from this address, or from everywhere."""
 
 
 class Guesses:

@@ -75,7 +75,7 @@ class StreamEncoder:
         return bool(self._viewers)
 
     def arrived(self) -> None:
-        """There is a new picture."""
+        """Wake the stream: a new picture is available."""
         self._arrived.set()
 
     def watches(self, page: str) -> bool:

@@ -141,7 +141,7 @@ class WebViewer:
             self._call(self._streams.arrived)
 
     def put(self, reading: Reading) -> None:
-        """Nothing: `show` brings the same Reading together with its frame."""
+        """Ignored: `show` gets the same Reading with its frame."""
 
     def report(self, stats: Stats) -> None:
         """Make these the newest Stats; any thread."""

@@ -23,7 +23,7 @@ _SEND_BUFFER: Final = 128 * 1024
 
 
 class StreamingHandler(PageHandler):
-    """An answer that goes on until the viewer leaves or stalls, or the server stops."""
+    """A response that continues until the viewer disconnects or stalls, or the server stops."""
 
     def initialize(self, access: PageAccess, viewers: set["StreamingHandler"]) -> None:  # type: ignore[override]
         super().initialize(access)

@@ -86,7 +86,7 @@ class ImageReader:
 
 @stream_request_body
 class UploadHandler(PageHandler):
-    """POST of an image file; the answer is JSON, or a line of text that says what is wrong with it."""
+    """POST of an image file; the answer is JSON, or one line of text with the error."""
 
     def initialize(self, access: PageAccess, reader: ImageReader) -> None:  # type: ignore[override]
         super().initialize(access)

@@ -62,7 +62,7 @@ class Webcams:
         self._pool = ThreadPoolExecutor(1, "web-webcam", initializer=below_the_analysis)
 
     def admit(self, name: str, now: float) -> None:
-        """Let a frame of this session in. Raises HTTPError where it comes too early or there is no place for it."""
+        """Admit a frame of this session. Raises HTTPError if it comes too early or too many sessions are open."""
         self._sessions = {key: one for key, one in self._sessions.items() if one.busy or now - one.last < IDLE_S}
         session = self._sessions.get(name)
         if session is None:
