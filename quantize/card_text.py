@@ -213,6 +213,11 @@ def unlabelled_text(unlabelled: Unlabelled | None) -> str:
     if unlabelled is None:
         return ""
     most = f", at most {unlabelled.most_per_class:,} of each first class" if unlabelled.most_per_class else ""
+    if unlabelled.soft_labels is None:
+        return (
+            f"\nBeside them faces of `{unlabelled.path.name}` without labels are learned with the weight "
+            f"{unlabelled.weight:g}, from consistency alone: altered, they are to keep the network's own probabilities."
+        )
     return (
         f"\nBeside them faces of `{unlabelled.path.name}` without labels are learned with the weight "
         f"{unlabelled.weight:g}, from soft labels alone (`{unlabelled.soft_labels}`{most})."

@@ -75,16 +75,40 @@ class Unlabelled(_Part):
     """Faces without labels, learned from teachers' soft labels beside the data set.
 
     path: as for `training.datasets.unlabelled.read_unlabelled`. soft_labels: of these faces, a file of `emotion-train
-    distill --unlabelled`. weight: of each such face in the loss; labelled faces have 1. confidence: least probability
-    of the teachers' first class. most_per_class: most faces of each first class of the primary head, drawn by the run's
-    seed; null: all.
+    distill --unlabelled`; null: the faces serve `consistency` alone. weight: of each such face in the loss; labelled
+    faces have 1. confidence: least probability of the teachers' first class. most_per_class: most faces of each first
+    class of the primary head, drawn by the run's seed; null: all.
     """
 
     path: Path
-    soft_labels: Path
+    soft_labels: Path | None = None
     weight: float = Field(0.5, gt=0)
     confidence: float = Field(0.0, ge=0, le=1)
     most_per_class: int | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _is_chosen_by_soft_labels(self) -> Self:
+        if self.soft_labels is None and (self.confidence or self.most_per_class):
+            raise ValueError("`confidence` and `most_per_class` need `soft_labels`")
+        return self
+
+
+class Consistency(_Part):
+    """The same face, altered, is to get the same probabilities (Tarvainen and Valpola 2017, "Mean teachers").
+
+    The target of each face is mixed with the probabilities of the averaged network for the face without augmentation,
+    the mean over it and its mirror image.
+
+    weight: weight of these probabilities in each target, 0 to 1. ramp_epochs: epochs over which the weight rises to
+    that; needed by a run that starts from random weights.
+    """
+
+    weight: float = Field(0.5, gt=0, le=1)
+    ramp_epochs: int = Field(0, ge=0)
+
+    def weight_in(self, epoch: int) -> float:
+        """The weight in an epoch, counted from 0."""
+        return self.weight * min(1.0, (epoch + 1) / (self.ramp_epochs + 1))
 
 
 class TrainingConfig(_Part):
@@ -94,6 +118,7 @@ class TrainingConfig(_Part):
         name: of the run and its folder.
         data: what is learned from.
         unlabelled: faces without labels, learned from beside it.
+        consistency: whether altered faces are to keep the network's own probabilities.
         network, options: from the registry.
         continue_from: the `network.keras` of a run or released model with the same network and heads, from whose
             weights training starts, those of its heads included.
@@ -117,6 +142,7 @@ class TrainingConfig(_Part):
     name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
     data: DataSource = DataSource()
     unlabelled: Unlabelled | None = None
+    consistency: Consistency | None = None
     network: str = "plain_residual"
     options: dict[str, Any] = {}
     continue_from: Path | None = None
@@ -151,10 +177,18 @@ class TrainingConfig(_Part):
             raise ValueError("heads: none of them is an emotion; add a label set, as `fer7: 1.0`")
         return self
 
+    @model_validator(mode="after")
+    def _learns_from_unlabelled(self) -> Self:
+        if self.unlabelled and not (self.unlabelled.soft_labels or self.consistency):
+            raise ValueError("unlabelled: needs `soft_labels`, or `consistency` in the run")
+        return self
 
-_SETTINGS = sorted(
-    {*TrainingConfig.model_fields, *DataSource.model_fields, *InputSize.model_fields, *Teacher.model_fields}
-)
+
+_SETTINGS = sorted({
+    field
+    for part in (TrainingConfig, DataSource, InputSize, Teacher, Unlabelled, Consistency)
+    for field in part.model_fields
+})
 
 
 def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> TrainingConfig:

@@ -18,6 +18,7 @@ from training.average import WeightAverage, load_state, save_state
 from training.backend import Workers, jit_compile, on_accelerator, reseed, set_up, workers
 from training.batches import Batches
 from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, TrainingConfig, read_config, write_config
+from training.consistency import consistent_batches
 from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
 from training.distill import read_soft_labels
@@ -93,7 +94,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
         wanted = {head: np.concatenate([values, taught_alone[head]]) for head, values in wanted.items()}
     size = min(config.batch_size, len(images))
     share = team.share(size)
-    if not config.mixup and asked is None:  # both need the batch in the processor's own memory
+    if not config.mixup and asked is None and config.consistency is None:  # these need the batch in main memory
         images, wanted = on_accelerator(images), {head: on_accelerator(values) for head, values in wanted.items()}
     batches = Batches(images, wanted, size, config.seed, config.mixup)
 
@@ -112,6 +113,8 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
         reseed((parts.augment, parts.model), config.seed, epoch, team.index)
         title = f"epoch {epoch + 1}/{config.epochs}"
         passing = batches.epoch(epoch, share)
+        if config.consistency:
+            passing = consistent_batches(passing, parts.averaged, config.consistency.weight_in(epoch))
         if asked:
             passing = taught_batches(passing, parts.augment, asked)
         figures = learn(parts, counted(passing, batches.steps, title, console), epoch * batches.steps)

@@ -21,14 +21,17 @@ _log = logging.getLogger(__name__)
 def unlabelled_faces(config: TrainingConfig) -> tuple[npt.NDArray[np.uint8], Arrays]:
     """The faces of the `unlabelled` section of a run, uint8 [n, h, w, c], and their targets.
 
-    The targets, in the form of `objectives.targets`, are the teachers' probabilities with the weight of the section;
-    valence and arousal have weight 0. Raises EmotionEdgeError if the soft labels are of other faces or of none of the
+    The targets, in the form of `objectives.targets`, are the teachers' probabilities with the weight of the section, or
+    zeros with that weight without teachers; valence and arousal have weight 0. Raises EmotionEdgeError if the soft labels are of other faces or of none of the
     heads, or no face has enough confidence.
     """
     section = config.unlabelled
     assert section is not None
     read = read_unlabelled(section.path)
     faces = clean_training(in_memory(read, *config.input.shape))
+    if section.soft_labels is None:
+        images = faces.pixels.reshape(-1, *config.input.shape)
+        return images, _targets(config, _nothing_said(config, len(images)), section.weight)
     soft = read_soft_labels(section.soft_labels)
     soft.check_heads(config.heads)
     said = soft.of(faces, read)
@@ -54,6 +57,11 @@ def few_of_each(
     order = np.random.default_rng(seed).permutation(candidates)
     kept = [order[classes[order] == each][:most] for each in np.unique(classes[candidates])]
     return np.sort(np.concatenate(kept)) if kept else candidates
+
+
+def _nothing_said(config: TrainingConfig, count: int) -> dict[str, npt.NDArray[np.float32]]:
+    heads = (head for head in config.heads if head != AFFECT)
+    return {head: np.zeros((count, len(labels_of(head))), np.float32) for head in heads}
 
 
 def _targets(config: TrainingConfig, said: Mapping[str, npt.NDArray[np.float32]], weight: float) -> Arrays:

@@ -130,6 +130,12 @@ def test_a_run_learns_from_faces_without_labels(
     assert "faces are learned from, by class" in caplog.text
     assert _public(tmp_path, "student") >= _public(tmp_path, "teacher") - 0.1
 
+    alone = {"path": "fairface-train.zip", "weight": 1.0}
+    steady = {**student, "name": "steady", "unlabelled": alone, "learning_rate": 1e-3, "consistency": {"weight": 0.9}}
+    (tmp_path / "steady.yaml").write_text(yaml.safe_dump(steady))
+    assert main(["fit", "steady.yaml"]) == 0
+    assert _public(tmp_path, "steady") >= _public(tmp_path, "teacher") - 0.1
+
     wide = {**student, "name": "wide", "options": {**TINY["options"], "stem": 24}}  # type: ignore[dict-item]
     (tmp_path / "wide.yaml").write_text(yaml.safe_dump(wide))
     assert main(["fit", "wide.yaml"]) == 2
