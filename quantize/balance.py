@@ -2,12 +2,12 @@
 
 A network learns how rare a label is in its training data, and seldom predicts the rare ones. Its probabilities are
 softmax(logits / T - balance * log(priors)). The balance is chosen on PublicTest by a rule: the largest macro recall
-whose accuracy is at most one point below that without it. The temperature T is fitted anew for each balance.
+whose accuracy is at most one point below that without it. The temperature T is fitted anew for each balance. A
+committee's members are balanced by their own cards; of the committee only figures are measured.
 """
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +15,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from edge.emotion.committee import COMMITTEE_FILE, open_local, read_committee
 from edge.emotion.local import LocalClassifier
 from edge.emotion.scores import Floats, probabilities_of
 from edge.errors import EmotionEdgeError
 from edge.model_updates.self_test import add_self_test
 from edge.models.card import CARD_FILE, EmotionCard, OutputSpec, read_card
+from edge.models.released import model_dir
 from edge.models.runtime import choose
+from quantize.card_update import write_into
 from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
 
 BALANCES: Final = tuple(step / 20 for step in range(21))
@@ -98,17 +101,63 @@ def add_balance(folder: Path, data: Dataset, final: bool = False) -> tuple[Emoti
     return read_card(EmotionCard, folder), facts
 
 
+def add_committee_balance(folder: Path, data: Dataset, final: bool = False) -> dict[str, Any]:
+    """Measure a released committee with and without the balance of its members, and write the figures.
+
+    Args:
+        folder: with `committee.json`; CARD.md beside it gets a section.
+        data: with labels of the members' primary label set.
+        final: measure on PrivateTest too, for the final figure.
+
+    Returns:
+        The figures as they stand in `committee.json` under `balance`.
+
+    Raises:
+        EmotionEdgeError: A member is missing or another than the committee's, or the data set has no such labels.
+    """
+    members = [member.model for member in read_committee(folder / COMMITTEE_FILE).members]
+    without, balanced = (open_local(str(folder), choose(), balance=balance) for balance in (0.0, None))
+    label_set = balanced.card.primary.label_set
+    if label_set not in data.labels:
+        raise EmotionEdgeError(
+            f"balance {folder}: needs labels of {label_set}; {data.name} has {', '.join(data.labels)}"
+        )
+    facts: dict[str, Any] = {
+        "data_set": data.name,
+        "balance": {name: read_card(EmotionCard, model_dir(name)).primary.balance for name in members},
+        "figures": {},
+    }
+    counted: set[str] | None = None
+    for split in (VALIDATION, FINAL) if final else (VALIDATION,):
+        faces, labels = _faces(data, label_set, split)
+        said = (
+            np.concatenate([each.classify(faces[at : at + _BATCH]).probabilities for at in _starts(faces)])
+            for each in (without, balanced)
+        )
+        plain, with_balance = (figures_from(each, balanced.labels, labels, counted) for each in said)
+        facts["figures"][split], counted = _pair(plain, with_balance), set(with_balance.recall)
+    write_into(folder, COMMITTEE_FILE, {"balance": facts}, balance_text(facts))
+    return facts
+
+
 def _outputs(folder: Path, card: EmotionCard, data: Dataset, split: str) -> tuple[Floats, Labels]:
     """The primary output's values [n, labels] for the faces of a split that have a label, and their labels [n]."""
-    part = data.part(split)
-    judged = part.labels[card.primary.label_set].judged
-    faces = part.pixels[judged >= 0]
-    faces = faces[..., None] if faces.ndim == 3 else faces
+    faces, labels = _faces(data, card.primary.label_set, split)
     classifier = LocalClassifier(folder, choose())
-    rows = [
-        classifier.outputs(faces[at : at + _BATCH])[card.primary.name].copy() for at in range(0, len(faces), _BATCH)
-    ]
-    return np.concatenate(rows), judged[judged >= 0]
+    rows = [classifier.outputs(faces[at : at + _BATCH])[card.primary.name].copy() for at in _starts(faces)]
+    return np.concatenate(rows), labels
+
+
+def _faces(data: Dataset, label_set: str, split: str) -> tuple[npt.NDArray[np.uint8], Labels]:
+    """The faces [n, h, w, c] of a split that have a label, and their labels [n]."""
+    part = data.part(split)
+    judged = part.labels[label_set].judged
+    faces = part.pixels[judged >= 0]
+    return faces[..., None] if faces.ndim == 3 else faces, judged[judged >= 0]
+
+
+def _starts(faces: npt.NDArray[np.uint8]) -> range:
+    return range(0, len(faces), _BATCH)
 
 
 def _fitted(output: OutputSpec, values: Floats, labels: Labels) -> OutputSpec:
@@ -124,11 +173,17 @@ def _fitted(output: OutputSpec, values: Floats, labels: Labels) -> OutputSpec:
 
 def figures_of(output: OutputSpec, values: Floats, labels: Labels, counted: set[str] | None = None) -> BalanceFigures:
     """Figures of what is published. counted: labels of the macro recall; None: those with LEAST_FACES faces."""
-    probabilities = probabilities_of(output, values)
+    return figures_from(probabilities_of(output, values), output.labels, labels, counted)
+
+
+def figures_from(
+    probabilities: Floats, names: Sequence[str], labels: Labels, counted: set[str] | None = None
+) -> BalanceFigures:
+    """Figures of probabilities [n, labels]. counted: as for `figures_of`."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     recall = {
         name: float(right[labels == label].mean())
-        for label, name in enumerate(output.labels)
+        for label, name in enumerate(names)
         if (name in counted if counted is not None else (labels == label).sum() >= LEAST_FACES)
     }
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
@@ -154,36 +209,40 @@ def _pair(before: BalanceFigures, after: BalanceFigures) -> dict[str, Any]:
 
 
 def _write(folder: Path, output: OutputSpec, facts: Mapping[str, Any]) -> None:
-    path = folder / CARD_FILE
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["outputs"] = [
-        output.model_dump(mode="json") if entry["name"] == output.name else entry for entry in content["outputs"]
-    ]
-    content["balance"] = facts
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    text = folder / "CARD.md"
-    if text.is_file():
-        whole = text.read_text(encoding="utf-8")
-        without = re.sub(r"\n## Rare emotions\n.*?(?=\n## |\Z)", "", whole, flags=re.DOTALL).rstrip("\n")
-        text.write_text(f"{without}\n\n{balance_text(facts)}", encoding="utf-8")
+    content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    outputs = [output.model_dump(mode="json") if it["name"] == output.name else it for it in content["outputs"]]
+    write_into(folder, CARD_FILE, {"outputs": outputs, "balance": facts}, balance_text(facts))
 
 
 def balance_text(facts: Mapping[str, Any]) -> str:
     """The section of `CARD.md`, and what the command prints."""
+    balance = facts["balance"]
+    if isinstance(balance, Mapping):
+        each = ", ".join(f"{name} {value:g}" for name, value in balance.items())
+        chosen = "cards'"
+        about = [
+            "With `emotion.balance: auto` a part of the logarithm of the training priors is taken from the logits of",
+            f"each member, as its card says: {each}.",
+        ]
+    else:
+        chosen = f"{balance:g}"
+        about = [
+            f"With this model `emotion.balance` is {chosen}, the part of the logarithm of the training priors",
+            f"that is taken from the logits. It was chosen by a rule: {facts['rule']}.",
+        ]
     lines = [
         "## Rare emotions",
         "",
-        f"With this model `emotion.balance` is {facts['balance']:g}, the part of the logarithm of the training priors",
-        f"that is taken from the logits. It was chosen by a rule: {facts['rule']}.",
+        *about,
         "",
         "| split | balance | accuracy | macro recall | calibration error | " + " | ".join(_names(facts)) + " |",
         "|---" * (5 + len(_names(facts))) + "|",
     ]
     for split, pair in facts["figures"].items():
-        for balance, row in ((0, pair["without"]), (facts["balance"], pair["with"])):
+        for used, row in (("0", pair["without"]), (chosen, pair["with"])):
             recall = " | ".join(f"{row['recall'][name]:.1%}" for name in _names(facts))
             lines.append(
-                f"| {split} | {balance:g} | {row['accuracy']:.1%} | {row['macro_recall']:.1%} | "
+                f"| {split} | {used} | {row['accuracy']:.1%} | {row['macro_recall']:.1%} | "
                 f"{row['calibration_error']:.3f} | {recall} |"
             )
     lines += ["", f"Macro recall is the mean of the labels with at least {LEAST_FACES} faces on {VALIDATION}."]
@@ -198,5 +257,9 @@ def run(folders: list[Path], data: Dataset, final: bool) -> None:
     """The command: balance each model, and print its figures."""
     cleaned = clean_training(data)
     for folder in folders:
+        if (folder / COMMITTEE_FILE).is_file():
+            file, facts = read_committee(folder / COMMITTEE_FILE), add_committee_balance(folder, cleaned, final)
+            print(f"{file.name} {file.version}\n\n{balance_text(facts)}", flush=True)
+            continue
         card, facts = add_balance(folder, cleaned, final)
         print(f"{card.name} {card.version}\n\n{balance_text(facts)}", flush=True)

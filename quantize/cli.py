@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "committee": _committee,
         "edgetpu": _edgetpu,
         "balance": _balance,
+        "evenness": _evenness,
         "show": _show,
         "keras": _keras,
         "mine": _mine,
@@ -59,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     balance.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR")
     balance.add_argument("--data", type=Path, required=True, help="folder or file of the data set")
     balance.add_argument("--final", action="store_true", help="also measure PrivateTest: once, for the final figure")
+    evenness = commands.add_parser(
+        "evenness", help="measure how evenly a model treats FairFace's groups, and write it into its card"
+    )
+    evenness.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR", help="models or committees")
+    evenness.add_argument("--fairface", type=Path, required=True, help="FairFace's validation faces")
     show = commands.add_parser("show", help="print the card and the labels inside a file")
     keras = commands.add_parser(
         "keras", help="convert any Keras vision model to int8, with example images for calibration"
@@ -236,6 +242,13 @@ def _balance(options: argparse.Namespace) -> None:
     from training.datasets import read_dataset
 
     run(options.models, read_dataset(options.data), options.final)
+
+
+def _evenness(options: argparse.Namespace) -> None:
+    from quantize.evenness import add_evenness
+
+    for folder in options.models:
+        print(add_evenness(folder, options.fairface), flush=True)
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -184,11 +184,13 @@ class TrainingConfig(_Part):
         return self
 
 
-_SETTINGS = sorted({
-    field
-    for part in (TrainingConfig, DataSource, InputSize, Teacher, Unlabelled, Consistency)
-    for field in part.model_fields
-})
+_SETTINGS = sorted(
+    {
+        field
+        for part in (TrainingConfig, DataSource, InputSize, Teacher, Unlabelled, Consistency)
+        for field in part.model_fields
+    }
+)
 
 
 def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> TrainingConfig:

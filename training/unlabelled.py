@@ -22,8 +22,8 @@ def unlabelled_faces(config: TrainingConfig) -> tuple[npt.NDArray[np.uint8], Arr
     """The faces of the `unlabelled` section of a run, uint8 [n, h, w, c], and their targets.
 
     The targets, in the form of `objectives.targets`, are the teachers' probabilities with the weight of the section, or
-    zeros with that weight without teachers; valence and arousal have weight 0. Raises EmotionEdgeError if the soft labels are of other faces or of none of the
-    heads, or no face has enough confidence.
+    zeros with that weight without teachers; valence and arousal have weight 0. Raises EmotionEdgeError if the soft
+    labels are of other faces or of none of the heads, or no face has enough confidence.
     """
     section = config.unlabelled
     assert section is not None

@@ -9,14 +9,14 @@ import pytest
 
 from edge.config import EmotionSettings
 from edge.emotion.classifier import open_classifier
-from edge.emotion.committee import open_local, voted_outputs
+from edge.emotion.committee import COMMITTEE_FILE, open_local, voted_outputs
 from edge.emotion.scores import probabilities_of
 from edge.errors import EmotionEdgeError
 from edge.model_updates.self_test import run_self_test
 from edge.models.card import CARD_FILE, EmotionCard, OutputSpec, read_card
 from edge.models.released import model_dir
 from edge.models.runtime import choose
-from quantize.balance import ACCURACY_LOSS, add_balance, figures_of
+from quantize.balance import ACCURACY_LOSS, add_balance, add_committee_balance, figures_of
 from training.datasets.dataset import Dataset, Labels, one_hot
 
 LABELS = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")
@@ -103,6 +103,32 @@ def test_the_setting_goes_over_the_card(model: Path, faces: Dataset, kind: str) 
 
     assert rare(balance=0) < rare() < rare(balance=1)
     assert rare() == rare(balance="auto") == pytest.approx(rare(balance=0.5), abs=1e-5)
+
+
+def test_a_committee_s_figures_are_measured_into_its_file_and_card(model: Path, faces: Dataset) -> None:
+    add_balance(model, faces)
+    other = model.with_name("other")
+    shutil.copytree(model, other)
+    card = json.loads((other / CARD_FILE).read_text())
+    (other / CARD_FILE).write_text(json.dumps(card | {"name": "other"}))
+    pins = [{"model": str(folder), "sha256": card["sha256"]} for folder in (model, other)]
+    folder = model.with_name("both")
+    folder.mkdir()
+    content = {"name": "both", "version": "1.0.0", "members": pins, "rule": "mean"}
+    (folder / COMMITTEE_FILE).write_text(json.dumps(content))
+    (folder / "CARD.md").write_text("# both 1.0.0\n\n## Rare emotions\nold\n\n## Figures\n| a |\n")
+    facts = add_committee_balance(folder, faces, final=True)
+    # Two networks of one file: together they are right where one is.
+    alone = read_card(EmotionCard, model), json.loads((model / CARD_FILE).read_text())["balance"]
+    assert facts["balance"] == {str(each): alone[0].primary.balance for each in (model, other)}
+    assert facts["figures"]["PublicTest"]["with"]["accuracy"] == alone[1]["figures"]["PublicTest"]["with"]["accuracy"]
+    assert set(facts["figures"]) == {"PublicTest", "PrivateTest"}
+    kept = json.loads((folder / COMMITTEE_FILE).read_text())
+    assert kept == content | {"balance": facts}
+    text = (folder / "CARD.md").read_text()
+    assert "old" not in text
+    assert text.index("## Rare emotions") < text.index("## Figures")
+    assert "| PrivateTest | cards' |" in text
 
 
 def test_without_priors_only_zero_and_auto_are_possible(model: Path) -> None:

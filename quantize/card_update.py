@@ -1,0 +1,36 @@
+"""Figures measured later, put into the card of a model or committee that is there."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_into(folder: Path, name: str, facts: Mapping[str, Any], section: str) -> None:
+    """Put measured figures into the card of a model or committee that is there.
+
+    Args:
+        folder: with the card, and CARD.md, which may be missing.
+        name: the JSON file in it.
+        facts: keys of that file, replaced.
+        section: of CARD.md, from its heading (`## ...`) on; one with this heading is replaced where it stands.
+    """
+    path, text = folder / name, folder / "CARD.md"
+    content = json.loads(path.read_text(encoding="utf-8")) | dict(facts)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if text.is_file():
+        text.write_text(with_section(text.read_text(encoding="utf-8"), section), encoding="utf-8")
+
+
+def with_section(text: str, section: str) -> str:
+    """Markdown with a section put in place of the one with the same heading, or at its end.
+
+    section: from its heading of level 2 on.
+    """
+    section = section.strip("\n")
+    heading = re.escape(section.split("\n", 1)[0])
+    there = re.compile(rf"^{heading}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+    if there.search(text):
+        return there.sub(lambda _: f"{section}\n\n", text, count=1).rstrip("\n") + "\n"
+    return text.rstrip("\n") + f"\n\n{section}\n"
