@@ -118,7 +118,7 @@ def prepare(data: Dataset, out: Path, settings: PrepareSettings) -> Summary:
         )
         _log.info("%s: its images %s", data.name, reason)
     found = scan(data, None if faces == "full" else cutter, settings.size)
-    verdict, issues = decide(
+    verdict, labels = decide(
         data,
         found,
         near=settings.near_duplicates,
@@ -127,6 +127,13 @@ def prepare(data: Dataset, out: Path, settings: PrepareSettings) -> Summary:
         drop_issues=settings.drop_label_issues,
         seed=settings.seed,
     )
+    if labels.agreement is not None:
+        _log.info(
+            "likely wrong labels: %d, by %s, which agrees with %.0f%% of the labels (mean over the classes)",
+            len(labels.issues),
+            labels.judge,
+            100 * labels.agreement,
+        )
     kept = [not reason for reason in verdict.reason]
     if not any(kept):
         why = ", ".join(f"{count} {reason}" for reason, count in Counter(verdict.reason).most_common())
@@ -140,9 +147,9 @@ def prepare(data: Dataset, out: Path, settings: PrepareSettings) -> Summary:
     for kind, name in zip(kinds, names, strict=True):
         files = _write_images(partial / name, kind, data, found, verdict, settings.size)
         write_manifest(partial / name, data, verdict, files)
-        _list_issues(partial / name / ISSUES_FILE, data, issues)
+        _list_issues(partial / name / ISSUES_FILE, data, labels.issues)
         chosen = asdict(settings) | {"faces": kind, "judge": settings.judge and str(settings.judge)}
-        counted = {"counts": summary.counts, "label_issues": summary.label_issues}
+        counted = {"counts": summary.counts, "label_issues": summary.label_issues, "agreement": labels.agreement}
         write_facts(partial / name, data, kind, chosen, counted)
     partial.rename(out)
     return summary

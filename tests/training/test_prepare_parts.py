@@ -1,6 +1,7 @@
 """The parts that `prepare` decides by: duplicates, outliers, likely wrong labels, splits."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -111,17 +112,17 @@ def test_a_modified_z_score_bears_values_that_are_all_alike() -> None:
     assert modified_z(np.array([1.0, 2.0, 3.0, 4.0, 100.0]))[4] == pytest.approx(0.6745 * 97)
 
 
-def mislabelled() -> tuple[Dataset, set[int]]:
-    """210 faces of six patterns, a fifth of them in PublicTest, eight of them with another's label; none is neutral."""
+def mislabelled(wrong: int = 8) -> tuple[Dataset, set[int]]:
+    """210 faces of six patterns, a fifth of them in PublicTest, some of them with another's label; none is neutral."""
     generator = np.random.default_rng(4)
     true = np.arange(210) % 6
     images = np.stack([pattern(int(label), generator) for label in true])
-    wrong = generator.choice(210, 8, replace=False)
+    rows = generator.choice(210, wrong, replace=False)
     given = true.copy()
-    given[wrong] = (given[wrong] + 1) % 6
+    given[rows] = (given[rows] + 1) % 6
     split = np.where(np.arange(210) % 5 == 0, 1, 0)
     labels = {"fer7": one_hot(LABEL_SETS["fer7"], given)}
-    return Dataset("patterns", images, labels, None, False, split, np.arange(210)), set(wrong.tolist())
+    return Dataset("patterns", images, labels, None, False, split, np.arange(210)), set(rows.tolist())
 
 
 def test_wrong_labels_are_listed_and_only_on_request_dropped_from_training(tmp_path: Path) -> None:
@@ -139,6 +140,25 @@ def test_wrong_labels_are_listed_and_only_on_request_dropped_from_training(tmp_p
     dropped = prepare(data, tmp_path / "dropped", dropping)
     assert dropped.counts["label issue"] == (listed.label_issues[0], 0, 0)
     assert dropped.label_issues == (0, listed.label_issues[1], 0)
+
+
+def test_a_poor_judge_drops_nothing(tmp_path: Path, fer2013: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    """The simple classifier on FER-2013's faces; and one that is good where too many labels are wrong."""
+    poor = fer2013.take(fer2013.split == 1).take(np.arange(200))
+    poor = replace(poor, split=np.zeros(len(poor), np.int64))
+    drop = PrepareSettings(faces="full", near_duplicates=False, drop_label_issues=True)
+    with pytest.raises(EmotionEdgeError, match=r"simple classifier.* agrees with only [2-5]\d% of the labels"):
+        prepare(poor, tmp_path / "out", drop)
+    assert not (tmp_path / "out").exists()
+    with caplog.at_level("INFO"):
+        prepare(poor, tmp_path / "out", replace(drop, drop_label_issues=False))
+    assert re.search(r"likely wrong labels: \d+, by a simple .* agrees with [2-5]\d% of the labels", caplog.text)
+
+    data, _ = mislabelled(wrong=30)
+    with pytest.raises(
+        EmotionEdgeError, match=r"would leave out [12]\d of 168 faces of Training \(1\d%; 10% at most\)"
+    ):
+        prepare(data, tmp_path / "many", drop)
 
 
 def test_a_trained_network_may_judge_the_labels(tmp_path: Path, fer2013: Dataset) -> None:

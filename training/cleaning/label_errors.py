@@ -12,15 +12,51 @@ from edge.errors import EmotionEdgeError
 from edge.labels import map_matrix
 from training.datasets.dataset import Dataset
 from training.datasets.pixels import in_memory
-from training.evaluation.metrics import softmax
+from training.evaluation.metrics import confusion, recall, softmax
 
 if TYPE_CHECKING:
     from training.evaluation.members import Member
 
 FOLDS: Final = 5
 COMPONENTS: Final = 150
+LEAST_AGREEMENT: Final = 0.75
+"""Of a judge with the labels, mean over the classes, below which nothing is left out on its word: it disputes more than
+a quarter of the labels, and which of these are wrong it cannot know."""
+MOST_DROPPED: Final = 0.1
+"""Of Training; with more, either the labels or the judge need a look before faces are left out."""
 
 Probabilities = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Result of looking for wrong labels.
+
+    issues: the most likely first. judged: which faces were checked, bool [n]. agreement: share of the checked faces of
+    a class that the judge gives its label, mean over the classes, 0 to 1; None if no face was checked. judge: its name.
+    """
+
+    issues: "tuple[LabelIssue, ...]"
+    judged: npt.NDArray[np.bool_]
+    agreement: float | None
+    judge: str
+
+    def check_drop(self, dropped: int, training: int) -> None:
+        """Raise EmotionEdgeError where so many faces of Training must not be left out on this judge's word."""
+        if not dropped or self.agreement is None:
+            return
+        hint = "look at label_issues.txt without --drop-label-issues, or name a better network as --judge"
+        if self.agreement < LEAST_AGREEMENT:
+            raise EmotionEdgeError(
+                f"--drop-label-issues: the judge ({self.judge}) agrees with only {self.agreement:.0%} of the labels "
+                f"(mean over the classes; {LEAST_AGREEMENT:.0%} at least), so what it calls wrong mostly is not; {hint}"
+            )
+        if dropped > MOST_DROPPED * training:
+            raise EmotionEdgeError(
+                f"--drop-label-issues: would leave out {dropped:,} of {training:,} faces of Training "
+                f"({dropped / training:.0%}; {MOST_DROPPED:.0%} at most), by a judge ({self.judge}) that agrees with "
+                f"{self.agreement:.0%} of the labels; {hint}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +159,7 @@ def label_issues(labels: npt.NDArray[np.int64], probabilities: Probabilities) ->
 
 def find(
     thumbnails: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64], data: Dataset, judge: Path | None, seed: int
-) -> tuple[list[LabelIssue], npt.NDArray[np.bool_]]:
+) -> Judgement:
     """Find likely wrong labels in the primary label set of a data set.
 
     Faces without a label, and those of a class with fewer than FOLDS faces, are not checked; nor is any face if fewer
@@ -135,19 +171,18 @@ def find(
         data: The data set.
         judge: Folder of a trained network; None: a classifier fitted here (`cross_validated`).
         seed: Seed of the cross-validation.
-
-    Returns:
-        The issues, the most likely first; which faces were checked, bool [len(data)].
     """
     judged = np.zeros(len(data), np.bool_)
+    name = str(judge) if judge else "a simple classifier, fitted to these faces in cross-validation"
+    nothing = Judgement((), judged, None, name)
     if not data.labels:
-        return [], judged
+        return nothing
     labels = next(iter(data.labels.values())).judged[rows]
     classes, counts = np.unique(labels[labels >= 0], return_counts=True)
     classes = classes[counts >= FOLDS]
     among = np.flatnonzero(np.isin(labels, classes))
     if len(classes) < 2:
-        return [], judged
+        return nothing
     judged[rows[among]] = True
     given = np.searchsorted(classes, labels[among])
     if judge is None:
@@ -155,7 +190,9 @@ def find(
     else:
         probabilities = probabilities_by(judge, thumbnails[among], data)[:, classes] + 1e-9
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-    issues = label_issues(given, probabilities)
-    return [
-        replace(it, index=int(rows[among[it.index]]), suggested=int(classes[it.suggested])) for it in issues
-    ], judged
+    issues = tuple(
+        replace(it, index=int(rows[among[it.index]]), suggested=int(classes[it.suggested]))
+        for it in label_issues(given, probabilities)
+    )
+    matrix = confusion(np.asarray(probabilities.argmax(axis=1), np.int64), given, len(classes))
+    return Judgement(issues, judged, float(recall(matrix).mean()), name)

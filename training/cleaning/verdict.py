@@ -42,7 +42,7 @@ def decide(
     judge: Path | None,
     drop_issues: bool,
     seed: int,
-) -> tuple[Verdict, list[label_errors.LabelIssue]]:
+) -> tuple[Verdict, label_errors.Judgement]:
     """Decide which images to keep, and find the likely wrong labels among those not omitted for other reasons.
 
     Of duplicates the one in PrivateTest is kept, else the one in PublicTest, else the first; duplicates with
@@ -59,7 +59,7 @@ def decide(
         seed: Seed of splits and cross-validation.
 
     Raises:
-        EmotionEdgeError: As `split_anew` and `training.cleaning.label_errors.find`.
+        EmotionEdgeError: As `split_anew`, `training.cleaning.label_errors.find` and its `Judgement.check_drop`.
     """
     judging = _Judging(data, found)
     judging.exact()
@@ -73,13 +73,15 @@ def decide(
     kept = judging.kept()
     if split is not None:
         splits[kept] = split_anew(judging.labels[kept], judging.together(pairs)[kept], split, seed)
-    issues, judged = label_errors.find(found.thumbnails[kept], kept, data, judge, seed)
-    label_issue = np.where(judged, 0, -1)
-    for issue in issues:
-        label_issue[issue.index] = 1
-        if drop_issues and splits[issue.index] == TRAINING:
+    labels = label_errors.find(found.thumbnails[kept], kept, data, judge, seed)
+    label_issue = np.where(labels.judged, 0, -1)
+    label_issue[[issue.index for issue in labels.issues]] = 1
+    if drop_issues:
+        dropped = [issue for issue in labels.issues if splits[issue.index] == TRAINING]
+        labels.check_drop(len(dropped), int((splits[kept] == TRAINING).sum()))
+        for issue in dropped:
             judging.leave_out(issue.index, LABEL_ISSUE, f"rather {judging.class_name(issue.suggested)}")
-    return Verdict(judging.reason, judging.detail, judging.duplicate_of, label_issue, splits), issues
+    return Verdict(judging.reason, judging.detail, judging.duplicate_of, label_issue, splits), labels
 
 
 class _Judging:
