@@ -70,6 +70,7 @@ def write_cards(
     input_shape: tuple[int, int, int],
     calibration: Calibration | Mapping[str, Any],
     run: TrainingConfig,
+    crop: CropSpec,
     fairface: Path | None = None,
 ) -> ReleasedCard:
     """Write card.json and CARD.md beside folder/model.tflite, and embed labels and card in the file.
@@ -84,6 +85,7 @@ def write_cards(
         input_shape: Height, width and channels.
         calibration: Calibration set, or what an earlier card holds of it.
         run: Settings of the training, with the weights' licence and the teacher.
+        crop: The crop that the board makes for it.
         fairface: FairFace's place, to measure evenness between its groups; None: not measured.
     """
     model = folder / MODEL_FILE
@@ -94,7 +96,7 @@ def write_cards(
         input=input_spec(input_shape, measured.precision == "int8"),
         licence=licence_text(run, data.name, heads),
         command=command,
-        crop=CropSpec(colour="grey" if input_shape[2] == 1 else "bgr"),
+        crop=crop,
         mirror=measured.mirror,
         outputs=tuple(
             _output(head, measured, data) for head in sorted(heads, key=lambda name: name != measured.primary)
@@ -280,7 +282,8 @@ def _input_text(card: EmotionCard) -> str:
     colour = "grey" if spec.channels == 1 else "BGR"
     stored = f"{spec.dtype}, pixel - 128" if spec.dtype == "int8" else "float32, pixel / 255"
     twice = ", and run again on its mirror image: the mean of the outputs counts" if card.mirror else ""
-    return f"one {colour} face, {spec.width}x{spec.height}, {stored}{twice}"
+    what = f"{colour} face" if card.crop.area == "face" else f"whole {colour} picture"
+    return f"one {what}, {spec.width}x{spec.height}, {stored}{twice}"
 
 
 def _outputs_text(card: EmotionCard) -> str:

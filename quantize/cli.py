@@ -11,17 +11,23 @@ from pathlib import Path
 from edge.emotion.committee import COMMITTEE_FILE, Rule
 from edge.errors import EmotionEdgeError
 from edge.models.card import MODEL_FILE, EmotionCard, read_card
+from quantize.agreement import DisagreementError
 from quantize.calibration import SAMPLES, read_rows
 from training.config import CONFIG_FILE, NETWORK_FILE, read_config
 from training.datasets.dataset import FINAL
+from training.quiet import load_keras
 from training.run_data import read_run_data
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Gives the exit status: 0, or 2 with one line on standard error for something the user can mend."""
+    """Run the command.
+
+    Returns:
+        The exit status: 0, or with one line on standard error 2 for something the user can mend and 1 for an int8 file
+        that does not agree with the float network.
+    """
     # Whatever the network was trained on. Keras reads it when it is imported, which therefore comes later.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     options = _parser().parse_args(arguments)
     does = {
         "verify": _verify,
@@ -38,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         does.get(options.command, _make)(options)
     except EmotionEdgeError as error:
         print(f"emotion-quantize: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, DisagreementError) else 2
     return 0
 
 
@@ -89,6 +95,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("LOW", "HIGH"),
         help="input values of black and white (0 1; 0 255 for a network that begins with Rescaling)",
     )
+    keras.add_argument(
+        "--import",
+        dest="imported",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module or .py file with the network's own layers and functions; may be given several times",
+    )
     qat.add_argument("--epochs", type=_one_up, default=2, help="number of epochs (2)")
     qat.add_argument("--learning-rate", type=_above_zero, default=1e-5, help="peak learning rate (0.00001)")
     qat.add_argument(
@@ -108,6 +122,10 @@ def _parser() -> argparse.ArgumentParser:
         (keras, "so many of them set the ranges"),
     ):
         command.add_argument("--samples", type=_one_up, default=SAMPLES, help=f"{drawn} ({SAMPLES})")
+    for command in (qat, ptq, keras):
+        command.add_argument(
+            "--force", action="store_true", help="write the file also where it hardly ever agrees with float"
+        )
     for command in (qat, ptq, plain):
         command.add_argument("run", type=Path, metavar="RUN_DIR")
     for command in (verify, card):
@@ -183,9 +201,15 @@ def _part(text: str) -> float:
 
 def _make(options: argparse.Namespace) -> None:
     # TensorFlow takes seconds to load: faults that show without it are reported before.
+    if options.run.is_file() or (options.run / "saved_model.pb").is_file():
+        raise EmotionEdgeError(
+            f"{options.run}: a network, and no run of `emotion-train`; for any Keras network: `emotion-quantize keras "
+            f"{options.run} --images FOLDER --out FILE.tflite`"
+        )
     read_config(options.run / CONFIG_FILE)
     if options.command != "float" and options.calibration:
         read_rows(options.calibration)
+    load_keras()
     from quantize.make import make
 
     make(options)
@@ -199,6 +223,7 @@ def _verify(options: argparse.Namespace) -> None:
     read_card(EmotionCard, options.model)
     if options.run is None and not (options.model / NETWORK_FILE).is_file():
         raise EmotionEdgeError(f"{options.model}: has no {NETWORK_FILE} in it; give the run it was made from as --run")
+    load_keras()
     from quantize.make import verify
 
     verify(options)
@@ -207,12 +232,14 @@ def _verify(options: argparse.Namespace) -> None:
 def _card(options: argparse.Namespace) -> None:
     read_card(EmotionCard, options.model)
     read_config(options.run / CONFIG_FILE)
+    load_keras()
     from quantize.make import write_card_again
 
     write_card_again(options)
 
 
 def _committee(options: argparse.Namespace) -> None:
+    load_keras()
     from quantize.committee import write_committee
 
     words = ["emotion-quantize committee", *options.members, f"--out models/{options.out.resolve().name}"]
@@ -238,6 +265,7 @@ def _edgetpu(options: argparse.Namespace) -> None:
 
 
 def _balance(options: argparse.Namespace) -> None:
+    load_keras()
     from quantize.balance import run
     from training.datasets import read_dataset
 
@@ -261,6 +289,7 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _mine(options: argparse.Namespace) -> None:
+    load_keras()
     from quantize.mine import make_mine
 
     print(make_mine(options.photographs, options.out, options.start, options.mapping).text())
@@ -271,9 +300,15 @@ def _keras(options: argparse.Namespace) -> None:
     low, high = options.value_range
     if not low < high:
         raise EmotionEdgeError(f"--value-range {low:g} {high:g}: black comes first, and is less than white")
+    load_keras()
     from quantize.keras_file import quantize_file, text
+    from quantize.keras_reader import objects_of
 
-    print(text(quantize_file(options.network, options.images, options.out, (low, high), options.samples)))
+    own = objects_of(options.imported)
+    outcome = quantize_file(
+        options.network, options.images, options.out, (low, high), options.samples, own=own, force=options.force
+    )
+    print(text(outcome))
     print(f"wrote {options.out}")
 
 

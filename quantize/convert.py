@@ -1,7 +1,7 @@
 """From a Keras network to a TFLite file whose names, dtypes and input scale are as promised."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +67,7 @@ def saved(model: Any, folder: str) -> None:
     @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.float32, INPUT_NAME)])  # type: ignore[untyped-decorator]
     def serve(image: Any) -> dict[str, Any]:
         outputs = model(image, training=False)
-        return dict(outputs) if isinstance(outputs, Mapping) else dict(zip(names, [outputs], strict=True))
+        return named(outputs, names)
 
     module = tf.Module()
     module.model, module.serve = model, serve
@@ -77,12 +77,26 @@ def saved(model: Any, folder: str) -> None:
 
 
 def output_names(model: Any) -> tuple[str, ...]:
-    """The names under which `saved` writes the outputs. Raises EmotionEdgeError where there are several without."""
+    """The names under which `saved` writes the outputs: of a dictionary its keys, else Keras's names of the layers.
+
+    Raises EmotionEdgeError where two outputs have the same name.
+    """
     if isinstance(model.output, Mapping):
         return tuple(model.output)
-    if isinstance(model.output, list | tuple):
-        raise EmotionEdgeError(f"network {model.name}: has several outputs without names; give it a dictionary of them")
-    return (str(model.output_names[0]),)
+    names = tuple(map(str, model.output_names))
+    if len(set(names)) < len(names):
+        raise EmotionEdgeError(
+            f"network {model.name}: two of its outputs have the same name ({', '.join(names)}); make its outputs a "
+            "dictionary"
+        )
+    return names
+
+
+def named(outputs: Any, names: Sequence[str]) -> dict[str, Any]:
+    """A network's outputs by name. outputs: a dictionary, a list, or one alone."""
+    if isinstance(outputs, Mapping):
+        return dict(outputs)
+    return dict(zip(names, outputs if isinstance(outputs, list | tuple) else [outputs], strict=True))
 
 
 def _convert(model: Any, settle: Callable[[Any], None]) -> bytes:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from edge.models.card import MODEL_FILE
 from edge.models.runtime import installed
+from quantize.agreement import check_agreement
 from quantize.calibration import as_input, representative, whole_range
-from quantize.convert import check_file, output_names, to_float, to_int8
+from quantize.convert import check_file, named, output_names, to_float, to_int8
 from quantize.interpreters import TIMED, run_everywhere, run_in
 from quantize.keras_reader import read_keras
 from training.datasets.assemble import image_files
@@ -61,7 +62,13 @@ class Outcome:
 
 
 def quantize_file(
-    network_file: Path, images: Path, out: Path, value_range: tuple[float, float], samples: int
+    network_file: Path,
+    images: Path,
+    out: Path,
+    value_range: tuple[float, float],
+    samples: int,
+    own: Mapping[str, Any] | None = None,
+    force: bool = False,
 ) -> Outcome:
     """Write the int8 file of a Keras network with one image input, and compare it with the network.
 
@@ -72,10 +79,13 @@ def quantize_file(
         out: The .tflite file to write.
         value_range: Values of black and white in the network.
         samples: Number of calibration images. Grey for a network of one channel, else red first.
+        own: The network's own layers and functions, by name.
+        force: True also writes a file that hardly ever agrees with the network.
 
     Raises:
         EmotionEdgeError: The network or the images cannot be read, `out` is the network's own file or a folder, or an
             operation has no int8 version; nothing is written.
+        DisagreementError: The file hardly ever predicts what the network predicts; nothing is written.
     """
     if not network_file.exists():
         raise EmotionEdgeError(f"{network_file}: not there")
@@ -83,7 +93,7 @@ def quantize_file(
         raise EmotionEdgeError(f"{out}: is a folder; give the file to write, such as {out / MODEL_FILE}")
     if out.resolve() == network_file.resolve():
         raise EmotionEdgeError(f"{out}: is the network itself; give another file to write")
-    network = read_keras(network_file)
+    network = read_keras(network_file, own)
     shape = _image_shape(network, network_file)
     names = output_names(network)
     pixels = _pixels(images, shape, samples + CHECKED)
@@ -97,7 +107,7 @@ def quantize_file(
         check_file(trial, names, shape, value_range=value_range)
         floating.write_bytes(to_float(network))
         outputs = network.predict(as_input(checking, value_range), batch_size=64, verbose=0)
-        wanted = outputs if isinstance(outputs, Mapping) else {names[0]: outputs}
+        wanted = named(outputs, names)
         runs = run_everywhere(trial, checking)
         outcome = Outcome(
             len(calibrating),
@@ -110,6 +120,9 @@ def quantize_file(
             # For the time alone: what a value is to the network, this file is not told.
             run_in(next(iter(installed())), floating, checking[:TIMED]).milliseconds,
         )
+    for name, one in next(iter(outcome.outputs.values())).items():
+        if one.same is not None:
+            check_agreement(name, one.same, force)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(content)

@@ -1,6 +1,11 @@
 """Keras networks of others: Keras 3 or 2, as a .keras, .h5 or SavedModel, in half precision or not."""
 
+import importlib
+import importlib.util
+import inspect
+import sys
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +17,7 @@ from edge.errors import EmotionEdgeError
 _HALF: Final = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 
 
-def read_keras(path: Path) -> Any:
+def read_keras(path: Path, own: Mapping[str, Any] | None = None) -> Any:
     """A network with one image as its input, float32 in all its layers, not compiled.
 
     What Keras 3 cannot read is read as Keras 2 by tf_keras. A network in half precision is built again in float32 with
@@ -20,14 +25,15 @@ def read_keras(path: Path) -> Any:
 
     Args:
         path: a .keras, .h5 or .hdf5 file, or a SavedModel folder that Keras 2 wrote.
+        own: layers and functions of its own, by name, as from `objects_of`.
 
     Raises:
         EmotionEdgeError: neither reads it; the message says what to do.
     """
-    module, network = _read_folder(path) if path.is_dir() else _read_file(path)
+    module, network = _read_folder(path, own) if path.is_dir() else _read_file(path, own)
     try:
         if any(layer.dtype_policy.name in _HALF for layer in _layers(network)):
-            network = _in_float32(network)
+            network = _in_float32(network, own)
         if isinstance(network, module.Sequential) or (isinstance(network.output, list) and len(network.output) == 1):
             network = module.Model(network.inputs, network.outputs[0])
     except (AttributeError, ValueError, TypeError, KeyError) as error:  # a subclassed model describes no layers
@@ -38,7 +44,37 @@ def read_keras(path: Path) -> Any:
     return network
 
 
-def _read_folder(folder: Path) -> tuple[Any, Any]:
+def objects_of(modules: Sequence[str]) -> dict[str, Any]:
+    """Import modules, by name or as .py files, and give their classes and functions by name.
+
+    Raises EmotionEdgeError for one that cannot be imported.
+    """
+    found: dict[str, Any] = {}
+    for name in modules:
+        try:
+            module = _module(name)
+        except Exception as error:  # whatever the code of others raises
+            raise EmotionEdgeError(f"--import {name}: {type(error).__name__}: {_first_line(error)}") from error
+        found |= {key: it for key, it in vars(module).items() if isinstance(it, type) or inspect.isfunction(it)}
+    return found
+
+
+def _module(name: str) -> Any:
+    """Import a module from Python's path or the working directory, or a .py file."""
+    path = Path(name)
+    if path.suffix != ".py":
+        if "" not in sys.path:
+            sys.path.insert(0, "")
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _read_folder(folder: Path, own: Mapping[str, Any] | None) -> tuple[Any, Any]:
     if not (folder / "saved_model.pb").is_file():
         raise EmotionEdgeError(f"{folder}: a folder, but no SavedModel; give the .keras or .h5 file")
     if not (folder / "keras_metadata.pb").is_file():
@@ -47,7 +83,7 @@ def _read_folder(folder: Path) -> tuple[Any, Any]:
             "network was made, save it with `model.save('own.keras')` and give that file"
         )
     try:
-        return tf_keras, tf_keras.models.load_model(folder, compile=False)
+        return tf_keras, tf_keras.models.load_model(folder, custom_objects=own, compile=False)
     except Exception as error:
         raise EmotionEdgeError(
             f"{folder}: tf_keras {tf_keras.__version__} cannot read it ({_first_line(error)}): with the TensorFlow "
@@ -55,18 +91,18 @@ def _read_folder(folder: Path) -> tuple[Any, Any]:
         ) from error
 
 
-def _read_file(path: Path) -> tuple[Any, Any]:
+def _read_file(path: Path, own: Mapping[str, Any] | None) -> tuple[Any, Any]:
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # of which Keras says that it is not there
         raise EmotionEdgeError(f"{path}: Keras cannot read it: it is no .keras file, or not a whole one")
     try:
-        return keras, keras.models.load_model(path, compile=False)
+        return keras, keras.models.load_model(path, custom_objects=own, compile=False)
     except Exception as first:
         try:
-            return tf_keras, tf_keras.models.load_model(path, compile=False)
+            return tf_keras, tf_keras.models.load_model(path, custom_objects=own, compile=False)
         except Exception as second:
             raise EmotionEdgeError(
                 f"{path}: neither Keras {keras.__version__} ({_first_line(first)}) nor tf_keras {tf_keras.__version__} "
-                f"({_first_line(second)}) reads it. Layers of your own have to be replaced by Keras's"
+                f"({_first_line(second)}) reads it. Where it has layers of your own, name their module as --import"
             ) from first
 
 
@@ -75,9 +111,9 @@ def _layers(network: Any) -> list[Any]:
     return [inner for layer in network.layers for inner in (_layers(layer) if hasattr(layer, "layers") else [layer])]
 
 
-def _in_float32(network: Any) -> Any:
+def _in_float32(network: Any, own: Mapping[str, Any] | None) -> Any:
     weights = network.get_weights()
-    network = type(network).from_config(_with_policy(network.get_config()))
+    network = type(network).from_config(_with_policy(network.get_config()), custom_objects=own)
     network.set_weights(weights)
     return network
 

@@ -7,7 +7,8 @@ import shutil
 
 from edge.errors import EmotionEdgeError
 from edge.labels import LABEL_SETS
-from edge.models.card import MODEL_FILE, EmotionCard, read_card
+from edge.models.card import MODEL_FILE, CropSpec, EmotionCard, read_card
+from quantize.agreement import check_agreement
 from quantize.atomic_folder import arriving
 from quantize.calibration import Calibration, calibration_set, pinned_calibration_set, read_rows, representative
 from quantize.card import ReleasedCard, command_of, precision_of, write_cards
@@ -21,6 +22,7 @@ from quantize.qat import train_aware
 from quantize.tf_keras_copy import twin_of
 from quantize.verify import measure, sized
 from quantize.verify_table import layers_table, table
+from training.cleaning.framing import crop_of
 from training.config import AFFECT, CONFIG_FILE, TrainingConfig, read_config
 from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
 from training.datasets.pixels import in_memory
@@ -33,7 +35,7 @@ def make(options: argparse.Namespace) -> None:
     rows = read_rows(options.calibration) if options.command != "float" and options.calibration else None
 
     source = read_source(options.run)
-    data = _read_data(options, source)
+    data, crop = _read_data(options, source)
     float_file = to_float(source.network)
     calibration: Calibration | None = None
     if options.command == "float":
@@ -49,6 +51,9 @@ def make(options: argparse.Namespace) -> None:
         measured = measure(
             path, source, data, _splits(options), config.primary, float_file, precision, options.arm, options.mirror
         )
+        if precision == "int8":
+            for head, same in measured.shipped.agreement.items():
+                check_agreement(head, same, options.force)
         write_cards(
             folder,
             options.model_version,
@@ -59,6 +64,7 @@ def make(options: argparse.Namespace) -> None:
             source.input_shape,
             calibration or {},
             config,
+            crop,
             options.fairface,
         )
         print(table(sized(measured, path)))
@@ -69,7 +75,7 @@ def verify(options: argparse.Namespace) -> None:
     card = read_card(EmotionCard, options.model)
 
     source = read_source(options.run or options.model)
-    data = _read_data(options, source)
+    data, _ = _read_data(options, source)
     float_file = to_float(source.network)
     path = options.model / MODEL_FILE
     primary, precision = card.primary.name, precision_of(card)
@@ -86,7 +92,7 @@ def write_card_again(options: argparse.Namespace) -> None:
     card = read_card(ReleasedCard, options.model)
     config = read_config(options.run / CONFIG_FILE)
     source = read_source(options.run)
-    data = _read_data(options, source)
+    data, crop = _read_data(options, source)
     float_file = to_float(source.network)
     with arriving(options.model) as folder:
         path = folder / MODEL_FILE
@@ -104,6 +110,7 @@ def write_card_again(options: argparse.Namespace) -> None:
             source.input_shape,
             card.calibration,
             config,
+            crop,
             options.fairface,
         )
         print(table(sized(measured, path)))
@@ -142,9 +149,10 @@ def _after_training(
     return to_int8(twin, representative(calibration.images))
 
 
-def _read_data(options: argparse.Namespace, source: Source) -> Dataset:
-    """The data set as the run read it, in the network's size. Raises EmotionEdgeError where it lacks labels that the
-    network has a head of, and that only the data set can name.
+def _read_data(options: argparse.Namespace, source: Source) -> tuple[Dataset, CropSpec]:
+    """The data set as the run read it, in the network's size, and the crop that has its framing.
+
+    Raises EmotionEdgeError where it lacks labels that the network has a head of, and that only the data set can name.
     """
     data = read_run_data([source.folder], options.data)
     for head in source.heads:
@@ -153,7 +161,7 @@ def _read_data(options: argparse.Namespace, source: Source) -> Dataset:
                 f"head {head!r}: data set {data.name} has no such labels (it has {', '.join(data.labels)}); give the "
                 "data that the run learned from as --data"
             )
-    return in_memory(data, *source.input_shape)
+    return in_memory(data, *source.input_shape), crop_of(data, source.input_shape[2])
 
 
 def _splits(options: argparse.Namespace) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def make_mine(photographs: Path, out: Path, start: str, mapping: Path | None = N
     make(
         argparse.Namespace(
             command="ptq", run=run, out=out, data=None, samples=SAMPLES, calibration=None, prune=None, cluster=None,
-            model_version="1.0.0", final=False, arm=False, mirror=False, fairface=None,
+            model_version="1.0.0", final=False, arm=False, mirror=False, fairface=None, force=False,
         )
     )  # fmt: skip
     return outcome

@@ -17,6 +17,7 @@ from training.config import read_config
 from training.datasets import read_dataset
 from training.datasets.dataset import SPLITS, VALIDATION, Dataset
 from training.datasets.formats import FORMATS
+from training.quiet import load_keras
 from training.run_data import read_run_data
 
 RUNS = Path("runs")
@@ -25,7 +26,6 @@ RUNS = Path("runs")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, or 2 after an error of the user, printed as one line on standard error."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         options = _parser().parse_args(arguments)
@@ -215,6 +215,8 @@ def _prepare(options: argparse.Namespace) -> None:
         drop_label_issues=options.drop_label_issues,
         seed=options.seed,
     )
+    if options.judge:
+        load_keras()
     summary = prepare(_read(options), options.out, settings)
     print(summary.table())
     print("wrote " + ", ".join(map(str, summary.folders)))
@@ -229,6 +231,7 @@ def _network(text: str) -> Path:
 
 
 def _networks(_: argparse.Namespace) -> None:
+    load_keras()
     from training.compare import overview
 
     print(overview())
@@ -240,6 +243,7 @@ def _fit(options: argparse.Namespace) -> None:
     path = source.path if options.data is None else options.data
     # Splits are cut alike whatever the seed of the run: its figures, its teachers and its committees go by one cut.
     data = read_dataset(path, source.format, label_set=source.label_set, mapping=source.mapping, votes=source.votes)
+    load_keras()
     from training.backend import workers
     from training.fit import fit
 
@@ -249,12 +253,14 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _soup(options: argparse.Namespace) -> None:
+    load_keras()
     from training.soup import soup
 
     print(f"wrote {soup(options.runs, options.out)}")
 
 
 def _distill(options: argparse.Namespace) -> None:
+    load_keras()
     from training.datasets.unlabelled import read_unlabelled
     from training.distill import distill, distill_unlabelled
 
@@ -302,12 +308,14 @@ def _conditions(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    load_keras()
     from training.report import evaluate
 
     print(evaluate(options.networks, _read_for(options.networks, options), options.final, options.labels))
 
 
 def _report(options: argparse.Namespace) -> None:
+    load_keras()
     from training.report import report
 
     out = options.out or RUNS / options.networks[0].resolve().name / "report"

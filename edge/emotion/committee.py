@@ -255,7 +255,8 @@ def _check_alike(name: str, leader: EmotionCard, member: EmotionCard) -> None:
 def _face(card: EmotionCard) -> tuple[str, ...]:
     """The crop, which must be the same so that one crop serves every member."""
     crop, spec = card.crop, card.input
-    return f"{spec.width}x{spec.height}", crop.colour, f"scale {crop.scale}", f"shift {crop.shift[0]}, {crop.shift[1]}"
+    size, shift = f"{spec.width}x{spec.height}", f"shift {crop.shift[0]}, {crop.shift[1]}"
+    return size, crop.colour, crop.area, f"scale {crop.scale}", shift
 
 
 def _text(names: Sequence[str]) -> str:

@@ -62,6 +62,17 @@ def cut(image: Image, square: Box, width: int, height: int, colour: str) -> Imag
     return np.asarray(patch, np.uint8).reshape(height, width, 1 if colour == "grey" else 3)
 
 
+def _whole(image: Image, spec: InputSpec, colour: str) -> Image:
+    """The whole picture stretched to the input, as training does it: areas averaged where it shrinks."""
+    if colour == "grey" and image.ndim == 3:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+    elif colour == "bgr" and image.ndim == 2:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+    how = cv2.INTER_AREA if image.shape[0] > spec.height else cv2.INTER_LINEAR
+    resized = cv2.resize(image, (spec.width, spec.height), interpolation=how)
+    return np.asarray(resized, np.uint8).reshape(spec.height, spec.width, spec.channels)
+
+
 def _upright(image: Image, square: Box, roll: float) -> tuple[Image, Box]:
     """The part of a picture about a square, turned about its centre by the roll; and the square in it."""
     side = max(1, round(square.width))
@@ -78,7 +89,8 @@ def _table(spec: InputSpec) -> npt.NDArray[Any]:
 
 
 def face_crops(image: Image, faces: Sequence[Detection | Box], crop: CropSpec, spec: InputSpec) -> Pixels:
-    """The face crops of one frame, rolled ones turned upright by the eyes and dark ones brightened.
+    """The face crops of one frame, rolled ones turned upright by the eyes and dark ones brightened; or, where the
+    card says so, the whole frame for each.
 
     Args:
         image: BGR uint8 [H, W, 3] or grey [H, W].
@@ -90,6 +102,9 @@ def face_crops(image: Image, faces: Sequence[Detection | Box], crop: CropSpec, s
         uint8 [len(faces), height, width, channels].
     """
     pixels = np.empty((len(faces), spec.height, spec.width, spec.channels), np.uint8)
+    if crop.area == "image":
+        pixels[:] = brighten_crop(_whole(image, spec, crop.colour)) if len(faces) else 0
+        return pixels
     for row, face in enumerate(faces):
         box, roll = (face, 0.0) if isinstance(face, Box) else (face.box, roll_of(face))
         square = crop_square(box, crop)

@@ -80,7 +80,8 @@ class CropSpec(_Part):
 
     The square's side is `scale * sqrt(box width * box height)`; its centre is the box's, moved by `shift` (x, y) sides.
     Past the frame's edge the edge pixels are repeated. The defaults make a YuNet box into FER-2013's own framing;
-    `python -m training.synthetic.crop_framing` measures them.
+    `python -m training.synthetic.crop_framing` measures them. With area `image` the whole picture is stretched to the
+    input for each face in it, for networks that learned from whole pictures.
     """
 
     how: Annotated[str, Field(max_length=2000)] = (
@@ -90,6 +91,7 @@ class CropSpec(_Part):
     )
     """The crop in words, for readers of the card alone."""
     colour: Literal["grey", "bgr"] = "grey"
+    area: Literal["face", "image"] = "face"
     scale: Annotated[float, Field(ge=0.2, le=5)] = 1.1
     shift: tuple[Shift, Shift] = (0.0, -0.02)
 

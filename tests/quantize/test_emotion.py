@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "training.cli", "fit", "tiny.yaml"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert not re.search("cuda|cuInit|oneDNN|absl", done.stderr, re.IGNORECASE), done.stderr
     return folder
 
 

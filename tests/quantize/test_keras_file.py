@@ -19,6 +19,7 @@ from tests.conftest import ROOT
 keras = pytest.importorskip("keras", reason="the training extra is not installed")
 
 from quantize.keras_file import Outcome, Output, text  # noqa: E402
+from quantize.keras_reader import objects_of  # noqa: E402
 
 
 @pytest.fixture
@@ -76,7 +77,8 @@ def test_a_sequential_model_and_one_with_several_outputs_do_as_well(
     plain = [keras.Input((16, 16, 1)), layers.Conv2D(16, 3), layers.Flatten(), layers.Dense(3, name="three")]
     keras.Sequential(plain).save(tmp_path / "plain.keras")
     network(lambda x: {"kind": classes(x), "age": layers.Dense(1)(x)}).save(tmp_path / "two.keras")
-    for name, outputs in (("plain", {"three"}), ("two", {"kind", "age"})):
+    network(lambda x: [classes(x), layers.Dense(1, name="years")(x)]).save(tmp_path / "list.keras")
+    for name, outputs in (("plain", {"three"}), ("two", {"kind", "age"}), ("list", {"kind", "years"})):
         out = tmp_path / f"{name}.tflite"
         assert main(["keras", str(tmp_path / f"{name}.keras"), "--images", str(images), "--out", str(out)]) == 0
         assert "(the same that set them)" in capsys.readouterr().out
@@ -88,13 +90,14 @@ def test_what_cannot_be_is_said_in_a_line_and_nothing_is_written(
     tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     network(classes, activation="elu").save(tmp_path / "elu.keras")
-    network(lambda x: [classes(x), keras.layers.Dense(1)(x)]).save(tmp_path / "nameless.keras")
+    twin = keras.layers.Dense(5, name="kind")
+    network(lambda x: [twin(x), twin(2 * x)]).save(tmp_path / "twice.keras")
     (tmp_path / "cut.keras").write_bytes((tmp_path / "elu.keras").read_bytes()[:500])
     (tmp_path / "other.keras").write_bytes(b"TFL3")
     (tmp_path / "empty").mkdir()
     for name, folder, reason in (
         ("elu.keras", images, "ELU ("),
-        ("nameless.keras", images, "several outputs without names"),
+        ("twice.keras", images, "two of its outputs have the same name (kind, kind)"),
         ("cut.keras", images, "cut.keras: Keras cannot read it"),
         ("none.keras", images, "none.keras: not there"),
         ("other.keras", images, "other.keras: Keras cannot read it: it is no .keras file"),
@@ -107,6 +110,56 @@ def test_what_cannot_be_is_said_in_a_line_and_nothing_is_written(
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("emotion-quantize: ")]
         assert reason in line
         assert not (tmp_path / "x.tflite").exists()
+
+
+OWN = """
+import keras
+
+
+class Halved(keras.layers.Layer):
+    def call(self, x):
+        return 0.5 * x
+"""
+
+
+def test_layers_of_its_own_come_from_a_module_or_a_file(
+    tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "halving.py").write_text(OWN)
+    halved = objects_of(["halving.py"])["Halved"]
+    network(lambda x: classes(halved()(x))).save("own.keras")
+    arguments = ["keras", "own.keras", "--images", str(images), "--samples", "20", "--out"]
+    assert main([*arguments, "none.tflite"]) == 2
+    assert "name their module as --import" in capsys.readouterr().err
+    for module in ("halving.py", "halving"):
+        assert main([*arguments, f"{module}.tflite", "--import", module]) == 0
+        assert "same largest value as float 1" in capsys.readouterr().out
+    assert main([*arguments, "x.tflite", "--import", "nowhere"]) == 2
+    assert "--import nowhere: ModuleNotFoundError" in capsys.readouterr().err
+
+
+def test_a_file_that_hardly_ever_agrees_is_an_error(
+    tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Logits that differ by less than a step of int8."""
+    bias = keras.initializers.Constant(1000.0)
+    network(lambda x: keras.layers.Dense(5, bias_initializer=bias, name="kind")(x)).save(tmp_path / "own.keras")
+    out = tmp_path / "own.tflite"
+    arguments = ["keras", str(tmp_path / "own.keras"), "--images", str(images), "--samples", "20", "--out", str(out)]
+    assert main(arguments) == 1
+    assert "output kind: the int8 file has the float network's label for only " in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*arguments, "--force"]) == 0
+    assert "kind: NOT the float output" in capsys.readouterr().out
+    assert out.exists()
+
+
+def test_ptq_of_a_keras_file_points_to_the_command_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "own.keras"
+    path.write_bytes(b"")
+    assert main(["ptq", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert f"`emotion-quantize keras {path} --images FOLDER --out FILE.tflite`" in capsys.readouterr().err
 
 
 def test_a_network_is_not_overwritten_by_its_own_file(

@@ -1,0 +1,31 @@
+"""An int8 file that hardly ever predicts what the float network predicts is an error, and no result."""
+
+from typing import Final
+
+from edge.errors import EmotionEdgeError
+
+LEAST: Final = 0.5
+"""Share of images with the float network's label below which a file is not written; seldom below 0.95."""
+
+
+class DisagreementError(EmotionEdgeError):
+    """An int8 file does not agree with its float network."""
+
+
+def check_agreement(name: str, same: float, force: bool) -> None:
+    """Check the agreement of one output.
+
+    Args:
+        name: The output.
+        same: Share of the images for which file and float network predict the same label, 0 to 1.
+        force: True accepts any.
+
+    Raises:
+        DisagreementError: It is below LEAST.
+    """
+    if same < LEAST and not force:
+        raise DisagreementError(
+            f"output {name}: the int8 file has the float network's label for only {same:.0%} of the images; it is not "
+            "written. Wrong calibration images or --value-range, or layers that int8 cannot hold, are the usual causes "
+            "(docs/quantization.md, Your own Keras model); --force writes it all the same"
+        )
