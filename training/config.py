@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.config.yaml_file import read_yaml
-from edge.errors import EmotionEdgeError, in_one_line
+from edge.errors import EmotionEdgeError, reason_of
 
 CONFIG_FILE = "config.yaml"
 NETWORK_FILE = "network.keras"
@@ -206,10 +206,42 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> Trainin
     try:
         return TrainingConfig.model_validate(settings)
     except ValidationError as error:
-        unknown = [str(fault["loc"][-1]) for fault in error.errors() if fault["type"] == "extra_forbidden"]
+        found = error.errors()
+        reasons = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {_reason(fault)}".removeprefix(": ") for fault in found
+        )
+        unknown = [str(fault["loc"][-1]) for fault in found if fault["type"] == "extra_forbidden"]
         near = [get_close_matches(name, _SETTINGS, n=1) for name in unknown]
         hints = "".join(f"; did you mean {found[0]!r}?" for found in near if found)
-        raise EmotionEdgeError(f"settings {path}: {in_one_line(error)}{hints}") from None
+        raise EmotionEdgeError(f"settings {path}: {reasons}{hints}") from None
+
+
+def _reason(fault: Mapping[str, Any]) -> str:
+    """Why one of pydantic's faults does not fit: what was found, and what is wanted."""
+    value, context = repr(fault["input"]), fault.get("ctx", {})
+    match fault["type"]:
+        case "extra_forbidden":
+            return "is no setting"
+        case "missing":
+            return "is missing"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return f"{value} is no whole number"
+        case "float_parsing" | "float_type":
+            return f"{value} is no number"
+        case "literal_error":
+            return f"{value} is none of {context['expected']}"
+        case "string_pattern_mismatch":
+            return (
+                f"{value}: only letters, digits, `_`, `.` and `-` are allowed, and no `_`, `.` or `-` at its beginning"
+            )
+        case "dict_type" if fault["loc"]:
+            return f"{value}: wanted are a name and a number in each line, such as `fer7: 1.0`"
+        case "dict_type" | "model_type" if not fault["loc"]:
+            return "no settings: wanted are lines of `name: value`, such as `epochs: 20`"
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            return f"{value}: {reason_of(fault).removeprefix('Input ')}"
+        case _:
+            return reason_of(fault)
 
 
 def write_config(config: TrainingConfig, path: Path) -> None:

@@ -104,7 +104,7 @@ def test_own_names_are_mapped_by_a_file(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("grumpy: cross", r"grumpy: no emotion 'cross' \(known: angry"),
-        ("grumpy", "not a list of lines like `grumpy: angry`"),
+        ("grumpy", "no class names: wanted are lines like `grumpy: angry`"),
         ("grumpy: [", r"names\.yaml: is no YAML in line"),
         (None, r"names\.yaml: cannot be read: .*No such file"),
     ],

@@ -73,7 +73,7 @@ def test_affectnet_says_uncertain_where_the_label_set_can(tmp_path: Path) -> Non
         ("-0.6,0.7", "-0.6,high", r"line 7: valence -0\.6, arousal high"),
         ("b.jpg,8,4,12", "b.jpg,8,4,0", r"line 3: a face box of 0 x 12 pixels"),
         ("b.jpg,8,", "b.jpg,NULL,", r"line 3: a face box is no number"),
-        ("7/f.jpg,4,4,12,12,134.0;1.0,6,-0.6,0.7", "7/f.jpg,4", r"line 7: 2 columns instead of 9"),
+        ("7/f.jpg,4,4,12,12,134.0;1.0,6,-0.6,0.7", "7/f.jpg,4", r"line 7: 2 of 9 columns"),
     ],
 )
 def test_wrong_values_of_affectnet_are_refused_with_their_line(
@@ -149,7 +149,7 @@ def test_numbers_count_in_the_label_set_or_the_mapping(tmp_path: Path) -> None:
     assert said(read_dataset(table, label_set="fer7")) == ["happy", "sad"]
     (tmp_path / "names.yaml").write_text("3: fear\n4: angry\n")
     assert said(read_dataset(table, mapping=tmp_path / "names.yaml")) == ["fear", "angry"]
-    with pytest.raises(EmotionEdgeError, match=r"faces\.csv, line 2: label 3 is a number: choose the label set"):
+    with pytest.raises(EmotionEdgeError, match=r"faces\.csv, line 2: label 3 is a number: say what it counts"):
         read_dataset(table)
 
 
@@ -160,8 +160,8 @@ def test_numbers_count_in_the_label_set_or_the_mapping(tmp_path: Path) -> None:
         (["path,label", "faces/a.png,-1"], r"line 2: label -1 is out of range"),
         (["path,label", "faces/a.png,cross"], r"no known emotion: cross"),
         (["path,label,split", "faces/a.png,sad,later"], r"line 2: split 'later' is none of train, val, test"),
-        (["path,label,split", "faces/a.png,sad,train", "faces/b.png,happy,"], "split is said of some lines only"),
-        (["path,label", "faces/a.png"], r"line 2: 1 columns instead of 2"),
+        (["path,label,split", "faces/a.png,sad,train", "faces/b.png,happy,"], "line 3: no split, where other lines have one"),
+        (["path,label", "faces/a.png"], r"line 2: 1 of 2 columns"),
         (["path,label", "x.png,sad"], r"none of its images is there: x\.png"),
         (["path,label"], "no rows after the header"),
         (["path,name", "faces/a.png,x"], r"no column path with label, .*\(found: path, name\)"),

@@ -23,7 +23,7 @@ from training.datasets.prepared import read_prepared
 from training.datasets.raf_db import list_file, read_raf_db
 from training.datasets.relabel import relabel
 from training.datasets.splits import split_of
-from training.datasets.tables import is_csv, tables_in
+from training.datasets.tables import WANTED, header_problem, is_csv, tables_in
 
 
 def _has_csv(path: Path, fits: Callable[[Path], bool]) -> bool:
@@ -89,6 +89,11 @@ def recognise(path: Path) -> tuple[str, Path]:
                 _log.info("%s: read as %s (%s)", inner, name, sign)
                 return name, inner
         inner = lone
+    tables = [path] if is_csv(path) else tables_in(path, lambda _: True) if path.is_dir() else []
+    if len(tables) == 1:
+        raise EmotionEdgeError(header_problem(tables[0]))
+    if path.is_file():
+        raise EmotionEdgeError(f"{path}: no data set: give a folder, or a .csv file whose first line is {WANTED}")
     looked_for = "; ".join(f"{name}: {sign}" for name, (sign, _, _) in _FORMATS.items())
     raise EmotionEdgeError(f"{path}: no data set that is known. Looked for {looked_for}. Found: {_found(path)}")
 

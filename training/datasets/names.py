@@ -48,7 +48,7 @@ def read_mapping(path: Path | None) -> Mapping[str, str | None]:
         return {}
     lines = read_yaml(path, "names of classes")
     if not isinstance(lines, dict) or not lines:
-        raise EmotionEdgeError(f"{path}: not a list of lines like `grumpy: angry`")
+        raise EmotionEdgeError(f"{path}: no class names: wanted are lines like `grumpy: angry`, without dashes")
     for name, emotion in lines.items():
         if emotion is not None and emotion_of(str(emotion)) is None:
             raise EmotionEdgeError(f"{path}: {name}: no emotion {emotion!r} (known: {', '.join(CIRCUMPLEX)})")

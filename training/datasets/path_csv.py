@@ -51,7 +51,10 @@ def read_path_csv(path: Path, choices: Choices) -> Dataset:
         affect = affect_of(file, line, valence, arousal)
         found.append(Found(root / name, emotions.get(label), _split(file, line, split), person, affect))
     if len({it.split is None for it in found}) > 1:
-        raise EmotionEdgeError(f"{file}: split is said of some lines only; say it of all, or of none")
+        line = next(line for (line, _), it in zip(lines, found, strict=True) if it.split is None)
+        raise EmotionEdgeError(
+            f"{file}, line {line}: no split, where other lines have one; give it for all, or for none"
+        )
     return assemble(file.stem, file, found, choices)
 
 
@@ -84,7 +87,10 @@ def image_root(file: Path, names: Sequence[str], folders: Sequence[str]) -> Path
     counts = [sum((root / name).is_file() for name in first) for root in roots]
     if not max(counts):
         looked = ", ".join(map(str, roots))
-        raise EmotionEdgeError(f"{file}: none of its images is there: {first[0]} and others (looked in {looked})")
+        raise EmotionEdgeError(
+            f"{file}: none of its images is there: {first[0]} and others (looked in {looked}); paths are relative to "
+            "the folder of the file"
+        )
     return roots[counts.index(max(counts))]
 
 
@@ -103,7 +109,8 @@ def _emotions(file: Path, labels: Mapping[str, int], choices: Choices) -> Mappin
     if numbers and choices.label_set is None:
         label, line = min(numbers.items(), key=lambda it: it[1])
         raise EmotionEdgeError(
-            f"{file}, line {line}: label {label} is a number: choose the label set it counts in, or give a mapping"
+            f"{file}, line {line}: label {label} is a number: say what it counts, by --label-set (fer7: 0 is angry) or "
+            "a --mapping file of lines like `0: happy`"
         )
     emotions = dict(emotions_of([label for label in labels if label not in numbers], mapping, str(file)))
     for label, line in numbers.items():
