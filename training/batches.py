@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from training.datasets.disk_images import DiskImages
 from training.objectives import Arrays
 
 
@@ -14,12 +15,12 @@ from training.objectives import Arrays
 class Batches:
     """Batches of training faces, in an order that depends on seed and epoch alone.
 
-    images: uint8 [n, h, w, c]. targets: by head, as from `objectives.targets`; without mixup both may be tensors on an
-    accelerator (`backend.on_accelerator`). size: of a batch, over all workers. Faces that fill no whole batch are left
-    for another epoch.
+    images: uint8 [n, h, w, c], in memory or on the disk. targets: by head, as from `objectives.targets`; without mixup
+    both may be tensors on an accelerator (`backend.on_accelerator`). size: of a batch, over all workers. Faces that
+    fill no whole batch are left for another epoch.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8] | DiskImages
     targets: Arrays
     size: int
     seed: int

@@ -20,7 +20,8 @@ from training.batches import Batches
 from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, TrainingConfig, read_config, write_config
 from training.consistency import consistent_batches
 from training.datasets.dataset import Dataset, clean_training
-from training.datasets.pixels import in_memory
+from training.datasets.disk_images import DiskImages
+from training.datasets.pixels import in_memory_or_on_disk
 from training.distill import read_soft_labels
 from training.evaluation.figures import predict, read_network, save_network
 from training.evaluation.metrics import ENOUGH, accuracy, cross_entropy
@@ -72,7 +73,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     team = workers()
     if team.chief:
         _claim(run, config)
-    cleaned = clean_training(in_memory(data, *config.input.shape))
+    cleaned = clean_training(in_memory_or_on_disk(data, *config.input.shape, folder=run))
     training, validation = cleaned.part("Training"), cleaned.part("PublicTest")
     check_judged(validation, list(heads))
     if len(validation) < ENOUGH and team.chief:
@@ -86,15 +87,23 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     # Spread over the whole split, which may be sorted by class.
     sample = training.take(np.unique(np.linspace(0, len(training) - 1, TRAINING_SAMPLE).astype(int)))
     soft_labels = taught.of(training, data) if taught else {}
-    images = training.pixels.reshape(len(training), *config.input.shape)
+    assert not isinstance(training.images, tuple)
+    images = training.images.reshape(len(training), *config.input.shape)
     wanted = targets(config, training, soft_labels)
     if config.unlabelled:
+        if isinstance(images, DiskImages):
+            raise EmotionEdgeError(
+                f"{data.name}: its images do not fit into memory at this `input`, and `unlabelled` faces are only "
+                "learned beside images that do; make `input` smaller"
+            )
         faces, taught_alone = unlabelled_faces(config)
         images = np.concatenate([images, faces])
         wanted = {head: np.concatenate([values, taught_alone[head]]) for head, values in wanted.items()}
     size = min(config.batch_size, len(images))
     share = team.share(size)
-    if not config.mixup and asked is None and config.consistency is None:  # these need the batch in main memory
+    # What these do, and what the disk gives, is in main memory.
+    main_memory = config.mixup or asked is not None or config.consistency is not None or isinstance(images, DiskImages)
+    if not main_memory:
         images, wanted = on_accelerator(images), {head: on_accelerator(values) for head, values in wanted.items()}
     batches = Batches(images, wanted, size, config.seed, config.mixup)
 
@@ -231,7 +240,8 @@ def validate(network: Any, part: Dataset, heads: Sequence[str], name: str = CHOS
     Returns:
         `<name>_<head>`: accuracy of each emotion head, 0 to 1; `<name>`: their mean; `<name>_loss`: mean cross-entropy.
     """
-    outputs = predict(network, part.pixels)
+    assert not isinstance(part.images, tuple)
+    outputs = predict(network, part.images)
     emotions = [head for head in heads if head != AFFECT and (part.labels[head].judged >= 0).any()]
     found = {f"{name}_{head}": accuracy(outputs[head], part.labels[head].judged) for head in emotions}
     entropies = [cross_entropy(outputs[head], part.labels[head].judged) for head in emotions]

@@ -160,7 +160,10 @@ def test_numbers_count_in_the_label_set_or_the_mapping(tmp_path: Path) -> None:
         (["path,label", "faces/a.png,-1"], r"line 2: label -1 is out of range"),
         (["path,label", "faces/a.png,cross"], r"no known emotion: cross"),
         (["path,label,split", "faces/a.png,sad,later"], r"line 2: split 'later' is none of train, val, test"),
-        (["path,label,split", "faces/a.png,sad,train", "faces/b.png,happy,"], "line 3: no split, where other lines have one"),
+        (
+            ["path,label,split", "faces/a.png,sad,train", "faces/b.png,happy,"],
+            "line 3: no split, where others have one",
+        ),
         (["path,label", "faces/a.png"], r"line 2: 1 of 2 columns"),
         (["path,label", "x.png,sad"], r"none of its images is there: x\.png"),
         (["path,label"], "no rows after the header"),

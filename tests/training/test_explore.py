@@ -96,6 +96,7 @@ def test_what_is_wrong_is_said_at_the_top(photographs: Dataset, tmp_path: Path) 
 
 
 def test_report_shows_classes_people_sizes_and_affect(photographs: Dataset, tmp_path: Path) -> None:
+    assert isinstance(photographs.images, tuple)
     page = explore(photographs, tmp_path / "report.html", photographs.images[0].parent).read_text(encoding="utf-8")
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>", page)
     assert titles == ["Overview", "Classes", "Images", "Duplicates", "Valence and arousal", "People"]

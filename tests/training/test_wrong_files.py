@@ -48,7 +48,7 @@ def test_the_right_one_is_read(folder: Path) -> None:
         (table("path,label") + "1.png\n", r"line 6: 1 of 2 columns \(path, label\)"),
         ('path,label\n"0.png,happy\n' + "\n".join(LINES), r"a quotation mark never closed\?"),
         (table("path,label").replace("happy", "1"), r"line 2: label 1 is a number: .*--label-set .*--mapping"),
-        (table("path,label,split", ",train") + "1.png,sad,\n", "line 6: no split, where other lines have one"),
+        (table("path,label,split", ",train") + "1.png,sad,\n", "line 6: no split, where others have one"),
         (table("path,label,split", ",trainning"), "line 2: split 'trainning' is none of train, val, test"),
         ("path,valence,arousal\n0.png,2,0\n", "line 2: valence 2, arousal 0: not from -1 to 1"),
         (table("path,label").replace("sad", "happy"), "all faces are happy: a network needs two classes"),

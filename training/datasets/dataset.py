@@ -1,5 +1,6 @@
 """`Dataset`, the common type that all readers return."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
+from training.datasets.disk_images import DiskImages
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
 """What is learned from, what choices are made on, and what the final figure is from: FER-2013's own names."""
@@ -50,16 +52,16 @@ class Dataset:
     """Faces with their labels and metadata.
 
     name: name of the data set. images: uint8 [n, h, w] grey or [n, h, w, 3] BGR; or image files, until
-    `training.datasets.pixels.in_memory` reads them. labels: by label set, the primary one first. affect: valence and
-    arousal, float32 [n, 2], -1 to 1, a row of NaN if unknown; None if the data set has none. affect_derived: True if
-    they are computed from labels on the circumplex rather than measured. split: int64 [n], index into SPLITS. rows:
-    int64 [n], position of each face in the source, from 0. people: int64 [n], person number, or -1; None if the data
-    set has none. boxes: int64 [n, 4], x, y, width and height of the face in pixels of the upright image, zeros for the
-    whole image; None if the images are faces already.
+    `training.datasets.pixels` reads them, into memory or onto the disk. labels: by label set, the primary one first.
+    affect: valence and arousal, float32 [n, 2], -1 to 1, a row of NaN if unknown; None if the data set has none.
+    affect_derived: True if they are computed from labels on the circumplex rather than measured. split: int64 [n],
+    index into SPLITS. rows: int64 [n], position of each face in the source, from 0. people: int64 [n], person number,
+    or -1; None if the data set has none. boxes: int64 [n, 4], x, y, width and height of the face in pixels of the
+    upright image, zeros for the whole image; None if the images are faces already.
     """
 
     name: str
-    images: npt.NDArray[np.uint8] | tuple[Path, ...]
+    images: npt.NDArray[np.uint8] | DiskImages | tuple[Path, ...]
     labels: Mapping[str, Labels]
     affect: npt.NDArray[np.float32] | None
     affect_derived: bool
@@ -73,19 +75,21 @@ class Dataset:
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """The images as an array. Raises TypeError if they are still files (a programming error)."""
-        if isinstance(self.images, tuple):
-            raise TypeError(f"{self.name}: its images are files; read them with in_memory first")
+        """The images as an array. Raises TypeError if they are files or on the disk (a programming error)."""
+        if not isinstance(self.images, np.ndarray):
+            raise TypeError(f"{self.name}: its images are not in memory; read them with in_memory first")
         return self.images
 
     def take(self, index: Index) -> "Dataset":
         """The faces at an index array or under a boolean mask."""
         images = self.images
+        if isinstance(images, tuple):
+            images = tuple(images[i] for i in np.arange(len(self))[index])
+        else:
+            images = images.take(index) if isinstance(images, DiskImages) else images[index]
         return replace(
             self,
-            images=tuple(images[i] for i in np.arange(len(self))[index])
-            if isinstance(images, tuple)
-            else images[index],
+            images=images,
             labels={name: labels.take(index) for name, labels in self.labels.items()},
             affect=None if self.affect is None else self.affect[index],
             split=self.split[index],
@@ -110,11 +114,19 @@ def source_of(name: str) -> str:
 def clean_training(data: Dataset) -> Dataset:
     """Remove blank Training faces, and those with a pixel-identical copy in PublicTest or PrivateTest.
 
-    They would bias the evaluation. The other splits are unchanged.
+    They would bias the evaluation. The other splits are unchanged. Images are looked at one by one.
     """
-    flat = data.pixels.reshape(len(data), -1)
-    blank = flat.min(axis=1) == flat.max(axis=1)
-    training = data.split == SPLITS.index("Training")
-    held_out = {image.tobytes() for image in flat[~training]}
-    seen = np.array([image.tobytes() in held_out for image in flat], np.bool_)
-    return data.take(~(training & (blank | seen)))
+    images = data.images
+    if isinstance(images, tuple):
+        raise TypeError(f"{data.name}: its images are files; read them first")
+    training = data.split == SPLITS.index(TRAINING)
+    held_out = {_digest(images[row]) for row in np.flatnonzero(~training)}
+    kept = np.ones(len(data), np.bool_)
+    for row in np.flatnonzero(training):
+        image = images[row]
+        kept[row] = image.min() != image.max() and _digest(image) not in held_out
+    return data.take(kept)
+
+
+def _digest(image: npt.NDArray[np.uint8]) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()

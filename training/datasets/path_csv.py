@@ -52,9 +52,7 @@ def read_path_csv(path: Path, choices: Choices) -> Dataset:
         found.append(Found(root / name, emotions.get(label), _split(file, line, split), person, affect))
     if len({it.split is None for it in found}) > 1:
         line = next(line for (line, _), it in zip(lines, found, strict=True) if it.split is None)
-        raise EmotionEdgeError(
-            f"{file}, line {line}: no split, where other lines have one; give it for all, or for none"
-        )
+        raise EmotionEdgeError(f"{file}, line {line}: no split, where others have one; give it for all, or for none")
     return assemble(file.stem, file, found, choices)
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from edge.reading import Image
 from training.datasets.dataset import Dataset
+from training.datasets.disk_images import DiskImages, disk_array, memory_limit
 
 _log = logging.getLogger(__name__)
 
@@ -24,14 +25,42 @@ def in_memory(data: Dataset, height: int, width: int, channels: int) -> Dataset:
     image, are omitted with a warning. Raises EmotionEdgeError if nothing is left.
     """
     shape = (height, width) if channels == 1 else (height, width, 3)
+    return _loaded(data, shape, None)
+
+
+def in_memory_or_on_disk(data: Dataset, height: int, width: int, channels: int, folder: Path) -> Dataset:
+    """As `in_memory`, but images that take too much memory (`disk_images.memory_limit`) are kept in a file of a folder.
+
+    Raises EmotionEdgeError also where the disk has too little space.
+    """
+    shape = (height, width) if channels == 1 else (height, width, 3)
+    size = len(data) * height * width * channels
+    if size <= memory_limit():
+        return _loaded(data, shape, None)
+    _log.info("%s: %.1f GB of images: kept on the disk, and read batch by batch", data.name, size / 1e9)
+    return _loaded(data, shape, folder)
+
+
+def _loaded(data: Dataset, shape: tuple[int, ...], folder: Path | None) -> Dataset:
+    """The images in memory, or in a file of a folder."""
+    if isinstance(data.images, DiskImages):
+        raise TypeError(f"{data.name}: its images have been read already")
     if isinstance(data.images, tuple):
-        return _from_files(data, data.images, shape)
-    if data.images.shape[1:] == shape:
+        return _from_files(data, data.images, shape, folder)
+    if data.images.shape[1:] == shape and folder is None:
         return data
-    out = np.empty((len(data), *shape), np.uint8)
+    out = _empty((len(data), *shape), folder)
     for row, image in enumerate(data.images):
         out[row] = _fitted(image, shape)
-    return replace(data, images=out)
+    return replace(data, images=_wrapped(out, folder))
+
+
+def _empty(shape: tuple[int, ...], folder: Path | None) -> npt.NDArray[np.uint8]:
+    return np.empty(shape, np.uint8) if folder is None else disk_array(shape, folder)
+
+
+def _wrapped(out: npt.NDArray[np.uint8], folder: Path | None) -> npt.NDArray[np.uint8] | DiskImages:
+    return out if folder is None else DiskImages(out, np.arange(len(out)))
 
 
 def read_image(path: Path, channels: int) -> Image:
@@ -86,8 +115,8 @@ def fingerprints(data: Dataset) -> npt.NDArray[np.uint32]:
         return np.fromiter(pool.map(fingerprint, range(len(data))), np.uint32, len(data))
 
 
-def _from_files(data: Dataset, files: tuple[Path, ...], shape: tuple[int, ...]) -> Dataset:
-    out = np.empty((len(files), *shape), np.uint8)
+def _from_files(data: Dataset, files: tuple[Path, ...], shape: tuple[int, ...], folder: Path | None) -> Dataset:
+    out = _empty((len(files), *shape), folder)
 
     def fill(row: int) -> str:
         """Load one image into the array; returns the error message, or "" on success."""
@@ -104,10 +133,11 @@ def _from_files(data: Dataset, files: tuple[Path, ...], shape: tuple[int, ...]) 
     good = np.array([not fault for fault in faults], np.bool_)
     if files and not good.any():
         raise EmotionEdgeError(f"{data.name}: none of {len(files)} images can be read, the first: {faults[0]}")
+    read = replace(data, images=_wrapped(out, folder), boxes=None)
     if good.all():
-        return replace(data, images=out, boxes=None)
+        return read
     _log.warning("%s: %d of %d images cannot be read and are left out", data.name, np.count_nonzero(~good), len(files))
-    return replace(data.take(good), images=out[good], boxes=None)
+    return read.take(good)
 
 
 def _cut(image: Image, box: npt.NDArray[np.int64], file: Path) -> Image:

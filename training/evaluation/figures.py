@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from training.config import AFFECT, NETWORK_FILE
 from training.datasets.dataset import Dataset, Labels, source_of
+from training.datasets.disk_images import DiskImages
 from training.datasets.fer2013 import NAME as FER2013
 from training.datasets.pixels import in_memory
 from training.evaluation.metrics import (
@@ -34,6 +35,9 @@ from training.evaluation.metrics import (
 from training.evaluation.metrics import Labels as Indices
 
 Outputs = Mapping[str, Logits]
+
+CHUNK = 128 * 2**20
+"""Bytes of float32 images that are given to a network at a time."""
 
 PROTOCOLS: Mapping[str, Mapping[str, str]] = {
     FER2013: {
@@ -140,12 +144,22 @@ def fitting(network: Any, data: Dataset) -> Dataset:
     return in_memory(data, height, width, channels)
 
 
-def predict(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Logits]:
-    """Logits of each head, [n, classes], for images uint8 [n, h, w] or [n, h, w, 3] of the network's size."""
-    if images.ndim == 3:
-        images = images[..., None]
-    outputs = network.predict(images / np.float32(255), batch_size=512, verbose=0)
-    return {head: np.asarray(values) for head, values in outputs.items()}
+def predict(network: Any, images: npt.NDArray[np.uint8] | DiskImages) -> dict[str, Logits]:
+    """Logits of each head, [n, classes], for images uint8 [n, h, w] or [n, h, w, 3] of the network's size.
+
+    As float32 there are at most CHUNK bytes of them in memory at a time.
+    """
+    size = 4 * int(np.prod(images.shape[1:]))
+    batch = int(np.clip(CHUNK // size, 16, 512))
+    chunk = max(CHUNK // size // batch, 1) * batch
+    found: dict[str, list[Logits]] = {}
+    for start in range(0, max(len(images), 1), chunk):
+        part = images[start : start + chunk]
+        part = part[..., None] if part.ndim == 3 else part
+        outputs = network.predict(part / np.float32(255), batch_size=batch, verbose=0)
+        for head, values in outputs.items():
+            found.setdefault(head, []).append(np.asarray(values))
+    return {head: np.concatenate(values) for head, values in found.items()}
 
 
 def figures_of(
