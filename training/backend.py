@@ -161,7 +161,7 @@ def over_workers(value: Any) -> Any:
 def set_up(precision: str, seed: int) -> None:
     """Set precision and seed for what is built next, and on PyTorch faster batch normalization, convolution and memory.
 
-    precision: `float32` or `mixed_bfloat16`. The same seed gives the same figures on a CPU.
+    precision: `float32`, `mixed_bfloat16` or `mixed_float16`. The same seed gives the same figures on a CPU.
     """
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)

@@ -128,12 +128,18 @@ class TrainingConfig(_Part):
         class_balance: weight of a row by how many its class has: `none`, `inverse` (1 / count) or `effective` (Cui et
             al. 2019, beta 0.999).
         focal_gamma: 0 is cross-entropy (Lin et al. 2017).
+        sampling: which faces an epoch has: each once, or by `balanced` as many of each class of the primary head, rare
+            ones several times; faces without a label stay as they are.
         mixup: alpha of its Beta distribution, 0 is none (Zhang et al. 2018).
+        cutmix: alpha of its Beta distribution, 0 is none (Yun et al. 2019); with `mixup`, each batch gets one of both.
+        frozen: share of the layers with weights, from the image on, that are not trained; 1: all but the heads. Their
+            batch normalization keeps its statistics.
         augment: settings of `Augment` that differ from its defaults.
         learning_rate: the peak, reached after warmup_epochs and then lowered along a cosine.
         average_momentum: of the exponential moving average of the weights, per step.
         patience: stop after so many epochs without a better one; null is never.
-        precision: `mixed_bfloat16` halves the time on PyTorch and processors that have it.
+        precision: `mixed_bfloat16` halves the time on PyTorch and processors that have it; `mixed_float16`, with scaled
+            losses, is for GPUs without bfloat16 (NVIDIA before 2020).
         seed: of the weights, the order and the augmentation.
         licence: of the weights, for the model's card; empty where it is not chosen yet.
         mean_of: the runs whose mean a network is; `emotion-train soup` writes it.
@@ -152,7 +158,10 @@ class TrainingConfig(_Part):
     class_balance: Literal["none", "inverse", "effective"] = "none"
     focal_gamma: float = Field(0.0, ge=0)
     teacher: Teacher | None = None
+    sampling: Literal["natural", "balanced"] = "natural"
     mixup: float = Field(0.0, ge=0)
+    cutmix: float = Field(0.0, ge=0)
+    frozen: float = Field(0.0, ge=0, le=1)
     augment: dict[str, float] = {}
     epochs: int = Field(gt=0)
     batch_size: int = Field(128, gt=0)
@@ -161,7 +170,7 @@ class TrainingConfig(_Part):
     weight_decay: float = Field(0.05, ge=0)
     average_momentum: float = Field(0.999, ge=0, lt=1)
     patience: int | None = Field(None, gt=0)
-    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     seed: int = 0
     licence: str = ""
     mean_of: tuple[Path, ...] = ()

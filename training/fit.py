@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from training.evaluation.figures import predict, read_network, save_network
 from training.evaluation.metrics import ENOUGH, accuracy, cross_entropy
 from training.history import CHOSEN_BY, TRAINING, best_epoch, board, stale, write_history
 from training.networks import build_network
-from training.objectives import Arrays, head_sizes, losses, targets
+from training.objectives import Arrays, head_sizes, losses, sampled_by, targets
 from training.progress import counted, say_epoch
 from training.teachers import open_teachers, taught_batches
 from training.unlabelled import unlabelled_faces
@@ -99,13 +99,15 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
         faces, taught_alone = unlabelled_faces(config)
         images = np.concatenate([images, faces])
         wanted = {head: np.concatenate([values, taught_alone[head]]) for head, values in wanted.items()}
+    classes = sampled_by(wanted[config.primary]) if config.sampling == "balanced" else None
     size = min(config.batch_size, len(images))
     share = team.share(size)
     # What these do, and what the disk gives, is in main memory.
-    main_memory = config.mixup or asked is not None or config.consistency is not None or isinstance(images, DiskImages)
+    mixes = bool(config.mixup or config.cutmix)
+    main_memory = mixes or asked is not None or config.consistency is not None or isinstance(images, DiskImages)
     if not main_memory:
         images, wanted = on_accelerator(images), {head: on_accelerator(values) for head, values in wanted.items()}
-    batches = Batches(images, wanted, size, config.seed, config.mixup)
+    batches = Batches(images, wanted, size, config.seed, config.mixup, config.cutmix, classes)
 
     parts = build(config, heads, batches.steps, team)
     done = load_state(run / STATE_FILE, parts.variables) if team.chief else 0
@@ -179,17 +181,30 @@ def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, te
         network = build_network(config.network, keras, config.input.shape, heads, config.options)
         if config.continue_from:
             copy_weights(read_network(config.continue_from), network, config.continue_from)
+        freeze(network, config.frozen, heads)
         augment = augmentation(config.augment, config.seed)
         model = network if config.teacher and config.teacher.models else trainable(network, augment)
         optimizer = optimizer_for(
             model, config.learning_rate, config.warmup_epochs, config.weight_decay, epoch_steps * config.epochs,
             epoch_steps,
         )  # fmt: skip
+        # In float16 it wraps the optimizer in one that scales the loss.
         model.compile(optimizer, loss=losses(config), loss_weights=dict(config.heads), jit_compile=jit_compile())
+        model.optimizer.build(model.trainable_variables)
         team.join(model)
     averaged.set_weights(network.get_weights())
     keras.config.set_dtype_policy("float32")
     return Parts(network, averaged, augment, model, WeightAverage(network, averaged, config.average_momentum))
+
+
+def freeze(network: Any, part: float, heads: Collection[str]) -> None:
+    """Stop a share of the layers with weights from training, from the image on; heads always train.
+
+    Their batch normalization keeps its statistics, as Keras does it for layers that are not trained.
+    """
+    layers = [layer for layer in network.layers if layer.weights and layer.name not in heads]
+    for layer in layers[: round(part * len(layers))]:
+        layer.trainable = False
 
 
 def copy_weights(source: Any, network: Any, path: Path) -> None:

@@ -54,6 +54,12 @@ def targets(config: TrainingConfig, data: Dataset, taught: Mapping[str, npt.NDAr
     return found if config.teacher is None else with_teacher(found, taught, config.teacher.weight)
 
 
+def sampled_by(wanted: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """The most likely class of each target of a head, as from `targets`; -1 for rows without one. int64 [n]."""
+    known = (wanted[:, -1] > 0) & wanted[:, :-1].any(axis=1)
+    return np.where(known, wanted[:, :-1].argmax(axis=1), -1)
+
+
 def with_teacher(wanted: Arrays, taught: Mapping[str, npt.NDArray[np.float32]], part: float) -> Arrays:
     """Targets mixed with a teacher's probabilities.
 

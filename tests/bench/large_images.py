@@ -76,7 +76,7 @@ def one_way(data: Path, run: Path, disk: bool, read_only: bool) -> dict[str, flo
     assert not isinstance(training.images, tuple)
     loaded = time.monotonic() - begun
     begun, count = time.monotonic(), 0
-    for images, _ in Batches(training.images, {}, 32, 0).epoch(0):  # type: ignore[arg-type]
+    for images, _ in Batches(training.images, {}, 32, 0).epoch(0):
         count += len(images)
     return {"seconds": loaded, "images": count / (time.monotonic() - begun), "peak": peak.bytes}
 

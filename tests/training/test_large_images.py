@@ -34,16 +34,15 @@ def test_a_run_from_the_disk_that_was_stopped_ends_as_one_in_memory(
     fitting.fit(config, data, tmp_path / "memory")
 
     monkeypatch.setattr(pixels, "memory_limit", lambda: 0)
-    say = fitting.say_epoch
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting, "say_epoch", stopped)
-    with caplog.at_level("INFO"), pytest.raises(KeyboardInterrupt):
-        fitting.fit(config, data, tmp_path / "disk")
+    with monkeypatch.context() as at_the_first_epoch, caplog.at_level("INFO"):
+        at_the_first_epoch.setattr(fitting, "say_epoch", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fitting.fit(config, data, tmp_path / "disk")
     assert "kept on the disk, and read batch by batch" in caplog.text
-    monkeypatch.setattr(fitting, "say_epoch", say)
     fitting.fit(config, data, tmp_path / "disk")
     assert state_and_history(tmp_path / "disk") == state_and_history(tmp_path / "memory")
     files = {path.name for path in (tmp_path / "disk").iterdir()}
@@ -60,7 +59,9 @@ def test_images_on_the_disk_are_those_in_memory(tmp_path: Path, monkeypatch: pyt
     some = np.array([5, 3, 3])
     for index in (0, slice(2, 7), some, np.arange(len(disk)) % 2 == 0):
         assert np.array_equal(disk.images[index], memory.pixels[index])
-    assert np.array_equal(disk.part("PublicTest").take(some).images[:], memory.part("PublicTest").take(some).pixels)
+    public = disk.part("PublicTest").take(some).images
+    assert isinstance(public, DiskImages)
+    assert np.array_equal(public[:], memory.part("PublicTest").take(some).pixels)
 
 
 def test_a_disk_that_is_too_small_is_said_before(tmp_path: Path) -> None:
