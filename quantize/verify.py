@@ -235,7 +235,7 @@ class _Comparison:
         return {name: slice(end - len(part), end) for (name, part), end in zip(self.parts.items(), ends, strict=True)}
 
     def row(self, precision: str, runtime: str, outputs: Outputs, milliseconds: float | None) -> Row:
-        """The row of a way that ran over all faces."""
+        """The table row of one interpreter and precision, measured over all faces."""
         cut = {split: {head: v[place] for head, v in outputs.items()} for split, place in self.places().items()}
         fitted = temperatures(cut[VALIDATION], self.parts[VALIDATION])
         found = [f for split, part in self.parts.items() for f in figures(cut[split], part, split, fitted)]

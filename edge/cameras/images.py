@@ -56,7 +56,7 @@ def read_image(path: Path, decoder: ImageDecoder | None = None) -> Image:
 
 
 def narrowed(image: Image, width: int) -> Image:
-    """The picture, scaled down where it is wider."""
+    """The picture, scaled down to the width if it is wider."""
     high, wide = image.shape[:2]
     if wide <= width:
         return image

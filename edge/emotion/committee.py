@@ -63,7 +63,7 @@ class CommitteeFile(BaseModel):
 
 
 class Committee:
-    """An ensemble, its first model the leader; a `Classifier`.
+    """A `Classifier` of several models that vote; the first decides ties.
 
     The result is the mean over the members that count (`counted_members`), so that the winner is the most probable
     label. members: their names, in the order of the votes.

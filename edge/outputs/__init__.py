@@ -11,7 +11,7 @@ from edge.reading import Frame, Reading, Stats
 
 
 class Output(Protocol):
-    """Takes what was seen and how the daemon does."""
+    """Receives each Reading and the daemon's statistics."""
 
     def put(self, reading: Reading) -> None:
         """One Reading, for every analysed frame."""

@@ -80,7 +80,7 @@ def heading(text: str) -> Markup:
 
 
 def bullets(items: Iterable[str]) -> Markup:
-    """A list of plain sentences."""
+    """An HTML list of plain-text items."""
     return Markup("<ul>{}</ul>").format(Markup("").join(Markup("<li>{}</li>").format(item) for item in items))
 
 
