@@ -210,7 +210,7 @@ def _run(arguments: argparse.Namespace, settings: "Settings", reload_asked: thre
             from edge.outputs.mqtt.forget import forget
 
             if forget(settings.mqtt):
-                print("it is said to be online: a daemon that runs will announce itself again, so stop it first")
+                print("its status is online: a running daemon announces itself again, so stop it first")
         case "serve":
             from edge.serve import server
 

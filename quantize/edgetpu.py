@@ -151,7 +151,9 @@ def compile_file(path: Path, out: Path | None = None) -> Compiled:
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except FileNotFoundError:
-            raise EmotionEdgeError(f"{COMPILER}: not installed (coral.ai/docs/edgetpu/compiler says how)") from None
+            raise EmotionEdgeError(
+                f"{COMPILER}: not installed (coral.ai/docs/edgetpu/compiler describes how)"
+            ) from None
         except OSError as error:
             raise EmotionEdgeError(f"{COMPILER}: does not start: {error.strerror}") from error
         message = "; ".join(line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip())
@@ -159,7 +161,7 @@ def compile_file(path: Path, out: Path | None = None) -> Compiled:
             raise EmotionEdgeError(f"{path}: {COMPILER} fails: {message or f'exit status {done.returncode}'}")
         compiled = read_log(done.stdout)
         if not compiled.mapped and not compiled.left:
-            raise EmotionEdgeError(f"{path}: {COMPILER} shows no table of operations: {message or 'it says nothing'}")
+            raise EmotionEdgeError(f"{path}: {COMPILER} shows no table of operations: {message or 'no output'}")
         if out is not None:
             made = Path(folder) / f"{path.stem}_edgetpu.tflite"
             if not made.is_file():

@@ -117,7 +117,7 @@ def quantize_file(
             floating.stat().st_size,
             {f"{key} {run.version}": _compare(run.outputs, wanted) for key, run in runs.items()},
             {f"{key} {run.version}": run.milliseconds for key, run in runs.items()},
-            # For the time alone: what a value is to the network, this file is not told.
+            # For timing only: the meaning of input values is unknown here.
             run_in(next(iter(installed())), floating, checking[:TIMED]).milliseconds,
         )
     for name, one in next(iter(outcome.outputs.values())).items():

@@ -92,7 +92,7 @@ def _read_folder(folder: Path, own: Mapping[str, Any] | None) -> tuple[Any, Any]
 
 
 def _read_file(path: Path, own: Mapping[str, Any] | None) -> tuple[Any, Any]:
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # of which Keras says that it is not there
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # Keras reports such a file as missing
         raise EmotionEdgeError(f"{path}: Keras cannot read it: it is no .keras file, or not a whole one")
     try:
         return keras, keras.models.load_model(path, custom_objects=own, compile=False)

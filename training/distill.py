@@ -64,7 +64,7 @@ class SoftLabels:
             )
         order = np.array([places[int(row)] for row in training.rows])
         if self.prints is None:
-            _log.warning("%s: does not say what its faces look like; they are taken by row number alone", self.path)
+            _log.warning("%s: has no fingerprints of its faces; they are matched by row number alone", self.path)
         else:
             source = data.take(np.isin(data.rows, training.rows))
             seen = dict(zip(source.rows.tolist(), fingerprints(source).tolist(), strict=True))
@@ -198,11 +198,11 @@ def check_heads(teacher: str, known: Collection[str], heads: Iterable[str]) -> N
     silent = [head for head in heads if head != AFFECT and head not in known]
     if not set(heads) & set(known):
         raise EmotionEdgeError(
-            f"{teacher}: the teacher says nothing of {', '.join(silent) or AFFECT} (only of "
+            f"{teacher}: the teacher has no output for {', '.join(silent) or AFFECT} (only for "
             f"{', '.join(known)}); leave `teacher` out, or take a network with such a head"
         )
     if silent:
-        _log.warning("%s: the teacher says nothing of %s: learned from labels alone", teacher, ", ".join(silent))
+        _log.warning("%s: the teacher has no output for %s: learned from labels alone", teacher, ", ".join(silent))
 
 
 def _write(path: Path, training: Dataset, means: Mapping[str, Floats]) -> None:

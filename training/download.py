@@ -41,7 +41,7 @@ def download(reference: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     _log.info("%s: fetching into %s", reference, folder)
     try:
-        # What the client says of address, licence and progress is for people.
+        # The client's output (address, licence, progress) is shown to the user.
         with contextlib.redirect_stdout(sys.stderr):
             client.dataset_download_files(found[1], path=str(folder), quiet=False, unzip=True)
     except RequestException as error:

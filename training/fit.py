@@ -114,7 +114,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     done = team.agree(done)
     if done:
         team.spread(parts.variables)
-        _log.info("%s: carrying on after epoch %d", run, done)
+        _log.info("%s: resuming after epoch %d", run, done)
     console, writer = Console(quiet=not team.chief), board(run) if team.chief else None
     for epoch in range(done, config.epochs):
         if config.patience is not None and team.agree(stale(run, epoch, config.patience, config.warmup_epochs)):

@@ -153,7 +153,7 @@ def _check_machine() -> None:
 
 def _bootstrap(root: Path) -> None:
     _remove_tree(root)
-    # Manuals are most of the files, and nobody reads them here. Without the list of locales, and without the
+    # Manuals are most of the files, and unused here. Without the list of locales, and without the
     # program for the hardware's database, setting up their packages takes seconds in place of minutes.
     left_out = [f"/usr/share/{what}/*" for what in ("man", "locale", "doc", "info")]
     left_out += ["/usr/share/i18n/SUPPORTED", "/usr/bin/systemd-hwdb"]

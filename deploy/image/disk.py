@@ -102,7 +102,7 @@ def check_image(image: Path, name: str) -> tuple[Layout, System]:
     release = _in_root(image, layout, "/usr/lib/os-release")
     found = re.search(r'^VERSION_CODENAME="?(\w+)', release, re.MULTILINE)
     if not found:
-        raise EmotionEdgeError(f"{name}: its root partition does not say which Debian it is (/usr/lib/os-release)")
+        raise EmotionEdgeError(f"{name}: its root partition has no Debian release in /usr/lib/os-release")
     issue = re.search(r"reference (\d{4}-\d\d-\d\d)", _in_root(image, layout, "/etc/rpi-issue"))
     return layout, System(found[1], _architecture(image, layout), _CLOUD in names, issue[1] if issue else "")
 

@@ -104,7 +104,7 @@ class HttpCamera:
         """Pass over the next picture: it is received but not decoded."""
         with suppress(EmotionEdgeError):
             return self._part(time.monotonic() + TIMEOUT) is not None
-        return False  # `read` says why
+        return False  # `read` logs the reason
 
     def close(self) -> None:
         self._closed.set()

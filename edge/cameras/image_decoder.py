@@ -115,7 +115,7 @@ class ImageDecoder:
         if self._closed.is_set():
             raise NoDecoderError("the image was not decoded: this program is ending")
         _log.warning("images cannot be decoded: %s does not start, or is killed", decode_worker.__file__)
-        raise NoDecoderError("the image cannot be decoded now: the decoder does not start (the log says more)")
+        raise NoDecoderError("the image cannot be decoded now: the decoder does not start (the log has the reason)")
 
     def close(self) -> None:
         """End the process; an image that is being decoded is given up."""

@@ -111,7 +111,7 @@ def _flows(settings: Settings) -> str:
         (
             "Emotions, boxes, confidence, times, a number for each face",
             broker,
-            "the last state until replaced; all else as whoever subscribes keeps it",
+            "the last state until replaced; all else as long as its subscribers keep it",
             "yes" if mqtt.host else "no",
         ),
         ("Picture on request (`mqtt.snapshots`)", broker, "not by the board", "yes" if mqtt.snapshots else "no"),
@@ -159,7 +159,7 @@ def _page_readers(settings: Settings) -> str:
     if not is_shared(settings.web):
         return "this board alone (web.host is the loopback)"
     if not settings.web.on_network:
-        return f"whoever the proxy before it lets in (web.names, web.proxies): {OPEN}"
+        return f"anyone the proxy before it admits (web.names, web.proxies): {OPEN}"
     how = "HTTPS" if settings.web.cert_file else "not encrypted"
     return f"the network at port {settings.web.port}, with a password, {how}"
 

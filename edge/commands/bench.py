@@ -73,7 +73,7 @@ def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
                 picture = camera.read()
             if picture is None:
                 break
-            # Time as the clip has it, so that tracks and smoothing live as they would.
+            # The clip's time stamps, so that tracking and smoothing behave as in real time.
             frame = Frame(picture.image, frames / 20, frames / 20, frames)
             with _timed(spent["pipeline"]):
                 reading = pipeline.analyse(frame)

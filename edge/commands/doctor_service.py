@@ -43,7 +43,9 @@ def service(_: Settings) -> Finding:
         case "inactive":
             return Finding("note", "installed, but does not run (sudo systemctl start emotion-edge)")
         case state:
-            return Finding("fault", f"{state} ({found.get('Result')}){restarts}: `journalctl -u emotion-edge` says why")
+            return Finding(
+                "fault", f"{state} ({found.get('Result')}){restarts}: `journalctl -u emotion-edge` has the reason"
+            )
 
 
 def page(settings: Settings) -> Finding:

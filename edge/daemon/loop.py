@@ -267,7 +267,7 @@ class _Publisher:
 
     def close(self) -> None:
         parts: list[Output | Viewer] = [*self._outputs, *self._viewers]
-        for part in dict.fromkeys(parts):  # the live page is both
+        for part in dict.fromkeys(parts):  # the live page is an output and a viewer
             part.close()
 
 

@@ -227,7 +227,7 @@ def _read_card(kind: type[CardT], folder: Path) -> CardT:
         raise EmotionEdgeError(f"model card {path}: is no valid JSON: {error}") from error
     if (found := sha256_of(model)) != card.sha256:
         raise EmotionEdgeError(
-            f"model {model}: its SHA-256 is {found[:12]}..., its card says {card.sha256[:12]}... "
+            f"model {model}: its SHA-256 is {found[:12]}..., its card has {card.sha256[:12]}... "
             "(the file is damaged or was changed: install the model again)"
         )
     return card

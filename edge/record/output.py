@@ -164,7 +164,7 @@ class RecordOutput:
             self.rows, self.bytes = database.rows, database.bytes
             if self.paused:
                 lost = self.dropped - self._dropped_before
-                _log.info("record: goes on in %s%s", self.path, f"; {lost} rows were lost meanwhile" if lost else "")
+                _log.info("record: resumed in %s%s", self.path, f"; {lost} rows were lost meanwhile" if lost else "")
             self.paused, self._dropped_before = "", self.dropped
         except (sqlite3.Error, OSError) as error:
             self._put_back(rows)
@@ -200,7 +200,7 @@ class RecordOutput:
     def _pause(self, error: Exception) -> None:
         if not self.paused:
             _log.warning(
-                "record: paused: %s: %s%s; everything else goes on, and it resumes by itself",
+                "record: paused: %s: %s%s; everything else continues, and it resumes by itself",
                 self.path,
                 error,
                 _free_space(self.path.parent),

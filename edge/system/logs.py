@@ -129,7 +129,7 @@ def is_journal(descriptor: int, environment: Mapping[str, str] = os.environ) -> 
 def _make_non_blocking(descriptor: int) -> None:
     """Let writes to a pipe or socket that is full fail at once: libraries in C write there, too."""
     mode = os.fstat(descriptor).st_mode
-    if stat.S_ISFIFO(mode):  # opened anew: whoever else has the pipe blocks as before
+    if stat.S_ISFIFO(mode):  # opened again: other processes with the pipe still block
         fresh = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
         os.dup2(fresh, descriptor)
         os.close(fresh)

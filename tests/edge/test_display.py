@@ -274,7 +274,7 @@ def test_closing_the_window_ends_nothing_else(display: str, how: str) -> None:
             press_close(display, int(windows(display)[0]))
         else:
             press(display, how)
-        said(shower, "goes on without it")
+        said(shower, "continues without it")
         said(shower, "went on")
         eventually(lambda: not windows(display), "the window is gone")
         assert shower.poll() is None

@@ -36,7 +36,7 @@ def systemctl(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         ),
         (
             "LoadState=loaded\nActiveState=failed\nResult=watchdog\nNRestarts=7",
-            "fault failed (watchdog), restarted 7 times: `journalctl -u emotion-edge` says why",
+            "fault failed (watchdog), restarted 7 times: `journalctl -u emotion-edge` has the reason",
         ),
     ],
 )

@@ -73,7 +73,7 @@ def test_it_learns_and_says_so(ran: Ran) -> None:
 
 
 def test_a_killed_run_ends_as_one_that_was_not(ran: Ran) -> None:
-    assert "carrying on after epoch" in ran.said
+    assert "resuming after epoch" in ran.said
     states = [ran.folder / name / "runs/tiny/state.npz" for name in ("killed", "whole")]
     with np.load(states[0]) as killed, np.load(states[1]) as whole:
         assert int(killed["epoch"]) == EPOCHS

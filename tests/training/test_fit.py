@@ -117,7 +117,7 @@ def test_a_killed_run_ends_as_one_that_was_not(train: Train, whole: Path, tmp_pa
     assert process.returncode == -signal.SIGKILL
     done = train(tmp_path, "fit", str(config))
     assert done.returncode == 0, done.stderr
-    assert "carrying on after epoch" in done.stderr
+    assert "resuming after epoch" in done.stderr
     assert "epoch 1/16" not in done.stdout
     killed = run_state(tmp_path)
     for name, values in run_state(whole).items():

@@ -97,7 +97,7 @@ def test_it_is_said_how_often_each_face_is_looked_at() -> None:
     views = [result_of(find(chosen, seen), "fer7").task.protocol for chosen in (folders[:1], folders[1:], folders)]
     assert views[0].endswith(", the mean of each image and its mirror image")
     assert views[1].endswith(", one view of each image")
-    assert views[2].endswith(", each image once or, where a network's card says so, with its mirror image")
+    assert views[2].endswith(", each image once, or with its mirror image where a network's card sets `mirror`")
 
 
 def test_each_member_and_the_committee_are_counted(committee: list[Path]) -> None:

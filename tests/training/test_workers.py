@@ -65,7 +65,7 @@ def test_two_workers_of_which_one_was_killed_end_like_one_with_the_whole_batch(t
         again = pair()
         said = [process.communicate()[0] for process in (single, *again)]
         assert [process.returncode for process in (single, *again)] == [0, 0, 0], said
-    assert "carrying on after epoch" in said[1]
+    assert "resuming after epoch" in said[1]
     assert "epoch 1/3" not in said[1]
     assert not (other / "runs").exists()
     with np.load(alone / "runs/tiny/state.npz") as one, np.load(chief / "runs/tiny/state.npz") as two:

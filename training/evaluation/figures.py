@@ -52,7 +52,7 @@ PROTOCOLS: Mapping[str, Mapping[str, str]] = {
 SEEN: Mapping[int, str] = {
     1: "one view of each image",
     2: "the mean of each image and its mirror image",
-    0: "each image once or, where a network's card says so, with its mirror image",
+    0: "each image once, or with its mirror image where a network's card sets `mirror`",
 }
 """How images are fed, by the number of views: as they are, or flipped too; 0 where networks differ in that."""
 

@@ -180,7 +180,7 @@ class Display:
                 told = ""
                 with closing(surface):
                     if not self._show_on(surface, stop):
-                        _log.info("the window was closed; Emotion Edge goes on without it (Ctrl-C ends it)")
+                        _log.info("the window was closed; Emotion Edge continues without it (Ctrl-C ends it)")
                         return
             except NoScreenError as error:
                 if str(error) != told:
