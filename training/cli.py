@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     download = commands.add_parser("download", help="download a data set from Kaggle, with your own token")
-    download.add_argument("reference", metavar="kaggle:OWNER/NAME")
+    download.add_argument("reference", metavar="kaggle:OWNER/NAME", help="or kaggle:competitions/NAME, or the address")
     download.add_argument("--out", type=Path, default=Path("data"), help="folder for the files (data)")
     download.set_defaults(run=_download)
 

@@ -1,4 +1,4 @@
-"""Downloads a data set from Kaggle, with Kaggle's own client and the user's token."""
+"""Downloads a data set or the files of a competition from Kaggle, with Kaggle's own client and the user's token."""
 
 import contextlib
 import io
@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,38 +19,69 @@ TOKEN_HELP: Final = (
     "in ~/.kaggle/, or KAGGLE_USERNAME and KAGGLE_KEY, will do too"
 )
 
-_REFERENCE = re.compile(r"kaggle:([\w-]+/[\w.-]+)", re.ASCII)
+_REFERENCE = re.compile(
+    r"(?:kaggle:|https://(?:www\.)?kaggle\.com/(?:datasets/)?)([\w-]+)/([\w.-]+)(?:/\w*)?", re.ASCII
+)
+_COMPETITIONS = ("competitions", "c")
+"""What stands in place of an owner in the address of a competition."""
 _log = logging.getLogger(__name__)
 
 
 def download(reference: str, folder: Path) -> Path:
-    """Fetch and unpack a data set into a folder, which is made where it is not there; gives the folder.
+    """Fetch and unpack a data set, or all files of a competition, into a folder, created if missing; returns it.
 
-    reference: `kaggle:<owner>/<dataset>`, as in the data set's address. Raises EmotionEdgeError for another reference,
-    where there is no token (and says how to get one), and where Kaggle cannot be reached or refuses.
+    Archives inside the archive are unpacked too, each into the folder it is in.
+
+    Args:
+        reference: `kaggle:<owner>/<dataset>`, `kaggle:competitions/<name>`, or the address on Kaggle.
+        folder: Where to unpack.
+
+    Raises:
+        EmotionEdgeError: The reference is another one, there is no token (the message says how to get one), or Kaggle
+            cannot be reached or refuses.
     """
     found = _REFERENCE.fullmatch(reference)
     if found is None:
         raise EmotionEdgeError(
-            f"download {reference!r}: not kaggle:<owner>/<dataset>, the end of the data set's address on Kaggle"
+            f"download {reference!r}: not kaggle:<owner>/<dataset> nor kaggle:competitions/<name>, the end of the "
+            "address on Kaggle"
         )
     if folder.exists() and not folder.is_dir():
         raise EmotionEdgeError(f"{folder}: a file; give a folder to unpack into")
     client = _client(reference)
     from requests import RequestException
 
+    owner, name = found.groups()
     folder.mkdir(parents=True, exist_ok=True)
     _log.info("%s: fetching into %s", reference, folder)
     try:
-        # The client's output (address, licence, progress) is shown to the user.
+        # The client's address, licence and progress are printed for the user.
         with contextlib.redirect_stdout(sys.stderr):
-            client.dataset_download_files(found[1], path=str(folder), quiet=False, unzip=True)
+            if owner in _COMPETITIONS:
+                client.competition_download_files(name, path=str(folder), quiet=False)
+                # The client takes the ending from the address that Kaggle leads to.
+                for file in folder.glob(f"{name}.*"):
+                    if zipfile.is_zipfile(file):
+                        _unpack(file)
+            else:
+                client.dataset_download_files(f"{owner}/{name}", path=str(folder), quiet=False, unzip=True)
     except RequestException as error:
-        status = 0 if error.response is None else error.response.status_code
-        raise EmotionEdgeError(f"{reference}: {_REASONS.get(status, f'Kaggle cannot be reached ({error})')}") from None
-    except (ValueError, OSError, RuntimeError) as error:
+        raise EmotionEdgeError(f"{reference}: {_reason(error, owner, name)}") from None
+    except (ValueError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise EmotionEdgeError(f"{reference}: cannot be fetched into {folder}: {error}") from None
     return folder
+
+
+def _unpack(archive: Path) -> None:
+    """Unpack a zip and the zips in it, and remove each. zipfile keeps names such as `../x` inside the folder."""
+    with zipfile.ZipFile(archive) as file:
+        names = file.namelist()
+        file.extractall(archive.parent)
+    archive.unlink()
+    for name in names:
+        inner = archive.parent / name
+        if inner.suffix.lower() == ".zip" and zipfile.is_zipfile(inner):
+            _unpack(inner)
 
 
 _REASONS: Final = {
@@ -57,6 +89,19 @@ _REASONS: Final = {
     403: "Kaggle refuses; accept the data set's terms on its page first, and look at its name",
     404: "Kaggle knows no such data set",
 }
+
+
+def _reason(error: Any, owner: str = "", name: str = "") -> str:
+    """Why a request failed. error: a `requests.RequestException`."""
+    status = 0 if error.response is None else error.response.status_code
+    if owner in _COMPETITIONS and status == 403:
+        return (
+            f"Kaggle refuses; join the competition and accept its rules at https://www.kaggle.com/competitions/{name}"
+            "/rules (Join Competition; some ask for a verified phone number), then repeat this command"
+        )
+    if owner in _COMPETITIONS and status == 404:
+        return f"Kaggle knows no competition {name!r}; its name is the end of its address"
+    return _REASONS.get(status, f"Kaggle cannot be reached ({error})")
 
 
 def _client(reference: str) -> Any:
@@ -76,8 +121,7 @@ def _client(reference: str) -> Any:
     except ImportError:
         raise _not_installed(reference) from None
     except RequestException as error:  # a new token is looked up over the network
-        status = 0 if error.response is None else error.response.status_code
-        raise EmotionEdgeError(f"{reference}: {_REASONS.get(status, f'Kaggle cannot be reached ({error})')}") from None
+        raise EmotionEdgeError(f"{reference}: {_reason(error)}") from None
     except (SystemExit, OSError, ValueError) as error:
         why = "" if isinstance(error, SystemExit) else f" ({error})"
         if token := _new_token():

@@ -27,7 +27,7 @@ from pathlib import Path
 from edge.errors import EmotionEdgeError
 from training.download import download
 try:
-    download("kaggle:somebody/faces", Path(sys.argv[1]))
+    download(sys.argv[2] if len(sys.argv) > 2 else "kaggle:somebody/faces", Path(sys.argv[1]))
 except EmotionEdgeError as error:
     sys.exit(f"refused: {error}")
 """
@@ -50,6 +50,10 @@ def kaggle() -> Iterator[Kaggle]:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("fer2013.csv", "emotion,pixels,Usage\n")
+        inner = io.BytesIO()
+        with zipfile.ZipFile(inner, "w") as images:
+            images.writestr("train/happy/1.jpg", "x")
+        file.writestr("images/train.zip", inner.getvalue())
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -74,20 +78,20 @@ def kaggle() -> Iterator[Kaggle]:
         server.shutdown()
 
 
-def fetch(home: Path, server: Kaggle) -> "subprocess.CompletedProcess[str]":
+def fetch(home: Path, server: Kaggle, *reference: str) -> "subprocess.CompletedProcess[str]":
     """The client with a token, its Kaggle at http://localhost, which a proxy leads to the server."""
     proxy = f"http://127.0.0.1:{server.port}"
     plain = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
     env = plain | {"HOME": str(home), "http_proxy": proxy, "KAGGLE_API_ENVIRONMENT": "LOCALHOST"}
     env |= {"KAGGLE_USERNAME": "somebody", "KAGGLE_KEY": "0" * 32}
-    command = [sys.executable, "-c", PROGRAM, str(home / "data")]
+    command = [sys.executable, "-c", PROGRAM, str(home / "data"), *reference]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
 def test_what_kaggle_sends_is_unpacked(tmp_path: Path, kaggle: Kaggle) -> None:
     done = fetch(tmp_path, kaggle)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["fer2013.csv"]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["fer2013.csv", "images"]
     assert any('"somebody"' in body and '"faces"' in body for body in kaggle.asked)
 
 
@@ -102,6 +106,33 @@ def test_what_kaggle_sends_is_unpacked(tmp_path: Path, kaggle: Kaggle) -> None:
 def test_what_kaggle_refuses_is_said(tmp_path: Path, kaggle: Kaggle, status: int, reason: str) -> None:
     kaggle.status = status
     assert f"refused: kaggle:somebody/faces: {reason}" in fetch(tmp_path, kaggle).stderr
+
+
+@pytest.mark.parametrize(
+    "reference", ["kaggle:competitions/faces-2024", "https://www.kaggle.com/competitions/faces-2024/data"]
+)
+def test_all_files_of_a_competition_are_unpacked_with_the_archives_in_them(
+    tmp_path: Path, kaggle: Kaggle, reference: str
+) -> None:
+    done = fetch(tmp_path, kaggle, reference)
+    assert done.returncode == 0, done.stderr
+    files = {str(file.relative_to(tmp_path / "data")) for file in (tmp_path / "data").rglob("*") if file.is_file()}
+    assert files == {"fer2013.csv", "images/train/happy/1.jpg"}
+    assert any('"faces-2024"' in body for body in kaggle.asked)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (403, "accept its rules at https://www.kaggle.com/competitions/faces-2024/rules"),
+        (404, "Kaggle knows no competition 'faces-2024'"),
+    ],
+)
+def test_a_competition_whose_rules_are_not_accepted_is_said(
+    tmp_path: Path, kaggle: Kaggle, status: int, reason: str
+) -> None:
+    kaggle.status = status
+    assert reason in fetch(tmp_path, kaggle, "kaggle:competitions/faces-2024").stderr
 
 
 def refusal(home: Path, **settings: str) -> str:

@@ -19,7 +19,7 @@ from training.datasets.assemble import (
     passed_over,
 )
 from training.datasets.dataset import SPLITS, Dataset
-from training.datasets.names import emotions_of, read_mapping
+from training.datasets.names import emotion_of, emotions_of, read_mapping
 from training.datasets.splits import split_of
 
 FER_2013: Final[Mapping[str, str]] = dict(zip("0123456", LABEL_SETS["fer7"], strict=True))
@@ -48,9 +48,19 @@ _log = logging.getLogger(__name__)
 
 
 def split_folders(path: Path) -> Mapping[Path, int | None]:
-    """The folders that contain class folders, with the split of each: train, val, test etc., or `path` itself."""
+    """The folders that contain class folders, with the split of each: train, val, test etc., or `path` itself.
+
+    Folders beside those of the splits, and splits without class folders (images without labels), do not count, unless
+    a folder beside them is an emotion.
+    """
     folders = {folder: split_of(folder.name) for folder in folders_in(path)}
-    return {path: None} if not folders or None in folders.values() else folders
+    splits = {folder: split for folder, split in folders.items() if split is not None}
+    with_classes = {folder: split for folder, split in splits.items() if folders_in(folder)}
+    if not splits or any(emotion_of(folder.name) for folder in folders):
+        return {path: None}
+    if not with_classes and len(splits) < len(folders):
+        return {path: None}
+    return with_classes or splits
 
 
 def person_of(file: Path) -> str:
@@ -69,9 +79,12 @@ def read_folder(path: Path, choices: Choices) -> Dataset:
     Raises:
         EmotionEdgeError: There are no class folders or no images, or a class name has no emotion.
     """
+    splits = split_folders(path)
+    if path not in splits and (beside := [folder.name for folder in folders_in(path) if folder not in splits]):
+        _log.warning("%s: folders that are no split or have no classes are left out: %s", path, ", ".join(beside))
     files: list[tuple[str, int | None, Path]] = []
     folders: list[Path] = []
-    for folder, split in split_folders(path).items():
+    for folder, split in splits.items():
         classes = folders_in(folder)
         if not classes:
             raise EmotionEdgeError(f"{folder}: no folder a class in it")

@@ -18,7 +18,7 @@ from training.datasets.jaffe import jaffe_files, read_jaffe
 from training.datasets.manifest import MANIFEST_FILE
 from training.datasets.names import emotion_of
 from training.datasets.npy import npy_pairs, read_npy
-from training.datasets.path_csv import is_path_csv, read_path_csv
+from training.datasets.path_csv import image_tables, read_path_csv
 from training.datasets.prepared import read_prepared
 from training.datasets.raf_db import list_file, read_raf_db
 from training.datasets.relabel import relabel
@@ -61,7 +61,7 @@ _FORMATS: Final[Mapping[str, Format]] = {
     ),
     "npy": ("X_train.npy with Y_train.npy", lambda path: path.is_dir() and bool(npy_pairs(path)), read_npy),
     "affectnet": ("a CSV file with AffectNet's columns", lambda path: _has_csv(path, is_affectnet), read_affectnet),
-    "csv": ("a CSV file with path, and label or valence", lambda path: _has_csv(path, is_path_csv), read_path_csv),
+    "csv": ("a CSV file with path, and label or valence", lambda path: bool(image_tables(path)), read_path_csv),
     "jaffe": ("images named like KA.AN1.39.tiff", lambda path: path.is_dir() and bool(jaffe_files(path)), read_jaffe),
     "folder": ("folders of images, a class each, perhaps under train/ and test/", _is_folder, read_folder),
 }

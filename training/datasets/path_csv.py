@@ -1,5 +1,9 @@
-"""CSV file with one image per line: `path`, and `label` or affect columns; optionally `split` and `person`."""
+"""CSV file with one image per line: `path`, and `label` or affect columns; optionally `split` and `person`.
 
+Competitions name these columns otherwise: `image_path,emotion` and the like (PATH_COLUMNS, LABEL_COLUMNS).
+"""
+
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,32 +11,70 @@ from typing import Final
 
 from edge.errors import EmotionEdgeError
 from edge.labels import labels_of
-from training.datasets.assemble import Choices, Found, assemble
+from training.datasets.assemble import Choices, Found, assemble, folders_in
 from training.datasets.dataset import Dataset
 from training.datasets.names import emotions_of, read_mapping
 from training.datasets.splits import split_of
-from training.datasets.tables import header_of, rows, tables_in
+from training.datasets.tables import header_of, is_csv, rows, tables_in
 
-COLUMNS: Final = ("path", "label", "valence", "arousal", "split", "person")
+PATH_COLUMNS: Final = (
+    "path", "image_path", "image", "file", "filename", "file_name", "image_name", "filepath", "file_path", "img"
+)  # fmt: skip
+"""Names of the column of image files; the first that a file has counts."""
+LABEL_COLUMNS: Final = ("label", "emotion", "class", "expression", "target")
+"""Names of the column of class names; the first that a file has counts."""
+OTHER_COLUMNS: Final = ("valence", "arousal", "split", "person")
 _LOOKED_AT: Final = 100
 _UNKNOWN: Final = -2.0
+_log = logging.getLogger(__name__)
+
+
+def column_of(header: Sequence[str], names: Sequence[str]) -> str | None:
+    """The first of some column names that a header has, as the header spells it, or None."""
+    found = {name.casefold(): name for name in reversed(header)}
+    return next((found[name] for name in names if name in found), None)
 
 
 def is_path_csv(file: Path) -> bool:
-    """True for a CSV file with the column `path` and a label or affect column."""
-    names = {name.casefold() for name in header_of(file)}
-    return "path" in names and bool({"label", "valence"} & names)
+    """True for a CSV file with a column of image files and a label or affect column."""
+    header = header_of(file)
+    return column_of(header, PATH_COLUMNS) is not None and column_of(header, (*LABEL_COLUMNS, "valence")) is not None
+
+
+def is_submission(file: Path) -> bool:
+    """True for a competition's example of a submission by its name: its labels are invented."""
+    return "submission" in file.stem.casefold()
+
+
+def image_tables(path: Path) -> list[Path]:
+    """The files of this layout: `path` itself, or those in a folder, without examples of submissions.
+
+    In a folder a file whose column is not called `path` counts only if its first image is there: other layouts have
+    such tables, too.
+    """
+    if path.is_file():
+        return [path] if is_csv(path) and is_path_csv(path) else []
+    found = [file for file in tables_in(path, is_path_csv) if not is_submission(file)] if path.is_dir() else []
+    return [file for file in found if column_of(header_of(file), PATH_COLUMNS[:1]) or _first_image_is_there(file)]
+
+
+def _first_image_is_there(file: Path) -> bool:
+    column = column_of(header_of(file), PATH_COLUMNS)
+    first = next((fields[0] for _, fields in rows(file, [column or PATH_COLUMNS[0]])), None)
+    return first is not None and any((root / first).is_file() for root in (file.parent, *folders_in(file.parent)))
 
 
 def read_path_csv(path: Path, choices: Choices) -> Dataset:
     """Read all lines of the file.
 
-    Columns: `path` is absolute or relative to the CSV file's folder. `label` is a class name, or a number that indexes
-    `choices.label_set` from 0 unless a mapping defines it; empty if unknown. `valence` and `arousal` are -1 to 1, empty
-    or -2 if unknown, and count as measured. `split` is train, val or test. `person` is any identifier.
+    Columns: `path` is absolute, or relative to the CSV file's folder or a folder in it. `label` is a class name, or a
+    number that indexes `choices.label_set` from 0 unless a mapping defines it; empty if unknown. `valence` and
+    `arousal` are -1 to 1, empty or -2 if unknown, and count as measured. `split` is train, val or test. `person` is any
+    identifier.
 
     Args:
-        path: The CSV file, or a folder that contains exactly one such file.
+        path: The CSV file, or a folder that contains exactly one such file, besides a competition's example of a
+            submission.
         choices: Options of the reader.
 
     Raises:
@@ -43,8 +85,11 @@ def read_path_csv(path: Path, choices: Choices) -> Dataset:
         raise EmotionEdgeError(
             f"{file}: no column path with label, or with valence and arousal (found: {', '.join(header_of(file))})"
         )
-    lines = list(rows(file, COLUMNS[:1], COLUMNS[1:]))
-    root = image_root(file, [fields[0] for _, fields in lines], (".",))
+    header = header_of(file)
+    images, labels = column_of(header, PATH_COLUMNS), column_of(header, LABEL_COLUMNS)
+    lines = list(rows(file, [images or PATH_COLUMNS[0]], [labels or LABEL_COLUMNS[0], *OTHER_COLUMNS]))
+    beside = [folder.name for folder in folders_in(file.parent)]
+    root = image_root(file, [fields[0] for _, fields in lines], (".", *beside))
     emotions = _emotions(file, {fields[1]: line for line, fields in reversed(lines) if fields[1]}, choices)
     found = []
     for line, (name, label, valence, arousal, split, person) in lines:
@@ -93,7 +138,10 @@ def image_root(file: Path, names: Sequence[str], folders: Sequence[str]) -> Path
 
 
 def _only(path: Path) -> Path:
-    files = tables_in(path, is_path_csv)
+    files = image_tables(path)
+    examples = [file.name for file in tables_in(path, is_path_csv) if is_submission(file)]
+    if examples and files:
+        _log.info("%s: left out as an example of a submission: %s", path, ", ".join(examples))
     if len(files) != 1:
         names = ", ".join(file.name for file in files) or "none"
         raise EmotionEdgeError(f"{path}: not one CSV file with path and label, but {names}; name the one to read")

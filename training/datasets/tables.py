@@ -9,8 +9,8 @@ from edge.errors import EmotionEdgeError
 from training.datasets.assemble import SUFFIXES
 
 WANTED: Final = (
-    "`path,label` (also `valence,arousal`, `split`, `person`), `emotion,pixels,Usage` of FER-2013, or AffectNet's "
-    "columns"
+    "`path,label` or `image_path,emotion` (also `valence,arousal`, `split`, `person`), `emotion,pixels,Usage` of "
+    "FER-2013, or AffectNet's columns"
 )
 """Headers of the CSV files that can be read."""
 _SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
