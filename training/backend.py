@@ -183,8 +183,31 @@ def on_accelerator(array: Any) -> Any:
     if keras.backend.backend() == "jax":
         import jax
 
-        return keras.ops.convert_to_tensor(array) if jax.default_backend() != "cpu" else array
+        alone = jax.default_backend() != "cpu" and devices() == 1
+        return keras.ops.convert_to_tensor(array) if alone else array
     return array
+
+
+def devices() -> int:
+    """Number of GPUs of this process that share each batch; 1 unless `use_all_devices` found more."""
+    distribution = keras.distribution.distribution() if keras.backend.backend() == "jax" else None
+    return 1 if distribution is None else int(distribution.device_mesh.devices.size)
+
+
+def use_all_devices(size: int) -> None:
+    """On JAX, train on all GPUs of this process: each takes its part of every batch (Keras's DataParallel).
+
+    Call it before building anything. size: of a batch. Raises EmotionEdgeError where it does not divide among them.
+    """
+    if keras.backend.backend() != "jax":
+        return
+    found = keras.distribution.list_devices()
+    if len(found) < 2:
+        return
+    if size % len(found):
+        raise EmotionEdgeError(f"batches of {size}: do not divide among {len(found)} GPUs; change `batch_size`")
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=found))
+    _log.info("training on %d devices: %s", len(found), ", ".join(found))
 
 
 def jit_compile() -> bool | str:

@@ -13,7 +13,7 @@ from edge.emotion.committee import installed_committees, member_folders
 from edge.errors import EmotionEdgeError
 from edge.models.card import EmotionCard, read_card
 from edge.models.released import model_dir
-from training.config import read_config
+from training.config import TrainingConfig, read_config
 from training.datasets import read_dataset
 from training.datasets.dataset import SPLITS, VALIDATION, Dataset
 from training.datasets.formats import FORMATS
@@ -91,6 +91,31 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--data", type=Path, help="folder or file of the data set (the YAML file's)")
     fit.add_argument("--epochs", type=int, help="number of epochs (the YAML file's)")
     fit.set_defaults(run=_fit)
+
+    runs = commands.add_parser("runs", help="a table of runs side by side: figures, and the settings that differ")
+    runs.add_argument(
+        "folders", type=Path, nargs="*", default=[RUNS], metavar="RUN_DIR", help="runs, or what holds them (runs)"
+    )
+    runs.add_argument("--csv", type=Path, metavar="FILE", help="write the table there, too")
+    runs.set_defaults(run=_runs)
+
+    crossval = commands.add_parser(
+        "crossval",
+        help="k-fold or leave-one-subject-out evaluation: a run for each fold, judged on what it did not see",
+    )
+    crossval.add_argument("config", type=Path, metavar="CONFIG.yaml")
+    how = crossval.add_mutually_exclusive_group()
+    how.add_argument("--folds", type=int, default=5, help="number of folds, a person's faces in one (5)")
+    how.add_argument("--people", action="store_true", help="a fold for each person: leave one subject out")
+    crossval.add_argument("--data", type=Path, help="instead of the file's data path")
+    crossval.set_defaults(run=_crossval)
+
+    sweep = commands.add_parser(
+        "sweep", help="runs with settings chosen by Optuna from ranges; continued where stopped"
+    )
+    sweep.add_argument("sweep", type=Path, metavar="SWEEP.yaml")
+    sweep.add_argument("--data", type=Path, help="instead of the file's data path")
+    sweep.set_defaults(run=_sweep)
 
     soup = commands.add_parser("soup", help="average the weights of runs that continue one another")
     soup.add_argument("runs", type=Path, nargs="+", metavar="RUN_DIR")
@@ -239,10 +264,8 @@ def _networks(_: argparse.Namespace) -> None:
 
 def _fit(options: argparse.Namespace) -> None:
     config = read_config(options.config, {} if options.epochs is None else {"epochs": options.epochs})
-    source = config.data
-    path = source.path if options.data is None else options.data
     # Splits are cut alike whatever the seed of the run: its figures, its teachers and its committees go by one cut.
-    data = read_dataset(path, source.format, label_set=source.label_set, mapping=source.mapping, votes=source.votes)
+    data = _data_of(config, options.data)
     load_keras()
     from training.backend import workers
     from training.fit import fit
@@ -250,6 +273,46 @@ def _fit(options: argparse.Namespace) -> None:
     path = fit(config, data, RUNS / config.name)
     if workers().chief:
         print(f"wrote {path}")
+
+
+def _runs(options: argparse.Namespace) -> None:
+    import csv
+
+    from training.runs import markdown, read_run, runs_in, table
+
+    rows = table([read_run(folder) for folder in runs_in(options.folders)])
+    print(markdown(rows))
+    if options.csv:
+        with options.csv.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def _data_of(config: TrainingConfig, path: Path | None) -> Dataset:
+    source = config.data
+    place = source.path if path is None else path
+    return read_dataset(place, source.format, label_set=source.label_set, mapping=source.mapping, votes=source.votes)
+
+
+def _crossval(options: argparse.Namespace) -> None:
+    config = read_config(options.config)
+    data = _data_of(config, options.data)
+    load_keras()
+    from training.crossval import cross_validate
+
+    out = RUNS / config.name
+    print(cross_validate(config, data, out, None if options.people else options.folds).text())
+    print(f"wrote {out}")
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    load_keras()
+    from training.runs import markdown, read_run, table
+    from training.sweep import read_sweep, sweep
+
+    settings = read_sweep(options.sweep)
+    config = read_config(settings.config)
+    out = RUNS / options.sweep.stem
+    print(markdown(table([read_run(run) for run in sweep(settings, _data_of(config, options.data), out)])))
 
 
 def _soup(options: argparse.Namespace) -> None:

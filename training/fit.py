@@ -15,7 +15,7 @@ from rich.console import Console
 from edge.errors import EmotionEdgeError
 from training.augment import augmentation
 from training.average import WeightAverage, load_state, save_state
-from training.backend import Workers, jit_compile, on_accelerator, reseed, set_up, workers
+from training.backend import Workers, jit_compile, on_accelerator, reseed, set_up, use_all_devices, workers
 from training.batches import Batches
 from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, TrainingConfig, read_config, write_config
 from training.consistency import consistent_batches
@@ -37,6 +37,10 @@ TRAINING_SAMPLE = 2000
 """Training faces at most that accuracy and loss are measured on after each epoch."""
 
 _log = logging.getLogger(__name__)
+
+
+class DivergedError(EmotionEdgeError):
+    """The loss of a run is no number any more."""
 
 
 def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
@@ -102,6 +106,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     classes = sampled_by(wanted[config.primary]) if config.sampling == "balanced" else None
     size = min(config.batch_size, len(images))
     share = team.share(size)
+    use_all_devices(size)
     # What these do, and what the disk gives, is in main memory.
     mixes = bool(config.mixup or config.cutmix)
     main_memory = mixes or asked is not None or config.consistency is not None or isinstance(images, DiskImages)
@@ -130,7 +135,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
             passing = taught_batches(passing, parts.augment, asked)
         figures = learn(parts, counted(passing, batches.steps, title, console), epoch * batches.steps)
         if not np.isfinite(figures["loss"]):
-            raise EmotionEdgeError(f"{run}: the loss of epoch {epoch + 1} is no number; lower `learning_rate`")
+            raise DivergedError(f"{run}: the loss of epoch {epoch + 1} is no number; lower `learning_rate`")
         if writer is None:
             continue
         figures |= validate(parts.averaged, validation, list(heads))

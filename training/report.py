@@ -21,7 +21,7 @@ def report(
     The other arguments and the errors are those of `training.evaluation.findings.find`. As the HTML contains pictures
     of faces, `out` gets a .gitignore that keeps it out of a repository.
     """
-    found = find(folders, data, final, label_sets)
+    found = find(folders, data, final, label_sets, attention=True)
     out.mkdir(parents=True, exist_ok=True)
     html, markdown = out / HTML_FILE, out / MARKDOWN_FILE
     (out / ".gitignore").write_text(f"# It holds pictures of people.\n{HTML_FILE}\n", encoding="utf-8")

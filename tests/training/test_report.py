@@ -139,7 +139,10 @@ def test_the_report_says_all_of_it_twice(committee: list[Path], tmp_path: Path) 
     page = html.read_text()
     for part in ("5 out of 5 (100.00%)", "<svg", "The worst mistakes", "data:image/png", "Under detector jitter"):
         assert part in page
-    assert page.count("<img") == 2 * 5
+    # The mistakes under two label sets; then three classes that the leader finds, and its five mistakes.
+    assert page.count("<img") == 2 * 5 + 3 + 5
+    assert "Where the label comes from" in page
+    assert re.search(r"fear \d+%: −\d+ points", page)
     assert "report.html" in (out / ".gitignore").read_text()
 
 

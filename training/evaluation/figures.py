@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
+from training.backend import devices
 from training.config import AFFECT, NETWORK_FILE
 from training.datasets.dataset import Dataset, Labels, source_of
 from training.datasets.disk_images import DiskImages
@@ -150,15 +151,19 @@ def predict(network: Any, images: npt.NDArray[np.uint8] | DiskImages) -> dict[st
     As float32 there are at most CHUNK bytes of them in memory at a time.
     """
     size = 4 * int(np.prod(images.shape[1:]))
-    batch = int(np.clip(CHUNK // size, 16, 512))
+    sharers = devices()
+    batch = -(-int(np.clip(CHUNK // size, 16, 512)) // sharers) * sharers
     chunk = max(CHUNK // size // batch, 1) * batch
     found: dict[str, list[Logits]] = {}
     for start in range(0, max(len(images), 1), chunk):
         part = images[start : start + chunk]
         part = part[..., None] if part.ndim == 3 else part
+        count = len(part)
+        if count % sharers:  # every device gets as many
+            part = np.concatenate([part, np.repeat(part[-1:], sharers - count % sharers, axis=0)])
         outputs = network.predict(part / np.float32(255), batch_size=batch, verbose=0)
         for head, values in outputs.items():
-            found.setdefault(head, []).append(np.asarray(values))
+            found.setdefault(head, []).append(np.asarray(values)[:count])
     return {head: np.concatenate(values) for head, values in found.items()}
 
 

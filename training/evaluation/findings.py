@@ -4,11 +4,16 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from training.datasets.dataset import FINAL, VALIDATION, Dataset
 from training.evaluation.judge import (
     AffectFigures,
     JitterFigures,
+    Pixels,
     SplitResult,
     affects,
     jitters,
@@ -18,9 +23,26 @@ from training.evaluation.judge import (
     tasks_for,
 )
 from training.evaluation.members import Member, open_members
+from training.evaluation.occlusion import occlusion
 from training.evaluation.slices import Measure, measures, original_sides
 
 _log = logging.getLogger(__name__)
+
+
+MISTAKES: Final = 6
+"""Wrong answers that it is shown for where the network looked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Where covering a face changes the leader's answer.
+
+    rows: int64 [n], indexes into the rows of the first result of the last split. drops: of the probability of the
+    leader's answer, [n, h, w] at its input size, as from `training.evaluation.occlusion`.
+    """
+
+    rows: npt.NDArray[np.int64]
+    drops: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +50,8 @@ class Findings:
     """The evaluation results that a report is built from.
 
     members: the evaluated networks, the leader first. part: faces of the last evaluated split; results[-1], affects,
-    jitters and measures refer to them. results: for each split, one result per label set.
+    jitters and measures refer to them. results: for each split, one result per label set. attention: None unless
+    asked for.
     """
 
     members: tuple[Member, ...]
@@ -37,9 +60,16 @@ class Findings:
     affects: tuple[AffectFigures, ...]
     jitters: tuple[JitterFigures, ...]
     measures: tuple[Measure, ...]
+    attention: Attention | None = None
 
 
-def find(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets: Sequence[str] = ()) -> Findings:
+def find(
+    folders: Sequence[Path],
+    data: Dataset,
+    final: bool = False,
+    label_sets: Sequence[str] = (),
+    attention: bool = False,
+) -> Findings:
     """Evaluate networks one by one and, if there are several, also as a committee led by the first.
 
     Args:
@@ -47,6 +77,7 @@ def find(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets
         data: The data set.
         final: True also evaluates on PrivateTest, for the final figure; False uses PublicTest only.
         label_sets: Further label sets, besides those of the networks and the data set.
+        attention: True also measures where the leader finds its answers; some hundreds of runs more.
 
     Raises:
         EmotionEdgeError: A folder holds no network, a split no faces, or a label set does not apply.
@@ -70,4 +101,20 @@ def find(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets
         tuple(affects(members, parts[last], outputs[last])),
         tuple(jitters(members, pixels[last], results[-1])),
         measures(pixels[last][members[0].shape], original_sides(parts[last])),
+        _attention(members[0], pixels[last], results[-1][0]) if attention else None,
     )
+
+
+def _attention(leader: Member, pixels: Pixels, result: SplitResult) -> Attention:
+    """Of the face of each class that the leader is rightly surest of, and of its most confident mistakes."""
+    head, onto = result.task.heads[leader.name]
+    predictions, true = result.predictions[leader.name], result.true
+    images = pixels[leader.shape][result.rows]
+    if onto is not None:  # its own classes are other ones
+        return Attention(np.empty(0, np.int64), np.empty((0, *images.shape[1:3])))
+    surest = np.argsort(-predictions.confidence, kind="stable")
+    right = predictions.labels[surest] == true[surest]
+    firsts = [surest[right & (true[surest] == one)][:1] for one in range(len(result.task.names))]
+    rows = np.concatenate([*firsts, surest[~right][:MISTAKES]])
+    drops = occlusion(leader.run, images[rows], head, predictions.labels[rows], result.task.temperatures[leader.name])
+    return Attention(rows, drops)

@@ -1,0 +1,58 @@
+"""Part of a report: where on the face a network finds its answer."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from training.datasets.pixels import in_memory
+from training.evaluation.findings import Findings
+from training.evaluation.metrics import Floats
+from training.evaluation.occlusion import PATCH
+from training.reporting.blocks import Faces, Part, Words
+
+TITLE: Final = "Where the label comes from"
+SIDE: Final = 96
+"""Of a picture, in pixels."""
+OPACITY: Final = 0.6
+"""Of the colour where the drop is the largest of its picture."""
+
+
+def attention_part(found: Findings) -> Part:
+    """The faces of `found.attention` with the places coloured that the answer depends on."""
+    leader, result = found.members[0], found.results[-1][0]
+    names = result.task.names
+    predictions = result.predictions[leader.name]
+    words = (
+        f"A square of {PATCH:.0%} of the face's side is moved over the face, filled with its mean (occlusion "
+        f"sensitivity, Zeiler and Fergus 2014). Yellow: covering it lowers the probability of {leader.name}'s label "
+        "most; the caption has by how many points there. Of each class the face with the most confident right label, "
+        "then the most confident mistakes. A label that depends on the background or a corner is a warning about the "
+        "data. The pictures are in the HTML report alone."
+    )
+    attention = found.attention
+    if attention is None or not len(attention.rows):
+        return Part(TITLE, (Words(words),))
+    rows = result.rows[attention.rows]
+    shown = in_memory(found.part.take(rows), SIDE, SIDE, 3)
+    pictures, captions = [], []
+    for image, drops, row in zip(shown.pixels, attention.drops, attention.rows, strict=True):
+        pictures.append(coloured(image, drops))
+        label, true = names[predictions.labels[row]], names[result.true[row]]
+        wrong = "" if label == true else f", labelled {true}"
+        captions.append(
+            f"{label} {predictions.confidence[row]:.0%}{wrong}: −{100 * max(float(drops.max()), 0):.0f} points"
+        )
+    return Part(TITLE, (Words(words), Faces(result.task.label_set, tuple(pictures), tuple(captions))))
+
+
+def coloured(image: npt.NDArray[np.uint8], drops: Floats) -> npt.NDArray[np.uint8]:
+    """An image, BGR uint8 [h, w, 3], under the colours of drops of any size: the larger a drop, the more opaque."""
+    height, width = image.shape[:2]
+    large = cv2.resize(drops.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    heat = np.clip(large, 0, None) / max(float(large.max()), 1e-6)
+    colours = cv2.applyColorMap(np.rint(255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    opacity = OPACITY * heat[:, :, None]
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    return np.asarray(np.rint((1 - opacity) * grey + opacity * colours), np.uint8)
