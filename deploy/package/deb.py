@@ -20,8 +20,12 @@ def package_fields(package: Path) -> dict[str, str]:
 
 
 def board_file_name(fields: Mapping[str, str]) -> str:
-    """A package's file name on a board, NAME_VERSION_ARCH.deb, whatever the file here is called."""
-    return f"{fields['Package']}_{fields['Version']}_{fields['Architecture']}.deb"
+    """A package's file name on a board, NAME_VERSION_ARCH.deb, whatever the file here is called.
+
+    The colon of an epoch is written as apt does, as FAT allows none in names.
+    """
+    version = fields["Version"].replace(":", "%3a")
+    return f"{fields['Package']}_{version}_{fields['Architecture']}.deb"
 
 
 def suite_of(fields: Mapping[str, str]) -> str:

@@ -93,11 +93,12 @@ def make_package(
     padding: int = 0,
     name: str = "emotion-edge",
     depends: str = "libc6",
+    version: str = "1.2.3",
 ) -> Path:
     tree = folder / f"{name}_1.2.3_{arch}-{python}-{padding}-{len(depends)}"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN/control").write_text(
-        f"Package: {name}\nVersion: 1.2.3\nArchitecture: {arch}\nMaintainer: Test <test@example.org>\n"
+        f"Package: {name}\nVersion: {version}\nArchitecture: {arch}\nMaintainer: Test <test@example.org>\n"
         f"Depends: python3 (>= {python}~), {depends}\nDescription: for a test\n"
     )
     (tree / "padding").write_bytes(os.urandom(padding))
@@ -259,7 +260,9 @@ def test_what_the_image_lacks_is_fetched_from_where_the_image_has_its_packages(s
     archive = tmp_path / "base/archive"
     archive.mkdir()
     index = []
-    for library in (make_package(archive, name="libsomething1"), make_package(archive, name=CAMERA_LIBRARY)):
+    # With an epoch, whose colon no name on a FAT may have.
+    something = make_package(archive, name="libsomething1", version="2:1.2.3")
+    for library in (something, make_package(archive, name=CAMERA_LIBRARY)):
         described = tool("dpkg-deb", "-f", str(library)).decode().strip()
         content = library.read_bytes()
         where = f"Filename: ./{library.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
@@ -269,7 +272,7 @@ def test_what_the_image_lacks_is_fetched_from_where_the_image_has_its_packages(s
     listing = tool("mdir", "-b", "-i", f"{card}@@{BOOT_AT}", "::emotion-edge/packages").decode()
     assert sorted(line.rpartition("/")[2] for line in listing.split()) == [
         "emotion-edge_1.2.3_arm64.deb",
-        "libsomething1_1.2.3_arm64.deb",
+        "libsomething1_2%3a1.2.3_arm64.deb",
         f"{CAMERA_LIBRARY}_1.2.3_arm64.deb",
     ]
 
