@@ -1,7 +1,8 @@
 # make run    sets up and runs the main job: camera (or the bundled clip) to MQTT and a live page
 # make test   sets up and runs lint, types and tests
 # make check  runs lint, types and the tests of what changed since the last commit (SINCE=main: since main)
-# make board  tests flash, push and rollback on an emulated Arm board; takes hours; ARGS="upgrade broken" runs some steps
+# make board  tests flash, push, updates and rollback on an emulated Arm board; takes hours; ARGS="upgrade broken" runs some
+#             steps; ARGS=--native in a container of this machine's processor; takes half an hour
 PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
@@ -38,7 +39,7 @@ compare: edge training
 edge:
 	@deploy/setup.sh .venv requirements/board.txt
 
-# A whole emulated machine, flashed and pushed to; its image and the log are in .cache/emulated.
+# A whole emulated machine, or with --native a container, flashed and pushed to; images and logs are in .cache/emulated.
 board: training
 	@$(DEV)/python -m deploy.emulated.board_test $(ARGS)
 

@@ -15,8 +15,8 @@ _FACTS: Final = f"""
 echo arch=$(dpkg --print-architecture)
 . /etc/os-release; echo suite=$VERSION_CODENAME
 dpkg-query -W -f='${{db:Status-Status}}=${{Version}}\n' emotion-edge 2>/dev/null | grep ^installed=
-for package in {HOME}/current/emotion-edge_*.deb
-do [ -e "$package" ] && echo kept=$(dpkg-deb -f "$package" Version); done
+# The folder of packages is closed to all but root.
+echo kept=$(sudo -n sh -c 'dpkg-deb -f {HOME}/current/emotion-edge_*.deb Version' 2>/dev/null)
 echo opt=$(df -Pk /opt | awk 'NR==2 {{print $4}}')
 echo var=$(df -Pk /var/lib | awk 'NR==2 {{print $4}}')
 echo service=$(systemctl is-active emotion-edge.service)

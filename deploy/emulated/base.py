@@ -1,15 +1,14 @@
-"""The emulated board's base image: Debian trixie arm64 in the shape of Raspberry Pi OS Lite, made once and kept.
+"""The test board's base image: Debian trixie in the shape of Raspberry Pi OS Lite, made once for each architecture.
 
-MBR with a FAT32 boot partition (`bootfs`, cloud-init's files on it) and an ext4 root. The kernel stands beside the
-image and not in it, as qemu is handed it: an initramfs made under emulation takes longer than everything else together.
+MBR with a FAT32 boot partition (`bootfs`, cloud-init's files on it) and an ext4 root. For arm64, the kernel stands
+beside the image and not in it, as qemu is handed it: an initramfs made under emulation takes longer than everything
+else together. The image for amd64 boots in a container (native.py) and has no kernel.
 """
 
 import lzma
 import os
 import shutil
-import stat
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Final
 from edge.errors import EmotionEdgeError
 
 CACHE: Final = Path(__file__).resolve().parents[2] / ".cache" / "emulated"
-BASE: Final = CACHE / "base.img.xz"
+BROKER_CA: Final = CACHE / "broker-ca.pem"
+"""Certificate authority of the Mosquitto in the image."""
 KERNEL: Final = CACHE / "vmlinuz"
 INITRD: Final = CACHE / "initrd"
 
@@ -45,12 +45,22 @@ _TOOLS: Final = {
     "mkfs.vfat": "dosfstools",
     "mcopy": "mtools",
     "mke2fs": "e2fsprogs",
+    "openssl": "openssl",
+    "socat": "socat",
+    "apt-ftparchive": "apt-utils",
+    "gpg": "gnupg",
+}
+
+_TOOLS_ARM: Final = {
+    "arch-test": "arch-test",
     "cpio": "cpio",
     "depmod": "kmod",
     "qemu-aarch64-static": "qemu-user-static",
     "update-binfmts": "binfmt-support",
     "qemu-system-aarch64": "qemu-system-arm",
 }
+
+_TOOLS_NATIVE: Final = {"systemd-nspawn": "systemd-container", "nsenter": "util-linux"}
 
 _CLOUD: Final = """\
 datasource_list: [NoCloud, None]
@@ -72,6 +82,14 @@ ExecStart=/usr/bin/ssh-keygen -A
 WantedBy=multi-user.target
 """
 
+_MOSQUITTO: Final = """\
+allow_anonymous true
+listener 1883
+listener 8883
+certfile /etc/mosquitto/certs/broker.pem
+keyfile /etc/mosquitto/certs/broker.key
+"""
+
 _INIT: Final = """\
 #!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /root
@@ -87,37 +105,49 @@ exec /bin/busybox switch_root /root /sbin/init
 """
 
 
-def build() -> Path:
-    """Make the image and the kernel's files where they are not there yet; the image's path.
+def image_path(arch: str) -> Path:
+    """Where the base image of an architecture is kept."""
+    return CACHE / ("base.img.xz" if arch == "arm64" else f"base-{arch}.img")
 
-    Takes 10 to 25 minutes. Raises EmotionEdgeError for what is missing on this machine.
+
+def build(arch: str = "arm64") -> Path:
+    """Make the image, and for arm64 the kernel's files, where they are not there yet; the image's path.
+
+    Takes 10 to 25 minutes for arm64, some minutes for amd64. Raises EmotionEdgeError for what is missing here.
     """
-    if all(path.is_file() for path in (BASE, KERNEL, INITRD)):
-        return BASE
-    _check_machine()
+    image = image_path(arch)
+    needed = (image, BROKER_CA, KERNEL, INITRD) if arch == "arm64" else (image, BROKER_CA)
+    if all(path.is_file() for path in needed):
+        return image
+    _check_machine(arch)
     CACHE.mkdir(parents=True, exist_ok=True)
-    root, kernel, disk = CACHE / "root", CACHE / "kernel", CACHE / "base.img"
+    root, kernel, disk = CACHE / f"root-{arch}", CACHE / "kernel", CACHE / f"disk-{arch}.img"
     started = time.monotonic()
 
     def log_step(step: str) -> None:
         print(f"{time.monotonic() - started:6.0f} s  {step}", flush=True)
 
-    log_step(f"Debian {SUITE} for arm64")
-    _bootstrap(root)
-    log_step("kernel")
-    release = _kernel(root, kernel)
-    _initrd(root, kernel, release)
+    log_step(f"Debian {SUITE} for {arch}")
+    _bootstrap(root, arch)
+    if arch == "arm64":
+        log_step("kernel")
+        release = _kernel(root, kernel)
+        _initrd(root, kernel, release)
+        shutil.rmtree(kernel)
     log_step("settings")
-    _configure(root)
+    _configure(root, slow=arch == "arm64")
     log_step("disk")
     _disk(root, disk)
-    log_step("packing")
-    _run("xz", "-1", "-T0", "--force", "--keep", str(disk))
-    shutil.rmtree(kernel)
     _remove_tree(root)
-    disk.unlink()
-    log_step(f"{BASE}: {BASE.stat().st_size / 1e6:.0f} MB")
-    return BASE
+    if arch == "arm64":
+        log_step("packing")
+        _run("xz", "-1", "-T0", "--force", "--keep", str(disk))
+        disk.with_name(f"{disk.name}.xz").replace(image)
+        disk.unlink()
+    else:
+        disk.replace(image)
+    log_step(f"{image}: {image.stat().st_blocks * 512 / 1e6:.0f} MB")
+    return image
 
 
 def _run(*command: str, cwd: Path | None = None, data: bytes | None = None) -> bytes:
@@ -128,18 +158,21 @@ def _run(*command: str, cwd: Path | None = None, data: bytes | None = None) -> b
     return result.stdout
 
 
-def _check_machine() -> None:
+def _check_machine(arch: str) -> None:
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    tools = _TOOLS | (_TOOLS_ARM if arch == "arm64" else _TOOLS_NATIVE)
 
     def missing() -> list[str]:
-        return sorted({package for tool, package in _TOOLS.items() if not shutil.which(tool)})
+        return sorted({package for tool, package in tools.items() if not shutil.which(tool)})
 
     if missing():
         subprocess.run([str(Path(__file__).parents[1] / "apt.sh"), *missing()], check=False)
     if missing():
-        raise EmotionEdgeError(f"the emulated board needs packages: sudo apt-get install {' '.join(missing())}")
+        raise EmotionEdgeError(f"the test board needs packages: sudo apt-get install {' '.join(missing())}")
     if os.geteuid() != 0:
-        raise EmotionEdgeError("the emulated board's base is made as root: its files belong to root")
+        raise EmotionEdgeError("the test board's base is made as root: its files belong to root")
+    if arch != "arm64":
+        return
     binfmt = Path("/proc/sys/fs/binfmt_misc")
     if not (binfmt / "register").exists():
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(binfmt)], check=False)
@@ -151,7 +184,7 @@ def _check_machine() -> None:
         )
 
 
-def _bootstrap(root: Path) -> None:
+def _bootstrap(root: Path, arch: str) -> None:
     _remove_tree(root)
     # Manuals are most of the files, and unused here. Without the list of locales, and without the
     # program for the hardware's database, setting up their packages takes seconds in place of minutes.
@@ -159,7 +192,7 @@ def _bootstrap(root: Path) -> None:
     left_out += ["/usr/share/i18n/SUPPORTED", "/usr/bin/systemd-hwdb"]
     slim = [f"--dpkgopt=path-exclude={path}" for path in left_out]
     _run(
-        *("mmdebstrap", "--mode=root", "--variant=minbase", "--architectures=arm64", "--components=main", *slim),
+        *("mmdebstrap", "--mode=root", "--variant=minbase", f"--architectures={arch}", "--components=main", *slim),
         *("--aptopt=APT::Install-Recommends false", f"--include={','.join(PACKAGES.split())}", SUITE, str(root)),
     )
 
@@ -241,7 +274,7 @@ def _in_order(modules: Path, names: Sequence[str]) -> list[str]:
     return ordered
 
 
-def _configure(root: Path) -> None:
+def _configure(root: Path, slow: bool) -> None:
     def write(name: str, text: str, mode: int = 0o644) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -265,11 +298,15 @@ def _configure(root: Path) -> None:
     write("etc/systemd/system/host-keys.service", _HOST_KEYS)
     write("etc/modules-load.d/camera.conf", "vivid\n")
     write("etc/modprobe.d/camera.conf", "options vivid n_devs=1 node_types=0x1\n")
-    # Some fifty times slower than a board, and its time-outs as much longer.
-    slow = "[Service]\nTimeoutStartSec=1800\nWatchdogSec=240\n"
-    write("etc/systemd/system/emotion-edge.service.d/emulated.conf", slow)
-    # For the messages to be heard from outside; the official image has no broker at all.
-    write("etc/mosquitto/conf.d/listener.conf", "listener 1883\nallow_anonymous true\n")
+    if slow:  # some fifty times slower than a board, and its time-outs as much longer
+        write(
+            "etc/systemd/system/emotion-edge.service.d/emulated.conf",
+            "[Service]\nTimeoutStartSec=1800\nWatchdogSec=240\n",
+        )
+    # For the messages to be heard from outside, and with TLS for the daemon; the official image has no broker at all.
+    _broker_certificates(root / "etc/mosquitto/certs")
+    _run("chroot", str(root), "chown", "-R", "mosquitto:", "/etc/mosquitto/certs")
+    write("etc/mosquitto/conf.d/listener.conf", _MOSQUITTO)
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     units = root / "etc/systemd/system/multi-user.target.wants"
@@ -283,9 +320,38 @@ def _configure(root: Path) -> None:
     write("etc/resolv.conf", "")
 
 
+def _broker_certificates(folder: Path) -> None:
+    """A certificate authority of the board's own, and a certificate of it for the broker on the board."""
+    folder.mkdir(parents=True, exist_ok=True)
+    authority, key = folder / "ca.pem", folder / "ca.key"
+    of_elliptic_curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650")
+    _run(
+        *("openssl", "req", "-x509", *of_elliptic_curve, "-subj", "/CN=Broker's own authority"),
+        *("-addext", "keyUsage=critical,keyCertSign", "-keyout", str(key), "-out", str(authority)),
+    )
+    _run(
+        *(
+            "openssl",
+            "req",
+            "-x509",
+            *of_elliptic_curve,
+            "-subj",
+            "/CN=broker",
+            "-CA",
+            str(authority),
+            "-CAkey",
+            str(key),
+        ),
+        *("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"),
+        *("-keyout", str(folder / "broker.key"), "-out", str(folder / "broker.pem")),
+    )
+    key.unlink()
+    shutil.copyfile(authority, BROKER_CA)
+
+
 def _disk(root: Path, disk: Path) -> None:
     end = START_MB + BOOT_MB + ROOT_MB
-    boot, ext4 = CACHE / "boot.fat", CACHE / "root.ext4"
+    boot, ext4 = disk.with_suffix(".fat"), disk.with_suffix(".ext4")
     for path, megabytes in ((disk, end), (boot, BOOT_MB), (ext4, ROOT_MB)):
         path.unlink(missing_ok=True)
         with path.open("wb") as file:
@@ -310,11 +376,3 @@ def _disk(root: Path, disk: Path) -> None:
     for part, at in ((boot, START_MB), (ext4, START_MB + BOOT_MB)):
         _run("dd", f"if={part}", f"of={disk}", "bs=1M", f"seek={at}", "conv=notrunc,sparse", "status=none")
         part.unlink()
-
-
-if __name__ == "__main__":
-    os.umask(stat.S_IWGRP | stat.S_IWOTH)
-    try:
-        build()
-    except EmotionEdgeError as error:
-        sys.exit(f"board: {error}")

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -37,17 +38,23 @@ class EndedError(EmotionEdgeError):
 
 
 class Machine:
-    """A board with a card. Its only network is SSH and MQTT, forwarded to free ports of the loopback.
+    """A board with a card. Its only network is SSH and MQTT, forwarded to free ports of the loopback, and a web server.
 
     Args:
         card: its disk, which it writes to.
         folder: for the console's log, keys and screenshots.
     """
 
+    repository_url = "http://10.0.2.100"
+    """Where the board sees the folder `repository`."""
+
     def __init__(self, card: Path, folder: Path) -> None:
         self._card, self._folder = card, folder
         self._process: subprocess.Popen[bytes] | None = None
         self._monitor = folder / "monitor"
+        self._beside: list[subprocess.Popen[bytes]] = []
+        self.repository = folder / "repository"
+        self.repository.mkdir(exist_ok=True)
         self.ssh_port, self.mqtt_port = _free_port(), _free_port()
         self.key = folder / "id"
         if not self.key.exists():
@@ -69,23 +76,45 @@ class Machine:
             "ConnectTimeout=120",
         )
 
+    def insert(self, card: Path) -> None:
+        """Put in a copy of a card."""
+        self.cut_power()
+        copy_sparse(card, self._card)
+
     def start(self) -> None:
         """Start the emulator."""
+        web_port = _free_port()
+        self._run_beside(*web_server(self.repository, web_port))
         (self._folder / "known").unlink(missing_ok=True)
         self._monitor.unlink(missing_ok=True)
         ports = f"hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22,hostfwd=tcp:127.0.0.1:{self.mqtt_port}-:1883"
+        web = f"guestfwd=tcp:10.0.2.100:80-cmd:socat STDIO TCP:127.0.0.1:{web_port}"
         words = [*_COMMAND.split(), "-kernel", str(KERNEL), "-initrd", str(INITRD), "-append", _APPEND]
         words += ["-drive", f"file={self._card},if=none,id=card,format=raw", "-device", "virtio-blk-pci,drive=card"]
-        words += ["-netdev", f"user,id=net,restrict=on,{ports}", "-qmp", f"unix:{self._monitor},server=on,wait=off"]
+        words += [
+            "-netdev",
+            f"user,id=net,restrict=on,{ports},{web}",
+            "-qmp",
+            f"unix:{self._monitor},server=on,wait=off",
+        ]
         words += ["-serial", f"file:{self._folder / time.strftime('console-%H%M%S.log')}"]
         self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def cut_power(self) -> None:
         """End it like a power cut: what it had not written to the card is lost."""
+        for process in self._beside:
+            process.kill()
+            process.wait()
+        self._beside = []
         if self._process:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def _run_beside(self, *words: str) -> None:
+        """Start a program that ends with the power."""
+        quiet = subprocess.DEVNULL
+        self._beside.append(subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet))
 
     def screenshot(self, out: Path) -> None:
         """Save its screen as PNG."""
@@ -163,6 +192,11 @@ class Subscriber:
         """Disconnect."""
         self._client.disconnect()
         self._client.loop_stop()
+
+
+def web_server(folder: Path, port: int) -> tuple[str, ...]:
+    """The command of a web server for a folder, on the loopback."""
+    return sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", os.fspath(folder)
 
 
 def _free_port() -> int:

@@ -1,4 +1,4 @@
-"""Packages for the emulated board: that of this checkout, and later versions of it."""
+"""Packages for the test board: that of this checkout, and later versions of it."""
 
 import shutil
 import subprocess
@@ -20,29 +20,31 @@ def emotion_deploy(*words: str) -> None:
         raise EmotionEdgeError(f"emotion-deploy {words[0]} failed")
 
 
-def current_package() -> Path:
+def current_package(arch: str = "arm64") -> Path:
     """The package of this checkout; built once."""
     folder = base.CACHE / "packages"
-    if not (found := sorted(folder.glob("emotion-edge_*_arm64.deb"))):
-        emotion_deploy("package", "trixie", "--out", str(folder))
-        found = sorted(folder.glob("emotion-edge_*_arm64.deb"))
+    if not (found := sorted(folder.glob(f"emotion-edge_*_{arch}.deb"))):
+        emotion_deploy("package", base.SUITE, "--arch", arch, "--out", str(folder))
+        found = sorted(folder.glob(f"emotion-edge_*_{arch}.deb"))
     return found[-1]
 
 
-def later_package(folder: Path, suffix: str, breaks: bool = False) -> Path:
+def later_package(folder: Path, suffix: str, breaks: bool = False, arch: str = "arm64") -> Path:
     """Make the same package with a higher version.
 
     Args:
         folder: where it goes; earlier ones there are deleted.
         suffix: of the version.
         breaks: its daemon exits at start.
+        arch: Debian's name of the architecture.
     """
-    version = f"{read_package(current_package()).version}+{suffix}{int(time.time())}"
-    tree, out = folder / "tree", folder / f"emotion-edge_{version}_arm64.deb"
+    current = current_package(arch)
+    version = f"{read_package(current).version}+{suffix}{int(time.time())}"
+    tree, out = folder / "tree", folder / f"emotion-edge_{version}_{arch}.deb"
     shutil.rmtree(tree, ignore_errors=True)
     for old in folder.glob("emotion-edge_*.deb"):
         old.unlink()
-    subprocess.run(["dpkg-deb", "-R", str(current_package()), str(tree)], check=True)
+    subprocess.run(["dpkg-deb", "-R", str(current), str(tree)], check=True)
     control = tree / "DEBIAN/control"
     lines = control.read_text().splitlines()
     control.write_text("".join(f"Version: {version}\n" if x.startswith("Version:") else f"{x}\n" for x in lines))

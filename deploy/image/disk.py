@@ -109,8 +109,9 @@ def check_image(image: Path, name: str) -> tuple[Layout, System]:
 
 def _architecture(image: Path, layout: Layout) -> str:
     listing = _debugfs(image, layout, "ls -p /usr/lib")
-    loaders = {"ld-linux-aarch64.so.1": "arm64", "ld-linux-armhf.so.3": "armhf"}
-    return next((arch for loader, arch in loaders.items() if f"/{loader}/" in listing), "unknown")
+    # The dynamic loader, or for a PC (the test board in a container) the folder of its libraries.
+    names = {"ld-linux-aarch64.so.1": "arm64", "ld-linux-armhf.so.3": "armhf", "x86_64-linux-gnu": "amd64"}
+    return next((arch for name, arch in names.items() if f"/{name}/" in listing), "unknown")
 
 
 def _in_root(image: Path, layout: Layout, path: str) -> str:

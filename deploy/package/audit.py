@@ -41,7 +41,13 @@ def audit(locks: list[Path], database: Path | None) -> list[Fault]:
     if database is None:
         return _ask_pip_audit(locks)
     packages = {name: version for lock in locks for name, version in _locked(lock)}
-    faults = [fault for advisory in _advisories(database) for fault in _faults(advisory, packages)]
+    faults: list[Fault] = []
+    count = 0
+    for advisory in _advisories(database):
+        count += 1
+        faults += _faults(advisory, packages)
+    if not count:
+        raise EmotionEdgeError(f"{database}: holds no advisory")
     return sorted(faults, key=lambda fault: (fault.package, fault.identifier))
 
 
@@ -134,6 +140,8 @@ def _ask_pip_audit(locks: list[Path]) -> list[Fault]:
     except (ValueError, KeyError):
         reason = done.stderr.strip().splitlines()
         raise EmotionEdgeError(f"audit: pip-audit failed: {reason[-1] if reason else done.returncode}") from None
+    if skipped := [str(item["skip_reason"]) for item in found if "skip_reason" in item]:
+        raise EmotionEdgeError(f"audit: pip-audit left out {len(skipped)} of {len(found)} packages: {skipped[0]}")
     return [
         Fault(
             item["name"], item["version"], fault["id"], fault.get("description", "")[:200], tuple(fault["fix_versions"])

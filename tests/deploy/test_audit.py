@@ -78,8 +78,9 @@ def test_faults_of_the_locked_versions_are_named(
 
 
 def test_without_faults_the_status_is_zero(tmp_path: Path, lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "empty").mkdir()
-    assert main(["audit", str(lock), "--database", str(tmp_path / "empty")]) == 0
+    (tmp_path / "osv").mkdir()
+    (tmp_path / "osv/one.json").write_text(json.dumps(advisory("other", "OSV-9", **between(("introduced", "0")))))
+    assert main(["audit", str(lock), "--database", str(tmp_path / "osv")]) == 0
     assert "no known faults" in capsys.readouterr().out
 
 
@@ -89,3 +90,29 @@ def test_what_is_no_database_or_lock_is_named(tmp_path: Path, lock: Path) -> Non
         audit([lock], tmp_path / "wrong.zip")
     with pytest.raises(EmotionEdgeError, match=r"none\.txt: cannot be read"):
         audit([tmp_path / "none.txt"], tmp_path)
+    with pytest.raises(EmotionEdgeError, match="holds no advisory"):
+        audit([lock], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"dependencies": [{"name": "pillow", "version": "10.2.0", "vulns": []}]}, ""),
+        (
+            {"dependencies": [{"name": "pillow", "skip_reason": "not found on PyPI"}]},
+            "left out 1 of 1.*not found on PyPI",
+        ),
+    ],
+)
+def test_packages_that_pip_audit_leaves_out_do_not_pass_for_faultless(
+    answer: dict[str, Any], message: str, tmp_path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pip-audit"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(answer)}\nEND\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    if not message:
+        assert audit([lock], None) == []
+        return
+    with pytest.raises(EmotionEdgeError, match=message):
+        audit([lock], None)

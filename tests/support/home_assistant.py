@@ -51,6 +51,12 @@ class HomeAssistant:
         return f"http://127.0.0.1:{self._port}"
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process
+        return self._process.pid
+
+    @property
     def tokens(self) -> dict[str, Any]:
         """What its page keeps in the browser for the user who is logged in (home-assistant-js-websocket, AuthData)."""
         return {**self._tokens, "hassUrl": self.url, "clientId": f"{self.url}/", "expires": (time.time() + 1800) * 1000}

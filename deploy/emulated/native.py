@@ -1,0 +1,100 @@
+"""The test board in a container of this machine's own processor: systemd as process 1 on the card's root partition.
+
+For machines on which a whole emulated board would take hours. Units, cloud-init, SSH, apt and the broker are real; the
+kernel is this machine's, so there is no camera, screen or watchdog device, and the boot partition is a folder with the
+files of the card's. Needs root and a kernel with loop devices, ext4 and cgroup2.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+from deploy.emulated.machine import Machine, wait_for, web_server
+from deploy.image.disk import parse_layout
+from edge.errors import EmotionEdgeError
+
+_SHUTDOWN: Final = 0x8004587D
+"""EXT4_IOC_SHUTDOWN, and its flag that drops what is not on the disk yet, the journal included."""
+_NO_LOG_FLUSH: Final = 2
+
+_WEB_PORT: Final = 8089
+
+
+class NativeMachine(Machine):
+    """A board whose system runs in a container. See `Machine`."""
+
+    repository_url = f"http://127.0.0.1:{_WEB_PORT}"
+
+    def __init__(self, card: Path, folder: Path) -> None:
+        super().__init__(card, folder)
+        self._boot, self._root = folder / "boot", folder / "root"
+        self._root.mkdir(exist_ok=True)
+
+    def insert(self, card: Path) -> None:
+        """Put in a card: it is copied, with the files of its boot partition."""
+        super().insert(card)
+        shutil.rmtree(self._boot, ignore_errors=True)
+        self._boot.mkdir(mode=0o700)
+        with card.open("rb") as file:
+            start = parse_layout(file.read(512), card.name).boot.start
+        subprocess.run(["mcopy", "-s", "-n", "-i", f"{card}@@{start}", "::*", str(self._boot)], check=True)
+
+    def start(self) -> None:
+        """Mount the card and start systemd."""
+        (self._folder / "known").unlink(missing_ok=True)
+        with self._card.open("rb") as file:
+            start = parse_layout(file.read(512), self._card.name).root.start
+        subprocess.run(["mount", "-o", f"loop,offset={start}", str(self._card), str(self._root)], check=True)
+        words = ["systemd-nspawn", "--quiet", f"--directory={self._root}", f"--bind={self._boot}:/boot/firmware"]
+        words += ["--private-network", "--register=no", "--keep-unit", "--boot", "--console=pipe"]
+        words += ["--resolv-conf=off", "--timezone=off", "systemd.log_target=console"]
+        with (self._folder / time.strftime("console-%H%M%S.log")).open("wb") as console:
+            self._process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+                start_new_session=True,
+            )
+        try:
+            wait_for(self._booting, "systemd starts", 60)
+        except EmotionEdgeError:
+            self.cut_power()
+            raise
+        enter = f"nsenter -t {self._leader()} -n"
+        for port, there in ((self.ssh_port, 22), (self.mqtt_port, 1883)):
+            command = f"{enter} socat STDIO TCP:127.0.0.1:{there}".replace(":", "\\:")
+            self._run_beside("socat", f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr", f"EXEC:{command}")
+        self._run_beside(*enter.split(), *web_server(self.repository, _WEB_PORT))
+
+    def cut_power(self) -> None:
+        """End it like a power cut: what it had not written to the card is lost."""
+        if os.path.ismount(self._root):
+            descriptor = os.open(self._root, os.O_RDONLY)
+            fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+            os.close(descriptor)
+        if children := self._children():
+            os.kill(int(children[0]), signal.SIGKILL)  # process 1: all others of the container end with it
+        super().cut_power()
+        if os.path.ismount(self._root):
+            subprocess.run(["umount", str(self._root)], check=True)
+
+    def _children(self) -> list[str]:
+        if not self._process or self._process.poll() is not None:
+            return []
+        return Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+
+    def _booting(self) -> bool:
+        """Whether process 1 of the container is systemd already, and not what prepares the container."""
+        names = [Path(f"/proc/{child}/comm").read_text().strip() for child in self._children()]
+        return names == ["systemd"]
+
+    def _leader(self) -> int:
+        return int(self._children()[0])
