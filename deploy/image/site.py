@@ -105,7 +105,14 @@ def read_site(path: Path) -> Site:
         raise EmotionEdgeError(
             "\nemotion-deploy: ".join(f"site file {path}: {problem}" for problem in problems)
         ) from None
-    site = site.model_copy(update={"files": {name: path.parent / source for name, source in site.files.items()}})
+    # Relative paths are those beside the site file; `~` is expanded where a key is read.
+    keys = tuple(key if str(key).startswith("~") else path.parent / key for key in site.user.ssh_key_files)
+    site = site.model_copy(
+        update={
+            "files": {name: path.parent / source for name, source in site.files.items()},
+            "user": site.user.model_copy(update={"ssh_key_files": keys}),
+        }
+    )
     if site.updates:
         updates = site.updates.model_copy(update={"key": path.parent / site.updates.key})
         read_key(updates)

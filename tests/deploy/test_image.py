@@ -121,7 +121,7 @@ def write_site(folder: Path, changes: dict[str, Any]) -> Path:
     (folder / "id.pub").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHere someone@desk\n")
     tree: dict[str, Any] = {
         "hostname": "kitchen",
-        "user": {"name": "pi", "ssh_key_files": [str(folder / "id.pub")], "password": "open sesame"},
+        "user": {"name": "pi", "ssh_key_files": ["id.pub"], "password": "open sesame"},
         "wifi": {"ssid": "IEEE", "password": "password", "country": "DE"},
         "timezone": "Europe/Berlin",
         "settings": {"mqtt": {"host": "broker.lan", "username": "board", "password": "mqtt-secret"}},
