@@ -1,9 +1,12 @@
 """Label sets, the maps between them, and the circumplex: the one definition of each, for training and board.
 
 A label set is an ordered tuple of names; its order is the order of a network's logits. Four have names of their own;
-any other choice of the same emotions is written as its names with hyphens between them.
+any other is written as its labels with hyphens between them. A label is an emotion of CIRCUMPLEX, or a class name of
+the user's own (`own_label`).
 """
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -60,27 +63,54 @@ CIRCUMPLEX: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
 )
 
 
+_OWN: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+RESERVED: Final = frozenset({"nobody", "unknown", "none", "null"})
+"""Names that are no labels: Home Assistant shows them where there is no emotion, or reads them as no value."""
+OWN_FORM: Final = "a letter, then at most 31 letters a to z, digits or _"
+
+
+def own_label(text: str) -> str | None:
+    """The label for a class name of the user's own, or None where it cannot be one.
+
+    Case is ignored, accents are removed, and spaces become `_`: `Very Bored` is very_bored. The form is one that is
+    safe in messages, pages, metrics and the names of a network's outputs.
+    """
+    plain = unicodedata.normalize("NFKD", text.strip()).encode("ascii", "ignore").decode().casefold()
+    name = re.sub(r"[\s_]+", "_", plain)
+    # Without its accents and nothing else: a name in another alphabet is not cut to what is left of it.
+    complete = len(plain) >= len(unicodedata.normalize("NFC", text.strip()))
+    return name if complete and _OWN.fullmatch(name) and name not in RESERVED else None
+
+
 def labels_of(label_set: str) -> tuple[str, ...]:
     """The names of a label set in logit order.
 
-    label_set: a name of LABEL_SETS, or at least two known names with hyphens between them ("happy-sad-neutral"), which
-    are a label set of their own in the order given. Raises EmotionEdgeError for anything else, with the nearest names.
+    label_set: a name of LABEL_SETS, or at least two labels with hyphens between them ("happy-sad-bored"), which are a
+    label set of their own in the order given. Raises EmotionEdgeError for anything else, with the nearest names.
     """
     if label_set in LABEL_SETS:
         return LABEL_SETS[label_set]
     names = tuple(name.strip() for name in label_set.split("-"))
     if len(names) == 1:
-        known = f"known: {', '.join(LABEL_SETS)}, or emotions with hyphens between them: happy-sad-neutral"
+        known = f"known: {', '.join(LABEL_SETS)}, or labels with hyphens between them: happy-sad-neutral"
         raise EmotionEdgeError(f"label set {label_set!r}: not known{_nearest(label_set, LABEL_SETS)} ({known})")
     for name in names:
-        if name not in CIRCUMPLEX:
-            known = f"known: {', '.join(CIRCUMPLEX)}"
-            raise EmotionEdgeError(
-                f"label set {label_set!r}: no emotion {name!r}{_nearest(name, CIRCUMPLEX)} ({known})"
-            )
+        if problem := label_problem(name):
+            raise EmotionEdgeError(f"label set {label_set!r}: {problem}")
         if names.count(name) > 1:
             raise EmotionEdgeError(f"label set {label_set!r}: {name!r} is in it twice")
     return names
+
+
+def label_problem(name: str) -> str:
+    """Why a name cannot be a label, with the nearest emotion where it is close to one; empty where it can."""
+    if name in CIRCUMPLEX:
+        return ""
+    if own_label(name) != name:
+        return f"{name!r} cannot be a label ({OWN_FORM}; not {', '.join(sorted(RESERVED))})"
+    if near := get_close_matches(name, CIRCUMPLEX, n=1, cutoff=0.8):
+        return f"no emotion {name!r}, did you mean {near[0]!r}?"
+    return ""
 
 
 def set_name(names: Sequence[str]) -> str:
@@ -109,5 +139,10 @@ def map_matrix(source: Sequence[str], target: Sequence[str]) -> npt.NDArray[np.f
 
 
 def circumplex_of(labels: Sequence[str]) -> npt.NDArray[np.float32]:
-    """The matrix [len(labels), 2] of valence and arousal: probabilities @ it are derived valence and arousal."""
+    """The matrix [len(labels), 2] of valence and arousal: probabilities @ it are derived valence and arousal.
+
+    NaN in every place where a label is no emotion of CIRCUMPLEX: then valence and arousal are unknown.
+    """
+    if not set(labels) <= CIRCUMPLEX.keys():
+        return np.full((len(labels), 2), np.nan, np.float32)
     return np.array([CIRCUMPLEX[label] for label in labels], np.float32)

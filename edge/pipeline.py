@@ -188,7 +188,7 @@ def read_once(settings: Settings, runtime: Runtime, frame: Frame) -> Reading:
 
 
 def _face(followed: TrackedFace, smoothed: Smoothed, labels: tuple[str, ...]) -> Face:
-    valence, arousal = smoothed.valence_arousal.tolist()
+    valence, arousal = (None if math.isnan(value) else value for value in smoothed.valence_arousal.tolist())
     scores = dict(zip(labels, smoothed.probabilities.tolist(), strict=True))
     uncertain = smoothed.emotion == UNCERTAIN
     return Face(

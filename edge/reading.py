@@ -79,8 +79,8 @@ class Face:
     track: id that lives as long as the face is in view. detection: where it is in this frame.
     emotion: a label of the model's primary label set, or `uncertain`. confidence: smoothed probability of that label,
     0 to 1; of the best label where the emotion is `uncertain`. scores: smoothed probability of each label, sums to 1.
-    valence, arousal: -1 to 1. votes: the label that each member of a committee gave last, by the member's name; empty
-    where one model decides.
+    valence, arousal: -1 to 1; None where the model has no such output and not all its labels are emotions.
+    votes: the label that each member of a committee gave last, by the member's name; empty where one model decides.
     """
 
     track: int
@@ -88,8 +88,8 @@ class Face:
     emotion: str
     confidence: float
     scores: Mapping[str, float]
-    valence: float
-    arousal: float
+    valence: float | None
+    arousal: float | None
     votes: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,8 +102,8 @@ class Face:
             "emotion": self.emotion,
             "confidence": rounded(self.confidence, 4),
             "scores": {label: rounded(score, 4) for label, score in self.scores.items()},
-            "valence": rounded(self.valence, 3),
-            "arousal": rounded(self.arousal, 3),
+            "valence": None if self.valence is None else rounded(self.valence, 3),
+            "arousal": None if self.arousal is None else rounded(self.arousal, 3),
             "votes": dict(self.votes),
         }
 

@@ -35,6 +35,16 @@ def _block(language: str) -> dict[str, str]:
     return dict(yaml.safe_load(_TEXT[start.end() : end.start() if end else None]))
 
 
+def label_text(label: str, words: Words) -> str:
+    """An emotion's name in the language of `words`; a label of the user's own as it is written, `_` as a space."""
+    return words[label] if f"looks_{label}" in words else label.replace("_", " ")
+
+
+def looks_text(label: str, words: Words) -> str:
+    """What a face with this label looks like: `looks happy`; for a label of the user's own, its name."""
+    return words.get(f"looks_{label}") or label_text(label, words)
+
+
 def capitalised(text: str) -> str:
     """The text with its first letter in upper case, the rest as it is."""
     return text[:1].upper() + text[1:]

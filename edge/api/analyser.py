@@ -12,6 +12,7 @@ from edge.emotion.classifier import open_classifier
 from edge.errors import EmotionEdgeError
 from edge.faces.detector import open_detector
 from edge.models.runtime import choose
+from edge.outputs.drawing.colours import choose_colours
 from edge.outputs.drawing.overlay import annotate
 from edge.pipeline import Pipeline
 from edge.reading import Frame, Image, Reading
@@ -44,6 +45,7 @@ class Analyser:
         runtime = choose(chosen.runtime.interpreter, chosen.runtime.accelerator)
         self._detector = open_detector(self._settings.detector, runtime, chosen.runtime.threads)
         self._classifier = open_classifier(self._settings.emotion, runtime, chosen.runtime.threads)
+        choose_colours(self._classifier.labels, chosen.emotion.labels)
         self._open = True
 
     @property

@@ -24,8 +24,8 @@ class Row:
     emotion: str
     confidence: float
     scores: Mapping[str, float]
-    valence: float
-    arousal: float
+    valence: float | None
+    arousal: float | None
 
 
 class Table:
@@ -84,8 +84,8 @@ class Table:
                 face.emotion,
                 round(face.confidence, 4),
                 *(round(face.scores[label], 4) for label in self._labels),
-                round(face.valence, 3),
-                round(face.arousal, 3),
+                "" if face.valence is None else round(face.valence, 3),
+                "" if face.arousal is None else round(face.arousal, 3),
                 note,
                 self._model,
             ]

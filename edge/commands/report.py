@@ -12,6 +12,7 @@ from typing import Any, Final, TextIO
 
 from edge.config import Settings
 from edge.errors import EmotionEdgeError
+from edge.outputs.drawing.colours import choose_colours
 from edge.record.database import path_to_read, reading_from
 from edge.record.report_page import report_page
 from edge.record.summary import days_until, rows_of, summarise, summary_json
@@ -30,7 +31,7 @@ _COLUMNS: Final = (
     "arousal",
     "frames",
 )
-_Writer = Callable[[sqlite3.Connection, list[date], str], str]
+_Writer = Callable[[sqlite3.Connection, list[date], Settings], str]
 
 
 def report(settings: Settings, day: str | None = None, days: int = 1, out: Path | None = None) -> Path:
@@ -56,7 +57,7 @@ def report(settings: Settings, day: str | None = None, days: int = 1, out: Path 
     if write is None:
         raise EmotionEdgeError(f"report: cannot write {out}: its name must end in {', '.join(_WRITERS)}")
     with reading_from(path_to_read(settings.record)) as connection:
-        text = write(connection, days_until(last, days), settings.mqtt.device_id)
+        text = write(connection, days_until(last, days), settings)
     try:
         # Who was there, and how they looked, is for the one who asked.
         with open(out, "w", encoding="utf-8", newline="", opener=_private) as file:
@@ -66,15 +67,17 @@ def report(settings: Settings, day: str | None = None, days: int = 1, out: Path 
     return out
 
 
-def _html(connection: sqlite3.Connection, days: list[date], device: str) -> str:
-    return report_page(summarise(connection, days), device)
+def _html(connection: sqlite3.Connection, days: list[date], settings: Settings) -> str:
+    summary, groups = summarise(connection, days), settings.emotion.labels
+    choose_colours([*summary.seconds, *([] if isinstance(groups, str) else groups)], groups)
+    return report_page(summary, settings.mqtt.device_id)
 
 
-def _json(connection: sqlite3.Connection, days: list[date], _: str) -> str:
+def _json(connection: sqlite3.Connection, days: list[date], _: Settings) -> str:
     return json.dumps(summary_json(summarise(connection, days)), indent=2) + "\n"
 
 
-def _csv(connection: sqlite3.Connection, days: list[date], _: str) -> str:
+def _csv(connection: sqlite3.Connection, days: list[date], _: Settings) -> str:
     text = io.StringIO()
     _write_rows(rows_of(connection, days), text)
     return text.getvalue()

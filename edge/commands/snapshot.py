@@ -13,6 +13,7 @@ from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 from edge.models.runtime import choose
 from edge.outputs.drawing.blur import FaceBlur
+from edge.outputs.drawing.colours import choose_colours
 from edge.outputs.drawing.last_minute import Context, LastMinute
 from edge.outputs.drawing.overlay import annotate
 from edge.pipeline import open_pipeline
@@ -33,6 +34,7 @@ def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0
         raise EmotionEdgeError(f"snapshot: image {image}: not there")
     camera = settings.camera if image is None else CameraSettings(source=str(image), loop=False)
     pipeline = open_pipeline(settings, choose(settings.runtime.interpreter, settings.runtime.accelerator), confirm=1)
+    choose_colours(pipeline.card.primary.labels, settings.emotion.labels)
     capture = Capture(camera, open_camera(camera))
     minute = LastMinute(words_of(settings.display.language))
     blur = FaceBlur(settings.detector.region) if settings.display.blur else None

@@ -1,12 +1,17 @@
 """Types of settings: their bounds, what else they are read from, and what they do on reload."""
 
 import re
+from collections import Counter
 from enum import Enum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final
 
+import yaml
 from pydantic import AfterValidator, BeforeValidator, Field
+
+from edge.errors import EmotionEdgeError
+from edge.labels import label_problem, labels_of
 
 
 class OnReload(Enum):
@@ -78,6 +83,44 @@ def _networks(text: str) -> str:
             raise ValueError(f"{network!r} is no IP address or network") from error
     return text
 
+
+def _groups(value: object) -> object:
+    """Groups as flags and the environment have them: `{good: [happy, surprise], bad: [sad]}`."""
+    if isinstance(value, str) and value.strip().startswith("{"):
+        try:
+            value = yaml.safe_load(value[:_GROUPS_MAX])
+        except yaml.YAMLError:
+            raise ValueError("must be a label set, or groups such as {good: [happy, surprise], bad: [sad]}") from None
+    if not isinstance(value, dict):
+        return value
+    return {group: [members] if isinstance(members, str) else members for group, members in value.items()}
+
+
+def _checked_groups(value: str | dict[str, tuple[str, ...]]) -> str | dict[str, tuple[str, ...]]:
+    if isinstance(value, str):
+        try:
+            labels_of(value) if value else ()
+        except EmotionEdgeError as error:
+            raise ValueError(str(error)) from None
+        return value
+    if len(value) < 2:
+        raise ValueError("must have two groups or more")
+    for group, members in value.items():
+        if problem := label_problem(group):
+            raise ValueError(f"group {problem}")
+        if not members:
+            raise ValueError(f"group {group} is empty")
+    counts = Counter(member for members in value.values() for member in members)
+    if twice := [member for member, count in counts.items() if count > 1]:
+        raise ValueError(f"{twice[0]} is in two groups, or twice in one")
+    return value
+
+
+_GROUPS_MAX: Final = 10_000
+LabelChoice = Annotated[
+    str | dict[str, tuple[str, ...]], BeforeValidator(_groups), AfterValidator(_checked_groups), Field(max_length=64)
+]
+"""The name of a label set, or groups of labels by name; empty: none."""
 
 Networks = Annotated[str, AfterValidator(_networks)]
 """IP addresses and networks, separated by commas."""

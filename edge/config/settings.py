@@ -20,6 +20,7 @@ from edge.config.setting_types import (
     LIVE,
     RESTART,
     Fraction,
+    LabelChoice,
     Networks,
     OptionalPath,
     Period,
@@ -105,6 +106,8 @@ class EmotionSettings(_Section):
     """Name or folder of a model; `committee`, or several models joined by +, vote, and the first is the primary one."""
     balance: Annotated[Fraction | Literal["auto"], RESTART] = "auto"
     """Weight of rare emotions, 0: as rare as in the training data, to 1: all equally likely; auto: the model's own."""
+    labels: Annotated[LabelChoice, RESTART] = ""
+    """What to publish instead of the model's labels: fer7, compact4, or groups {good: [happy]}; empty: the model's."""
     uncertain_below: Annotated[Fraction, LIVE] = 0.4
     """With a smoothed confidence below this, the emotion is published as uncertain."""
     smoothing: Annotated[float, Field(ge=0, le=60), LIVE] = 0.5

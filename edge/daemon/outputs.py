@@ -13,6 +13,7 @@ from edge.models.runtime import Runtime
 from edge.outputs import Output, Viewer
 from edge.outputs.console import Console
 from edge.outputs.display.output import Display
+from edge.outputs.drawing.colours import choose_colours
 from edge.outputs.drawing.jpeg import frame_jpeg_encoder, upload_jpeg_encoder
 from edge.outputs.drawing.last_minute import LastMinute
 from edge.outputs.gpio import GpioOutput
@@ -80,6 +81,7 @@ def open_outputs(
     Raises:
         EmotionEdgeError: a password or certificate cannot be read, or an address cannot be listened on.
     """
+    choose_colours(card.primary.labels, settings.emotion.labels)
     outputs: list[Output] = [Console()] if console else []
     viewers: list[Viewer] = []
     mqtt = _open_mqtt(settings, card, controls, choice)

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -19,6 +20,7 @@ from edge.daemon.pace import Pacer
 from edge.daemon.stats import Meter
 from edge.emotion.classifier import open_classifier
 from edge.emotion.committee import alike
+from edge.emotion.groups import published_labels
 from edge.errors import EmotionEdgeError
 from edge.faces.detector import open_detector
 from edge.model_updates.watch import ModelWatch, with_model
@@ -112,7 +114,8 @@ def _open_chosen(settings: Settings, runtime: Runtime, choice: ModelChoice) -> P
         choice.installed(active_stamp())
         pipeline = open_pipeline(settings, runtime)
     if not settings.emotion.server:
-        choice.offer(alike(pipeline.card), pipeline.card.name)
+        published = partial(published_labels, settings.emotion)
+        choice.offer(alike(pipeline.card.primary.labels, published), pipeline.card.name)
     return pipeline
 
 

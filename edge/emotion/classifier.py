@@ -5,6 +5,7 @@ from typing import Protocol
 
 from edge.config import EmotionSettings
 from edge.emotion.committee import open_local
+from edge.emotion.groups import GroupedClassifier, groups_of
 from edge.emotion.remote import RemoteClassifier
 from edge.emotion.scores import Scores
 from edge.faces.crop import Pixels
@@ -47,7 +48,10 @@ def open_classifier(settings: EmotionSettings, runtime: Runtime, threads: int) -
     Waits for a server's first answer, for its time-out at most.
 
     Raises:
-        EmotionEdgeError: a model is missing or damaged, or the server's token cannot be read.
+        EmotionEdgeError: a model is missing or damaged, the server's token cannot be read, or `emotion.labels` does
+            not fit the model.
     """
     local = open_local(active_model(settings.model), runtime, threads, settings.fixed_balance)
-    return RemoteClassifier(settings, local) if settings.server else local
+    groups = groups_of(settings, local.labels)
+    classifier: Classifier = RemoteClassifier(settings, local) if settings.server else local
+    return GroupedClassifier(classifier, groups) if groups else classifier

@@ -11,7 +11,7 @@ Any models with the same labels form one without a file: `emotion-large+emotion-
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -200,13 +200,18 @@ def voted_outputs(primary: OutputSpec) -> tuple[OutputSpec, OutputSpec]:
     )
 
 
-def alike(card: EmotionCard) -> list[str]:
-    """Names of the released models and committees with the labels of this card."""
+def alike(labels: Sequence[str], published: Callable[[Sequence[str]], Sequence[str]]) -> list[str]:
+    """Names of the released models and committees that publish these labels.
+
+    Args:
+        labels: as they are published.
+        published: the published labels of a model's own; raises EmotionEdgeError where they do not fit.
+    """
     found = []
     for name, folder in installed_models().items():
         with suppress(EmotionEdgeError):
             other = read_any_card(folder)
-            if isinstance(other, EmotionCard) and other.primary.labels == card.primary.labels:
+            if isinstance(other, EmotionCard) and tuple(published(other.primary.labels)) == tuple(labels):
                 found.append(name)
     for name, folder in installed_committees().items():
         with suppress(EmotionEdgeError):

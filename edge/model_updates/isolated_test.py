@@ -12,6 +12,7 @@ import numpy as np
 
 from edge.config import Settings
 from edge.emotion.local import LocalClassifier
+from edge.emotion.scores import affect_output
 from edge.errors import EmotionEdgeError, printable
 from edge.faces.detector import Detector
 from edge.faces.yunet import YuNet
@@ -96,8 +97,9 @@ def analyse_picture(folder: Path, runtime: Runtime) -> Reading:
     encode(reading.to_dict())
     for face in reading.faces:
         box = face.detection.box
-        values = [face.confidence, face.valence, face.arousal, *face.scores.values(), *(box.x, box.y, box.width)]
-        if not np.isfinite(values).all():
+        values = [face.confidence, *face.scores.values(), *(box.x, box.y, box.width)]
+        unknown = face.valence is None and affect_output(classifier.card) is not None
+        if unknown or not np.isfinite(values).all():
             raise EmotionEdgeError(f"model {folder}: its outputs for a picture are not finite numbers")
     return reading
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import EmotionEdgeError, in_one_line
-from edge.labels import CIRCUMPLEX
+from edge.labels import label_problem
 
 MODEL_FILE = "model.tflite"
 CARD_FILE = "card.json"
@@ -180,8 +180,8 @@ class EmotionCard(Card):
                 raise ValueError(f"outputs: {output.name!r} has a label twice")
             if output.priors and len(output.priors) != len(output.labels):
                 raise ValueError(f"outputs: {output.name!r} needs one prior for each label")
-            if unknown := [label for label in output.labels if label not in CIRCUMPLEX]:
-                raise ValueError(f"outputs: {output.name!r} has {unknown[0]!r}, which is no emotion that is known")
+            if problem := next(filter(None, map(label_problem, output.labels)), ""):
+                raise ValueError(f"outputs: {output.name!r}: {problem}")
         return self
 
     @property

@@ -161,7 +161,7 @@ class Metrics:
         samples = [("", {"emotion": label}, shown[label]) for label in dict.fromkeys([*self._labels, *shown])]
         yield Metric("faces", "gauge", "Faces in view, by the emotion they show.", samples)
         leader = self._reading.leader if self._reading else None
-        if leader:
+        if leader and leader.valence is not None and leader.arousal is not None:
             yield _gauge("valence", "Valence of the largest face in view, from -1 to 1.", leader.valence)
             yield _gauge("arousal", "Arousal of the largest face in view, from -1 to 1.", leader.arousal)
 

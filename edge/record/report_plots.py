@@ -12,7 +12,7 @@ from typing import Final
 from edge.labels import CIRCUMPLEX, UNCERTAIN
 from edge.outputs.drawing.colours import COLOURS, colour_of
 from edge.record.summary import CELLS, Slot, Summary
-from edge.translations import capitalised
+from edge.translations import capitalised, label_text, words_of
 
 _MOST_TICKS: Final = 9
 _HEIGHT: Final = 100
@@ -195,13 +195,21 @@ def table(summary: Summary) -> str:
     """The slots in which faces were seen, as a table."""
     order = ordered(summary.seconds)
     days = (summary.last - summary.first).days + 1
-    names = ("from", *map(capitalised, order), "in view", "changes", "valence", "arousal")
+    names = (
+        "from",
+        *(capitalised(label_text(name, words_of())) for name in order),
+        "in view",
+        "changes",
+        "valence",
+        "arousal",
+    )
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     rows = []
     for slot in summary.slots:
         if slot.seconds:
             figures = [duration(slot.seconds[emotion]) if emotion in slot.seconds else "–" for emotion in order]
-            figures += [duration(slot.present), str(slot.changed), f"{slot.valence:+.2f}", f"{slot.arousal:+.2f}"]
+            figures += [duration(slot.present), str(slot.changed)]
+            figures += ["–" if value is None else f"{value:+.2f}" for value in (slot.valence, slot.arousal)]
             cells = "".join(f"<td>{figure}</td>" for figure in figures)
             rows.append(f'<tr><th scope="row">{time_label(slot, days)}</th>{cells}</tr>')
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -272,7 +280,7 @@ def _on_the_hour(slot: Slot, every: int) -> bool:
 
 
 def _name(emotion: str) -> str:
-    return escape(capitalised(emotion))
+    return escape(capitalised(label_text(emotion, words_of())))
 
 
 def _smoothed(cells: Sequence[Sequence[float]]) -> list[list[float]]:

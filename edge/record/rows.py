@@ -21,7 +21,7 @@ class Seen:
 
     track: the face's id in this run. start: why the row begins: the face appeared, its emotion changed, or a minute
     was full. began: milliseconds since the epoch. duration: milliseconds, by a clock that nobody sets.
-    confidence, valence, arousal: means over its frames, in the ranges of `Face`.
+    confidence, valence, arousal: means over its frames, in the ranges of `Face`; valence and arousal 0 if unknown.
     """
 
     track: int
@@ -66,8 +66,8 @@ class _Open:
     def add(self, face: Face) -> None:
         self._frames += 1
         self._confidence += face.confidence
-        self._valence += face.valence
-        self._arousal += face.arousal
+        self._valence += face.valence or 0.0
+        self._arousal += face.arousal or 0.0
 
     def ended(self, track: int, at: _Moment) -> Seen:
         frames = self._frames

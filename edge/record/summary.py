@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
+from edge.labels import CIRCUMPLEX
 from edge.reading import timestamp
 
 VERSION: Final = 1
@@ -92,6 +93,7 @@ class _Sums:
     watched: float = 0.0
     appeared: int = 0
     changed: int = 0
+    placed: float = 0.0
     valence: float = 0.0
     arousal: float = 0.0
 
@@ -128,9 +130,11 @@ def summarise(connection: sqlite3.Connection, days: list[date]) -> Summary:
         slot.present += max(0, began + duration - max(began, covered)) / 1000
         covered = max(covered, began + duration)
         slot.appeared += start == "appeared"
-        slot.valence += valence * seconds
-        slot.arousal += arousal * seconds
-        circumplex[_cell(arousal)][_cell(valence)] += seconds
+        if emotion in CIRCUMPLEX or valence or arousal:  # else unknown, as of a label of the user's own
+            slot.placed += seconds
+            slot.valence += valence * seconds
+            slot.arousal += arousal * seconds
+            circumplex[_cell(arousal)][_cell(valence)] += seconds
         if start == "changed":
             slot.changed += 1
             if before := shown.get((run, track)):
@@ -211,7 +215,6 @@ def _seen(connection: sqlite3.Connection, limits: tuple[int, int]) -> Iterable[t
 
 
 def _slot(start: datetime, length: float, total: _Sums) -> Slot:
-    weight = sum(total.seconds.values())
     return Slot(
         start=start,
         length=length,
@@ -221,8 +224,8 @@ def _slot(start: datetime, length: float, total: _Sums) -> Slot:
         watched=min(max(total.watched, total.present), length),
         appeared=total.appeared,
         changed=total.changed,
-        valence=total.valence / weight if weight else None,
-        arousal=total.arousal / weight if weight else None,
+        valence=total.valence / total.placed if total.placed else None,
+        arousal=total.arousal / total.placed if total.placed else None,
     )
 
 

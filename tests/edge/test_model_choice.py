@@ -81,7 +81,7 @@ def test_a_choice_that_cannot_be_kept_counts_until_the_restart(state: Path, capl
 
 
 def test_models_and_committees_with_the_same_labels_are_offered_to_home_assistant() -> None:
-    names = alike(read_card(EmotionCard, RELEASED))
+    names = alike(read_card(EmotionCard, RELEASED).primary.labels, tuple)
     assert {"emotion-nano", NAME, "emotion-large", "committee"} <= set(names)
     assert "yunet-320" not in names
     message = device_message(Settings().mqtt, ["happy"], models=names)

@@ -36,6 +36,7 @@ def test_a_smiling_astronaut_is_happy(astronaut: Image) -> None:
     assert face.emotion == "happy"
     assert face.confidence == max(face.scores.values()) > 0.5
     assert sum(face.scores.values()) == pytest.approx(1, abs=1e-4)
+    assert face.valence is not None
     assert face.valence > 0.3
     assert set(reading.stages) == {"follow", "detect", "track", "classify", "smooth"}
     assert reading.leader == face

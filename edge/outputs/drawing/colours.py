@@ -1,8 +1,9 @@
 """The colour of each emotion, for frames, page and plots."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
+from zlib import crc32
 
 from edge.labels import UNCERTAIN
 
@@ -27,9 +28,39 @@ COLOURS: Final[Mapping[str, str]] = MappingProxyType(
 """sRGB colour of each emotion, by label."""
 
 
+_PALETTE: Final = tuple(dict.fromkeys(colour for name, colour in COLOURS.items() if name not in ("neutral", UNCERTAIN)))
+_own: dict[str, str] = {}
+
+
+def choose_colours(labels: Iterable[str], groups: Mapping[str, Sequence[str]] | str = "") -> None:
+    """Choose the colours of labels that have none, for the whole process; call it before anything is drawn.
+
+    A group has the colour of its first emotion. Another name has one that depends on the name alone, or the next that
+    no label has yet, as long as there are enough.
+
+    Args:
+        labels: that are published.
+        groups: the setting `emotion.labels`.
+    """
+    names = set(labels)
+    chosen = {name: COLOURS[name] for name in names if name in COLOURS}
+    for name in sorted(names - chosen.keys()):
+        members = groups.get(name, ()) if not isinstance(groups, str) else ()
+        start = crc32(name.encode())
+        wanted = [COLOURS[member] for member in members if member in COLOURS]
+        wanted += [_PALETTE[(start + step) % len(_PALETTE)] for step in range(len(_PALETTE))]
+        chosen[name] = next((colour for colour in wanted if colour not in chosen.values()), wanted[0])
+    _own.update((name, colour) for name, colour in chosen.items() if name not in COLOURS)
+
+
+def all_colours() -> Mapping[str, str]:
+    """sRGB colour of each emotion and of each label that `choose_colours` was called with."""
+    return {**_own, **COLOURS}
+
+
 def colour_of(emotion: str) -> str:
-    """The emotion's sRGB colour as `#rrggbb`; of an unknown label, that of `uncertain`."""
-    return COLOURS.get(emotion, COLOURS[UNCERTAIN])
+    """The label's sRGB colour as `#rrggbb`; of an unknown label, that of `uncertain`."""
+    return COLOURS.get(emotion) or _own.get(emotion, COLOURS[UNCERTAIN])
 
 
 def bgr(emotion: str) -> Colour:

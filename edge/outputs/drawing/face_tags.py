@@ -15,7 +15,7 @@ from edge.outputs.drawing.layers import DARK, Layer, blend, paint, panel
 from edge.outputs.drawing.sizes import Sizes
 from edge.outputs.drawing.text import margin, render_text
 from edge.reading import Box, Face, Image
-from edge.translations import Words, capitalised
+from edge.translations import Words, capitalised, label_text
 
 EMPTY: Final[Colour] = (50, 46, 44)
 """The part of a bar that is not filled."""
@@ -77,7 +77,7 @@ def draw_faces(image: Image, under: Image, faces: Sequence[tuple[Face, Box]], si
 
 def _tags(face: Face, box: Box, sizes: Sizes, words: Words) -> Iterator[Layer]:
     """The tags to try, the best first: the word as large as the face allows, then smaller, then the bar alone."""
-    word = capitalised(words.get(face.emotion, face.emotion))
+    word = capitalised(label_text(face.emotion, words))
     smallest = max(7, round(sizes.text * _SMALLEST_WORD))
     widest = max(box.width * _WIDEST, 4 * sizes.space)
     for capital in dict.fromkeys(max(smallest, round(sizes.word * step)) for step in _STEPS):

@@ -17,13 +17,13 @@ _RATE_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The largest face in one slot of the timeline. slot: `captured_at // SLOT`; valence, arousal: -1 to 1."""
+    """The largest face in one slot of the timeline. slot: `captured_at // SLOT`; valence, arousal: as of `Face`."""
 
     slot: int
     emotion: str
     confidence: float
-    valence: float
-    arousal: float
+    valence: float | None
+    arousal: float | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from edge.outputs.drawing.sizes import Sizes
 from edge.outputs.drawing.text import margin, render_text
 from edge.outputs.drawing.timeline import QUIET, circumplex, paint_scale, scale_height, timeline
 from edge.reading import Image, Reading
-from edge.translations import Words, capitalised, confidence_text
+from edge.translations import capitalised, confidence_text, looks_text
 
 PANEL_SHARE: Final = 0.2
 """From this share of the screen's width on, free space beside the frame becomes a panel."""
@@ -73,7 +73,7 @@ def _draw_panel(side: Image, reading: Reading, context: Context) -> None:
     inner = width - 2 * pad
     words = context.words
     leader = reading.leader
-    heading = looks(leader.emotion, words) if leader else words["nobody"]
+    heading = capitalised(looks_text(leader.emotion, words)) if leader else words["nobody"]
     top = pad
     title = _text_layer(heading, inner, sizes.word, width, pad)
     blend(side, title, 0, top)
@@ -97,16 +97,12 @@ def _draw_panel(side: Image, reading: Reading, context: Context) -> None:
     side[at : at + band, pad : pad + inner] = strip
     room = foot_top - top - 3 * pad
     square = min(inner, room)
-    if square >= 12 * sizes.space:
+    unknown = any(face.valence is None for face in reading.faces)
+    if square >= 12 * sizes.space and not unknown:
         plane = circumplex(context.past, reading, square, words)
         left, upper = (width - square) // 2, top + pad + (room - square) // 2 + pad // 2
         area = side[upper : upper + square, left : left + square]
         np.maximum(area, plane, out=area)
-
-
-def looks(emotion: str, words: Words) -> str:
-    """What the face looks like, as people would say it: `Looks happy`."""
-    return capitalised(words.get(f"looks_{emotion}", emotion))
 
 
 @lru_cache(maxsize=32)

@@ -10,10 +10,10 @@ import numpy as np
 
 from edge.outputs.drawing.colours import Colour, bgr
 from edge.outputs.drawing.face_tags import EMPTY
-from edge.outputs.drawing.last_minute import MINUTE, SLOT, Past
+from edge.outputs.drawing.last_minute import MINUTE, SLOT, Moment, Past
 from edge.outputs.drawing.layers import DARK, Layer, paint, panel
 from edge.outputs.drawing.text import Coverage, margin, render_text
-from edge.reading import Image, Reading
+from edge.reading import Face, Image, Reading
 from edge.translations import Words, capitalised
 
 _TRAIL: Final = round(6 / SLOT)
@@ -103,7 +103,7 @@ def circumplex(past: Past, reading: Reading, side: int, words: Words) -> Image:
 
     Args:
         past: the last minute.
-        reading: the newest Reading.
+        reading: the newest Reading; its faces have valence and arousal.
         side: width and height in pixels.
         words: in the viewer's language.
 
@@ -116,16 +116,16 @@ def circumplex(past: Past, reading: Reading, side: int, words: Words) -> Image:
     unit = max(2, side // 60)
     now = math.floor(reading.captured_at / SLOT)
 
-    def at(valence: float, arousal: float) -> tuple[int, int]:
+    def at(face: Face | Moment) -> tuple[int, int]:
+        valence, arousal = face.valence or 0.0, face.arousal or 0.0
         return round((side / 2 + _radius(side) * valence) * 8), round((side / 2 - _radius(side) * arousal) * 8)
 
     trail = [moment for moment in past.moments[-_TRAIL:] if now - moment.slot <= _TRAIL]
     for one, two in pairwise(trail):
         if two.slot - one.slot == 1:
-            line = at(one.valence, one.arousal), at(two.valence, two.arousal)
-            cv2.line(image, *line, bgr(two.emotion), max(1, unit // 2), cv2.LINE_AA, 3)
+            cv2.line(image, at(one), at(two), bgr(two.emotion), max(1, unit // 2), cv2.LINE_AA, 3)
     for face in sorted(reading.faces, key=lambda face: face.detection.box.area):
         size = round(unit * (2.4 if face is reading.leader else 1.6) * 8)
-        cv2.circle(image, at(face.valence, face.arousal), size + 8, DARK, cv2.FILLED, cv2.LINE_AA, 3)
-        cv2.circle(image, at(face.valence, face.arousal), size, bgr(face.emotion), cv2.FILLED, cv2.LINE_AA, 3)
+        cv2.circle(image, at(face), size + 8, DARK, cv2.FILLED, cv2.LINE_AA, 3)
+        cv2.circle(image, at(face), size, bgr(face.emotion), cv2.FILLED, cv2.LINE_AA, 3)
     return image

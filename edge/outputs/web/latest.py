@@ -4,7 +4,7 @@ import time
 from collections import deque
 from typing import Any, Final
 
-from edge.reading import Frame, Reading, Stats
+from edge.reading import Frame, Reading, Stats, rounded
 
 FRESH_SECONDS: Final = 5.0
 """Without a new frame for this long, the daemon does not count as healthy."""
@@ -40,7 +40,10 @@ class LatestReading:
         """The last minute, oldest first: seconds ago, emotion of the largest face or None, valence, arousal."""
         now = time.monotonic()
         samples = self._samples.copy()
-        return [[round(now - at, 2), emotion, round(v, 3), round(a, 3)] for at, emotion, v, a in samples]
+        return [
+            [round(now - at, 2), emotion, None if v is None else rounded(v, 3), None if a is None else rounded(a, 3)]
+            for at, emotion, v, a in samples
+        ]
 
     def problem(self) -> str:
         """Why there is no live picture; empty while there is one."""

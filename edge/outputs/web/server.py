@@ -14,7 +14,7 @@ from tornado.web import Application
 
 from edge.config import WebSettings
 from edge.errors import EmotionEdgeError
-from edge.outputs.drawing.colours import COLOURS
+from edge.outputs.drawing.colours import all_colours
 from edge.outputs.drawing.jpeg import JpegEncoder, jpeg
 from edge.outputs.web.access import page_access
 from edge.outputs.web.connections import BoundedServer, Connections
@@ -97,7 +97,7 @@ class WebViewer:
         about = {
             "device": device,
             "topics": list(topics),
-            "colours": dict(COLOURS),
+            "colours": dict(all_colours()),
             "recorded": facts.record_days > 0,
             "images": settings.images,
             "reads": read is not None,

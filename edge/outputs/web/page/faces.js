@@ -25,6 +25,8 @@ function fillCard({ card, rows }, face, leads) {
   card.style.setProperty("--hue", hue(face.emotion));
   for (const axis of ["valence", "arousal"]) {
     const row = card.querySelector(`[data-axis="${axis}"]`);
+    row.hidden = face[axis] === null;
+    if (row.hidden) continue;
     row.title = `${word(axis)} ${face[axis].toFixed(2)}`;
     row.style.setProperty("--place", face[axis].toFixed(3));
   }

@@ -22,7 +22,7 @@ export function beginMinute(rows) {
 /** One more moment; face: the largest, or undefined. */
 export function addMoment(face) {
   const at = performance.now() / 1000;
-  samples.push({ at, emotion: face ? face.emotion : null, valence: face?.valence ?? 0, arousal: face?.arousal ?? 0 });
+  samples.push({ at, emotion: face ? face.emotion : null, valence: face?.valence ?? null, arousal: face?.arousal ?? null });
   if (at - drawn >= DRAW_MS / 1000) draw(at);
 }
 
@@ -47,8 +47,8 @@ function line(axis, now) {
   let path = "";
   let before = null;
   for (const sample of samples) {
-    if (sample.emotion !== null) {
-      const joined = before && before.emotion !== null && sample.at - before.at < GAP_SECONDS;
+    if (sample[axis] !== null && sample.emotion !== null) {
+      const joined = before && before.emotion !== null && before[axis] !== null && sample.at - before.at < GAP_SECONDS;
       path += `${joined ? "L" : "M"}${across(sample.at, now).toFixed(1)} ${(MIDDLE - sample[axis] * HALF).toFixed(1)}`;
     }
     before = sample;

@@ -34,11 +34,14 @@ export function word(key, fields = {}) {
 
 const capitalised = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
+/** An emotion in the page's language; a label of the owner's own as it is written, `_` as a space. */
+const labelText = (label) => (words[`looks_${label}`] ? word(label) : label.replaceAll("_", " "));
+
 /** An emotion as a name: Happy. */
-export const emotionName = (emotion) => capitalised(word(emotion));
+export const emotionName = (emotion) => capitalised(labelText(emotion));
 
 /** What a face looks like: Looks happy. */
-export const looks = (emotion) => (words[`looks_${emotion}`] ? capitalised(word(`looks_${emotion}`)) : capitalised(emotion));
+export const looks = (emotion) => capitalised(words[`looks_${emotion}`] ?? labelText(emotion));
 
 /** A word with its first letter in upper case. */
 export const heading = (key) => capitalised(word(key));
