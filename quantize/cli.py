@@ -83,7 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     mine.add_argument(
         "--start", default="emotion-small", metavar="MODEL", help="released model to start from (emotion-small)"
     )
-    mine.add_argument("--mapping", type=Path, help="YAML file of `own class name: emotion` lines")
+    mine.add_argument("--mapping", type=Path, help="YAML file of `own class name: label` lines")
+    mine.add_argument("--label-set", metavar="SET", help="own: keep class names that are no emotion")
     keras.add_argument("network", type=Path, metavar="FILE.keras")
     keras.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="some hundreds of typical images")
     keras.add_argument("--out", type=Path, required=True, metavar="FILE.tflite")
@@ -292,7 +293,7 @@ def _mine(options: argparse.Namespace) -> None:
     load_keras()
     from quantize.mine import make_mine
 
-    print(make_mine(options.photographs, options.out, options.start, options.mapping).text())
+    print(make_mine(options.photographs, options.out, options.start, options.mapping, options.label_set).text())
     print(f"run it:  emotion-edge run --emotion.model {options.out}")
 
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from edge.errors import EmotionEdgeError
+from edge.labels import CIRCUMPLEX
 from edge.models.released import model_dir
 from quantize.calibration import SAMPLES
 from quantize.make import make
@@ -19,14 +20,17 @@ SPLIT = (75, 25, 0)
 """Shares of Training, PublicTest and PrivateTest: a quarter is kept aside to judge by, and nothing for a third part."""
 
 
-def make_mine(photographs: Path, out: Path, start: str, mapping: Path | None = None) -> FewFaces:
+def make_mine(
+    photographs: Path, out: Path, start: str, mapping: Path | None = None, label_set: str | None = None
+) -> FewFaces:
     """Cut the faces, fit the released network's head to them, quantize, and judge it beside the released one.
 
     Args:
         photographs: A data set; most simply a folder of photographs for each class.
         out: The model's folder to write; its name is the model's.
         start: A released model to begin with, by name or folder.
-        mapping: YAML file of `own class name: emotion` lines.
+        mapping: YAML file of `own class name: label` lines.
+        label_set: As of `training.datasets.read_dataset`; `own` keeps class names that are no emotion.
 
     Returns:
         What came of the fit.
@@ -42,10 +46,13 @@ def make_mine(photographs: Path, out: Path, start: str, mapping: Path | None = N
             raise EmotionEdgeError(f"{folder}: there already; remove it or take another name as --out")
     faces = RUNS / f"{run.name}-faces"
     shutil.rmtree(faces, ignore_errors=True)
-    data = read_dataset(photographs, mapping=mapping)
+    data = read_dataset(photographs, label_set=label_set, mapping=mapping)
+    known = all(name in CIRCUMPLEX for labels in data.labels.values() for name in labels.names)
     # Folders named train, val or test are the user's own splits, often by person.
     own = photographs.is_dir() and any(split_of(path.name) is not None for path in photographs.iterdir())
-    print(prepare(data, faces, PrepareSettings(split=None if own else SPLIT, judge=released)).table())
+    print(
+        prepare(data, faces, PrepareSettings(split=None if own else SPLIT, judge=released if known else None)).table()
+    )
     outcome = fit_few(read_dataset(faces), faces, released, run)
     make(
         argparse.Namespace(

@@ -197,11 +197,15 @@ def _add_data(parser: argparse.ArgumentParser, option: bool = False) -> None:
     parser.add_argument(
         "--format", default=None if option else "auto", choices=layouts, help="layout of the data set (auto)"
     )
-    parser.add_argument("--label-set", metavar="SET", help="fer7, ferplus8, skillbox9, compact4, or happy-sad-neutral")
+    parser.add_argument(
+        "--label-set",
+        metavar="SET",
+        help="fer7, ferplus8, skillbox9, compact4, happy-sad-neutral, or own: class names as they are",
+    )
     parser.add_argument(
         "--mapping",
         type=Path,
-        help="YAML file of `own class name: emotion` lines; fer2013 or raf-db: folders of its numbers",
+        help="YAML file of `own class name: label` lines; fer2013 or raf-db: folders of its numbers",
     )
 
 

@@ -12,6 +12,8 @@ import pytest
 pytest.importorskip("keras", reason="the training extra is not installed")
 
 from edge.emotion.local import LocalClassifier
+from edge.labels import own_label
+from edge.models.card import EmotionCard, read_card
 from edge.models.runtime import choose
 from quantize.cli import main
 from tests.conftest import ROOT
@@ -71,3 +73,22 @@ def test_too_few_photographs_of_a_class_are_named(
     assert main(["mine", "photos", "--out", "models/mine"]) == 2
     assert "too few faces to learn from: sad (3)" in capsys.readouterr().err
     assert not (tmp_path / "models" / "mine").exists()
+
+
+def test_classes_of_ones_own_go_from_folders_to_a_model(
+    faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"happy": "Very Engaged", "sad": "bored", "surprise": "wink"}
+    for emotion, name in names.items():
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number, image in enumerate(faces[emotion][:12]):
+            cv2.imwrite(str(tmp_path / "photos" / name / f"{number}.png"), image)
+    monkeypatch.chdir(tmp_path)
+    assert main(["mine", "photos", "--out", "models/mine"]) == 2
+    assert "no known emotion: Very Engaged, bored, wink" in capsys.readouterr().err
+    assert main(["mine", "photos", "--label-set", "own", "--out", "models/mine"]) == 0
+    card = read_card(EmotionCard, tmp_path / "models" / "mine")
+    assert card.primary.labels == ("bored", "very_engaged", "wink")
+    here = {own_label(name): faces[emotion] for emotion, name in names.items()}
+    # Chance is a third; the features of the released network tell these apart with nine faces of each.
+    assert right(tmp_path / "models" / "mine", {str(name): images for name, images in here.items()}, 12) > 0.6

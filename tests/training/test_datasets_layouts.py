@@ -103,7 +103,7 @@ def test_own_names_are_mapped_by_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("grumpy: cross", r"grumpy: no emotion 'cross' \(known: angry"),
+        ("grumpy: angryy", r"grumpy: no emotion 'angryy', did you mean 'angry'\? \(emotions: angry"),
         ("grumpy", "no class names: wanted are lines like `grumpy: angry`"),
         ("grumpy: [", r"names\.yaml: is no YAML in line"),
         (None, r"names\.yaml: cannot be read: .*No such file"),

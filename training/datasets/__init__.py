@@ -23,7 +23,8 @@ def read_dataset(
     Args:
         path: A folder or a file.
         format: `auto` to recognise the layout, or one of `formats.FORMATS`.
-        label_set: The primary label set (`edge.labels.labels_of`); None: the data set's own.
+        label_set: The primary label set (`edge.labels.labels_of`); None: the data set's own; `own`: likewise, and
+            class names that are no emotion are classes.
         mapping: YAML file of `class name: emotion` lines, for the formats folder, csv and npy.
         votes: Training target made of the FER+ votes, one of `fer2013.VOTES`.
         seed: Seed of the splits that are cut if the source lacks them.
@@ -35,5 +36,7 @@ def read_dataset(
     # Imported here because the readers import this package.
     from training.datasets.assemble import Choices
     from training.datasets.formats import read
+    from training.datasets.names import OWN
 
-    return read(path, format, Choices(label_set, mapping, votes, seed))
+    own = label_set == OWN
+    return read(path, format, Choices(None if own else label_set, mapping, votes, seed, own))

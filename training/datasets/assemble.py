@@ -12,6 +12,7 @@ import numpy as np
 
 from edge.cameras.images import is_passed_over
 from edge.errors import EmotionEdgeError
+from edge.labels import labels_of, own_label
 from training.datasets.dataset import SPLITS, Dataset
 from training.datasets.names import labels_from
 from training.datasets.splits import complete
@@ -43,12 +44,19 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Options of all readers; see `training.datasets.read_dataset`."""
+    """Options of all readers; see `training.datasets.read_dataset`. own: keep class names that are no emotion."""
 
     label_set: str | None = None
     mapping: Path | None = None
     votes: str = "distribution"
     seed: int = 0
+    own: bool = False
+
+    def own_class(self, name: str) -> str | None:
+        """The label of a class name that is no emotion; None where it is not one of the classes wanted."""
+        label = own_label(name)
+        wanted = self.own or (self.label_set is not None and label in labels_of(self.label_set))
+        return label if wanted else None
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -121,7 +121,7 @@ def _emotions(files: Iterable[tuple[str, Path]], choices: Choices, path: Path) -
             f"{'; '.join(f'--mapping {name}: {_listed(numbers)}' for name, numbers in NUMBERINGS.items())}; or a "
             "file with a line for each (`1: happy`) for numbers of your own"
         )
-    return emotions_of(names, mapping, str(path))
+    return emotions_of(names, mapping, str(path), choices.own_class)
 
 
 def _listed(numbers: Mapping[str, str]) -> str:

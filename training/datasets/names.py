@@ -1,9 +1,9 @@
-"""Maps the class names of data sets to the emotions of `edge.labels`."""
+"""Maps the class names of data sets to labels: the emotions of `edge.labels`, or classes of the user's own."""
 
 import logging
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError
-from edge.labels import CIRCUMPLEX, LABEL_SETS, labels_of, map_matrix, set_name
+from edge.labels import CIRCUMPLEX, LABEL_SETS, label_problem, labels_of, map_matrix, own_label, set_name
 from training.datasets.dataset import Labels, one_hot
 
 SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -30,6 +30,9 @@ SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
 _EMOTIONS: Final = {name: name for name in CIRCUMPLEX} | {
     other: name for name, others in SYNONYMS.items() for other in others
 }
+OWN: Final = "own"
+"""The label set that keeps class names as they are; names of emotions stay those."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,10 +42,11 @@ def emotion_of(name: str) -> str | None:
 
 
 def read_mapping(path: Path | None) -> Mapping[str, str | None]:
-    """Read a YAML file of `class name: emotion` lines; `class name: null` omits a class.
+    """Read a YAML file of `class name: label` lines; `class name: null` omits a class.
 
-    Returns an empty mapping if path is None. Raises EmotionEdgeError if the file is missing, invalid, or names an
-    unknown emotion.
+    A label is an emotion, or a class name of the user's own (`edge.labels.own_label`) that is not close to an emotion.
+    Returns an empty mapping if path is None. Raises EmotionEdgeError if the file is missing, invalid, or names what
+    cannot be a label.
     """
     if path is None:
         return {}
@@ -50,10 +54,12 @@ def read_mapping(path: Path | None) -> Mapping[str, str | None]:
     if not isinstance(lines, dict) or not lines:
         raise EmotionEdgeError(f"{path}: no class names: wanted are lines like `grumpy: angry`, without dashes")
     for name, emotion in lines.items():
-        if emotion is not None and emotion_of(str(emotion)) is None:
-            raise EmotionEdgeError(f"{path}: {name}: no emotion {emotion!r} (known: {', '.join(CIRCUMPLEX)})")
+        own = own_label(str(emotion))
+        if emotion is not None and emotion_of(str(emotion)) is None and (problem := label_problem(own or str(emotion))):
+            raise EmotionEdgeError(f"{path}: {name}: {problem} (emotions: {', '.join(CIRCUMPLEX)})")
     return {
-        _composed(str(name)): None if emotion is None else emotion_of(str(emotion)) for name, emotion in lines.items()
+        _composed(str(name)): None if emotion is None else emotion_of(str(emotion)) or own_label(str(emotion))
+        for name, emotion in lines.items()
     }
 
 
@@ -62,21 +68,36 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def emotions_of(names: Iterable[str], mapping: Mapping[str, str | None], where: str) -> Mapping[str, str | None]:
-    """The emotion of each class name: from the mapping if it has it, else from the name itself; None omits the class.
+def emotions_of(
+    names: Iterable[str],
+    mapping: Mapping[str, str | None],
+    where: str,
+    own_class: Callable[[str], str | None] = lambda _: None,
+) -> Mapping[str, str | None]:
+    """The label of each class name: from the mapping if it has it, else from the name itself; None omits the class.
 
-    where: source, for messages. Raises EmotionEdgeError that lists all unknown names.
+    Args:
+        names: Class names as the data set has them.
+        mapping: As of `read_mapping`.
+        where: Source, for messages.
+        own_class: The label of a name that is no emotion; None: it cannot be a class.
+
+    Raises:
+        EmotionEdgeError: Lists all unknown names.
     """
     found = sorted(set(names))
     own = {name: _composed(name) for name in found}
     for name in sorted(set(mapping) - set(own.values())):
         _log.warning("%s: no class %r, which the mapping names (found: %s)", where, name, ", ".join(found))
-    emotions = {name: mapping[own[name]] if own[name] in mapping else emotion_of(name) for name in found}
+    emotions = {
+        name: mapping[own[name]] if own[name] in mapping else emotion_of(name) or own_class(name) for name in found
+    }
     unknown = [name for name in found if own[name] not in mapping and emotions[name] is None]
     if unknown:
         raise EmotionEdgeError(
             f"{where}: no known emotion: {', '.join(unknown)} (known: {', '.join(CIRCUMPLEX)}); give a mapping file "
-            f"with a line a class: `{unknown[0]}: angry`, or `{unknown[0]}: null` to leave it out"
+            f"with a line a class: `{unknown[0]}: angry`, or `{unknown[0]}: null` to leave it out; or keep "
+            f"the names as classes of your own with the label set `{OWN}`"
         )
     return emotions
 
@@ -95,7 +116,9 @@ def labels_from(emotions: Sequence[str | None], label_set: str | None, where: st
     Raises:
         EmotionEdgeError: The label set is unknown, or none is given and there is only one emotion.
     """
-    counts = {name: sum(emotion == name for emotion in emotions) for name in CIRCUMPLEX if name in set(emotions)}
+    present = {emotion for emotion in emotions if emotion is not None}
+    order = [*(name for name in CIRCUMPLEX if name in present), *sorted(present - CIRCUMPLEX.keys())]
+    counts = {name: sum(emotion == name for emotion in emotions) for name in order}
     names = labels_of(label_set or _set_of(counts, where))
     matrix = map_matrix(tuple(counts), names)
     judged = {name: int(row.argmax()) if row.any() else -1 for name, row in zip(counts, matrix, strict=True)}

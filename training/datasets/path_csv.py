@@ -158,7 +158,9 @@ def _emotions(file: Path, labels: Mapping[str, int], choices: Choices) -> Mappin
             f"{file}, line {line}: label {label} is a number: say what it counts, by --label-set (fer7: 0 is angry) or "
             "a --mapping file of lines like `0: happy`"
         )
-    emotions = dict(emotions_of([label for label in labels if label not in numbers], mapping, str(file)))
+    emotions = dict(
+        emotions_of([label for label in labels if label not in numbers], mapping, str(file), choices.own_class)
+    )
     for label, line in numbers.items():
         names = labels_of(choices.label_set or "")
         if not 0 <= int(label) < len(names):
