@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from edge import __version__
 from edge.errors import EmotionEdgeError
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
@@ -86,6 +87,10 @@ def emulated(runtime: str, cpu: str, plugin: Path | None = None, folder: Path = 
     """
     if reason := missing(folder):
         raise EmotionEdgeError(f"emulated aarch64: {reason}")
+    # This project is imported from its folder; `edge` reads its version from installed metadata.
+    metadata = folder / runtime / "emotion_edge.dist-info" / "METADATA"
+    metadata.parent.mkdir(exist_ok=True)
+    metadata.write_text(f"Metadata-Version: 2.1\nName: emotion-edge\nVersion: {__version__}\n", encoding="utf-8")
     root = folder / "root"
     environment = {
         "PATH": os.environ.get("PATH", ""),

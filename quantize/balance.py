@@ -129,7 +129,7 @@ def add_committee_balance(folder: Path, data: Dataset, final: bool = False) -> d
     }
     counted: set[str] | None = None
     for split in (VALIDATION, FINAL) if final else (VALIDATION,):
-        faces, labels = _faces(data, label_set, split)
+        faces, labels = labelled_faces(data, label_set, split)
         said = (
             np.concatenate([each.classify(faces[at : at + _BATCH]).probabilities for at in _starts(faces)])
             for each in (without, balanced)
@@ -141,14 +141,17 @@ def add_committee_balance(folder: Path, data: Dataset, final: bool = False) -> d
 
 
 def _outputs(folder: Path, card: EmotionCard, data: Dataset, split: str) -> tuple[Floats, Labels]:
-    """The primary output's values [n, labels] for the faces of a split that have a label, and their labels [n]."""
-    faces, labels = _faces(data, card.primary.label_set, split)
+    """The primary output's values [n, labels] for the faces of a split that have a label, and their labels [n].
+
+    The card's `mirror_below` is left out.
+    """
+    faces, labels = labelled_faces(data, card.primary.label_set, split)
     classifier = LocalClassifier(folder, choose())
     rows = [classifier.outputs(faces[at : at + _BATCH])[card.primary.name].copy() for at in _starts(faces)]
     return np.concatenate(rows), labels
 
 
-def _faces(data: Dataset, label_set: str, split: str) -> tuple[npt.NDArray[np.uint8], Labels]:
+def labelled_faces(data: Dataset, label_set: str, split: str) -> tuple[npt.NDArray[np.uint8], Labels]:
     """The faces [n, h, w, c] of a split that have a label, and their labels [n]."""
     part = data.part(split)
     judged = part.labels[label_set].judged

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "edgetpu": _edgetpu,
         "balance": _balance,
         "evenness": _evenness,
+        "mirror": _mirror,
         "show": _show,
         "keras": _keras,
         "mine": _mine,
@@ -63,9 +64,15 @@ def _parser() -> argparse.ArgumentParser:
     balance = commands.add_parser(
         "balance", help="choose emotion.balance, the weight of rare emotions, and write it into the cards"
     )
-    balance.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR")
-    balance.add_argument("--data", type=Path, required=True, help="folder or file of the data set")
-    balance.add_argument("--final", action="store_true", help="also measure PrivateTest: once, for the final figure")
+    mirror = commands.add_parser(
+        "mirror", help="choose the confidence below which a model is also run on the mirror image, and write it"
+    )
+    for command in (balance, mirror):
+        command.add_argument("models", type=Path, nargs="+", metavar="MODEL_DIR")
+        command.add_argument("--data", type=Path, required=True, help="folder or file of the data set")
+        command.add_argument(
+            "--final", action="store_true", help="also measure PrivateTest: once, for the final figure"
+        )
     evenness = commands.add_parser(
         "evenness", help="measure how evenly a model treats FairFace's groups, and write it into its card"
     )
@@ -268,6 +275,13 @@ def _edgetpu(options: argparse.Namespace) -> None:
 def _balance(options: argparse.Namespace) -> None:
     load_keras()
     from quantize.balance import run
+    from training.datasets import read_dataset
+
+    run(options.models, read_dataset(options.data), options.final)
+
+
+def _mirror(options: argparse.Namespace) -> None:
+    from quantize.mirror import run
     from training.datasets import read_dataset
 
     run(options.models, read_dataset(options.data), options.final)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.emotion.flip import with_flip
-from edge.emotion.scores import Floats, Scores, empty_scores, scores_of
+from edge.emotion.scores import Floats, Scores, empty_scores, probabilities_of, scores_of
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, face_crops, input_tensor
 from edge.models.card import MODEL_FILE, EmotionCard, read_card
@@ -48,11 +48,24 @@ class LocalClassifier:
     def classify(self, crops: Pixels) -> Scores:
         if not len(crops):
             return empty_scores(self.labels)
-        return scores_of(self.card, self.outputs(crops))
+        return scores_of(self.card, self._mirrored_where_unsure(crops, self.outputs(crops)))
 
     def outputs(self, crops: Pixels) -> Mapping[str, Floats]:
         """The network's outputs by name, [n, ...], averaged over mirror images if the card sets `mirror`."""
         return with_flip(self._network, input_tensor(crops, self.card.input), self._mirror)
+
+    def _mirrored_where_unsure(self, crops: Pixels, outputs: Mapping[str, Floats]) -> Mapping[str, Floats]:
+        """The outputs, averaged over mirror images for faces whose confidence is below the card's `mirror_below`."""
+        primary, below = self.card.primary, 0.0 if self._mirror else self.card.mirror_below
+        confidence = probabilities_of(primary, outputs[primary.name]).max(axis=1)
+        unsure = np.flatnonzero(confidence < below)
+        if not len(unsure):
+            return outputs
+        flipped = np.ascontiguousarray(crops[unsure][:, :, ::-1])
+        averaged = {name: values.copy() for name, values in outputs.items()}
+        for name, values in self._network(input_tensor(flipped, self.card.input)).items():
+            averaged[name][unsure] = (averaged[name][unsure] + values) / 2
+        return averaged
 
 
 def _balanced(card: EmotionCard, balance: float | None) -> EmotionCard:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from edge.emotion.local import LocalClassifier
+from edge.emotion.scores import scores_of
 from edge.errors import EmotionEdgeError
 from edge.faces.yunet import YuNet
 from edge.models.card import CARD_FILE, Card, EmotionCard, SelfTest, read_any_card
@@ -75,7 +76,9 @@ def self_test_outputs(folder: Path, runtime: Runtime) -> list[list[float]]:
     if isinstance(card, EmotionCard):
         faces = np.stack([drawn_face(card.input.height, card.input.width, mouth) for mouth in MOUTHS])
         crops = np.repeat(faces[..., None], card.input.channels, axis=3)
-        found = LocalClassifier(folder, runtime).classify(crops).probabilities
+        # Without `mirror_below`: interpreters may differ in which faces are below.
+        classifier = LocalClassifier(folder, runtime)
+        found = scores_of(classifier.card, classifier.outputs(crops)).probabilities
     else:
         detector = YuNet(folder, MIN_SCORE, runtime)
         found = np.array([_best(detector, card, mouth) for mouth in MOUTHS])

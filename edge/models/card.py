@@ -156,12 +156,15 @@ class EmotionCard(Card):
     Attributes:
         mirror: run the model on each face and on its mirror image, and take the mean of both outputs; the metrics were
             measured so.
+        mirror_below: without `mirror`, do so for faces with a confidence (probability of the most probable label) below
+            this, 0 to 1; 0: for none. The metrics were measured without it.
         parity: how evenly the model treats groups of people: `note`, and `rows` with `group`, `faces`, `found`, `same`
             and `uncertain`; empty where that was not measured.
     """
 
     crop: CropSpec
     mirror: bool = False
+    mirror_below: Annotated[float, Field(ge=0, le=1)] = 0.0
     outputs: Annotated[tuple[OutputSpec, ...], Field(max_length=8)]
     metrics: Annotated[tuple[Mapping[str, Any], ...], Field(max_length=1000)]
     parity: Mapping[str, Any] = {}

@@ -181,7 +181,7 @@ def look_twice(folder: Path) -> None:
 
 
 def test_a_model_whose_card_says_mirror_says_the_mean_of_both_views(tmp_path: Path, astronaut: Image) -> None:
-    once, folder = opened(model=str(SMALL)), member(tmp_path, "twice")
+    once, folder = opened(model=str(member(tmp_path, "once"))), member(tmp_path, "twice")
     look_twice(folder)
     twice = opened(model=str(folder))
     crops = face_crops(astronaut, [FACE, *BOXES], once.card.crop, once.card.input)
@@ -241,7 +241,7 @@ def test_members_must_have_the_same_labels_the_same_faces_and_names_of_their_own
     card = json.loads((wider / "card.json").read_text())
     card["crop"]["scale"] = 1.5
     (wider / "card.json").write_text(json.dumps(card))
-    with pytest.raises(EmotionEdgeError, match=r"the same faces, and leader has 48x48, grey, scale 1\.1.*scale 1\.5"):
+    with pytest.raises(EmotionEdgeError, match=r"same faces, and leader has 48x48, grey, face, scale 1\.1.*scale 1\.5"):
         opened(model=f"{leader}+{wider}")
     with pytest.raises(EmotionEdgeError, match=r"two members have one name \(leader, leader\)"):
         opened(model=f"{leader}+{leader}")

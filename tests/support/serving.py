@@ -21,13 +21,15 @@ SMALL_CARD = read_card(EmotionCard, SMALL)
 
 
 def member(folder: Path, name: str, seen: tuple[float, float] = (0.0, 1.0), **changes: object) -> Path:
-    """A copy of the released model under another name. seen: what black and white mean to it; (1, 0) is a negative.
+    """A copy of the released model under another name, without `mirror_below`.
+
+    seen: what black and white mean to it; (1, 0) is a negative.
 
     changes: of its primary output, as the card has them.
     """
     copy = Path(shutil.copytree(SMALL, folder / name))
     card = json.loads((copy / CARD_FILE).read_text())
-    card["name"], card["input"]["value_range"] = name, seen
+    card["name"], card["input"]["value_range"], card["mirror_below"] = name, seen, 0.0
     card["outputs"][0] |= changes
     (copy / CARD_FILE).write_text(json.dumps(card))
     return copy

@@ -197,9 +197,17 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def as_json(rows: Sequence[Row], model: str) -> str:
-    """The results as JSON data, with a statement of their limits."""
-    content: dict[str, Any] = {"model": model, "note": NOTE, "rows": [asdict(row) for row in rows]}
+    """The results as JSON data, with a statement of their limits. Numbers have four decimals."""
+    content: dict[str, Any] = {"model": model, "note": NOTE, "rows": [_rounded(asdict(row)) for row in rows]}
     return json.dumps(content, indent=2)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(part) for part in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _share(of: tuple[float, Interval]) -> str:

@@ -1,0 +1,153 @@
+"""Below which confidence a model is run on the mirror image, too: `mirror_below`, chosen by a rule, into its card.
+
+A network's outputs for a face and for its mirror image differ, mostly where it is unsure. The mean of both is right
+more often, and is the same for both; averaged only for faces with a low confidence it costs a part of a second run.
+The value is chosen on PublicTest: the lowest by which SAME of the faces keep their label in the mirror.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.emotion.local import LocalClassifier
+from edge.emotion.scores import Floats, probabilities_of
+from edge.errors import EmotionEdgeError
+from edge.models.card import CARD_FILE, EmotionCard, OutputSpec, read_card
+from edge.models.runtime import choose
+from quantize.balance import LEAST_FACES, Labels, figures_from, labelled_faces
+from quantize.card_update import write_into
+from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
+
+STEPS: Final = tuple(step / 20 for step in range(8, 20))
+"""Confidences that are tried."""
+SAME: Final = 0.98
+"""Share of the faces that are to keep their label in the mirror."""
+_BATCH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The primary output's values, float32 [n, labels], of faces and of their mirror images, and the labels [n]."""
+
+    plain: Floats
+    flipped: Floats
+    labels: Labels
+
+    def values(self, output: OutputSpec, below: float) -> tuple[Floats, Floats, float]:
+        """Values for the faces, values for their mirror images, and the share of faces that are run twice."""
+        mean = (self.plain + self.flipped) / 2
+        unsure, other = (_confidence(output, each) < below for each in (self.plain, self.flipped))
+        faces = np.where(unsure[:, None], mean, self.plain)
+        return faces, np.where(other[:, None], mean, self.flipped), float(unsure.mean())
+
+    def same(self, output: OutputSpec, below: float) -> float:
+        """Share of the faces that keep their label in the mirror."""
+        faces, mirrored, _ = self.values(output, below)
+        first, second = (probabilities_of(output, each).argmax(axis=1) for each in (faces, mirrored))
+        return float(np.mean(first == second))
+
+
+def add_mirror(folder: Path, data: Dataset, final: bool = False) -> dict[str, Any]:
+    """Choose `mirror_below` of a released model and write it, with figures, into its card.
+
+    Args:
+        folder: with the model file and its card.
+        data: with labels of the card's primary label set.
+        final: measure on PrivateTest too, for the final figure.
+
+    Returns:
+        The figures as they stand in `card.json` under `mirror_image`.
+
+    Raises:
+        EmotionEdgeError: The model is missing or averages over all mirror images already, or the data set has no such
+            labels.
+    """
+    card = read_card(EmotionCard, folder)
+    output = card.primary
+    if card.mirror or output.label_set not in data.labels:
+        raise EmotionEdgeError(
+            f"mirror {folder}: needs a model whose card does not set `mirror`, and a data set with its labels "
+            f"({output.label_set}); {data.name} has {', '.join(data.labels)}"
+        )
+    views = _views(folder, card, data, VALIDATION)
+    below = next((step for step in STEPS if views.same(output, step) >= SAME), STEPS[-1])
+    facts: dict[str, Any] = {
+        "rule": f"the lowest by which {SAME:.0%} of the faces of {VALIDATION} keep their label in the mirror",
+        "data_set": data.name,
+        "mirror_below": below,
+        "figures": {VALIDATION: _pair(output, views, below)},
+    }
+    if final:
+        counts = np.bincount(views.labels, minlength=len(output.labels))
+        counted = {name for name, count in zip(output.labels, counts, strict=True) if count >= LEAST_FACES}
+        facts["figures"][FINAL] = _pair(output, _views(folder, card, data, FINAL), below, counted)
+    write_into(folder, CARD_FILE, {"mirror_below": below, "mirror_image": facts}, mirror_text(facts))
+    return facts
+
+
+def _views(folder: Path, card: EmotionCard, data: Dataset, split: str) -> Views:
+    faces, labels = labelled_faces(data, card.primary.label_set, split)
+    classifier = LocalClassifier(folder, choose())
+
+    def values(images: npt.NDArray[np.uint8]) -> Floats:
+        starts = range(0, len(images), _BATCH)
+        return np.concatenate(
+            [
+                classifier.outputs(np.ascontiguousarray(images[at : at + _BATCH]))[card.primary.name].copy()
+                for at in starts
+            ]
+        )
+
+    return Views(values(faces), values(faces[:, :, ::-1]), labels)
+
+
+def _confidence(output: OutputSpec, values: Floats) -> Floats:
+    return np.asarray(probabilities_of(output, values).max(axis=1))
+
+
+def _pair(output: OutputSpec, views: Views, below: float, counted: set[str] | None = None) -> dict[str, Any]:
+    def facts(threshold: float) -> dict[str, Any]:
+        values, _, share = views.values(output, threshold)
+        figures = figures_from(probabilities_of(output, values), output.labels, views.labels, counted)
+        return {
+            "accuracy": round(figures.accuracy, 4),
+            "macro_recall": round(figures.macro_recall, 4),
+            "calibration_error": round(figures.error, 4),
+            "same_in_mirror": round(views.same(output, threshold), 4),
+            "run_twice": round(share, 4),
+        }
+
+    return {"without": facts(0.0), "with": facts(below)}
+
+
+def mirror_text(facts: Mapping[str, Any]) -> str:
+    """The section of `CARD.md`, and what the command prints."""
+    below = facts["mirror_below"]
+    lines = [
+        "## Mirror images",
+        "",
+        f"Where the confidence is below {below:g} (`mirror_below` in `card.json`), the model is also run on the mirror",
+        f"image of the face, and the mean of both outputs counts. It was chosen by a rule: {facts['rule']}.",
+        "These figures are with `emotion.balance`; other figures of accuracy in this card are without mirror images.",
+        "",
+        "| split | averaged | run twice | same label in the mirror | accuracy | macro recall | calibration error |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for split, pair in facts["figures"].items():
+        for used, row in (("none", pair["without"]), (f"below {below:g}", pair["with"])):
+            lines.append(
+                f"| {split} | {used} | {row['run_twice']:.1%} | {row['same_in_mirror']:.1%} | {row['accuracy']:.1%} | "
+                f"{row['macro_recall']:.1%} | {row['calibration_error']:.3f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def run(folders: list[Path], data: Dataset, final: bool) -> None:
+    """The command: choose for each model, and print its figures."""
+    cleaned = clean_training(data)
+    for folder in folders:
+        print(f"{folder.resolve().name}\n\n{mirror_text(add_mirror(folder, cleaned, final))}", flush=True)
