@@ -64,11 +64,28 @@ def check_in_process(folder: Path, runtime: Runtime) -> bool:
         )
     except subprocess.TimeoutExpired:
         raise EmotionEdgeError(f"model {folder}: its test does not end within {TIMEOUT_S:g} s") from None
+    return verdict(folder, done.stdout, done.returncode)
+
+
+def verdict(folder: Path, output: bytes, status: int) -> bool:
+    """What the process says of a model.
+
+    Args:
+        folder: the model.
+        output: a line of JSON from `answer_for`.
+        status: of the process as `subprocess` gives it, negative for a signal.
+
+    Returns:
+        Whether the card has a self-test.
+
+    Raises:
+        EmotionEdgeError: the model does not run or fails its self-test, or the process ended without an answer.
+    """
     try:
-        answer = json.loads(done.stdout.splitlines()[-1])
+        answer = json.loads(output.splitlines()[-1])
         problem, tested = answer["problem"], bool(answer["tested"])
     except (IndexError, ValueError, KeyError, TypeError):
-        how = f"ends its process with signal {-done.returncode}" if done.returncode < 0 else "ends its process"
+        how = f"ends its process with signal {-status}" if status < 0 else "ends its process"
         raise EmotionEdgeError(f"model {folder}: does not run: it {how}") from None
     if problem:
         raise EmotionEdgeError(printable(str(problem))[:1000])
@@ -123,9 +140,8 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main() -> None:
-    """Test the model of the first argument with the interpreter of the second; the answer is a line of JSON."""
-    folder, name = Path(sys.argv[1]), cast(RuntimeChoice, sys.argv[2])
+def answer_for(folder: Path, name: RuntimeChoice) -> str:
+    """Limit this process and test a model in it. name: of the interpreter. Returns a line of JSON for `verdict`."""
     problem, tested = "", False
     try:
         runtime = choose(name)
@@ -138,8 +154,8 @@ def main() -> None:
         problem = str(error)
     except Exception as error:  # a damaged or hostile file may raise anything
         problem = f"model {folder}: does not run: {type(error).__name__}: {error}"
-    print(json.dumps({"problem": problem, "tested": tested}), flush=True)
+    return json.dumps({"problem": problem, "tested": tested})
 
 
 if __name__ == "__main__":
-    main()
+    print(answer_for(Path(sys.argv[1]), cast(RuntimeChoice, sys.argv[2])), flush=True)

@@ -3,9 +3,10 @@
     python -m tests.bench.churn --minutes 60
 
 Every few seconds one of these happens: pages are opened and closed, images are uploaded (one of them damaged), the
-broker is killed and started, privacy is switched on and off, detection likewise, a model is installed and taken back.
-Prints memory, threads and descriptors every half minute. Status 1 where the resident memory is more than 5 MB above
-that of minute 10 at the end, or threads or descriptors are more than then. Both ends are taken with nobody there.
+broker or the network camera is stopped and started, privacy is switched on and off, detection likewise, a model is
+installed and rolled back. Prints memory, threads and descriptors every half minute, and how often each action worked.
+Status 1 where the resident memory at the end is more than 5 MB above that of minute 10, threads or descriptors are more
+than then, or an action never succeeded. Both ends are taken with nobody there, the median of 15 seconds.
 """
 
 import argparse
@@ -18,10 +19,15 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
+from statistics import median
 
+import cv2
+import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -31,6 +37,7 @@ from tests.bench.soak import resources
 from tests.support.broker import Mosquitto
 from tests.support.daemon import DEVICE, free_port, running, wait_until
 from tests.support.images import encoded
+from tests.support.mjpeg import Image, MjpegServer
 from tests.support.samples import picture
 from tests.support.serving import SMALL
 
@@ -38,14 +45,20 @@ WARM_MINUTES = 10.0
 GROWTH_MB = 5.0
 _REST_S = 45.0
 """The process that decodes images ends meanwhile, and so do the connections of viewers."""
+_FAILURES = (OSError, HTTPException, RuntimeError, ValueError, subprocess.SubprocessError)
+"""What an action meets while the broker, the camera or a model is exchanged."""
 
 
 class Churn:
-    """What may happen to the daemon. port: of its page."""
+    """What may happen to the daemon. port: of its page. succeeded: how often each action did, by its name."""
 
-    def __init__(self, port: int, broker: Mosquitto, folder: Path, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, port: int, broker: Mosquitto, camera: MjpegServer, folder: Path, variables: Mapping[str, str]
+    ) -> None:
+        self.succeeded: Counter[str] = Counter()
         self._port = port
         self._broker = broker
+        self._camera = camera
         self._variables = os.environ | dict(variables)
         self._other = Path(shutil.copytree(SMALL, folder / "other"))
         card = json.loads((self._other / CARD_FILE).read_text()) | {"version": "99.0.0"}
@@ -59,13 +72,17 @@ class Churn:
             self._look,
             self._upload,
             self._switch,
-            self._drop,
+            self._stop_broker,
+            self._stop_camera,
             self._model,
         ]
         action = self._chance.choice(actions)
-        with suppress(OSError):
+        name = action.__name__.strip("_")
+        self.succeeded[name] += 0
+        with suppress(*_FAILURES):
             action()
-        return action.__name__.strip("_")
+            self.succeeded[name] += 1
+        return name
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self._port}{path}"
@@ -92,15 +109,20 @@ class Churn:
         client.disconnect()
         client.loop_stop()
 
-    def _drop(self) -> None:
+    def _stop_broker(self) -> None:
         self._broker.stop()
         time.sleep(1)
         self._broker.start()
 
+    def _stop_camera(self) -> None:
+        self._camera.stop()
+        time.sleep(self._chance.choice((0.5, 3.0)))
+        self._camera.start()
+
     def _model(self) -> None:
         for words in (["install", str(self._other)], ["rollback"]):
             command = [sys.executable, "-m", "edge.cli", "model", *words]
-            subprocess.run(command, env=self._variables, capture_output=True, check=False, timeout=120)
+            subprocess.run(command, env=self._variables, capture_output=True, check=True, timeout=120)
             time.sleep(3)
 
 
@@ -111,17 +133,17 @@ def main() -> int:
     parser.add_argument("--warm", type=float, default=WARM_MINUTES, help="minutes before the first end is taken")
     arguments = parser.parse_args()
     port = free_port()
-    with tempfile.TemporaryDirectory() as name, Mosquitto() as broker:
+    with tempfile.TemporaryDirectory() as name, Mosquitto() as broker, MjpegServer(_frames(), 10.0) as camera:
         folder, variables = Path(name), {"STATE_DIRECTORY": name}
         flags = {
-            "camera.source": CLIP, "web.port": port, "mqtt.host": "127.0.0.1", "mqtt.port": broker.port,
+            "camera.source": camera.url, "web.port": port, "mqtt.host": "127.0.0.1", "mqtt.port": broker.port,
             "record.enabled": "true", "record.file": folder / "record.db",
         }  # fmt: skip
         with running(folder / "log", flags, **variables) as daemon:
             wait_until(lambda: _answers(port), "the page")
-            churn, began, first = Churn(port, broker, folder, variables), time.monotonic(), None
+            churn, began, first = Churn(port, broker, camera, folder, variables), time.monotonic(), None
             printed = 0.0
-            while (minutes := (time.monotonic() - began) / 60) < arguments.minutes and daemon.poll() is None:
+            while (minutes := (time.monotonic() - began) / 60) < arguments.minutes - 1 and daemon.poll() is None:
                 done = churn.step()
                 time.sleep(1)
                 if minutes - printed >= 0.5:
@@ -134,7 +156,17 @@ def main() -> int:
                 return 1
             last = _at_rest(daemon.pid)
     print(f"minute {arguments.warm:.0f}: {_text(first)}\nthe end:   {_text(last)}")
-    return int(last[0] - first[0] > GROWTH_MB or last[1] > first[1] or last[2] > first[2])
+    print("succeeded: " + ", ".join(f"{name} {times}" for name, times in sorted(churn.succeeded.items())))
+    grown = last[0] - first[0] > GROWTH_MB or last[1] > first[1] or last[2] > first[2]
+    return int(grown or not all(churn.succeeded.values()))
+
+
+def _frames() -> list[Image]:
+    """Those of the bundled clip."""
+    capture, frames = cv2.VideoCapture(str(CLIP)), list[Image]()
+    while (read := capture.read())[0]:
+        frames.append(np.asarray(read[1], np.uint8))
+    return frames
 
 
 def _answers(port: int) -> bool:
@@ -145,7 +177,11 @@ def _answers(port: int) -> bool:
 
 def _at_rest(pid: int) -> tuple[float, int, int]:
     time.sleep(_REST_S)
-    return resources(pid)
+    samples = []
+    for _ in range(15):
+        samples.append(resources(pid))
+        time.sleep(1)
+    return median(size for size, _, _ in samples), min(n for _, n, _ in samples), min(n for _, _, n in samples)
 
 
 def _text(seen: tuple[float, int, int]) -> str:

@@ -1,14 +1,15 @@
 """`python -m tests.bench.fuzz`: everything that strangers send, damaged in thousands of ways; prints a table.
 
-Takes about an hour on two cores. `--kind` runs one kind, `--first` and `--count` a part of it: to see one input again.
+Takes about half an hour on two quiet cores. `--kind` runs one kind, `--first` and `--count` a part of it: to see one
+input again. `--out` replaces the rows of the kinds that were run and leaves the page's other rows.
 """
 
 import argparse
-import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from tests.bench.__main__ import put
+from tests.bench.__main__ import END, put
 from tests.bench.fuzz.kinds import KINDS
 from tests.bench.fuzz.run import CPU_S, MEMORY_MB, run
 
@@ -24,25 +25,37 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="inputs of each kind (default: the whole)")
     parser.add_argument("--out", type=Path, help="a page to write the table into, between its marks")
     options = parser.parse_args()
-    os.nice(10)
-    lines = ["| | inputs | taken | refused | faults | costliest | memory above rest |", "|---|---|---|---|---|---|---|"]
-    passed = True
+    rows, passed = dict[str, str](), True
     for name in options.kind or KINDS:
         count = options.count or KINDS[name].count
         result = run(name, options.seed, count, options.first)
         passed &= result.passed
         cells = [name, count - options.first, result.taken, result.refused, len(result.faults)]
-        lines.append(f"| {' | '.join(map(str, cells))} | {result.slowest:.1f} s | {result.megabytes:.0f} MB |")
-        print(lines[-1], file=sys.stderr, flush=True)
+        rows[name] = f"| {' | '.join(map(str, cells))} | {result.slowest:.1f} s | {result.megabytes:.0f} MB |"
+        print(rows[name], file=sys.stderr, flush=True)
         for number, text in list(result.faults.items())[:5]:
             print(f"input {number} of {name}:\n{text}", file=sys.stderr)
-    lines += ["", f"Allowed: no fault, {CPU_S:.0f} s of processor time for an input, {MEMORY_MB:.0f} MB above rest."]
-    text = "\n".join(lines) + "\n"
     if options.out:
-        put(options.out, text, BEGIN)
+        put(options.out, _table(_rows_of(options.out) | rows), BEGIN)
     else:
-        print(text)
+        print(_table(rows))
     return 0 if passed else 1
+
+
+def _rows_of(page: Path) -> dict[str, str]:
+    """The rows of the table on a page, by kind."""
+    table = page.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    return {name: line for line in lines if (name := line.split("|")[1].strip()) in KINDS}
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    head = [
+        "| kind | inputs | taken | refused | faults | costliest | memory above rest |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    allowed = f"Allowed: no fault, {CPU_S:.0f} s of processor time for an input, {MEMORY_MB:.0f} MB above rest."
+    return "\n".join([*head, *(rows[name] for name in KINDS if name in rows), "", allowed]) + "\n"
 
 
 if __name__ == "__main__":
