@@ -79,6 +79,10 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *lines[1:]])
 
 
+def _shown(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _flat(settings: Any, path: str = "") -> dict[str, Any]:
     """Nested settings by their dotted names."""
     if not isinstance(settings, dict) or not settings:

@@ -106,7 +106,10 @@ def find(
 
 
 def _attention(leader: Member, pixels: Pixels, result: SplitResult) -> Attention:
-    """Of the face of each class that the leader is rightly surest of, and of its most confident mistakes."""
+    """Of the right face of each class whose confidence is the median of these, and of the most confident mistakes.
+
+    Where a label is all but certain, covering a part hardly changes it.
+    """
     head, onto = result.task.heads[leader.name]
     predictions, true = result.predictions[leader.name], result.true
     images = pixels[leader.shape][result.rows]
@@ -114,7 +117,7 @@ def _attention(leader: Member, pixels: Pixels, result: SplitResult) -> Attention
         return Attention(np.empty(0, np.int64), np.empty((0, *images.shape[1:3])))
     surest = np.argsort(-predictions.confidence, kind="stable")
     right = predictions.labels[surest] == true[surest]
-    firsts = [surest[right & (true[surest] == one)][:1] for one in range(len(result.task.names))]
-    rows = np.concatenate([*firsts, surest[~right][:MISTAKES]])
+    found = [surest[right & (true[surest] == one)] for one in range(len(result.task.names))]
+    rows = np.concatenate([*(of[len(of) // 2 :][:1] for of in found), surest[~right][:MISTAKES]])
     drops = occlusion(leader.run, images[rows], head, predictions.labels[rows], result.task.temperatures[leader.name])
     return Attention(rows, drops)

@@ -27,7 +27,7 @@ def attention_part(found: Findings) -> Part:
     words = (
         f"A square of {PATCH:.0%} of the face's side is moved over the face, filled with its mean (occlusion "
         f"sensitivity, Zeiler and Fergus 2014). Yellow: covering it lowers the probability of {leader.name}'s label "
-        "most; the caption has by how many points there. Of each class the face with the most confident right label, "
+        "most; the caption has by how many points there. Of each class a right face of median confidence, "
         "then the most confident mistakes. A label that depends on the background or a corner is a warning about the "
         "data. The pictures are in the HTML report alone."
     )

@@ -10,7 +10,7 @@ from training.evaluation.findings import Findings
 from training.evaluation.jitter import ROTATE, SCALE, SHIFT
 from training.evaluation.judge import COMMITTEE, JITTERS, SplitResult, missing_labels, views_of
 from training.evaluation.members import Member
-from training.evaluation.metrics import DRAWS, ENOUGH, Interval, bootstrap_rows, f1, precision, recall, reliability
+from training.evaluation.metrics import DRAWS, ENOUGH, Interval, bootstrap_rows, f1, precision, reliability
 from training.pages.page import Notice
 from training.pages.plots import confusion_plot, reliability_plot
 from training.reporting.attention import attention_part
@@ -185,24 +185,22 @@ def _classes(result: SplitResult) -> Part:
     counted = Table(
         (
             "class",
-            f"found by {result.main_voter}" if others else "found",
+            f"recall of {result.main_voter}" if others else "recall",
             "precision",
-            "recall",
             "F1",
-            *(f"found by {voter}" for voter in others),
+            *(f"recall of {voter}" for voter in others),
         ),
         tuple(
             (
                 name,
                 out_of(figures, place),
                 f"{precision(matrix)[place]:.1%}",
-                f"{recall(matrix)[place]:.1%}",
                 f"{f1(matrix)[place]:.1%}",
                 *(out_of(result.figures[voter], place) for voter in others),
             )
             for place, name in enumerate(names)
         ),
-        f"Precision, recall and F1 of {result.main_voter}" if others else "",
+        f"Precision and F1 of {result.main_voter}" if others else "",
     )
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     counts = Table(
