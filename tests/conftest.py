@@ -18,6 +18,7 @@ from edge.outputs.web.server import WebViewer
 from edge.reading import Image
 from edge.system.process import end_process
 from tests.support.daemon import free_port
+from training.datasets.dataset import Dataset
 
 # tflite-runtime 2.14 cannot load a model ("vector::reserve") in a process that imported TensorFlow before it.
 with contextlib.suppress(Exception):
@@ -56,6 +57,14 @@ def fer2013_dir() -> Path:
     with one_at_a_time():
         subprocess.run([sys.executable, str(unpack), str(out)], check=True)
     return out
+
+
+@pytest.fixture(scope="session")
+def fer2013(fer2013_dir: Path) -> Dataset:
+    """The whole of FER-2013 with FER+'s votes; read once a worker, which takes ten seconds."""
+    from training.datasets.fer2013 import read_fer2013
+
+    return read_fer2013(fer2013_dir)
 
 
 @pytest.fixture(scope="session")

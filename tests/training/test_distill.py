@@ -112,8 +112,8 @@ def test_what_is_no_file_of_soft_labels_is_said(tmp_path: Path, data: Dataset) -
             read_soft_labels(tmp_path / name)
 
 
-def test_the_released_soft_labels_are_of_fer2013(fer2013_dir: Path) -> None:
-    data = read_fer2013(fer2013_dir)
+def test_the_released_soft_labels_are_of_fer2013(fer2013: Dataset) -> None:
+    data = fer2013
     for name in ("fer2013", "fer2013-two", "fer2013-third"):
         soft = read_soft_labels(ROOT / f"training/soft_labels/{name}.npz")
         assert soft.prints is not None

@@ -212,9 +212,9 @@ def test_data_set_of_no_image_at_all_is_refused(photographs: Dataset, tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def fer2013_report(fer2013_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fer2013_report(fer2013: Dataset, fer2013_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("fer2013") / "report.html"
-    return explore(read_fer2013(fer2013_dir), out, fer2013_dir)
+    return explore(fer2013, out, fer2013_dir)
 
 
 def test_fer2013_has_the_figures_that_are_known_of_it(fer2013_report: Path) -> None:

@@ -176,8 +176,8 @@ def test_a_split_that_is_not_there_is_said(tmp_path: Path) -> None:
         data.part("PublicTest")
 
 
-def test_the_whole_of_fer2013_has_its_known_counts(fer2013_dir: Path) -> None:
-    data = read_fer2013(fer2013_dir)
+def test_the_whole_of_fer2013_has_its_known_counts(fer2013: Dataset) -> None:
+    data = fer2013
     assert [len(data.part(split)) for split in SPLITS] == [28709, 3589, 3589]
     assert np.bincount(data.labels["fer7"].judged).tolist() == [4953, 547, 5121, 8989, 6077, 4002, 6198]
     votes = data.labels["ferplus8"]

@@ -35,11 +35,6 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def fer2013(fer2013_dir: Path) -> Dataset:
-    return read_fer2013(fer2013_dir)
-
-
 def thumbnails(astronaut: Image) -> npt.NDArray[np.uint8]:
     """The astronaut's face; it again, recompressed, mirrored, with a mark; and four other parts of the photograph."""
     grey = np.asarray(cv2.cvtColor(astronaut, cv2.COLOR_BGR2GRAY), np.uint8)
