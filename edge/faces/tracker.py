@@ -20,6 +20,9 @@ STEP_GROWTH: Final = 1.0
 CONFIRM: Final = 2
 """Detections that confirm a track, so that a single false positive does not become one."""
 
+MAX_MISSES: Final = 1
+"""Detections in succession that may miss an unconfirmed track: a far face is not found in every one."""
+
 HOLD: Final = 0.5
 """Seconds for which a lost face is still reported, with its last box."""
 
@@ -56,6 +59,7 @@ class _Track:
     detection: Detection
     seen_at: float
     hits: int = 1
+    misses: int = 0  # since the last hit
     id: int = 0  # 0: tentative. Ids are given on confirmation, so that published ids have no gaps.
     velocity: tuple[float, float] = (0.0, 0.0)  # pixels a second
     steps: int = 0
@@ -127,12 +131,15 @@ class Tracker:
         for t, d in pairs:
             self._tracks[t].move(detections[d], now, isolated[t])
             self._tracks[t].hits += 1
+            self._tracks[t].misses = 0
         found = {t for t, _ in pairs}
+        for t, track in enumerate(self._tracks):
+            track.misses += t not in found
         old = {d for _, d in pairs}
         self._tracks = [
             track
             for t, track in enumerate(self._tracks)
-            if t in found or (track.id and now - track.seen_at <= max(MAX_AGE, HOLD))
+            if t in found or (now - track.seen_at <= MAX_AGE if track.id else track.misses <= MAX_MISSES)
         ]
         self._tracks += [_Track(detection, now) for d, detection in enumerate(detections) if d not in old]
         for track in self._tracks:

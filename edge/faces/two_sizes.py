@@ -12,7 +12,7 @@ from edge.reading import Box, Detection, Image
 FAR_WIDTH: Final = 20.0
 """A face narrower than this in the small network's input is followed with the large one, which finds it again."""
 
-EMPTY_INTERVAL: Final = 0.5
+EMPTY_INTERVAL: Final = 0.3
 """Seconds from one look of the large network to the next while nobody is in view. It takes two looks to confirm a face,
 the second in the next frame, so that one across the room is found within a second."""
 
@@ -20,7 +20,7 @@ NEAR_INTERVAL: Final = 2.0
 """The same while near faces are in view, whose cost is to stay that of the small network."""
 
 SLOW: Final = 0.2
-"""Processor seconds of a look from which the large network is given up: two looks a second would take too much."""
+"""Processor seconds of a look from which the large network is given up: three looks a second would take too much."""
 
 _TRIALS: Final = 3
 """Looks of which the quickest counts: the first ones load the network."""

@@ -67,3 +67,8 @@ def test_a_missed_face_lingers_unseen_then_is_remembered_and_then_forgotten(
     assert [f.track for f in found] == ids
     assert all(not f.visible and f.detection.box.x == 110 for f in found)
     assert [f.track for f in tracker.update([face(112)], 0.1 + gap + 0.05)] == after
+
+
+def test_a_face_is_confirmed_though_one_detection_misses_it_and_not_after_two() -> None:
+    assert follow(Tracker(), [[face(100)], [], [face(100)]])[-1] == [1]
+    assert follow(Tracker(), [[face(100)], [], [], [face(100)]])[-1] == []

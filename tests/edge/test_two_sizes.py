@@ -69,7 +69,7 @@ def test_single_pictures_are_searched_by_both(cast: list[Head]) -> None:
     assert len(found) == 2
 
 
-def test_the_large_network_is_due_twice_a_second_in_an_empty_room_and_seldom_otherwise() -> None:
+def test_the_large_network_is_due_often_in_an_empty_room_and_seldom_otherwise() -> None:
     choice = SizeChoice(SMALL)
     assert choice.due(0.0, 0, HD)
     choice.looked(0.0, 0.05)

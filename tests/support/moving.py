@@ -27,12 +27,13 @@ class Head:
 
 @dataclass(frozen=True)
 class At:
-    """Where a head is in a frame: the middle of its face, and the width of the face, pixels."""
+    """Where a head is in a frame: the middle of its face, the width of the face in pixels, its roll in degrees."""
 
     head: Head
     x: float
     y: float
     width: float = 90.0
+    roll: float = 0.0
 
     @property
     def box(self) -> Box:
@@ -77,6 +78,9 @@ def compose(background: Image, placed: Sequence[At], cover: Box | None = None) -
         part = frame[top : max(0, int(y) + side), left : max(0, int(x) + side)].astype(np.float32)
         if part.size:
             matrix = np.array([[scale, 0, x - left], [0, scale, y - top]])
+            if at.roll:
+                about = cv2.getRotationMatrix2D((at.x - left, at.y - top), at.roll, 1.0)
+                matrix = about @ np.vstack([matrix, [0, 0, 1]])
             size = (part.shape[1], part.shape[0])
             mask = cv2.warpAffine(at.head.mask, matrix, size)[..., None]
             part += mask * (cv2.warpAffine(at.head.image, matrix, size) - part)
