@@ -111,6 +111,7 @@ def _main(argv: Sequence[str] | None) -> int:
     from edge.config import setting_names
     from edge.config.load import load
     from edge.system.logs import CONTROLS, start_logging
+    from edge.system.process import use_one_heap
 
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
@@ -125,7 +126,9 @@ def _main(argv: Sequence[str] | None) -> int:
         signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
     try:
         settings = load(arguments)
-        start_logging(settings.log.level, service=arguments.command in ("run", "demo", "serve"))
+        if service := arguments.command in ("run", "demo", "serve"):
+            use_one_heap()  # the log has a thread
+        start_logging(settings.log.level, service)
         _import_for(arguments.command)
         return _run(arguments, settings, reload_asked)
     except EmotionEdgeError as error:

@@ -47,8 +47,8 @@ def camera_context(url: str, ca_file: Path | None) -> ssl.SSLContext:
 def check_for_ffmpeg(url: str, ca_file: Path | None) -> None:
     """Check the certificate of a camera that FFmpeg is to read over TLS, on a connection of its own just before.
 
-    FFmpeg checks nothing, and the FFmpeg of OpenCV's wheels takes no options that would make it: measured with OpenCV
-    4.11, it ignores OPENCV_FFMPEG_CAPTURE_OPTIONS.
+    FFmpeg checks nothing, and OpenCV's wheels pass it no options that would make it: measured with OpenCV 4.11, neither
+    `tls_verify` nor even `user_agent` of OPENCV_FFMPEG_CAPTURE_OPTIONS has an effect.
 
     Raises:
         EmotionEdgeError: the certificate is not trusted; the text does not name the camera.

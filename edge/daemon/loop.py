@@ -25,6 +25,7 @@ from edge.outputs.drawing.jpeg import privacy_card
 from edge.pipeline import Pipeline
 from edge.reading import PRIVACY, Frame, Reading, Stats
 from edge.system.systemd import Notifier
+from edge.system.threads import name_for_system
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ class Daemon:
         self._publisher.close()
 
     def _run(self) -> None:
+        name_for_system("analysis")
         try:
             self._loop()
         except Exception as error:  # the process ends with status 1, and the service manager starts it again

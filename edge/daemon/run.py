@@ -33,7 +33,7 @@ from edge.models.trial import ModelTrial
 from edge.outputs.drawing.blur import FaceBlur
 from edge.pipeline import Pipeline, open_pipeline
 from edge.reading import PRIVACY
-from edge.system.process import use_cores, use_one_heap
+from edge.system.process import use_cores
 from edge.system.systemd import Notifier
 
 _log = logging.getLogger(__name__)
@@ -121,7 +121,6 @@ def _open_chosen(settings: Settings, runtime: Runtime, choice: ModelChoice) -> P
 
 def _prepare_process(settings: Settings) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    use_one_heap()
     if settings.pace.cores:
         use_cores(settings.pace.cores)
 

@@ -61,7 +61,7 @@ def use_one_heap() -> None:
     """Make all threads share one glibc heap, to save memory; call before any thread is started.
 
     By default each thread has a heap of its own. Images are allocated in one thread and freed in another: with one heap
-    the daemon takes 146 MB instead of 149, and 147 instead of 154 at its peak. Other C libraries ignore the call.
+    the daemon takes 157 MB instead of 161 at rest (`python -m tests.bench.at_rest`). Other C libraries ignore the call.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -332,6 +332,15 @@ def test_the_service_is_well_confined(unit: str) -> None:
     assert float(score[1]) <= 2.0
 
 
+def test_the_nightly_update_is_confined_as_far_as_apt_allows() -> None:
+    need("systemd-analyze", "systemd")
+    unit = UNITS / "emotion-edge-update.service"
+    text = said("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+    score = re.search(r"Overall exposure level for \S+: ([\d.]+)", text)
+    assert score
+    assert float(score[1]) <= 2.5
+
+
 @pytest.mark.parametrize("unit", ["emotion-edge.service", "emotion-edge@.service", "emotion-edge-serve.service"])
 def test_systemd_finds_no_fault_with_the_unit(unit: str, tmp_path: Path) -> None:
     need("systemd-analyze", "systemd")

@@ -63,6 +63,22 @@ def test_images_are_upright_by_exif(decoder: ImageDecoder, orientation: int) -> 
     assert decoder.decode(same).shape == decoder.decode(file).shape
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("extended", [False, True])
+def test_webp_is_upright_by_exif(decoder: ImageDecoder, orientation: int, extended: bool) -> None:
+    """extended: with the VP8X chunk that announces Exif, as cameras write it."""
+    file = encoded(picture(60, 40), ".webp")
+    plain = decoder.decode(file)
+    turned = with_orientation(file, orientation)
+    if extended:
+        size = (59).to_bytes(3, "little") + (39).to_bytes(3, "little")
+        turned = turned[:12] + b"VP8X" + (10).to_bytes(4, "little") + b"\x08\0\0\0" + size + turned[12:]
+        turned = turned[:4] + (len(turned) - 8).to_bytes(4, "little") + turned[8:]
+    flat = plain.transpose(1, 0, 2)
+    upright = [plain, plain[:, ::-1], plain[::-1, ::-1], plain[::-1], flat, flat[:, ::-1], flat[::-1, ::-1], flat[::-1]]
+    assert np.array_equal(decoder.decode(turned), upright[orientation - 1])
+
+
 def test_large_images_are_scaled_down_unless_they_are_the_board_s_own(decoder: ImageDecoder) -> None:
     assert decoder.decode(encoded(picture(4000, 1000))).shape == (480, 1920, 3)
     assert decoder.decode(with_orientation(encoded(picture(3000, 500)), 6)).shape == (1920, 320, 3)

@@ -251,6 +251,7 @@ print("ready", flush=True)
 while True:
     for folder in sys.argv[2:]:
         module.install(Path(folder), {"emotion": sys.argv[1], "detector": ""}, choose())
+    module.rollback(sys.argv[1])
 """
 
 

@@ -12,6 +12,7 @@ import pytest
 from edge.system import threads
 from edge.system.atomic_file import write_atomically
 from edge.system.backoff import Backoff
+from edge.system.threads import start_worker
 
 
 def test_delays_double_up_to_the_longest_and_begin_again() -> None:
@@ -82,3 +83,10 @@ def test_a_worker_that_hangs_is_left_behind_at_the_end() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (3, "shown\n")
     assert "ended without waiting for what hangs: stuck" in done.stderr
+
+
+def test_a_worker_has_its_name_in_the_system_s_lists_too() -> None:
+    told: list[str] = []
+    comm = Path("/proc/thread-self/comm")
+    start_worker("image-decoder-two", lambda: told.append(comm.read_text().strip())).join()
+    assert told == ["image-decoder-t"], "the kernel keeps 15 bytes"

@@ -212,6 +212,26 @@ def test_guesses_from_many_addresses_do_not_lock_the_user_out(opened: Open) -> N
             thread.join()
 
 
+def test_a_browser_is_known_by_its_cookie_where_its_own_address_guesses(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = opened()
+    right, wrong = basic("open sesame"), basic("guess")
+    status, headers, _ = get(viewer, "/", Authorization=right)
+    assert status == 200
+    cookie, *attributes = headers["Set-Cookie"].split("; ")
+    assert {"HttpOnly", "SameSite=Strict"} <= set(attributes)
+    assert "open sesame" not in cookie
+    assert [get(viewer, "/", Authorization=wrong)[0] for _ in range(3)] == [401] * 3
+    monkeypatch.setattr("edge.outputs.web.guesses.PATIENCE_S", 0.5)  # the address is blocked for 3 s more
+    assert get(viewer, "/", Authorization=right)[0] == 429
+    status, headers, _ = get(viewer, "/", Authorization=right, Cookie=cookie)
+    assert (status, headers.get("Set-Cookie")) == (200, None)
+    forged = cookie[:-1] + ("0" if cookie[-1] != "0" else "1")
+    assert get(viewer, "/", Authorization=right, Cookie=forged)[0] == 429
+    assert get(viewer, "/", Cookie=cookie)[0] == 401, "the cookie is no password"
+
+
 def test_behind_a_proxy_the_client_s_address_counts(opened: Open) -> None:
     viewer = opened(proxies="127.0.0.1, 10.0.0.0/8")
 

@@ -101,6 +101,34 @@ def test_guessers_are_slow_and_the_rightful_user_gets_in(hours: Hours) -> None:
     assert max(waited) <= 2 / ACCOUNT_RATE
 
 
+def test_a_browser_that_had_the_password_gets_in_while_its_own_address_guesses(hours: Hours) -> None:
+    """Behind one router: somebody guesses without a pause, and the user comes from the same address."""
+    waited: list[float] = []
+
+    async def user() -> None:
+        for _ in range(50):
+            await hours.sleep(60)
+            began = hours.now
+            assert await limit.answer("203.0.113.7", right=True, device="a0") is Answer.RIGHT
+            waited.append(hours.now - began)
+        for _ in range(2):
+            assert await limit.answer("203.0.113.7", right=False, device="a0") is Answer.WRONG
+        began = hours.now
+        assert await limit.answer("203.0.113.7", right=True, device="a0") is Answer.RIGHT
+        assert 0 < hours.now - began <= FIRST_DELAY_S, "its own wrong passwords count"
+
+    async def all_of_them() -> None:
+        guesser = asyncio.create_task(guessing(limit, "203.0.113.7", [], hours))
+        rightful = asyncio.create_task(user())
+        await hours.run(3600)
+        rightful.result()
+        guesser.cancel()
+
+    limit = Guesses(hours.clock)
+    asyncio.run(all_of_them())
+    assert waited == [0] * 50
+
+
 def test_from_many_addresses_guessing_is_as_slow_as_from_few(hours: Hours) -> None:
     told: list[Answer] = []
 

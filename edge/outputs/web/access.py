@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from edge.config import WebSettings
 from edge.config.certificate import load_certificate, refuse_lone_key
 from edge.config.secrets import secret_of
+from edge.outputs.web.devices import DeviceCookies
 from edge.outputs.web.guesses import Guesses
 from edge.outputs.web.hosts import HostNames, host_names
 
@@ -26,6 +27,7 @@ class PageAccess:
         tls: None for plain HTTP.
         proxies: networks of reverse proxies whose X-Forwarded-For is believed.
         guesses: limits wrong passwords.
+        devices: browsers that had the right one.
     """
 
     hosts: HostNames
@@ -33,6 +35,7 @@ class PageAccess:
     tls: ssl.SSLContext | None = None
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     guesses: Guesses = field(default_factory=Guesses)
+    devices: DeviceCookies = field(default_factory=DeviceCookies)
 
     def matches(self, given: str) -> bool:
         """Whether this is the password; it takes equally long for each that is not."""

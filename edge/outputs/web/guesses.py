@@ -44,7 +44,7 @@ class Answer(Enum):
 class Guesses:
     """Limits wrong passwords by address and for the page as a whole; a right one never counts. One event loop's.
 
-    After a wrong password of an address none from there is looked at for a while. Addresses that had the
+    After a wrong password of an address none from there is looked at for a while. Addresses and browsers that had the
     right password before are told at once. All others share a budget of wrong passwords, for which they queue once it
     is used up: those first who have guessed wrong least often, and of these who came last, so that a rightful user
     is not behind the guessers.
@@ -61,14 +61,16 @@ class Guesses:
         self._numbers = count()
         self._serving: asyncio.Task[None] | None = None
 
-    async def answer(self, address: str, right: bool) -> Answer:
+    async def answer(self, address: str, right: bool, device: str = "") -> Answer:
         """What to say, once it may be said.
 
         Args:
             address: of the client, as text.
             right: whether its password is right; unless RIGHT or WRONG is returned, the client learns nothing of it.
+            device: id of a browser that had the right password before; it counts in place of the address, which it
+                may share with others.
         """
-        client = _network_of(address)
+        client = f"device {device}" if device else _network_of(address)
         if self._line.get(client, 0) >= LINE_MAX:
             return Answer.LATER
         self._line[client] = self._line.get(client, 0) + 1
@@ -80,7 +82,7 @@ class Guesses:
                 del self._line[client]
 
     async def _in_line(self, client: str, right: bool) -> Answer:
-        known = client in self._known
+        known = client in self._known or client.startswith("device ")
         while True:
             state = self._wrong.get(client, (0, 0.0))
             wrong, blocked_until = state

@@ -93,12 +93,16 @@ class PageHandler(RequestHandler):
         if given is None:
             raise HTTPError(401)
         address = self.access.client(str(self.request.remote_ip), self.request.headers.get("X-Forwarded-For", ""))
-        answer = await self.access.guesses.answer(address, self.access.matches(given))
+        device = self.access.devices.device(self.cookies)
+        answer = await self.access.guesses.answer(address, self.access.matches(given), device)
         if answer is Answer.LATER:
             raise HTTPError(429)
         if answer is Answer.WRONG:
             _log.warning("live page: a wrong password from %s", address)
             raise HTTPError(401)
+        if not device:
+            cookie = {"httponly": True, "samesite": "Strict", "secure": self.access.tls is not None}
+            self.set_cookie(self.access.devices.name, self.access.devices.new(), **cookie)
 
     def write_error(self, status_code: int, **_: Any) -> None:
         self.set_header("Content-Type", "text/plain; charset=utf-8")
