@@ -101,8 +101,8 @@ class PageHandler(RequestHandler):
             _log.warning("live page: a wrong password from %s", address)
             raise HTTPError(401)
         if not device:
-            cookie = {"httponly": True, "samesite": "Strict", "secure": self.access.tls is not None}
-            self.set_cookie(self.access.devices.name, self.access.devices.new(), **cookie)
+            name, value = self.access.devices.name, self.access.devices.new()
+            self.set_cookie(name, value, httponly=True, samesite="Strict", secure=self.access.tls is not None)
 
     def write_error(self, status_code: int, **_: Any) -> None:
         self.set_header("Content-Type", "text/plain; charset=utf-8")
