@@ -65,9 +65,7 @@ def table(runs: Sequence[Run]) -> list[list[str]]:
     rows = [["run", *columns, *differ]]
     for run in sorted(runs, key=lambda one: -float(one.figures["PublicTest"].rstrip("%") or -1)):
         figures = [run.figures.get(column, "") for column in columns]
-        rows.append(
-            [str(run.folder), *figures, *("" if (it := run.settings.get(k)) is None else str(it) for k in differ)]
-        )
+        rows.append([str(run.folder), *figures, *(_shown(run.settings.get(key)) for key in differ)])
     return rows
 
 
