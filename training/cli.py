@@ -142,6 +142,26 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(distill, option=True)
     distill.set_defaults(run=_distill)
 
+    predict = commands.add_parser("predict", help="write predictions for images without labels: a submission")
+    predict.add_argument("network", type=_network, metavar="RUN_OR_MODEL")
+    predict.add_argument("images", type=Path, metavar="FOLDER", help="images, in subfolders too")
+    predict.add_argument("--out", type=Path, default=Path("submission.csv"), help="(submission.csv)")
+    predict.add_argument("--sample", type=Path, metavar="FILE.csv", help="a competition's sample_submission.csv")
+    predict.add_argument(
+        "--columns", type=_pair, metavar="FILE,LABEL", help="names of the columns (image_path,emotion, or the sample's)"
+    )
+    predict.add_argument("--mapping", type=Path, help="YAML file of `own class name: emotion` lines: names to write")
+    predict.add_argument("--scores", action="store_true", help="a column for each class, with its probability")
+    predict.add_argument("--head", metavar="SET", help="label set to predict (the primary one)")
+    predict.add_argument(
+        "--faces",
+        choices=("auto", "crop", "full"),
+        default="auto",
+        help="cut the largest face as the board does, or use whole images (auto: whole for a run, and for a model "
+        "where the images are faces already)",
+    )
+    predict.set_defaults(run=_predict)
+
     parity = commands.add_parser(
         "parity", help="measure how even a model is between the groups of FairFace's validation faces"
     )
@@ -342,6 +362,23 @@ def _distill(options: argparse.Namespace) -> None:
     if right:
         figures = ", ".join(f"{head} {part:.2%}" for head, part in right.items())
         print(f"mean of {len(options.runs)} and of each face and its mirror image, PublicTest: {figures}")
+    print(f"wrote {options.out}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    first, _, second = text.partition(",")
+    if not first.strip() or not second.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not two names of columns, such as image_path,emotion")
+    return first.strip(), second.strip()
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from training.predict import predict_files
+    from training.submission import read_submission
+
+    form = read_submission(options.sample, options.columns, options.mapping, options.scores)
+    counts = predict_files(options.network, options.images, options.out, form, options.head, options.faces)
+    print(", ".join(f"{label or 'cannot be read'} {count}" for label, count in sorted(counts.items())))
     print(f"wrote {options.out}")
 
 

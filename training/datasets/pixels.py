@@ -51,7 +51,7 @@ def _loaded(data: Dataset, shape: tuple[int, ...], folder: Path | None) -> Datas
         return data
     out = _empty((len(data), *shape), folder)
     for row, image in enumerate(data.images):
-        out[row] = _fitted(image, shape)
+        out[row] = fitted(image, shape)
     return replace(data, images=_wrapped(out, folder))
 
 
@@ -121,7 +121,7 @@ def _from_files(data: Dataset, files: tuple[Path, ...], shape: tuple[int, ...], 
     def fill(row: int) -> str:
         """Load one image into the array; returns the error message, or "" on success."""
         try:
-            out[row] = _fitted(image_of(data, row, 1 if len(shape) == 2 else 3), shape)
+            out[row] = fitted(image_of(data, row, 1 if len(shape) == 2 else 3), shape)
         except EmotionEdgeError as error:
             return str(error)
         return ""
@@ -151,7 +151,9 @@ def _cut(image: Image, box: npt.NDArray[np.int64], file: Path) -> Image:
     return part
 
 
-def _fitted(image: Image, shape: tuple[int, ...]) -> Image:
+def fitted(image: Image, shape: tuple[int, ...]) -> Image:
+    """An image stretched to a shape: (height, width) is grey, (height, width, 3) BGR."""
+    """An image stretched to a shape: (height, width) is grey, (height, width, 3) BGR."""
     height, width, *channels = shape
     if not channels and image.ndim == 3:
         image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)

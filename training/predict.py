@@ -1,0 +1,198 @@
+"""Predictions of a run, a released model or a committee for images without labels."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from edge.emotion.committee import COMMITTEE_FILE, Committee, open_local
+from edge.emotion.scores import Floats, probabilities_of, softmax
+from edge.errors import EmotionEdgeError
+from edge.faces.crop import cut, face_crops
+from edge.labels import labels_of
+from edge.models.card import CARD_FILE, CropSpec
+from edge.models.runtime import choose
+from edge.reading import Box, Image
+from training.cleaning.face_crops import FaceCutter, are_crops, open_cutter
+from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, read_config
+from training.datasets.assemble import image_files
+from training.datasets.dataset import Dataset
+from training.datasets.pixels import fitted, read_image
+from training.progress import counted
+from training.submission import Submission, write_submission
+
+BATCH: Final = 128
+"""Faces that a network is given at a time; of the images only those being read are in memory."""
+
+Faces = Literal["auto", "crop", "full"]
+Array = npt.NDArray[Any]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A network that predicts.
+
+    labels: class names. prepare: from a BGR image to what the network takes of it. run: from a stack of these,
+    [n, ...], to probabilities float32 [n, labels]. parallel: whether `prepare` may run in several threads.
+    """
+
+    labels: tuple[str, ...]
+    prepare: Callable[[Image], Array]
+    run: Callable[[Array], Floats]
+    parallel: bool
+
+
+def predict_files(
+    folder: Path, images: Path, out: Path, submission: Submission, head: str | None = None, faces: Faces = "auto"
+) -> dict[str, int]:
+    """Write a table with the prediction for each image.
+
+    Args:
+        folder: Of a run, a released model or a committee.
+        images: A folder of images; subfolders are included.
+        out: The CSV file to write, replaced whole.
+        submission: Its rows and columns.
+        head: Label set to predict; None: the primary one.
+        faces: `crop`: the largest face as cut on the board, the whole image where none is found; `full`: the whole
+            image; `auto`: `full` for a run, and for a model unless the images show more than faces.
+
+    Returns:
+        Number of images by predicted label; "" for those that cannot be read, whose label is empty.
+
+    Raises:
+        EmotionEdgeError: The folder is none of these, has no such head, there are no images, or one that the example
+            of a submission lists is missing.
+    """
+    if not images.is_dir():
+        raise EmotionEdgeError(f"{images}: {'is a file' if images.exists() else 'not there'}; give a folder of images")
+    files = submission.files(images, image_files(images))
+    predictor = open_predictor(folder, [file for _, file in files], head, faces)
+    found = _probabilities([file for _, file in files], predictor)
+    progress = counted(found, len(files), "images", Console(stderr=True))
+    counts = write_submission(out, submission, [name for name, _ in files], progress, predictor.labels)
+    if unread := counts.get("", 0):
+        _log.warning("%s: %d of %d images cannot be read; their label is empty in %s", images, unread, len(files), out)
+    return counts
+
+
+def open_predictor(folder: Path, files: Sequence[Path], head: str | None, faces: Faces) -> Predictor:
+    """Open a run, a released model or a committee. files: what it is for, a sample of which decides `auto`."""
+    if (folder / CARD_FILE).is_file() or (folder / COMMITTEE_FILE).is_file():
+        return _released(folder, files, head, faces)
+    if (folder / NETWORK_FILE).is_file():
+        return _run(folder, head, faces)
+    raise EmotionEdgeError(f"{folder}: holds neither a run ({NETWORK_FILE}) nor a released model ({CARD_FILE})")
+
+
+def _run(folder: Path, head: str | None, faces: Faces) -> Predictor:
+    from training.evaluation.figures import load_network, predict
+
+    network = load_network(folder)
+    config = read_config(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else None
+    sets = [name for name in network.output if name != AFFECT]
+    wanted = head or (config.primary if config else sets[0])
+    if wanted not in sets:
+        raise EmotionEdgeError(f"{folder}: no head {wanted!r} (it has {', '.join(sets)})")
+    labels = labels_of(wanted)
+    if len(labels) != network.output[wanted].shape[-1]:
+        raise EmotionEdgeError(f"{folder}: its head {wanted} has not the {len(labels)} classes of that label set")
+    _, height, width, channels = network.input_shape
+    shape = (height, width) if channels == 1 else (height, width, 3)
+    cutter = open_cutter() if faces == "crop" else None
+
+    def prepare(image: Image) -> Array:
+        square = cutter.square(image, None) if cutter else None
+        if square is not None:
+            return cut(image, square, width, height, "grey" if channels == 1 else "bgr").reshape(shape)
+        return fitted(image, shape)
+
+    def run(pixels: Array) -> Floats:
+        return softmax(predict(network, pixels)[wanted].astype(np.float32))
+
+    return Predictor(labels, prepare, run, cutter is None)
+
+
+def _released(folder: Path, files: Sequence[Path], head: str | None, faces: Faces) -> Predictor:
+    classifier = open_local(str(folder), choose(), os.cpu_count() or 1)
+    card = classifier.card
+    cutter = _cutter_for(files, faces) if card.crop.area == "face" else None
+
+    def located(image: Image) -> tuple[Image, Box]:
+        square = cutter.square(image, None) if cutter else None
+        if square is None:
+            side = max(image.shape[:2])
+            image = np.asarray(cv2.resize(image, (side, side)), np.uint8)
+            square = Box(0, 0, side, side)
+        return image, _box_of(square, card.crop)
+
+    outputs = {it.label_set or it.name: it for it in card.outputs if it.kind == "emotion"}
+    primary = card.primary.label_set or card.primary.name
+    wanted = head or primary
+    if wanted not in outputs:
+        raise EmotionEdgeError(f"{folder}: no head {wanted!r} (it has {', '.join(outputs)})")
+    if isinstance(classifier, Committee):
+
+        def voted(image: Image) -> Array:
+            place, box = located(image)
+            return np.asarray(classifier(place, [box]).probabilities[0])
+
+        return Predictor(classifier.labels, voted, lambda rows: np.asarray(rows, np.float32), False)
+
+    def prepare(image: Image) -> Array:
+        place, box = located(image)
+        return np.asarray(face_crops(place, [box], card.crop, card.input)[0])
+
+    output = outputs[wanted]
+    return Predictor(
+        output.labels,
+        prepare,
+        lambda crops: probabilities_of(output, classifier.outputs(crops)[output.name]),
+        cutter is None,
+    )
+
+
+def _cutter_for(files: Sequence[Path], faces: Faces) -> FaceCutter | None:
+    """The detector, or None where whole images are used."""
+    if faces == "full":
+        return None
+    cutter = open_cutter()
+    rows = np.arange(len(files))
+    if faces == "auto" and are_crops(Dataset("images", tuple(files), {}, None, False, rows * 0, rows), cutter):
+        _log.info("the images are faces already: used whole (--faces crop detects them)")
+        return None
+    return cutter
+
+
+def _box_of(square: Box, crop: CropSpec) -> Box:
+    """The detector's box that the model's crop turns into a square."""
+    side = square.width / crop.scale
+    x = square.x + square.width / 2 - crop.shift[0] * square.width
+    y = square.y + square.height / 2 - crop.shift[1] * square.width
+    return Box(x - side / 2, y - side / 2, side, side)
+
+
+def _probabilities(files: Sequence[Path], predictor: Predictor) -> Iterator[Floats | None]:
+    """Probabilities of each file, float32 [labels], in order; None for a file that cannot be read."""
+
+    def prepared(file: Path) -> Array | None:
+        try:
+            return predictor.prepare(read_image(file, 3))
+        except EmotionEdgeError as error:
+            _log.warning("%s", error)
+            return None
+
+    with ThreadPoolExecutor(2 if predictor.parallel else 1) as pool:
+        for start in range(0, len(files), BATCH):
+            inputs = list(pool.map(prepared, files[start : start + BATCH]))
+            good = [one for one in inputs if one is not None]
+            rows = iter(predictor.run(np.stack(good)) if good else ())
+            yield from (None if one is None else next(rows) for one in inputs)
