@@ -1,13 +1,14 @@
 """TensorFlow Serving's REST protocol, the server's side: from a request to faces, from scores to an answer.
 
-https://www.tensorflow.org/tfx/serving/api_rest; of it the row format of `predict`, the status and the metadata. An
-answer holds probabilities, which are calibrated already, where a bare network's would hold logits.
+https://www.tensorflow.org/tfx/serving/api_rest; of it `predict` in the row format ("instances") and in the column
+format ("inputs"), the status and the metadata. An answer holds probabilities, which are calibrated already, where a
+bare network's would hold logits.
 """
 
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
@@ -39,7 +40,7 @@ class RefusedError(Exception):
         self.status = status
 
 
-def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> Pixels:
+def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> tuple[Pixels, bool]:
     """The faces of a request for predictions.
 
     Args:
@@ -48,7 +49,8 @@ def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> Pixels:
         decoder: decodes faces that come as image files.
 
     Returns:
-        uint8 [n, height, width, channels], as the card says.
+        uint8 [n, height, width, channels], as the card says; and whether the request is in the column format, in which
+        it is answered.
 
     Raises:
         RefusedError: the request cannot be answered.
@@ -61,15 +63,28 @@ def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> Pixels:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, f"the request is no JSON: {str(error)[:100]}") from error
-    if not isinstance(request, dict) or not isinstance(request.get("instances"), list):
-        raise RefusedError(400, 'the request must be an object with a list "instances" (the row format)')
-    if "inputs" in request:
-        raise RefusedError(400, '"inputs" (the column format) is not understood, and not beside "instances"')
+    if not isinstance(request, dict) or ("instances" in request) == ("inputs" in request):
+        raise RefusedError(
+            400,
+            'the request must be an object with a list "instances" (the row format) or "inputs" (the column format)',
+        )
     if request.get("signature_name", SIGNATURE) not in ("", SIGNATURE):
         raise RefusedError(400, f'the only signature is "{SIGNATURE}"')
-    instances = request["instances"]
+    columns = "inputs" in request
+    instances = request["inputs" if columns else "instances"]
+    if columns and isinstance(instances, dict):
+        if set(instances) != {spec.name}:
+            raise RefusedError(400, f'"inputs": the only input is "{spec.name}"; found {_names(instances)}')
+        instances = instances[spec.name]
+    if not isinstance(instances, list):
+        where = (
+            f'"inputs" must be a list, or an object with a list "{spec.name}"'
+            if columns
+            else '"instances" must be a list'
+        )
+        raise RefusedError(400, f"{where}, of a face each; found {_shape_of(instances)}")
     if not instances:
-        raise RefusedError(400, '"instances" is empty')
+        raise RefusedError(400, f'"{"inputs" if columns else "instances"}" is empty')
     if len(instances) > FACES_MAX:
         raise RefusedError(413, f"{len(instances)} instances; at most {FACES_MAX} in one request")
     crops = np.empty((len(instances), spec.height, spec.width, spec.channels), np.uint8)
@@ -82,11 +97,11 @@ def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> Pixels:
             )
         except (EmotionEdgeError, ValueError) as error:
             raise RefusedError(400, f"instance {row}: {error}") from error
-    return crops
+    return crops, columns
 
 
-def answer_of(scores: Scores, model: LocalClassifier | Committee) -> dict[str, Any]:
-    """What is answered to `predict`."""
+def answer_of(scores: Scores, model: LocalClassifier | Committee, columns: bool = False) -> dict[str, Any]:
+    """What is answered to `predict`. columns: in the column format, a list for each output."""
     primary, affect = voted_outputs(model.card.primary)
     predictions = []
     for row, probabilities in enumerate(scores.probabilities):
@@ -97,6 +112,8 @@ def answer_of(scores: Scores, model: LocalClassifier | Committee) -> dict[str, A
         if model.members:
             prediction[VOTES] = [scores.votes[row][member] for member in model.members]
         predictions.append(prediction)
+    if columns:
+        return {"outputs": {name: [prediction[name] for prediction in predictions] for name in predictions[0]}}
     return {"predictions": predictions}
 
 
@@ -151,20 +168,28 @@ def _from_list(instance: Any, spec: InputSpec) -> Pixels:
 
     Nothing is handed to NumPy before its shape and types are known: of one long text NumPy makes an array of gigabytes.
     """
-    wanted = f"{spec.height} rows of {spec.width} pixels of {spec.channels} whole number(s) from 0 to 255"
+    wanted = f"{spec.height} rows of {spec.width} pixels of {spec.channels} number(s) from 0 to 255"
+    if spec.channels == 1:
+        wanted += f", or {spec.height} rows of {spec.width} numbers"
     values: Sequence[Any] = [instance]
-    shape = (spec.height, spec.width, spec.channels)
-    for size in shape:
+    for size in (spec.height, spec.width):
         if not all(isinstance(one, list) and len(one) == size for one in values):
+            raise ValueError(f"must be {wanted}; found {_shape_of(instance)}")
+        values = list(chain.from_iterable(values))
+    if spec.channels != 1 or any(isinstance(one, list) for one in values):
+        if not all(isinstance(one, list) and len(one) == spec.channels for one in values):
             raise ValueError(f"must be {wanted}; found {_shape_of(instance)}")
         values = list(chain.from_iterable(values))
     if not set(map(type, values)) <= {int, float} or not all(0 <= value <= 255 for value in values):
         raise ValueError(f"must be {wanted}; found other values")
     exact = np.array(values, np.float64)
-    pixels = exact.astype(np.uint8)
-    if (pixels != exact).any():
-        raise ValueError(f"must be {wanted}; found other values")
-    return pixels.reshape(shape)
+    if exact.max() <= 1 and (exact % 1).any():
+        raise ValueError(f"must be {wanted}; found 0 to 1: send pixels that are not divided by 255")
+    return np.rint(exact).astype(np.uint8).reshape(spec.height, spec.width, spec.channels)
+
+
+def _names(instances: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(instances))[:100] or "none"
 
 
 def _shape_of(instance: Any) -> str:

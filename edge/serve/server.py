@@ -98,8 +98,8 @@ class Predictions:
             RefusedError: the request cannot be answered, too many wait, or the client has left.
         """
         with self._in_line():
-            crops = await self._in(self._readers, gone, lambda: crops_in(body, model.card, self._decoder))
-            return await self._in(self._networks, gone, lambda: answer_of(model.classify(crops), model))
+            crops, columns = await self._in(self._readers, gone, lambda: crops_in(body, model.card, self._decoder))
+            return await self._in(self._networks, gone, lambda: answer_of(model.classify(crops), model, columns))
 
     async def image(self, body: bytes, gone: Callable[[], bool]) -> dict[str, Any]:
         """What is seen in an image file, as on the topic `faces`.

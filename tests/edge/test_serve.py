@@ -85,6 +85,23 @@ def test_the_named_input_and_picture_files_mean_the_same(port: int) -> None:
     assert predicted(port, [{"image": png[0]}, FACES[1].tolist(), png[2]]) == plain
 
 
+def test_each_shape_and_type_of_tensorflow_serving_means_the_same(port: int) -> None:
+    plain = predicted(port, FACES.tolist())
+    rows = FACES[..., 0]
+    assert predicted(port, rows.tolist()) == plain
+    assert predicted(port, rows.astype(float).tolist()) == plain
+    assert predicted(port, [{"image": face} for face in rows.tolist()]) == plain
+    assert predicted(port, (FACES * 0.998 + 0.2).tolist()) == plain  # rounded
+
+
+def test_the_column_format_is_answered_by_columns(port: int) -> None:
+    plain = predicted(port, FACES.tolist())
+    columns = {name: [one[name] for one in plain] for name in plain[0]}
+    png = [{"b64": base64.b64encode(cv2.imencode(".png", face)[1].tobytes()).decode()} for face in FACES]
+    for inputs in (FACES.tolist(), FACES[..., 0].tolist(), {"image": FACES.tolist()}, {"image": png}):
+        assert ask(port, "POST", f"{MODEL}:predict", {"inputs": inputs}) == (200, {"outputs": columns})
+
+
 def test_a_larger_face_in_a_file_is_shrunk(port: int) -> None:
     large = cv2.resize(FACES[0], (192, 192), interpolation=cv2.INTER_NEAREST)
     file = base64.b64encode(cv2.imencode(".png", large)[1].tobytes()).decode()
@@ -120,14 +137,19 @@ GOOD = FACES[0].tolist()
         (b"\xff\xfe", "the request is no JSON"),
         (b"[" * 200_000, "the request is no JSON"),
         ([GOOD], 'the request must be an object with a list "instances"'),
-        ({"inputs": [GOOD]}, 'the request must be an object with a list "instances"'),
-        ({"instances": [GOOD], "inputs": [GOOD]}, '"inputs" (the column format) is not understood'),
+        ({"instances": [GOOD], "inputs": [GOOD]}, 'the request must be an object with a list "instances"'),
+        ({"instances": GOOD[0][0][0]}, '"instances" must be a list, of a face each; found int'),
+        ({"inputs": 7}, '"inputs" must be a list, or an object with a list "image", of a face each; found int'),
+        ({"inputs": {"picture": [GOOD]}}, '"inputs": the only input is "image"; found picture'),
+        ({"inputs": {"image": []}}, '"inputs" is empty'),
+        ({"inputs": {"image": GOOD}}, "instance 0: must be 48 rows of 48 pixels of 1 number(s)"),
+        ({"instances": [[[*row[:47], 7] for row in GOOD]]}, "instance 0: must be 48 rows"),
         ({"instances": [GOOD], "signature_name": "other"}, 'the only signature is "serving_default"'),
         ({"instances": []}, '"instances" is empty'),
         ({"instances": [GOOD, GOOD[:47]]}, "instance 1: must be 48 rows of 48 pixels of 1"),
         ({"instances": [[row[:n] for n, row in enumerate(GOOD)]]}, "instance 0: must be 48 rows"),
         ({"instances": [1]}, "instance 0: must be 48 rows"),
-        ({"instances": [(FACES[0] / 255).tolist()]}, "instance 0: must be 48 rows of 48 pixels of 1 whole number(s)"),
+        ({"instances": [(FACES[0] / 255).tolist()]}, "instance 0: must be 48 rows of 48 pixels of 1 number(s) from"),
         ({"instances": [(FACES[0] * 2.0).tolist()]}, "instance 0: must be 48 rows"),
         ({"instances": [np.full((48, 48, 1), float("nan")).tolist()]}, "instance 0: must be 48 rows"),
         ({"instances": [np.full((48, 48, 1), "9").tolist()]}, "instance 0: must be 48 rows"),
