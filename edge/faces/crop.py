@@ -116,6 +116,17 @@ def face_crops(image: Image, faces: Sequence[Detection | Box], crop: CropSpec, s
     return pixels
 
 
+def fitted_crops(crops: Pixels, spec: InputSpec, colour: str) -> Pixels:
+    """Face crops, uint8 [n, h, w, 1 or 3], in the size and colour (`grey` or `bgr`) of another input."""
+    wanted = (spec.height, spec.width, spec.channels)
+    if crops.shape[1:] == wanted:
+        return crops
+    pixels = np.empty((len(crops), *wanted), np.uint8)
+    for row, crop in enumerate(crops):
+        pixels[row] = _whole(crop[:, :, 0] if crop.shape[2] == 1 else crop, spec, colour)
+    return pixels
+
+
 def input_tensor(crops: Pixels, spec: InputSpec) -> npt.NDArray[np.generic]:
     """The network's input, of the same shape in its own dtype, from pixels uint8 [n, height, width, channels]."""
     return np.asarray(_table(spec)[crops])
