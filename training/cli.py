@@ -9,16 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge.config.load import add_flags, load
-from edge.emotion.committee import installed_committees, member_folders
+from edge.emotion.committee import member_folders
 from edge.errors import EmotionEdgeError
 from edge.models.card import EmotionCard, read_card
-from edge.models.released import model_dir
+from training import cli_use
+from training.cli_options import add_data, network_folder, read, read_for
 from training.config import TrainingConfig, read_config
 from training.datasets import read_dataset
 from training.datasets.dataset import SPLITS, VALIDATION, Dataset
-from training.datasets.formats import FORMATS
 from training.quiet import load_keras
-from training.run_data import read_run_data
 
 RUNS = Path("runs")
 
@@ -55,14 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     download.set_defaults(run=_download)
 
     explore = commands.add_parser("explore", help="describe a data set in one HTML page")
-    _add_data(explore)
+    add_data(explore)
     explore.add_argument("--out", type=Path, default=Path("explore.html"), help="(explore.html)")
     explore.set_defaults(run=_explore)
 
     prepare = commands.add_parser(
         "prepare", help="make a new data set: cut the faces, leave out unusable images, split"
     )
-    _add_data(prepare)
+    add_data(prepare)
     prepare.add_argument("--out", type=Path, required=True, help="folder to make")
     prepare.add_argument(
         "--faces",
@@ -75,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--keep-near-duplicates", action="store_true", help="for series of one person in one pose")
     prepare.add_argument(
         "--judge",
-        type=_network,
+        type=network_folder,
         metavar="RUN_OR_MODEL",
         help="network that finds likely wrong labels; must not have been trained on these faces",
     )
@@ -125,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     distill = commands.add_parser(
         "distill", help="save the outputs of a run, or the mean of several, as soft labels of the training faces"
     )
-    distill.add_argument("runs", type=_network, nargs="+", metavar="RUN_DIR")
+    distill.add_argument("runs", type=network_folder, nargs="+", metavar="RUN_DIR")
     distill.add_argument("--out", type=Path, required=True, metavar="SOFT_LABELS.npz")
     distill.add_argument(
         "--unlabelled",
@@ -139,28 +138,10 @@ def _parser() -> argparse.ArgumentParser:
         default=0.5,
         help="part of the log priors to subtract for unlabelled faces, 0 to 1 (0.5)",
     )
-    _add_data(distill, option=True)
+    add_data(distill, option=True)
     distill.set_defaults(run=_distill)
 
-    predict = commands.add_parser("predict", help="write predictions for images without labels: a submission")
-    predict.add_argument("network", type=_network, metavar="RUN_OR_MODEL")
-    predict.add_argument("images", type=Path, metavar="FOLDER", help="images, in subfolders too")
-    predict.add_argument("--out", type=Path, default=Path("submission.csv"), help="(submission.csv)")
-    predict.add_argument("--sample", type=Path, metavar="FILE.csv", help="a competition's sample_submission.csv")
-    predict.add_argument(
-        "--columns", type=_pair, metavar="FILE,LABEL", help="names of the columns (image_path,emotion, or the sample's)"
-    )
-    predict.add_argument("--mapping", type=Path, help="YAML file of `own class name: emotion` lines: names to write")
-    predict.add_argument("--scores", action="store_true", help="a column for each class, with its probability")
-    predict.add_argument("--head", metavar="SET", help="label set to predict (the primary one)")
-    predict.add_argument(
-        "--faces",
-        choices=("auto", "crop", "full"),
-        default="auto",
-        help="cut the largest face as the board does, or use whole images (auto: whole for a run, and for a model "
-        "where the images are faces already)",
-    )
-    predict.set_defaults(run=_predict)
+    cli_use.add_commands(commands)
 
     parity = commands.add_parser(
         "parity", help="measure how even a model is between the groups of FairFace's validation faces"
@@ -175,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     conditions = commands.add_parser(
         "conditions", help="measure far, dim, rolled and blurred faces through the board's detector, crop and network"
     )
-    _add_data(conditions)
+    add_data(conditions)
     conditions.add_argument(
         "--split", choices=SPLITS, default=VALIDATION, help=f"split of a labelled data set ({VALIDATION})"
     )
@@ -193,48 +174,18 @@ def _parser() -> argparse.ArgumentParser:
     ):
         judge = commands.add_parser(name, help=text)
         judge.add_argument(
-            "networks", type=_network, nargs="+", metavar="RUN_OR_MODEL",
+            "networks", type=network_folder, nargs="+", metavar="RUN_OR_MODEL",
             help="folders of runs, or names of released models; several are a committee, the first decides ties",
         )  # fmt: skip
         judge.add_argument("--final", action="store_true", help="also measure PrivateTest: once, for the final figure")
         judge.add_argument(
             "--labels", action="append", default=[], metavar="SET", help="also evaluate with this label set"
         )
-        _add_data(judge, option=True)
+        add_data(judge, option=True)
         if name == "report":
             judge.add_argument("--out", type=Path, help="folder (runs/<the first network>/report)")
         judge.set_defaults(run=run)
     return parser
-
-
-def _add_data(parser: argparse.ArgumentParser, option: bool = False) -> None:
-    """Arguments for the data set and its layout. option: optional; the run's settings are the default."""
-    if option:
-        parser.add_argument("--data", type=Path, help="folder or file of the data set (the first run's; else data)")
-    else:
-        parser.add_argument("data", type=Path, metavar="DATA", help="folder or file of the data set")
-    layouts = ("auto", *FORMATS)
-    parser.add_argument(
-        "--format", default=None if option else "auto", choices=layouts, help="layout of the data set (auto)"
-    )
-    parser.add_argument(
-        "--label-set",
-        metavar="SET",
-        help="fer7, ferplus8, skillbox9, compact4, happy-sad-neutral, or own: class names as they are",
-    )
-    parser.add_argument(
-        "--mapping",
-        type=Path,
-        help="YAML file of `own class name: label` lines; fer2013 or raf-db: folders of its numbers",
-    )
-
-
-def _read(options: argparse.Namespace) -> Dataset:
-    return read_dataset(options.data, options.format, label_set=options.label_set, mapping=options.mapping)
-
-
-def _read_for(runs: Sequence[Path], options: argparse.Namespace) -> Dataset:
-    return read_run_data(runs, options.data, options.format, options.label_set, options.mapping)
 
 
 # Keras, its backend and the plots take seconds to load: each command loads what it needs, after its arguments are read.
@@ -249,7 +200,7 @@ def _download(options: argparse.Namespace) -> None:
 def _explore(options: argparse.Namespace) -> None:
     from training.explore import explore
 
-    print(f"wrote {explore(_read(options), options.out, options.data)}")
+    print(f"wrote {explore(read(options), options.out, options.data)}")
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -266,17 +217,9 @@ def _prepare(options: argparse.Namespace) -> None:
     )
     if options.judge:
         load_keras()
-    summary = prepare(_read(options), options.out, settings)
+    summary = prepare(read(options), options.out, settings)
     print(summary.table())
     print("wrote " + ", ".join(map(str, summary.folders)))
-
-
-def _network(text: str) -> Path:
-    """A folder, or that of a released model or committee by its name; a missing path is returned as it is."""
-    path = Path(text)
-    if path.exists() or len(path.parts) > 1:
-        return path
-    return installed_committees().get(text) or model_dir(text)
 
 
 def _networks(_: argparse.Namespace) -> None:
@@ -352,33 +295,16 @@ def _distill(options: argparse.Namespace) -> None:
     from training.distill import distill, distill_unlabelled
 
     if options.unlabelled:
-        faces, labelled = read_unlabelled(options.unlabelled), _read_for(options.runs, options)
+        faces, labelled = read_unlabelled(options.unlabelled), read_for(options.runs, options)
         first = distill_unlabelled(options.runs, faces, labelled, options.out, options.balance)
         for head, counts in first.items():
             print(f"{head}: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
         print(f"wrote {options.out}")
         return
-    right = distill(options.runs, _read_for(options.runs, options), options.out)
+    right = distill(options.runs, read_for(options.runs, options), options.out)
     if right:
         figures = ", ".join(f"{head} {part:.2%}" for head, part in right.items())
         print(f"mean of {len(options.runs)} and of each face and its mirror image, PublicTest: {figures}")
-    print(f"wrote {options.out}")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    first, _, second = text.partition(",")
-    if not first.strip() or not second.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is not two names of columns, such as image_path,emotion")
-    return first.strip(), second.strip()
-
-
-def _predict(options: argparse.Namespace) -> None:
-    from training.predict import predict_files
-    from training.submission import read_submission
-
-    form = read_submission(options.sample, options.columns, options.mapping, options.scores)
-    counts = predict_files(options.network, options.images, options.out, form, options.head, options.faces)
-    print(", ".join(f"{label or 'cannot be read'} {count}" for label, count in sorted(counts.items())))
     print(f"wrote {options.out}")
 
 
@@ -400,7 +326,7 @@ def _conditions(options: argparse.Namespace) -> None:
         faces = conditions.read_zip(options.data, options.count, options.seed)
     else:
         label_set = read_card(EmotionCard, member_folders(settings.emotion.model)[0]).primary.label_set
-        faces = conditions.labelled_faces(_read(options), label_set, options.split, options.count, options.seed)
+        faces = conditions.labelled_faces(read(options), label_set, options.split, options.count, options.seed)
     figures = conditions.measure(faces, settings, seed=options.seed, progress=logging.info)
     print("\n".join(conditions.table(figures)))
     if options.out:
@@ -415,7 +341,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     load_keras()
     from training.report import evaluate
 
-    print(evaluate(options.networks, _read_for(options.networks, options), options.final, options.labels))
+    print(evaluate(options.networks, read_for(options.networks, options), options.final, options.labels))
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -423,7 +349,7 @@ def _report(options: argparse.Namespace) -> None:
     from training.report import report
 
     out = options.out or RUNS / options.networks[0].resolve().name / "report"
-    data = _read_for(options.networks, options)
+    data = read_for(options.networks, options)
     written = report(options.networks, data, out, options.final, options.labels)
     print("wrote " + " and ".join(map(str, written)))
 
