@@ -48,6 +48,7 @@ def _status_of(board: Board) -> dict[str, Any]:
         "healthy": board.service == "active" and not lacks_frames and not lacks_broker,
         "version": board.installed or None,
         "service": board.service,
+        "upgrading": board.busy in ("active", "activating"),
         **{key: daemon.get(key) for key in ("model", "camera", "broker", "fps", "temperature", "last_error")},
         "uptime": board.uptime,
         "free_mib": board.var // 1024,
@@ -59,6 +60,8 @@ def _status_of(board: Board) -> dict[str, Any]:
 
 def _line(status: dict[str, Any]) -> str:
     facts = [status["version"] or "not installed", status["service"]]
+    if status["upgrading"]:
+        facts.append("an upgrade is running")
     if status["model"]:
         facts.append(status["model"])
     if status["camera"]:

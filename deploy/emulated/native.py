@@ -50,8 +50,10 @@ class NativeMachine(Machine):
         (self._folder / "known").unlink(missing_ok=True)
         with self._card.open("rb") as file:
             start = parse_layout(file.read(512), self._card.name).root.start
-        subprocess.run(["mount", "-o", f"loop,offset={start}", str(self._card), str(self._root)], check=True)
-        words = ["systemd-nspawn", "--quiet", f"--directory={self._root}", f"--bind={self._boot}:/boot/firmware"]
+        # Mounted where only the container sees it: another one would keep it after this one's end.
+        words = ["unshare", "--mount", "sh", "-ec", f'mount -o loop,offset={start} "$1" "$2"; shift 2; exec "$@"', "sh"]
+        words += [str(self._card), str(self._root)]
+        words += ["systemd-nspawn", "--quiet", f"--directory={self._root}", f"--bind={self._boot}:/boot/firmware"]
         words += ["--private-network", "--register=no", "--keep-unit", "--boot", "--console=pipe"]
         words += ["--resolv-conf=off", "--timezone=off", "systemd.log_target=console"]
         with (self._folder / time.strftime("console-%H%M%S.log")).open("wb") as console:
@@ -76,15 +78,14 @@ class NativeMachine(Machine):
 
     def cut_power(self) -> None:
         """End it like a power cut: what it had not written to the card is lost."""
-        if os.path.ismount(self._root):
-            descriptor = os.open(self._root, os.O_RDONLY)
+        if self._process and self._booting():
+            descriptor = os.open(f"/proc/{self._process.pid}/root{self._root}", os.O_RDONLY)
             fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
             os.close(descriptor)
-        if children := self._children():
-            os.kill(int(children[0]), signal.SIGKILL)  # process 1: all others of the container end with it
+            os.kill(self._leader(), signal.SIGKILL)  # process 1: all others of the container end with it
         super().cut_power()
-        if os.path.ismount(self._root):
-            subprocess.run(["umount", str(self._root)], check=True)
+        words = ["losetup", "--noheadings", "--associated", str(self._card)]
+        wait_for(lambda: not subprocess.run(words, capture_output=True, check=False).stdout, "the card is free", 60)
 
     def _children(self) -> list[str]:
         if not self._process or self._process.poll() is not None:
