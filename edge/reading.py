@@ -163,7 +163,7 @@ class Stats:
     has lowered the clock, None where it cannot be asked. camera: `online`, or why there is no picture.
     pace: `full`, or why fewer frames are analysed: `limited` by the settings, `hot`, `idle`, `night`. rate_limit: how
     many a second at most, None: as many as there are. server: `online`, or why the server that should classify is not
-    used; None where none is set.
+    used; None where none is set. bad: frames since start that could not be decoded and were passed over.
     """
 
     fps: float
@@ -181,6 +181,7 @@ class Stats:
     interpreter: str
     uptime: float
     server: str | None = None
+    bad: int = 0
 
 
 def timestamp(wall_time: float) -> str:

@@ -23,6 +23,7 @@ class Picture:
         analysis: a smaller picture of the same scene, as in `Frame.analysis`.
         position: in a video file, seconds from its beginning.
         unrelated: it does not show the scene of the picture before, as in `Frame.unrelated`.
+        bad: frames before it that could not be decoded and were passed over.
     """
 
     image: Image
@@ -30,6 +31,7 @@ class Picture:
     analysis: Image | None = None
     position: float | None = None
     unrelated: bool = False
+    bad: int = 0
 
 
 class Camera(Protocol):

@@ -75,6 +75,7 @@ class Capture:
         self._waiting = 0
         self._captured = 0
         self._delivered = 0
+        self._bad = 0
         self._last_time = 0.0
         self._finished = False
         self._closed = False
@@ -111,6 +112,11 @@ class Capture:
     def captured(self) -> int:
         """Frames the camera gave."""
         return self._captured
+
+    @property
+    def bad(self) -> int:
+        """Frames that could not be decoded and were passed over; they count neither as captured nor as dropped."""
+        return self._bad
 
     @property
     def dropped(self) -> int:
@@ -240,6 +246,7 @@ class Capture:
         with self._waiting_for_camera(self._patience):
             picture = camera.read()
         self._note_arrival()
+        self._bad += picture.bad if picture else 0
         return picture
 
     def _note_arrival(self) -> None:

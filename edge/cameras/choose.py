@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from edge.cameras.camera import Camera
 from edge.cameras.http_camera import HttpCamera, NotPicturesError
@@ -56,6 +57,7 @@ def _open(source: str, settings: CameraSettings) -> Camera:
         return DeviceCamera(f"/dev/video{source}", settings)
     scheme, mark, address = source.partition("://")
     if mark and scheme.lower() in STREAM_SCHEMES:
+        _check_host(scheme.lower(), address)
         return _open_stream(f"{scheme.lower()}://{address}", settings)
     if source.startswith("/dev/"):
         return DeviceCamera(source, settings)
@@ -68,6 +70,16 @@ def _open(source: str, settings: CameraSettings) -> Camera:
     if path.is_dir() or is_image(path):
         return ImageFiles(path, settings)
     return VideoFile(path, settings)
+
+
+def _check_host(scheme: str, address: str) -> None:
+    """Raise EmotionEdgeError where an address names no computer, as `http://` and `rtsp:///live`."""
+    with suppress(ValueError):  # another fault, which the camera's own message names
+        if not urlsplit(f"{scheme}://{address}").hostname:
+            raise EmotionEdgeError(
+                f"camera {without_password(f'{scheme}://{address}')}: names no camera: its name or IP address goes "
+                f"behind the ://, as in {scheme}://192.168.1.20/"
+            )
 
 
 def _open_stream(url: str, settings: CameraSettings) -> Camera:

@@ -98,7 +98,7 @@ class HttpCamera:
         image, self._first = self._first, None
         if image is None:
             image = self._image()
-        return None if image is None else Picture(image, time.monotonic())
+        return None if image is None else Picture(image, time.monotonic(), bad=self._bad_frames.taken())
 
     def skip(self) -> bool:
         """Pass over the next picture: it is received but not decoded."""
@@ -272,10 +272,16 @@ def _reason(url: str, error: Exception) -> str:
             return "asks for a user name and a password: write them into the address, http://user:password@..."
         if error.code in (401, 403):
             return f"refuses the user name or the password ({error.code} {error.reason})"
+        if "infinite loop" in str(error.reason):  # urllib's text of three lines
+            return f"answers but sends no video ({error.code}: it is redirected without end): check the path"
         return f"answers but sends no video ({error.code} {error.reason}): check the path"
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return untrusted(cause)
+    if scheme := re.search("not support the following scheme: '([^']*)'", str(error)):  # of urllib's handler of logins
+        return (
+            f"asks for a login of the kind {scheme[1]}, which is not known here: choose Basic or Digest in the camera"
+        )
     if isinstance(error, HTTPException | ValueError):
         return "not an address (is there a : with anything but a port after it, or a [ without its ]?)"
     parts = urlsplit(url)

@@ -80,6 +80,7 @@ class ImageFiles:
         self._files = _images(path) if path.is_dir() else [path]
         self._position = 0
         self._kept: Image | None = None
+        self._left_out = 0  # files since the last picture
         self._decoder = ImageDecoder()
         if not self._files:
             raise EmotionEdgeError(f"{self.name}: has no picture (JPEG, PNG, WebP, BMP, TIFF, PNM)")
@@ -100,7 +101,8 @@ class ImageFiles:
         if image is None or (self._pace and self._closed.wait(self._pace.delay(self._shown * self._period))):
             return None
         self._shown += 1
-        return Picture(image, time.monotonic(), unrelated=len(self._files) > 1)
+        bad, self._left_out = self._left_out, 0
+        return Picture(image, time.monotonic(), unrelated=len(self._files) > 1, bad=bad)
 
     def skip(self) -> bool:
         return self.read() is not None
@@ -127,6 +129,7 @@ class ImageFiles:
                 raise
             except EmotionEdgeError as error:
                 _log.warning("%s: left out", error)
+                self._left_out += 1
                 self._position -= 1
                 del self._files[self._position]
         return None

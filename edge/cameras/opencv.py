@@ -38,6 +38,7 @@ class BadFrames:
     def __init__(self, name: str) -> None:
         """name: of the camera, for the log."""
         self.count = 0
+        self._taken = 0
         self._name = name
         self._log_at = 1
 
@@ -48,6 +49,11 @@ class BadFrames:
             while self._log_at <= self.count:
                 self._log_at *= 10
             _log.warning("%s: %d frame(s) could not be decoded and were passed over", self._name, self.count)
+
+    def taken(self) -> int:
+        """How many were passed over since this was called last."""
+        more, self._taken = self.count - self._taken, self.count
+        return more
 
 
 class VideoReader:

@@ -56,7 +56,8 @@ class StreamCamera:
         except (OSError, ValueError):
             raise EmotionEdgeError(f"{self.name}: {_reason(url)}") from None
         self._url = url
-        self._video = VideoReader(url, cv2.CAP_FFMPEG, BadFrames(self.name), _STREAM_OPTIONS)
+        self._bad_frames = BadFrames(self.name)
+        self._video = VideoReader(url, cv2.CAP_FFMPEG, self._bad_frames, _STREAM_OPTIONS)
         # Until the first key frame no picture can be decoded: cameras send one every 10 s and more.
         self._first, deadline = None, time.monotonic() + _FIRST_PICTURE_S
         while self._first is None and self._video.capture.isOpened() and time.monotonic() < deadline:
@@ -81,7 +82,7 @@ class StreamCamera:
             raise EmotionEdgeError(
                 f"{self.name}: {f'nothing came for {_TIMEOUT:.0f} s' if hung else 'the stream ended'}"
             )
-        return Picture(image, now)
+        return Picture(image, now, bad=self._bad_frames.taken())
 
     def skip(self) -> bool:
         return self._video.skip()

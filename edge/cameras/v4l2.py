@@ -78,7 +78,8 @@ class DeviceCamera:
         problem = device_problem(path)
         if problem:
             raise EmotionEdgeError(f"{self.name}: {problem}")
-        self._video = VideoReader(path, cv2.CAP_V4L2, BadFrames(self.name))
+        self._bad_frames = BadFrames(self.name)
+        self._video = VideoReader(path, cv2.CAP_V4L2, self._bad_frames)
         # Compressed, or USB 2 has no room for more than a few uncompressed pictures a second; it has to be set first.
         self._video.capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         self._video.capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
@@ -96,7 +97,8 @@ class DeviceCamera:
                 return None
             raise EmotionEdgeError(f"{self.name}: {device_problem(self._path) or 'gives no picture any more'}")
         # V4L2 drivers stamp pictures on the clock of time.monotonic().
-        return Picture(image, plausible_time(self._video.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000))
+        taken = plausible_time(self._video.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        return Picture(image, taken, bad=self._bad_frames.taken())
 
     def skip(self) -> bool:
         return self._video.skip()

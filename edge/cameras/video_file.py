@@ -34,7 +34,8 @@ class VideoFile:
             self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise EmotionEdgeError(f"{self.name}: {error.strerror}") from error
-        self._video = VideoReader(_address(path, self._handle), cv2.CAP_FFMPEG, BadFrames(self.name))
+        self._bad_frames = BadFrames(self.name)
+        self._video = VideoReader(_address(path, self._handle), cv2.CAP_FFMPEG, self._bad_frames)
         fps = self._video.capture.get(cv2.CAP_PROP_FPS)
         self._period = 1 / (fps if 0 < fps <= 240 else settings.fps)
         self._position = -self._period
@@ -60,7 +61,7 @@ class VideoFile:
                 self._pace.restart(shown + self._period)
         if picture is None or (self._pace and self._video.closed.wait(self._pace.delay(self._position))):
             return None
-        return Picture(picture.image, time.monotonic(), position=picture.position)
+        return Picture(picture.image, time.monotonic(), position=picture.position, bad=self._bad_frames.taken())
 
     def skip(self) -> bool:
         return self.read() is not None

@@ -111,7 +111,13 @@ class Daemon:
         """The statistics as they are now; any thread."""
         capture, pacer = self._parts.capture, self._parts.pacer
         return self._parts.meter.stats(
-            capture.captured, capture.dropped, capture.status, pacer.state, pacer.limit, self._parts.pipeline.server
+            capture.captured,
+            capture.dropped,
+            capture.status,
+            pacer.state,
+            pacer.limit,
+            self._parts.pipeline.server,
+            capture.bad,
         )
 
     def close(self) -> None:

@@ -50,7 +50,14 @@ class Meter:
             self._stages.append(reading.stages)
 
     def stats(
-        self, captured: int, dropped: int, camera: str, pace: str, rate_limit: float | None, server: str | None = None
+        self,
+        captured: int,
+        dropped: int,
+        camera: str,
+        pace: str,
+        rate_limit: float | None,
+        server: str | None = None,
+        bad: int = 0,
     ) -> Stats:
         """The statistics as they are now.
 
@@ -61,6 +68,7 @@ class Meter:
             pace: the pacer's state.
             rate_limit: the pacer's limit.
             server: the classifier's.
+            bad: frames, of the capture.
         """
         with self._lock:
             left, latencies, frames = list(self._left), list(self._latencies), list(self._stages)
@@ -86,6 +94,7 @@ class Meter:
             interpreter=str(self._runtime),
             uptime=time.monotonic() - self._started,
             server=server,
+            bad=bad,
         )
 
 

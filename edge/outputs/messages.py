@@ -76,6 +76,7 @@ def stats_message(stats: Stats, now: float, newest: str = "") -> Message:
         "fps": rounded(stats.fps, 2),
         "captured": stats.captured,
         "dropped": stats.dropped,
+        "bad": stats.bad,
         "stages_ms": _rounded(stats.stages),
         "latency_ms": _rounded(stats.latency_ms),
         "temperature": _temperature(stats.temperature),

@@ -113,6 +113,7 @@ class Metrics:
             yield _gauge("frames_per_second", "Frames analysed a second, over the last five seconds.", stats.fps)
             yield _counter("frames_captured_total", "Frames the camera gave.", stats.captured)
             yield _counter("frames_dropped_total", "Frames skipped for a newer one.", stats.dropped)
+            yield _counter("frames_bad_total", "Frames that could not be decoded and were passed over.", stats.bad)
             yield _gauge("camera_up", "Whether the camera gives pictures.", stats.camera == "online")
             yield _gauge("temperature_celsius", "The hottest thermal zone of the board.", stats.temperature)
             yield _gauge("throttled", "Whether the firmware holds the clock down.", stats.throttled)

@@ -52,10 +52,12 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Source]:
             if not devices:
                 pytest.skip("no V4L2 camera on this machine")
             yield Source(CameraSettings(source=next(iter(devices))), ours=False)
-        case _:
+        case "picamera2":
             if IMPORT_PROBLEM or not list_picameras():
                 pytest.skip(IMPORT_PROBLEM or "no camera on the camera ports")
             yield Source(CameraSettings(source="picamera2"), ours=False)
+        case unknown:
+            pytest.fail(f"no camera to try for the kind {unknown}")
 
 
 @pytest.fixture

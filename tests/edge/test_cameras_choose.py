@@ -72,6 +72,17 @@ def test_no_part_of_a_password_is_said_of_an_address_that_does_not_open(address:
     assert "1444" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "address", ["http://", "https:///", "rtsp:///live", "RTSP://:554/live", "rtsp://me:hush@/live"]
+)
+def test_an_address_without_a_host_is_named_so(address: str) -> None:
+    with pytest.raises(
+        EmotionEdgeError, match="names no camera: its name or IP address goes behind the ://"
+    ) as refused:
+        open_camera(CameraSettings(source=address))
+    assert "hush" not in str(refused.value)
+
+
 def test_a_server_without_video_is_a_clear_error() -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

@@ -242,6 +242,29 @@ def test_ipv6() -> None:
         assert seen(open_camera(CameraSettings(source=server.url)), 2) == [0, 1]
 
 
+def test_a_redirection_without_end_is_said_in_one_line() -> None:
+    def moved(request: str) -> Iterable[bytes]:
+        place = request.split("Host: ")[1].split()[0]
+        return [head("", f"Location: http://{place}/again", status="302 Found")]
+
+    with (
+        RawServer(moved) as server,
+        pytest.raises(EmotionEdgeError, match="302: it is redirected without end") as refused,
+    ):
+        open_camera(CameraSettings(source=server.url))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_login_of_another_kind_is_named() -> None:
+    answer = [head("", "WWW-Authenticate: NTLM", status="401 Unauthorized")]
+    with (
+        RawServer(lambda _: answer) as server,
+        pytest.raises(EmotionEdgeError, match="login of the kind NTLM") as refused,
+    ):
+        open_camera(CameraSettings(source=f"http://me:hush@{server.place}/live"))
+    assert "hush" not in str(refused.value)
+
+
 def basic(request: str) -> Iterable[bytes]:
     allowed = base64.b64encode(b"me@home:p/s#?:\xc3\xa9").decode()
     if f"Authorization: Basic {allowed}" in request:

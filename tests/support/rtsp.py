@@ -26,8 +26,15 @@ def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
             return
 
 
-def packets(image: Image, number: int, timestamp: int) -> Iterator[bytes]:
-    """The RTP packets of one picture; number: of the first, timestamp: at 90 kHz. Sides are multiples of 16."""
+def packets(image: Image | None, number: int, timestamp: int) -> Iterator[bytes]:
+    """The RTP packets of one picture; number: of the first, timestamp: at 90 kHz. Sides are multiples of 16.
+
+    None: a picture whose first packet was lost on the way.
+    """
+    if image is None:
+        head = struct.pack(">BBHII", 0x80, 26 | 1 << 7, (number + 1) & 0xFFFF, timestamp & 0xFFFFFFFF, 1)
+        yield head + struct.pack(">IBBBB", _FRAGMENT, 1, 255, 6, 4) + b"\x55" * 99
+        return
     height, width = image.shape[:2]
     parts = list(_segments(encode(image)))
     tables = b"".join(contents[1:65] for marker, contents in parts if marker == 0xDB)
@@ -50,7 +57,8 @@ class _Server(socketserver.ThreadingTCPServer):
 class RtspServer:
     """Serves pictures on the loopback over RTSP, over and over, until it is stopped."""
 
-    def __init__(self, images: Sequence[Image], fps: float = 20.0) -> None:
+    def __init__(self, images: Sequence[Image | None], fps: float = 20.0) -> None:
+        """images: BGR; None: one of which a packet is lost."""
         self._images, self._fps = images, fps
         self._stopped = threading.Event()
         self._frozen = threading.Event()

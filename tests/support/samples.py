@@ -80,6 +80,7 @@ def stats(camera: str = "online") -> Stats:
         model_sha256="0" * 64,
         interpreter="ai-edge-litert 2.3.0",
         uptime=61.0,
+        bad=4,
     )
 
 
