@@ -1,5 +1,7 @@
 """What fills a whole screen: the frame, and the panel beside it."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -47,6 +49,25 @@ def test_a_screen_of_the_frames_shape_has_none(size: tuple[int, int]) -> None:
     assert np.array_equal(
         on_screen(shown.image, seen, size, context=context), annotate(fitted(shown.image, size), seen, context=context)
     )
+
+
+@pytest.mark.parametrize("size", [(1920, 1080), (1366, 768), (2560, 1080)])
+def test_a_wide_screen_has_the_panel_beside_a_frame_of_its_own_shape_too(size: tuple[int, int]) -> None:
+    shown = frame(image=black(1280, 720))
+    seen = reading([face(box=Box(200, 150, 160, 180))], shown)
+    drawn = on_screen(shown.image, seen, size, context=Context(words_of(), past(seen.captured_at)))
+    assert drawn.shape == (size[1], size[0], 3)
+    panel = drawn[:, -size[0] // 5 + 1 :]
+    assert exactly(panel, "happy").sum() > 100
+    assert exactly(panel, "sad").sum() > 1000
+    assert exactly(drawn[:, : -size[0] // 5], "happy").sum() > 100, "the box of the face"
+
+
+def test_a_frame_that_is_not_analysed_fills_the_screen() -> None:
+    shown = frame(image=black(1280, 720))
+    seen = replace(reading([], shown), analysed=False)
+    drawn = on_screen(shown.image, seen, (1920, 1080), context=Context(words_of(), Past()))
+    assert np.array_equal(drawn, annotate(fitted(shown.image, (1920, 1080)), seen))
 
 
 @pytest.mark.parametrize(("valence", "arousal"), [(0.8, 0.3), (-0.7, 0.5), (0.0, -0.9)])

@@ -21,13 +21,18 @@ from edge.translations import capitalised, confidence_text, looks_text
 PANEL_SHARE: Final = 0.2
 """From this share of the screen's width on, free space beside the frame becomes a panel."""
 
+_WIDE: Final = 1.75
+"""On a screen at least so wide for its height, as one of 16:9, the frame leaves room for the panel."""
+
 _GROUND: Final[Colour] = (30, 25, 22)
 
 
 def on_screen(
     image: Image, reading: Reading, size: tuple[int, int], message: str = "", context: Context = PLAIN
 ) -> Image:
-    """The frame as large as the screen allows, annotated; on a wider screen with a panel at its right.
+    """The frame as large as the screen allows, annotated, with a panel at its right where there is room.
+
+    A screen of 16:9 or wider always has the panel: a frame of its shape is shown smaller, at four fifths of the width.
 
     Args:
         image: BGR uint8 [H, W, 3], the frame of the Reading.
@@ -39,18 +44,21 @@ def on_screen(
     Returns:
         BGR uint8: [height, width, 3] of the screen with a panel, else as large as the frame fits.
     """
-    frame = fitted(image, size)
+    panel = round(PANEL_SHARE * size[0])
+    wide = size[0] >= _WIDE * size[1]
+    frame = fitted(image, (size[0] - panel, size[1]) if wide else size)
     free = size[0] - frame.shape[1]
-    past = context.past
-    if free < PANEL_SHARE * size[0] or past is None or not reading.analysed:
-        return annotate(frame, reading, message, context)
+    if free < panel or context.past is None or not reading.analysed:
+        return annotate(fitted(image, size), reading, message, context)
     shown = annotate(frame, reading, message, Context(context.words))
     side = np.empty((size[1], free, 3), np.uint8)
     side[:] = _GROUND
     _draw_panel(side, reading, context)
     if shown.shape[0] < size[1]:
         space = size[1] - shown.shape[0]
-        shown = cv2.copyMakeBorder(shown, space // 2, space - space // 2, 0, 0, cv2.BORDER_CONSTANT)  # type: ignore[assignment]
+        shown = cv2.copyMakeBorder(  # type: ignore[assignment]
+            shown, space // 2, space - space // 2, 0, 0, cv2.BORDER_CONSTANT, value=_GROUND
+        )
     return np.hstack((shown, side))
 
 
