@@ -34,7 +34,7 @@ def take(wide: Path, phone: Path) -> None:
         flags = {"camera.source": CLIP, "web.port": port, "mqtt.device_id": "kitchen", "mqtt.stats_every": 2}
         url = f"http://127.0.0.1:{port}/"
         with running(folder / "log", flags):
-            wait_until(lambda: _answers(url + "healthz"), "a picture")
+            wait_until(lambda: answers(url + "healthz"), "a picture")
             browser = start_browser(folder / "profile")
             try:
                 look_at(browser, url, 1366, 664)
@@ -46,7 +46,8 @@ def take(wide: Path, phone: Path) -> None:
                 browser.quit()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether the address answers with 200."""
     try:
         with urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)

@@ -60,32 +60,35 @@ function column(slot, minutes) {
   });
 }
 
-const PACES = {
-  full: "as fast as frames come",
-  limited: "limited by pace.max_fps",
-  hot: "slower, the board is hot",
-  idle: "slower, nobody is there",
-  night: "slower, it is dark and nobody is there",
-};
+/** A state of a part: its first word in the page's language where it has one; what follows is as in the log, English. */
+function stateText(text) {
+  const [first, ...rest] = text.split(": ");
+  const known = { online: "health_online", connected: "health_connected", written: "health_written", paused: "health_paused" };
+  return [known[first] ? word(known[first]) : first, ...rest].join(": ");
+}
+
+const NAMES = { MQTT: "MQTT", Record: "health_record" };
 
 /** How the board does: the message `stats`, and its parts in words. Figures of the analysis only while it runs. */
 export function showHealth({ state, problem, stats, health }) {
-  const facts = [["Camera", stats ? stats.camera : problem || "online"]];
-  facts.push(...Object.entries(health));
+  const facts = [["health_camera", stateText(stats ? stats.camera : problem || "online")]];
+  facts.push(...Object.entries(health).map(([name, text]) => [NAMES[name] || name, stateText(text)]));
   if (stats) {
     const ms = (value) => `${value.toFixed(1)} ms`;
-    facts.push(["Model", stats.model], ["Interpreter", stats.interpreter]);
+    facts.push(["health_model", stats.model], ["health_interpreter", stats.interpreter]);
     if (state === "running") {
       const stages = Object.entries(stats.stages_ms).map(([name, value]) => `${name} ${ms(value)}`);
-      if (stages.length) facts.push(["Stages", stages.join(", ")]);
-      if ("p95" in stats.latency_ms) facts.push(["Delay", `${ms(stats.latency_ms.p50)}, 95 of 100 within ${ms(stats.latency_ms.p95)}`]);
-      const limit = stats.rate_limit === null ? "" : `: ${stats.rate_limit.toFixed(1)} frames a second at most`;
-      facts.push(["Pace", `${PACES[stats.pace] || stats.pace}${limit}`]);
+      if (stages.length) facts.push(["health_stages", stages.join(", ")]);
+      const { p50, p95 } = stats.latency_ms;
+      if (p95 !== undefined) facts.push(["page_delay", word("health_delay", { half: ms(p50), most: ms(p95) })]);
+      const limit = stats.rate_limit === null ? [] : [word("health_limit", { rate: stats.rate_limit.toFixed(1) })];
+      facts.push(["health_pace", [word(`health_pace_${stats.pace}`), ...limit].join(": ")]);
     }
-    facts.push(["Frames", `${stats.captured} captured, ${stats.dropped} skipped to stay up to date`]);
-    if (stats.throttled !== null) facts.push(["Power and heat", stats.throttled ? "slowed down by the firmware" : "normal"]);
-    if (stats.server !== null) facts.push(["Classified by", `a server, ${stats.server}`]);
-    facts.push(["Running for", duration(stats.uptime)]);
+    const frames = [word("health_frames_text", stats), ...(stats.bad ? [word("health_frames_bad", stats)] : [])];
+    facts.push(["health_frames", frames.join(", ")]);
+    if (stats.throttled !== null) facts.push(["health_power", word(stats.throttled ? "health_throttled" : "health_normal")]);
+    if (stats.server !== null) facts.push(["health_classified", word("health_server", { state: stateText(stats.server) })]);
+    facts.push(["health_uptime", duration(stats.uptime)]);
   }
   const list = byId("health-list");
   if (list.children.length !== facts.length) {
@@ -93,7 +96,7 @@ export function showHealth({ state, problem, stats, health }) {
   }
   for (const [index, [name, value]] of facts.entries()) {
     const [term, told] = list.children[index].children;
-    setText(term, name);
+    setText(term, word(name));
     setText(told, value);
   }
 }
