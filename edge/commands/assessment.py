@@ -13,6 +13,7 @@ from edge.errors import EmotionEdgeError
 from edge.models.card import EmotionCard
 from edge.models.runtime import choose
 from edge.outputs.web.disclosure import is_shared
+from edge.translations import words_of
 
 OPEN: Final = "**[to be filled in]**"
 """Stands where only the owner of the board can answer."""
@@ -111,10 +112,15 @@ def _flows(settings: Settings) -> str:
         (
             "Emotions, boxes, confidence, times, a number for each face",
             broker,
-            "the last state until replaced; all else as long as its subscribers keep it",
+            "the last state until replaced; all else as long as its subscribers keep it" if mqtt.host else "not sent",
             "yes" if mqtt.host else "no",
         ),
-        ("Picture on request (`mqtt.snapshots`)", broker, "not by the board", "yes" if mqtt.snapshots else "no"),
+        (
+            "Picture on request (`mqtt.snapshots`)",
+            broker,
+            "not by the board",
+            "yes" if _sends_snapshots(settings) else "no",
+        ),
         (
             "Annotated pictures on the live page (`web.images`)",
             _page_readers(settings),
@@ -122,7 +128,7 @@ def _flows(settings: Settings) -> str:
             "yes" if web.enabled and web.images else "no",
         ),
         (
-            "Emotions and figures on the live page",
+            "Emotions and figures on the live page and in its `/metrics`",
             _page_readers(settings),
             "one minute, in memory",
             "yes" if web.enabled else "no",
@@ -131,7 +137,7 @@ def _flows(settings: Settings) -> str:
             "Record: emotion, confidence, times, no image (`record.enabled`)",
             "a file on the board",
             f"{record.days} days, {record.max_mb} MB at most; then deleted",
-            "yes" if record.enabled else "no",
+            "yes" if record.enabled else "no; it is off",
         ),
         (
             "Annotated picture on a display (`display.mode`)",
@@ -162,6 +168,29 @@ def _page_readers(settings: Settings) -> str:
         return f"anyone the proxy before it admits (web.names, web.proxies): {OPEN}"
     how = "HTTPS" if settings.web.cert_file else "not encrypted"
     return f"the network at port {settings.web.port}, with a password, {how}"
+
+
+def _sends_snapshots(settings: Settings) -> bool:
+    return settings.mqtt.snapshots and bool(settings.mqtt.host)
+
+
+def _privacy_switch(settings: Settings) -> str:
+    """Where people can switch privacy on; empty where nowhere."""
+    places = []
+    if settings.mqtt.host:
+        places.append(f"whoever may publish at the broker {settings.mqtt.host}")
+    if settings.gpio.button:
+        places.append(f"the button at GPIO {settings.gpio.button}")
+    return f"`privacy`: {' and '.join(places)}" if places else ""
+
+
+def _told(settings: Settings) -> str:
+    """How people learn of it, as far as the settings say."""
+    shown = settings.display.mode != "off" or (settings.web.enabled and settings.web.images)
+    ways = ["the sheet of `emotion-edge notice`, where it hangs"]
+    ways += ["a notice in each shown picture"] * shown
+    ways += [f"an LED at GPIO {settings.gpio.led}"] if settings.gpio.led else []
+    return "; ".join(ways)
 
 
 def _necessity() -> str:
@@ -195,12 +224,14 @@ def _safeguards(settings: Settings) -> str:
     web, display = settings.web, settings.display
     rows = [
         (
-            "Switching off: privacy lets the camera go",
-            "at the broker" + (f" {settings.mqtt.host}" if settings.mqtt.host else ": none is set"),
+            "Switching off: `privacy` closes the camera",
+            _privacy_switch(settings) or "no broker and no button is set: stop the service or unplug the camera",
         ),
         (
             "Notice in every shown picture",
-            f"in {display.language}" if display.mode != "off" or web.images else "no picture is shown",
+            f"in {words_of(display.language)['language']}"
+            if display.mode != "off" or web.images
+            else "no picture is shown",
         ),
         (
             "Notice at the door",
@@ -260,19 +291,27 @@ def _evenness(card: EmotionCard) -> str:
 
 def _risks(settings: Settings) -> str:
     record, web, mqtt = settings.record, settings.web, settings.mqtt
-    kept = f"emotions and times of {record.days} days" if record.enabled else "nothing is stored"
+    kept = (
+        f"emotions and times of {record.days} days, no image; the file is not encrypted"
+        if record.enabled
+        else "nothing is stored"
+    )
     pictures = [
         name
         for name, so in (
             ("the page", web.enabled and web.images and is_shared(web)),
-            ("MQTT snapshots", mqtt.snapshots),
+            ("MQTT snapshots", _sends_snapshots(settings)),
             ("a server (cut-out faces)", bool(settings.emotion.server)),
         )
         if so
     ]
     rows = [
-        ("People do not know that they are analysed", "notice at the door and in the picture", OPEN),
-        ("People act differently, or stay away, because they are watched", "privacy switch; a region", OPEN),
+        ("People do not know that they are analysed", _told(settings), OPEN),
+        (
+            "People act differently, or stay away, because they are watched",
+            _privacy_switch(settings) or "no switch within reach: no broker and no button is set",
+            OPEN,
+        ),
         ("A wrong estimate is taken for a fact about a person", "confidence, `uncertain`, the notice's words", OPEN),
         ("Errors fall on some groups more than on others", "see section 5", OPEN),
         (
@@ -320,7 +359,7 @@ def _checklist(settings: Settings) -> str:
             not mqtt.host or mqtt.tls or mqtt.host in ("localhost", "127.0.0.1"),
             "MQTT is encrypted, or stays on this board",
         ),
-        (not mqtt.snapshots, "No picture can be asked for over MQTT"),
+        (not _sends_snapshots(settings), "No picture can be asked for over MQTT"),
         (None, "Somebody answers requests for access, erasure and objection (GDPR, Articles 15, 17 and 21)"),
         (None, "The record of processing activities has an entry (GDPR, Article 30)"),
         (None, "People who see the results know that they are estimates, and decide about nobody by them"),

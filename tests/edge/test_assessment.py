@@ -27,7 +27,11 @@ def row(text: str, begin: str) -> str:
 
 def test_a_board_with_defaults_keeps_and_sends_nothing(card: EmotionCard) -> None:
     text = assessment_text(Settings(), card, date(2026, 11, 28))
-    assert row(text, "Record: emotion").endswith("| no |")
+    assert row(text, "Record: emotion").endswith("| no; it is off |")
+    assert "not sent" in row(text, "Emotions, boxes")
+    assert "no broker and no button is set" in row(text, "Switching off")
+    assert "no switch within reach" in row(text, "People act differently")
+    assert "in English" in row(text, "Notice in every")
     assert row(text, "Picture on request").endswith("| no |")
     assert "this board alone" in row(text, "Live page")
     assert "no picture leaves the board" in row(text, "Pictures get into wrong hands")
@@ -42,10 +46,24 @@ def test_an_open_board_is_told_as_it_is(card: EmotionCard) -> None:
     assert "not encrypted" in row(text, "Live page")
     assert "the page and MQTT snapshots" in row(text, "Pictures get into wrong hands")
     assert "Makerspace" in row(text, "Controller")
+    assert "broker broker.lan" in row(text, "People act differently")
+    assert "not encrypted" in row(text, "The board or its card is stolen")
     assert "- [ ] The page is for this board alone, or encrypted" in text
     assert "- [ ] No picture can be asked for over MQTT" in text
     assert "- [x] Controller and contact" in text
     assert "sesame" not in text
+
+
+def test_snapshots_without_a_broker_are_not_sent(card: EmotionCard) -> None:
+    text = assessment_text(Settings.model_validate({"mqtt": {"snapshots": True}}), card, date(2026, 11, 28))
+    assert row(text, "Picture on request").endswith("| no |")
+    assert "- [x] No picture can be asked for over MQTT" in text
+
+
+def test_led_and_button_are_told(card: EmotionCard) -> None:
+    text = assessment_text(Settings.model_validate({"gpio": {"led": 17, "button": 27}}), card, date(2026, 11, 28))
+    assert "an LED at GPIO 17" in row(text, "People do not know")
+    assert "the button at GPIO 27" in row(text, "Switching off")
 
 
 def test_error_rates_are_those_of_the_card(card: EmotionCard) -> None:
