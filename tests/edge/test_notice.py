@@ -1,9 +1,15 @@
 """The sheet for the door: what is on it follows from the settings, in each language."""
 
+import base64
+import re
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from selenium import webdriver
 
 from edge.cli import main
 from edge.commands.doctor import _notice as doctor_notice
@@ -11,6 +17,7 @@ from edge.commands.notice import missing_fields, notice, notice_page
 from edge.config import Settings
 from edge.errors import EmotionEdgeError
 from edge.translations import LANGUAGES, words_of
+from tests.support.browser import look_at, overflow, start_browser
 
 OWNER = {"controller": "Makerspace <Hamburg> & friends", "contact": "+49 40 5550123", "purpose": "Light that answers."}
 OPEN_BOARD = Settings.model_validate(
@@ -80,3 +87,37 @@ def test_doctor_reminds_only_where_something_is_kept_or_open() -> None:
     assert found.state == "note"
     assert "a record is kept" in found.text
     assert all(name in found.text for name in missing_fields(blank))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    browser = start_browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.quit()
+
+
+def test_a_reader_of_codes_finds_the_address_on_the_sheet(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    url = "https://example.org/emotion?board=kitchen"
+    told = OPEN_BOARD.model_copy(update={"notice": OPEN_BOARD.notice.model_copy(update={"url": url})})
+    path = notice(told, "de", tmp_path / "notice.html")
+    look_at(browser, path.as_uri(), 794, 1400)
+    place = browser.execute_script(
+        "const at = document.querySelector('.more').getBoundingClientRect(); return at.toJSON()"
+    )
+    clip = {key: place[key] for key in ("x", "y", "width", "height")} | {"scale": 4}  # as a printer would
+    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip})["data"]
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(shot), np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    assert cv2.QRCodeDetector().detectAndDecode(image)[0] == url
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_sheet_is_one_page_of_a4(language: str, browser: webdriver.Chrome, tmp_path: Path) -> None:
+    path = notice(OPEN_BOARD, language, tmp_path / "notice.html")
+    look_at(browser, path.as_uri(), 794, 1123)
+    assert overflow(browser) <= 0
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"]
+    pdf = base64.b64decode(printed)
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1
+    (box,) = re.findall(rb"/MediaBox \[([\d. ]+)\]", pdf)
+    assert [round(float(side)) for side in box.split()] == [0, 0, 595, 842]
