@@ -62,7 +62,7 @@ def _as_text(value: object) -> object:
     """YAML reads `0` as a number and `off` as false; where words are wanted they are meant as words."""
     if value is False:
         return "off"
-    return str(value) if isinstance(value, int | float) else value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 Text = BeforeValidator(_as_text)

@@ -289,3 +289,9 @@ def test_a_token_that_no_header_holds_is_refused(token: str) -> None:
         open_classifier(
             EmotionSettings(server="http://127.0.0.1:1/v1/models/m", server_token=SecretStr(token)), choose(), 1
         )
+
+
+def test_yes_is_no_text_where_words_are_wanted_and_off_is() -> None:
+    with pytest.raises(ValidationError, match="valid string"):
+        Settings.model_validate({"camera": {"source": True}})
+    assert Settings.model_validate({"display": {"mode": False}}).display.mode == "off"
