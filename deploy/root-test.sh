@@ -2,6 +2,8 @@
 # Tests in bare Debian roots of this machine's architecture (as root, with mmdebstrap): deploy/root-test.sh STEP SUITE...
 #   package  install, upgrade over edited settings, reinstall, remove, purge: no question, nothing left behind
 #   readme   README's own lines as a user without sudo: what they install, `make run` on the clip
+#   python313  the tests of edge/ with trixie's Python 3.13 and the lock's packages for it (OpenCV 4.14); without TensorFlow
+#            and a browser, whose tests are left out; ARGS: more arguments of pytest
 #   cards    cloud-init's schema and netplan accept the files of cards for awkward sites (trixie only)
 set -eu
 cd "$(dirname "$0")/.."
@@ -165,10 +167,45 @@ END
         echo "$count cards accepted by $(cloud-init --version) and netplan"'
 }
 
+# The working tree as it is, and ../shared if that is there; only the loopback is up.
+python313() {
+    local packages=$cache/python313 names
+    make_root python313-trixie trixie "python3,python3-gi,ca-certificates,openssl,mosquitto,mosquitto-clients,\
+gir1.2-gst-rtsp-server-1.0,gstreamer1.0-tools,gstreamer1.0-plugins-base,gstreamer1.0-plugins-good,gstreamer1.0-plugins-ugly"
+    if [ ! -d "$packages" ]; then
+        say "packages for Python 3.13"
+        names=$($python -c '
+import re, tomllib
+from pathlib import Path
+project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+print("\n".join(one for one in wanted if not re.match("ruff|mypy|types-|uv|argparse-manpage", one)))')
+        rm -rf "$packages.part"
+        echo "$names" | .venv-dev/bin/uv pip install -q --target "$packages.part" --python-version 3.13 \
+            --python-platform "$(uname -m)-manylinux_2_34" --only-binary :all: -c requirements/dev.txt -r -
+        mv "$packages.part" "$packages"
+    fi
+    unpack python313-trixie
+    mkdir -p "$root/work/project" "$root/work/shared" "$root/work/packages"
+    unshare --net --mount --propagation private --pid --fork --kill-child bash -euc '
+        root=$1
+        ip link set lo up
+        mount --bind . "$root/work/project"
+        mount --bind "$2" "$root/work/packages"
+        [ ! -d ../shared ] || mount --bind ../shared "$root/work/shared"
+        mount -t proc proc "$root/proc"
+        mount --rbind /dev "$root/dev"
+        mount -t tmpfs tmpfs "$root/tmp"
+        exec chroot "$root" env -i -C /work/project HOME=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+            PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/work/project:/work/packages \
+            python3 -m pytest -q -p no:cacheprovider --continue-on-collection-errors tests/edge $3' sh "$root" "$packages" "${ARGS:-}"
+    say "Python 3.13 passes"
+}
+
 for suite in "$@"; do
     case $step in
     package | readme) "$step" "$suite" ;;
-    cards) cards; break ;;
+    cards | python313) "$step"; break ;;
     *) echo "no step $step" >&2; exit 2 ;;
     esac
 done
