@@ -23,7 +23,8 @@ CATEGORIES = ("accessibility", "best-practices", "seo")
 def judge(program: Path, url: str, *flags: str) -> dict[str, object]:
     """Lighthouse's report as JSON. program: the folder that npm installed it into."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome") or ""
-    command = ["node", program / "node_modules" / "lighthouse" / "cli" / "index.js", url, "--quiet", "--output=json"]
+    script = program / "node_modules" / "lighthouse" / "cli" / "index.js"
+    command = ["node", str(script), url, "--quiet", "--output=json"]
     command += [f"--only-categories={','.join(CATEGORIES)}", "--chrome-flags=--headless=new --no-sandbox", *flags]
     # The stream never ends: no waiting for a quiet network.
     command += ["--max-wait-for-load=15000"]

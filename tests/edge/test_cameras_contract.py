@@ -14,6 +14,7 @@ from edge.cameras.camera import Camera, Picture
 from edge.cameras.capture import Capture
 from edge.cameras.choose import open_camera
 from edge.cameras.mounting import turn
+from edge.cameras.opencv import VideoReader
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 from tests.support.daemon import wait_until
@@ -91,9 +92,8 @@ def settings_for(
         case "v4l2":
             device = Path("/dev") / "video99"
             path = write_damaged(folder / "video.avi", [1, *shown])  # the first picture is read to try the device
-            reader = v4l2.VideoReader
             monkeypatch.setattr(v4l2, "device_problem", lambda _: "")
-            monkeypatch.setattr(v4l2, "VideoReader", lambda _, __, bad: reader(str(path), cv2.CAP_FFMPEG, bad))
+            monkeypatch.setattr(v4l2, "VideoReader", lambda _, __, bad: VideoReader(str(path), cv2.CAP_FFMPEG, bad))
             yield str(device)
         case "mjpeg" | "mjpeg without lengths":
             length = -1 if kind == "mjpeg" else None
