@@ -78,7 +78,8 @@ class Face:
 
     track: id that lives as long as the face is in view. detection: where it is in this frame.
     emotion: a label of the model's primary label set, or `uncertain`. confidence: smoothed probability of that label,
-    0 to 1; of the best label where the emotion is `uncertain`. scores: smoothed probability of each label, sums to 1.
+    0 to 1; of the best label where the emotion is `uncertain`. scores: smoothed probability of each label; the
+    sum is 1, or less where `emotion.labels` leaves emotions out.
     valence, arousal: -1 to 1; None where the model has no such output and not all its labels are emotions.
     votes: the label that each member of a committee gave last, by the member's name; empty where one model decides.
     """

@@ -16,9 +16,12 @@ Floats = npt.NDArray[np.float32]
 class Scores:
     """A classifier's predictions for n faces.
 
-    probabilities: float32 [n, labels], each row sums to 1. valence_arousal: float32 [n, 2], -1 to 1: the model's own
-    where it has that output, else derived from the probabilities on the circumplex. votes: for each face, the label
-    predicted by each member of a committee, by the member's name; empty for a single model.
+    Attributes:
+        probabilities: float32 [n, labels]; rows sum to 1, or less where `groups` leaves labels out.
+        valence_arousal: float32 [n, 2], -1 to 1: the model's own where it has that output, else derived from the
+            probabilities on the circumplex; NaN where the labels are not all emotions.
+        votes: for each face, the label predicted by each member of a committee, by the member's name; empty for a
+            single model.
     """
 
     probabilities: Floats

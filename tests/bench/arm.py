@@ -79,7 +79,7 @@ class Parts:
 
 
 def frame_instructions(
-    cpu: str, model: str, every: int, size: int, clip: str = "two faces", rate: float = RATE
+    cpu: str, model: str, every: int, size: str, clip: str = "two faces", rate: float = RATE
 ) -> float:
     """Millions of instructions a frame of 640x480, the mean over the clip: the slope between two lengths of it.
 
@@ -87,12 +87,12 @@ def frame_instructions(
     Raises EmotionEdgeError as `count`.
     """
     path = write_clips(CACHE / "clips")[clip, 640, 480]
-    words = ["-c", SCRIPT, str(path), "640", "480", model, str(every), str(rate), str(size)]
+    words = ["-c", SCRIPT, str(path), "640", "480", model, str(every), str(rate), size]
     short, long = (count([*words, str(frames)], cpu, PACKAGES) for frames in (SHORT, LENGTH))
     return (long - short) / (LENGTH - SHORT) / 1e6
 
 
-def parts(cpu: str, model: str, size: int, whole: float, sparse: float) -> Parts:
+def parts(cpu: str, model: str, size: str, whole: float, sparse: float) -> Parts:
     """What a frame's instructions go to, from the slopes between variants of the whole.
 
     whole: M instructions a frame where faces are looked for in each; sparse: where they are in every SPARSE-th.
@@ -106,7 +106,7 @@ def parts(cpu: str, model: str, size: int, whole: float, sparse: float) -> Parts
     return Parts(look, follow, emotion, rest)
 
 
-def _shares(model: str, every: int, size: int) -> dict[str, float]:
+def _shares(model: str, every: int, size: str) -> dict[str, float]:
     """In which share of the counted frames each stage runs: the same on every machine."""
     settings = Settings.model_validate({"detector": {"every": every, "size": size}, "emotion": {"model": model}})
     pipeline = open_pipeline(settings, choose())
@@ -119,7 +119,7 @@ def main() -> int:
     """Gives the exit status: 0, or 2 with one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.arm", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="emotion-small")
-    parser.add_argument("--size", type=int, default=320, help="of the detector")
+    parser.add_argument("--size", default="auto", help="of the detector: auto, 160, 320 or 640 (auto)")
     options = parser.parse_args()
     model, size = options.model, options.size
     print(f"{model}, yunet {size}, two faces, 640 x 480; one core. Frame rates are an estimate.\n")
