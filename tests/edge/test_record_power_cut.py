@@ -69,7 +69,7 @@ def recovered(process: subprocess.Popen[str], path: Path) -> None:
     assert found(path) == rows
     assert [line.split(":")[1].split()[0] for line in log.splitlines() if line.startswith("record")] == [
         "paused",
-        "goes",
+        "resumed",
     ]
 
 
