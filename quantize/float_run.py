@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from edge.errors import EmotionEdgeError
-from training.config import CONFIG_FILE, read_config
+from training.config import AFFECT, CONFIG_FILE, read_config
 from training.evaluation.figures import load_network
 from training.networks import build_network
 
@@ -31,6 +31,8 @@ def read_source(run: Path) -> Source:
     if not isinstance(network.output, Mapping):
         raise EmotionEdgeError(f"{run}: its network has no outputs by name; `emotion-quantize keras` takes any other")
     heads = {name: int(output.shape[-1]) for name, output in network.output.items()}
+    if set(heads) == {AFFECT}:
+        raise EmotionEdgeError(f"{run}: predicts valence and arousal alone; a board's model needs a label set, too")
     height, width, channels = (int(size) for size in network.input_shape[1:])
     if any(layer.compute_dtype not in (None, "float32") for layer in network.layers):
         network = _in_float32(run, network, (height, width, channels), heads)

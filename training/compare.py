@@ -29,9 +29,10 @@ from training.cost import multiply_adds, parameters
 from training.datasets import read_dataset
 from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
-from training.fit import trainable, validate
+from training.fit import trainable
 from training.networks import NETWORKS, build_network
 from training.objectives import head_sizes, losses, targets
+from training.validation import validate
 
 WARMUP = 0.05
 """Part of the budget in which the learning rate rises to its peak; it falls to zero along a cosine after that."""

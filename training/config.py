@@ -123,7 +123,8 @@ class TrainingConfig(_Part):
         continue_from: the `network.keras` of a run or released model with the same network and heads, from whose
             weights training starts, those of its heads included.
         heads: the label sets the network learns, and `affect`, each with the weight of its loss; the first emotion is
-            the primary one, and there is one: a board names emotions.
+            the primary one. `affect` alone makes a network of valence and arousal, which no board runs: it names
+            emotions.
         label_smoothing: of labels that are one class; votes are soft already.
         class_balance: weight of a row by how many its class has: `none`, `inverse` (1 / count) or `effective` (Cui et
             al. 2019, beta 0.999).
@@ -177,13 +178,20 @@ class TrainingConfig(_Part):
 
     @property
     def primary(self) -> str:
-        """The first head that is a label set."""
-        return next(head for head in self.heads if head != AFFECT)
+        """The first head that is a label set; `affect` where it is the only head."""
+        return next((head for head in self.heads if head != AFFECT), AFFECT)
 
     @model_validator(mode="after")
-    def _names_an_emotion(self) -> Self:
+    def _has_labels_for_what_needs_them(self) -> Self:
         if set(self.heads) <= {AFFECT}:
-            raise ValueError("heads: none of them is an emotion; add a label set, as `fer7: 1.0`")
+            needs = {
+                "sampling: balanced": self.sampling == "balanced",
+                "teacher": self.teacher is not None,
+                "unlabelled": self.unlabelled is not None,
+                "consistency": self.consistency is not None,
+            }
+            if wanted := [name for name, there in needs.items() if there]:
+                raise ValueError(f"{wanted[0]}: needs a head with labels beside `affect`, as `fer7: 1.0`")
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,19 @@ from training.batches import Batches
 from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, TrainingConfig, read_config, write_config
 from training.consistency import consistent_batches
 from training.datasets.dataset import Dataset, clean_training
+from training.datasets.derived_affect import with_derived_affect
 from training.datasets.disk_images import DiskImages
 from training.datasets.pixels import in_memory_or_on_disk
 from training.distill import read_soft_labels
-from training.evaluation.figures import predict, read_network, save_network
-from training.evaluation.metrics import ENOUGH, accuracy, cross_entropy
-from training.history import CHOSEN_BY, TRAINING, best_epoch, board, stale, write_history
+from training.evaluation.figures import read_network, save_network
+from training.evaluation.metrics import ENOUGH
+from training.history import LEARNING_RATE, TRAINING, best_epoch, board, in_short, stale, write_history
 from training.networks import build_network
 from training.objectives import Arrays, head_sizes, losses, sampled_by, targets
 from training.progress import counted, say_epoch
 from training.teachers import open_teachers, taught_batches
 from training.unlabelled import unlabelled_faces
+from training.validation import check_judged, validate
 
 STATE_FILE = "state.npz"
 TRAINING_SAMPLE = 2000
@@ -69,6 +71,8 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
         raise EmotionEdgeError(
             f"{config.name}: is the mean of other runs (`mean_of`); make it with `emotion-train soup`"
         )
+    if AFFECT in config.heads and data.affect is None:
+        data = with_derived_affect(data)
     heads = head_sizes(config, data)
     taught = read_soft_labels(config.teacher.soft_labels) if config.teacher and config.teacher.soft_labels else None
     if taught:
@@ -140,6 +144,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
             continue
         figures |= validate(parts.averaged, validation, list(heads))
         figures |= validate(parts.averaged, sample, list(heads), TRAINING)
+        figures[LEARNING_RATE] = float(keras.ops.convert_to_numpy(parts.model.optimizer.learning_rate))
         figures["seconds"] = time.monotonic() - begun
         # By the figures as they are written: what a report shows as the best epoch is the one that is kept.
         write_history(run, epoch, figures)
@@ -148,7 +153,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
         for name, value in figures.items():
             writer.add_scalar(name, value, epoch + 1)
         save_state(run / STATE_FILE, parts.variables, epoch + 1)
-        say_epoch(console, epoch + 1, config.epochs, figures)
+        say_epoch(console, epoch + 1, config.epochs, in_short(figures))
     if writer is not None:
         writer.close()
     return run / NETWORK_FILE
@@ -246,36 +251,6 @@ def trainable(network: Any, augment: Any) -> Any:
     """The network behind augmentation: uint8 pixels [n, h, w, c] in, the network's outputs out."""
     pixels = keras.Input(network.input_shape[1:], dtype="uint8", name="pixels")
     return keras.Model(pixels, network(augment(pixels)))
-
-
-def validate(network: Any, part: Dataset, heads: Sequence[str], name: str = CHOSEN_BY) -> dict[str, float]:
-    """Accuracy and loss of a network on a part of the data set, without augmentation.
-
-    Args:
-        network: The network.
-        part: Faces in the network's size, with judged labels of every emotion head.
-        heads: Its heads.
-        name: What the columns begin with.
-
-    Returns:
-        `<name>_<head>`: accuracy of each emotion head, 0 to 1; `<name>`: their mean; `<name>_loss`: mean cross-entropy.
-    """
-    assert not isinstance(part.images, tuple)
-    outputs = predict(network, part.images)
-    emotions = [head for head in heads if head != AFFECT and (part.labels[head].judged >= 0).any()]
-    found = {f"{name}_{head}": accuracy(outputs[head], part.labels[head].judged) for head in emotions}
-    entropies = [cross_entropy(outputs[head], part.labels[head].judged) for head in emotions]
-    return {**found, name: float(np.mean(list(found.values()))), f"{name}_loss": float(np.mean(entropies))}
-
-
-def check_judged(validation: Dataset, heads: Sequence[str]) -> None:
-    """Raise EmotionEdgeError where PublicTest has no labelled face of a head, by which an epoch could be chosen."""
-    for head in heads:
-        if head != AFFECT and not (validation.labels[head].judged >= 0).any():
-            raise EmotionEdgeError(
-                f"head {head!r}: no face of PublicTest of {validation.name} has such a label, so no epoch can be "
-                "chosen; change `heads`, or cut other splits with `emotion-train prepare --split`"
-            )
 
 
 def optimizer_for(

@@ -13,6 +13,8 @@ CHOSEN_BY = "public"
 """The figure that decides which epoch's network is kept: the higher, the better."""
 TRAINING = "training"
 """What the columns begin with that are measured on Training as PublicTest's are, without augmentation."""
+LEARNING_RATE = "learning_rate"
+"""The column of the learning rate at the end of an epoch."""
 TIES_BY = f"{CHOSEN_BY}_loss"
 """Decides between epochs that are equally good: the lower, the better. Runs of earlier versions have none."""
 
@@ -29,13 +31,26 @@ def read_history(run: Path, epochs: int | None = None) -> list[dict[str, str]]:
 def write_history(run: Path, epoch: int, figures: Mapping[str, float]) -> None:
     """Add the row of an epoch, counted from 0; rows of this and later epochs, from before a resume, go."""
     rows = read_history(run, epoch)
-    rows.append({"epoch": str(epoch + 1), **{name: f"{value:.5f}" for name, value in figures.items()}})
+    written = {name: f"{value:.3g}" if name == LEARNING_RATE else f"{value:.5f}" for name, value in figures.items()}
+    rows.append({"epoch": str(epoch + 1), **written})
     partial = run / f"partial-{HISTORY_FILE}"
     with partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[-1].keys())
         writer.writeheader()
         writer.writerows(rows)
     partial.replace(run / HISTORY_FILE)
+
+
+def in_short(figures: Mapping[str, float]) -> dict[str, float]:
+    """The figures of an epoch for a terminal: without F1 and loss of each head, and the learning rate."""
+    wanted = {f"{CHOSEN_BY}_loss", f"{TRAINING}_loss"}
+    measured = (f"{CHOSEN_BY}_", f"{TRAINING}_")
+    return {
+        name: value
+        for name, value in figures.items()
+        if name in wanted
+        or not (name == LEARNING_RATE or (name.startswith(measured) and name.endswith(("_f1", "_loss"))))
+    }
 
 
 def best_epoch(run: Path, epochs: int) -> int:

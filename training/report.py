@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from edge.errors import EmotionEdgeError
 from training.datasets.dataset import Dataset
+from training.evaluation.affect_alone import affect_alone_text, is_affect_alone
 from training.evaluation.findings import find
 from training.reporting.blocks import to_html, to_markdown
 from training.reporting.sections import lead_of, notices_of, parts_of, title_of
@@ -21,6 +23,11 @@ def report(
     The other arguments and the errors are those of `training.evaluation.findings.find`. As the HTML contains pictures
     of faces, `out` gets a .gitignore that keeps it out of a repository.
     """
+    if is_affect_alone(folders):
+        raise EmotionEdgeError(
+            f"{folders[0]}: predicts valence and arousal alone; `emotion-train evaluate` has its figures, history.csv "
+            "and TensorBoard those of each epoch"
+        )
     found = find(folders, data, final, label_sets, attention=True)
     out.mkdir(parents=True, exist_ok=True)
     html, markdown = out / HTML_FILE, out / MARKDOWN_FILE
@@ -33,5 +40,7 @@ def report(
 
 def evaluate(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets: Sequence[str] = ()) -> str:
     """Evaluate networks and return the report as text; arguments and errors as `training.evaluation.findings.find`."""
+    if is_affect_alone(folders):
+        return affect_alone_text(folders, data, final)
     found = find(folders, data, final, label_sets)
     return to_markdown(title_of(found), lead_of(found), parts_of(found), notices_of(found))

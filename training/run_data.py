@@ -4,9 +4,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.config import CONFIG_FILE, DataSource, read_config
+from training.config import AFFECT, CONFIG_FILE, DataSource, read_config
 from training.datasets import read_dataset
 from training.datasets.dataset import Dataset
+from training.datasets.derived_affect import with_derived_affect
 from training.datasets.formats import MAPPED, recognise
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ def read_run_data(
     Raises:
         EmotionEdgeError: As `training.datasets.read_dataset`.
     """
-    sources = {folder: read_config(folder / CONFIG_FILE).data for folder in folders if (folder / CONFIG_FILE).is_file()}
+    configs = {folder: read_config(folder / CONFIG_FILE) for folder in folders if (folder / CONFIG_FILE).is_file()}
+    sources = {folder: config.data for folder, config in configs.items()}
     first = next(iter(sources.values()), DataSource())
     for folder, source in sources.items():
         if _reading(source) != _reading(first):
@@ -51,7 +53,9 @@ def read_run_data(
         if layout == "auto":
             layout, place = recognise(place)
         names = names if layout in MAPPED else None
-    return read_dataset(place, layout, label_set=label_set or first.label_set, mapping=names, votes=first.votes)
+    data = read_dataset(place, layout, label_set=label_set or first.label_set, mapping=names, votes=first.votes)
+    learned = any(AFFECT in config.heads for config in configs.values())
+    return with_derived_affect(data) if learned and data.affect is None else data
 
 
 def _reading(source: DataSource) -> tuple[str, str | None, Path | None]:

@@ -13,10 +13,11 @@ from training.evaluation.findings import Findings
 from training.evaluation.judge import SplitResult
 from training.evaluation.members import Member
 from training.evaluation.slices import Measure, slice_of, slices
-from training.history import CHOSEN_BY, TIES_BY, TRAINING
+from training.history import CHOSEN_BY, LEARNING_RATE, TIES_BY, TRAINING
 from training.pages.plots import lines
 from training.reporting.blocks import Beside, Block, Faces, Heading, Part, Plot, Table, Words
 from training.reporting.plots import slices_plot
+from training.validation import AXES
 
 PUBLIC: Final = "public_"
 """What a column of a run's history starts with that holds a figure on the validation split."""
@@ -80,49 +81,75 @@ def curves_part(found: Findings) -> Part:
 
 
 def _curves(member: Member) -> list[Plot]:
-    """PublicTest accuracy and loss by epoch, from the columns with a number in every row."""
+    """Accuracy, F1, CCC, loss and learning rate by epoch, from the columns with a number in every row."""
     full = [name for name in member.history[0] if all(row.get(name) not in (None, "") for row in member.history)]
     columns = {name: [float(row[name]) for row in member.history] for name in full}
     epochs = columns.pop("epoch", [float(epoch) for epoch in range(1, len(member.history) + 1)])
-    losses = {_short(name): values for name, values in columns.items() if name.endswith("loss")}
-    public = {
-        _short(name): values
-        for name, values in columns.items()
-        if name.startswith((PUBLIC, f"{TRAINING}_")) and not name.endswith("_loss")
-    }
+    groups: dict[str, dict[str, Sequence[float]]] = {kind: {} for kind in ("loss", "accuracy", "f1", "affect")}
+    for name, values in columns.items():
+        measured = name.startswith((PUBLIC, f"{TRAINING}_"))
+        if name.endswith("loss"):
+            groups["loss"][_short(name)] = values
+        elif measured and name.endswith("_f1"):
+            groups["f1"][_short(name)] = values
+        elif measured and name.endswith(AXES):
+            groups["affect"][_short(name)] = values
+        elif measured:
+            groups["accuracy"][_short(name)] = values
+    public = groups["accuracy"]
     chosen_by = columns.get(CHOSEN_BY) or next(iter(public.values()), epochs)
     best = epochs[int(np.argmax(chosen_by))]
     plots = []
-    if public:
-        tops = ", ".join(f"{max(values):.2%} of {name}" for name, values in public.items())
-        plots.append(
-            Plot(
-                lines(epochs, public, "epoch", "accuracy", percent=True, mark=best),
-                f"Accuracy by epoch, on {VALIDATION} unless named; at best {tops}",
-                f"Accuracy of the averaged weights, on {VALIDATION} unless named; dotted: the best epoch, {best:.0f}",
-                (_history(epochs, public, best),),
+    for kind, title, tables in (
+        ("accuracy", "accuracy", (_history(epochs, public, best),) if public else ()),
+        ("f1", "macro F1", ()),
+    ):
+        if groups[kind]:
+            tops = ", ".join(f"{max(values):.2%} of {name}" for name, values in groups[kind].items())
+            plots.append(
+                Plot(
+                    lines(epochs, groups[kind], "epoch", title, percent=True, mark=best),
+                    f"{title.capitalize()} by epoch, on {VALIDATION} unless named; at best {tops}",
+                    f"{title[0].upper()}{title[1:]} of the averaged weights, on {VALIDATION} unless named; dotted: the "
+                    f"best epoch, {best:.0f}",
+                    tables,
+                )
             )
-        )
-    if losses:
-        ends = ", ".join(f"{name} {values[0]:.2f} to {values[-1]:.2f}" for name, values in losses.items())
+    for kind, title, how in (
+        ("affect", "CCC", f"Concordance of valence and arousal, on {VALIDATION} unless named"),
+        ("loss", "loss", "Loss: on augmented faces with soft targets; on Training and PublicTest as they are"),
+    ):
+        if groups[kind]:
+            ends = ", ".join(f"{name} {values[0]:.2f} to {values[-1]:.2f}" for name, values in groups[kind].items())
+            plots.append(
+                Plot(
+                    lines(epochs, groups[kind], "epoch", title, mark=best),
+                    f"{title[0].upper()}{title[1:]} by epoch: {ends}",
+                    how,
+                )
+            )
+    if rate := columns.get(LEARNING_RATE):
         plots.append(
             Plot(
-                lines(epochs, losses, "epoch", "loss", mark=best),
-                f"Loss by epoch: {ends}",
-                "Loss: on augmented faces with soft targets; on Training and PublicTest as they are",
+                lines(epochs, {"learning rate": rate}, "epoch", "learning rate", mark=best),
+                f"Learning rate by epoch: from {rate[0]:.2g}, {max(rate):.2g} at most, to {rate[-1]:.2g}",
+                "Learning rate at the end of each epoch",
             )
         )
     return plots
 
 
 def _short(name: str) -> str:
-    """Legend name of a history column: `public_fer7` and `fer7_loss` become fer7, `loss` becomes the total."""
+    """Legend name of a history column: `public_fer7_f1` becomes fer7, `loss` the total."""
     special = {"loss": "all, augmented", TIES_BY: f"all, {VALIDATION}", f"{TRAINING}_loss": "all, Training"}
     if name in special:
         return special[name]
     if name.startswith(f"{TRAINING}_"):
-        return f"{name.removeprefix(f'{TRAINING}_')}, Training"
-    return name.removeprefix(PUBLIC).removesuffix("_loss")
+        return f"{name.removeprefix(f'{TRAINING}_').removesuffix('_f1').removesuffix('_loss')}, Training"
+    if name.endswith("_loss"):
+        measured = name.startswith(PUBLIC)
+        return f"{name.removeprefix(PUBLIC).removesuffix('_loss')}, {VALIDATION if measured else 'augmented'}"
+    return name.removeprefix(PUBLIC).removesuffix("_f1")
 
 
 def _history(epochs: Sequence[float], public: Mapping[str, Sequence[float]], best: float) -> Table:
