@@ -29,6 +29,7 @@ from training.evaluation.metrics import ENOUGH
 from training.history import LEARNING_RATE, TRAINING, best_epoch, board, in_short, stale, write_history
 from training.networks import build_network
 from training.objectives import Arrays, head_sizes, losses, sampled_by, targets
+from training.preview import PREVIEW_FILE, write_preview
 from training.progress import counted, say_epoch
 from training.teachers import open_teachers, taught_batches
 from training.unlabelled import unlabelled_faces
@@ -56,8 +57,8 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     Args:
         config: Settings of the run.
         data: The data set.
-        run: Folder of the run: config.yaml, history.csv (a row for each epoch), state.npz (checkpoint), tensorboard/
-            and network.keras (the averaged network of the best epoch).
+        run: Folder of the run: config.yaml, history.csv (a row for each epoch), state.npz (checkpoint), tensorboard/,
+            augmented.png (faces as they are augmented) and network.keras (the averaged network of the best epoch).
 
     Returns:
         The path of network.keras.
@@ -118,6 +119,8 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
         images, wanted = on_accelerator(images), {head: on_accelerator(values) for head, values in wanted.items()}
     batches = Batches(images, wanted, size, config.seed, config.mixup, config.cutmix, classes)
 
+    if team.chief:
+        write_preview(training.images, config, run / PREVIEW_FILE)
     parts = build(config, heads, batches.steps, team)
     done = load_state(run / STATE_FILE, parts.variables) if team.chief else 0
     done = team.agree(done)
