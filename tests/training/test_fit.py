@@ -206,7 +206,10 @@ def stop_after(epochs: int) -> Callable[..., None]:
         ({"epochs": 1, "options": {"depth": 3}}, "network plain_residual: wrong options"),
         ({"epochs": 1, "heads": {"compact4": 1.0}}, "has no such labels (it has fer7, ferplus8, affect)"),
         ({"epochs": 1, "heads": {}}, "heads"),
-        ({"epochs": 1, "heads": {"affect": 1.0}}, "none of them is an emotion; add a label set"),
+        (
+            {"epochs": 1, "heads": {"affect": 1.0}, "sampling": "balanced"},
+            "sampling: balanced: needs a head with labels beside `affect`",
+        ),
         ({"epochs": 1, "name": ".."}, "name"),
         ({"epochs": 1, "augment": {"shfit": 0.1}}, "augment: shfit: not known (known: shift, scale, "),
         ({"epochs": 1, "teacher": {"soft_labels": "none.npz"}}, "none.npz: not there; make it with"),

@@ -81,7 +81,10 @@ RIGHT = "name: a\nepochs: 1\nheads: {fer7: 1.0}\n"
         (RIGHT + "precision: fp16\n", "precision: 'fp16' is none of 'float32'"),
         (RIGHT + "input: {channels: 4}\n", "input.channels: 4 is none of 1 or 3"),
         (RIGHT.replace("{fer7: 1.0}", "[fer7]"), r"heads: \['fer7'\]: wanted are a name and a number in each line"),
-        (RIGHT.replace("{fer7: 1.0}", "{affect: 1.0}"), "none of them is an emotion; add a label set"),
+        (
+            RIGHT.replace("{fer7: 1.0}", "{affect: 1.0}") + "sampling: balanced\n",
+            "sampling: balanced: needs a head with labels beside `affect`",
+        ),
         (RIGHT.replace("name: a", "name: my run"), "name: 'my run': only letters, digits"),
         (RIGHT + "teacher: {soft_labels: a, models: [b]}\n", "teacher: takes either `soft_labels` or `models`"),
         (RIGHT + "epochs: 3\n", "epochs is there twice, in lines 2 and 4"),
