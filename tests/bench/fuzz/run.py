@@ -115,9 +115,9 @@ def _family(pid: int) -> list[int]:
     """A process and all its descendants, as the kernel lists them: quicker than a look at every process there is."""
     found = [pid]
     for parent in found:
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            with suppress(OSError):
-                found += map(int, task.read_text(encoding="ascii").split())
+        with suppress(OSError):  # it has ended
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                found += map(int, (task / "children").read_text(encoding="ascii").split())
     return found
 
 
