@@ -183,6 +183,8 @@ print("\n".join(one for one in wanted if not re.match("ruff|mypy|types-|uv|argpa
         rm -rf "$packages.part"
         echo "$names" | .venv-dev/bin/uv pip install -q --target "$packages.part" --python-version 3.13 \
             --python-platform "$(uname -m)-manylinux_2_34" --only-binary :all: -c requirements/dev.txt -r -
+        # For the version in its metadata; the tests run the working tree.
+        .venv-dev/bin/uv pip install -q --target "$packages.part" --python-version 3.13 --no-deps .
         mv "$packages.part" "$packages"
     fi
     unpack python313-trixie
