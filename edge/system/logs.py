@@ -130,7 +130,11 @@ def _make_non_blocking(descriptor: int) -> None:
     """Let writes to a pipe or socket that is full fail at once: libraries in C write there, too."""
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISFIFO(mode):  # opened again: other processes with the pipe still block
-        fresh = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            fresh = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+        except PermissionError:  # another user's, as in a container
+            os.set_blocking(descriptor, False)
+            return
         os.dup2(fresh, descriptor)
         os.close(fresh)
     elif stat.S_ISSOCK(mode):  # the journal's, of this service alone
