@@ -24,7 +24,7 @@ class Output(Protocol):
 
 
 class SnapshotListener(Protocol):
-    """Gets the picture that a person asked for."""
+    """Receives the snapshots that people request."""
 
     def picture(self, frame: Frame, reading: Reading) -> None:
         """The frame after it was asked for, and what was seen in it; nothing was where `reading.analysed` is False."""

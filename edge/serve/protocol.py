@@ -124,7 +124,7 @@ def version_of(card: EmotionCard) -> str:
 
 
 def status_of(card: EmotionCard) -> dict[str, Any]:
-    """What is answered to a question for the status."""
+    """The response to a request for a model's status."""
     told = {"error_code": "OK", "error_message": ""}
     return {"model_version_status": [{"version": version_of(card), "state": "AVAILABLE", "status": told}]}
 

@@ -44,7 +44,7 @@ class LineWriter:
         return self._dropped
 
     def flush(self, within: float) -> bool:
-        """Wait until all is written, `within` seconds at most; whether it is."""
+        """Wait up to `within` seconds until all lines are written; returns whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: not (self._lines or self._busy) or self._ended(), within)
 

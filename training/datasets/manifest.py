@@ -115,7 +115,7 @@ def main_labels(data: Dataset) -> Labels | None:
 
 
 def names_of(data: Dataset) -> list[str]:
-    """Names that identify the faces in a manifest."""
+    """The names by which a manifest identifies its faces."""
     if isinstance(data.images, tuple):
         return [path.as_posix() for path in data.images]
     return [f"{data.name} row {row}" for row in data.rows]
