@@ -130,7 +130,7 @@ def status_of(card: EmotionCard) -> dict[str, Any]:
 
 
 def metadata_of(name: str, model: LocalClassifier | Committee) -> dict[str, Any]:
-    """What is answered to a question for the metadata. name: as it is served."""
+    """The response to a request for a model's metadata. name: as it is served."""
     card, outputs = model.card, voted_outputs(model.card.primary)
     spec = card.input
     signature = {
