@@ -168,7 +168,7 @@ def test_the_compiler_is_called_where_it_is_installed(tmp_path: Path, monkeypatc
         ("echo boom >&2; echo at once >&2; exit 1", "edgetpu_compiler fails: boom; at once"),
         ("exit 3", "edgetpu_compiler fails: exit status 3"),
         ("echo Edge TPU Compiler version 16.0", "shows no table of operations: Edge TPU Compiler version 16.0"),
-        ("", "shows no table of operations: it says nothing"),
+        ("", "shows no table of operations: no output"),
     ],
 )
 def test_a_compiler_that_fails_takes_nothing_from_the_rules_report(
