@@ -19,9 +19,8 @@ TOKEN_HELP: Final = (
     "in ~/.kaggle/, or KAGGLE_USERNAME and KAGGLE_KEY, will do too"
 )
 
-_REFERENCE = re.compile(
-    r"(?:kaggle:|https://(?:www\.)?kaggle\.com/(?:datasets/)?)([\w-]+)/([\w.-]+)(?:/\w*)?", re.ASCII
-)
+_REFERENCE = re.compile(r"kaggle:([\w-]+)/([\w.-]+)", re.ASCII)
+_ADDRESS = re.compile(r"https://(?:www\.)?kaggle\.com/(?:datasets/)?([\w-]+)/([\w.-]+)(?:/\w*)?", re.ASCII)
 _COMPETITIONS = ("competitions", "c")
 """What stands in place of an owner in the address of a competition."""
 _log = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ def download(reference: str, folder: Path) -> Path:
         EmotionEdgeError: The reference is another one, there is no token (the message says how to get one), or Kaggle
             cannot be reached or refuses.
     """
-    found = _REFERENCE.fullmatch(reference)
+    found = _REFERENCE.fullmatch(reference) or _ADDRESS.fullmatch(reference)
     if found is None:
         raise EmotionEdgeError(
             f"download {reference!r}: not kaggle:<owner>/<dataset> nor kaggle:competitions/<name>, the end of the "
