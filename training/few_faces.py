@@ -18,6 +18,7 @@ from scipy.optimize import minimize  # type: ignore[import-untyped]
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from edge.errors import EmotionEdgeError
+from edge.labels import labels_of
 from training.augment import augmentation
 from training.backend import set_up
 from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, TrainingConfig, read_config, write_config
@@ -94,10 +95,8 @@ def fit_few(data: Dataset, place: Path, released: Path, run: Path) -> FewFaces:
     """
     if run.exists():
         raise EmotionEdgeError(f"{run}: there already; remove it or take another name")
-    settings = SETTINGS / f"{released.name}.yaml"
-    if not settings.is_file():
-        raise EmotionEdgeError(f"{released}: how its network is built is not known ({settings.name} is not there)")
-    base = read_config(settings)
+    network = load_network(released)
+    base = _settings_of(released, network)
     label_set, names = next((name, labels.names) for name, labels in data.labels.items())
     cut = in_memory(data, *base.input.shape)
     training, validation = cut.part("Training"), cut.part(VALIDATION)
@@ -105,7 +104,6 @@ def fit_few(data: Dataset, place: Path, released: Path, run: Path) -> FewFaces:
     _check(known, checked, label_set, names)
 
     set_up("float32", base.seed)
-    network = load_network(released)
     trained = {name: _head_of(network, name) for name in network.output}
     labels, truth = known.labels[label_set].judged, checked.labels[label_set].judged
     views, aside = _features(network, known, base), _features(network, checked, base)[:1]
@@ -129,6 +127,21 @@ def fit_few(data: Dataset, place: Path, released: Path, run: Path) -> FewFaces:
     now = (aside[0] @ kernel + bias).argmax(axis=1) == truth
     gain = bootstrap_rows(lambda one: float(one.mean()), now.astype(float) - before)
     return FewFaces(run, start, penalty, (len(known), len(checked)), float(before.mean()), float(now.mean()), gain)
+
+
+def _settings_of(released: Path, network: Any) -> TrainingConfig:
+    """The settings of a run that builds the network beside a released model."""
+    shapes = [tuple(one.shape) for one in network.weights]
+    files = [SETTINGS / f"{released.name}{end}.yaml" for end in ("", "-room")]
+    for file in dict.fromkeys([*files, *sorted(SETTINGS.glob(f"{released.name}-*.yaml"))]):
+        if file.is_file():
+            base = read_config(file)
+            options = {name: value for name, value in base.options.items() if name not in ("weights", "frozen")}
+            sizes = {head: 2 if head == AFFECT else len(labels_of(head)) for head in base.heads}
+            built = build_network(base.network, keras, base.input.shape, sizes, options)
+            if [tuple(one.shape) for one in built.weights] == shapes:
+                return base.model_copy(update={"options": options})
+    raise EmotionEdgeError(f"{released}: how its network is built is not known (no {released.name}*.yaml builds it)")
 
 
 def _check(training: Dataset, validation: Dataset, label_set: str, names: tuple[str, ...]) -> None:
