@@ -260,6 +260,7 @@ def test_float16_halves_the_file_and_keeps_a_float_input(workplace: Path) -> Non
     assert json.loads((folder / "card.json").read_text())["verification"]["of_float"] < 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slimmer", [("--prune", "0.3"), ("--cluster", "8")], ids=["prune", "cluster"])
 def test_a_slim_file_compresses_better(workplace: Path, model: Path, slimmer: tuple[str, str]) -> None:
     name = f"slim{slimmer[0]}"

@@ -163,6 +163,7 @@ def test_a_student_learns_from_a_committee_of_teachers(train: Train, whole: Path
     assert "no soft labels of 10 training faces" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_a_teacher_that_sees_what_it_sees(
     train: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

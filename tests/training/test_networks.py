@@ -27,6 +27,9 @@ OWN: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("mobilenet_face", {}), ("mobilenet_face", {"enlarged": 2.3333}),
 )  # fmt: skip
 # Layers that full int8 and the Edge TPU run, or that are gone when a network runs.
+DEEP = {"efficientnet_b1", "xception", "resnet50"}
+"""Networks of which two epochs take half a minute even where they are narrow."""
+
 EDGE_LAYERS = {
     "InputLayer", "Conv2D", "DepthwiseConv2D", "BatchNormalization", "ReLU", "Add", "GlobalAveragePooling2D", "Dropout",
     "Dense", "Rescaling", "UpSampling2D", "Resizing",
@@ -66,7 +69,9 @@ def test_it_takes_colour_of_another_size(name: str) -> None:
     assert all(np.isfinite(values).all() for values in outputs.values())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in NETWORKS]
+)
 def test_it_learns_in_two_epochs_and_says_the_same_when_loaded(
     name: str, lesson: tuple[npt.NDArray[np.float32], Arrays], tmp_path: Path
 ) -> None:
@@ -178,6 +183,7 @@ def test_costs_are_those_counted_by_hand() -> None:
         multiply_adds(keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2DTranspose(4, 3)]))
 
 
+@pytest.mark.slow
 def test_networks_are_compared_after_the_same_processor_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

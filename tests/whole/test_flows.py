@@ -18,6 +18,8 @@ from tests.conftest import ROOT
 from tests.support.fer2013_files import TINY, pattern, write_files
 from training import cli as training
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "flows.md").read_text()
 MAINS = {"emotion-train": training.main, "emotion-quantize": quantizing.main}
 

@@ -156,6 +156,7 @@ def test_the_file_says_what_its_float_network_says(
         assert lost == pytest.approx(of_all, abs=0.015)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BY_CHANCE))
 def test_what_is_near_the_limit_keeps_it_over_the_whole_split(name: str, fer2013: Dataset) -> None:
     """What 1,000 faces leave to chance: float's label on at least 97% of PrivateTest."""
