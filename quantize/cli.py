@@ -273,7 +273,6 @@ def _edgetpu(options: argparse.Namespace) -> None:
 
 
 def _balance(options: argparse.Namespace) -> None:
-    load_keras()
     from quantize.balance import run
     from training.datasets import read_dataset
 

@@ -7,7 +7,7 @@ import shutil
 
 from edge.errors import EmotionEdgeError
 from edge.labels import LABEL_SETS
-from edge.models.card import MODEL_FILE, CropSpec, EmotionCard, read_card
+from edge.models.card import MODEL_FILE, EmotionCard, read_card
 from quantize.agreement import check_agreement
 from quantize.atomic_folder import arriving
 from quantize.calibration import Calibration, calibration_set, pinned_calibration_set, read_rows, representative
@@ -35,7 +35,8 @@ def make(options: argparse.Namespace) -> None:
     rows = read_rows(options.calibration) if options.command != "float" and options.calibration else None
 
     source = read_source(options.run)
-    data, crop = _read_data(options, source)
+    found = _read_data(options, source)
+    data, crop = in_memory(found, *source.input_shape), crop_of(found, source.input_shape[2])
     float_file = to_float(source.network)
     calibration: Calibration | None = None
     if options.command == "float":
@@ -75,7 +76,7 @@ def verify(options: argparse.Namespace) -> None:
     card = read_card(EmotionCard, options.model)
 
     source = read_source(options.run or options.model)
-    data, _ = _read_data(options, source)
+    data = in_memory(_read_data(options, source), *source.input_shape)
     float_file = to_float(source.network)
     path = options.model / MODEL_FILE
     primary, precision = card.primary.name, precision_of(card)
@@ -92,7 +93,8 @@ def write_card_again(options: argparse.Namespace) -> None:
     card = read_card(ReleasedCard, options.model)
     config = read_config(options.run / CONFIG_FILE)
     source = read_source(options.run)
-    data, crop = _read_data(options, source)
+    found = _read_data(options, source)
+    data, crop = in_memory(found, *source.input_shape), crop_of(found, source.input_shape[2])
     float_file = to_float(source.network)
     with arriving(options.model) as folder:
         path = folder / MODEL_FILE
@@ -149,8 +151,8 @@ def _after_training(
     return to_int8(twin, representative(calibration.images))
 
 
-def _read_data(options: argparse.Namespace, source: Source) -> tuple[Dataset, CropSpec]:
-    """The data set as the run read it, in the network's size, and the crop that has its framing.
+def _read_data(options: argparse.Namespace, source: Source) -> Dataset:
+    """The data set as the run read it, its images as they are.
 
     Raises EmotionEdgeError where it lacks labels that the network has a head of, and that only the data set can name.
     """
@@ -161,7 +163,7 @@ def _read_data(options: argparse.Namespace, source: Source) -> tuple[Dataset, Cr
                 f"head {head!r}: data set {data.name} has no such labels (it has {', '.join(data.labels)}); give the "
                 "data that the run learned from as --data"
             )
-    return in_memory(data, *source.input_shape), crop_of(data, source.input_shape[2])
+    return data
 
 
 def _splits(options: argparse.Namespace) -> tuple[str, ...]:

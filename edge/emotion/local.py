@@ -56,7 +56,9 @@ class LocalClassifier:
 
     def _mirrored_where_unsure(self, crops: Pixels, outputs: Mapping[str, Floats]) -> Mapping[str, Floats]:
         """The outputs, averaged over mirror images for faces whose confidence is below the card's `mirror_below`."""
-        primary, below = self.card.primary, 0.0 if self._mirror else self.card.mirror_below
+        primary, below = self.card.primary, self.card.mirror_below
+        if self._mirror or not below:
+            return outputs
         confidence = probabilities_of(primary, outputs[primary.name]).max(axis=1)
         unsure = np.flatnonzero(confidence < below)
         if not len(unsure):
