@@ -103,8 +103,8 @@ class Face:
             "emotion": self.emotion,
             "confidence": rounded(self.confidence, 4),
             "scores": {label: rounded(score, 4) for label, score in self.scores.items()},
-            "valence": None if self.valence is None else rounded(self.valence, 3),
-            "arousal": None if self.arousal is None else rounded(self.arousal, 3),
+            "valence": rounded_if_known(self.valence, 3),
+            "arousal": rounded_if_known(self.arousal, 3),
             "votes": dict(self.votes),
         }
 
@@ -194,3 +194,8 @@ def timestamp(wall_time: float) -> str:
 def rounded(value: float, digits: int) -> float:
     """A number for JSON, which has no NaN: rounded, and 0 where the value is not finite."""
     return round(float(value), digits) if math.isfinite(value) else 0.0
+
+
+def rounded_if_known(value: float | None, digits: int) -> float | None:
+    """As `rounded`; None stays None."""
+    return None if value is None else rounded(value, digits)

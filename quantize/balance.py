@@ -25,6 +25,7 @@ from edge.models.released import model_dir
 from edge.models.runtime import choose
 from quantize.card_update import write_into
 from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
+from training.evaluation.metrics import reliability
 
 BALANCES: Final = tuple(step / 20 for step in range(21))
 ACCURACY_LOSS: Final = 0.01
@@ -34,7 +35,6 @@ LEAST_FACES: Final = 20
 """A label with fewer faces on PublicTest does not count in the macro recall: of FER+, contempt."""
 
 _TEMPERATURES: Final = np.geomspace(0.4, 2.5, 93)
-_BINS: Final = 15
 _BATCH: Final = 256
 
 Labels = npt.NDArray[np.int64]
@@ -146,9 +146,13 @@ def _outputs(folder: Path, card: EmotionCard, data: Dataset, split: str) -> tupl
     The card's `mirror_below` is left out.
     """
     faces, labels = labelled_faces(data, card.primary.label_set, split)
-    classifier = LocalClassifier(folder, choose())
-    rows = [classifier.outputs(faces[at : at + _BATCH])[card.primary.name].copy() for at in _starts(faces)]
-    return np.concatenate(rows), labels
+    return primary_values(LocalClassifier(folder, choose()), faces), labels
+
+
+def primary_values(classifier: LocalClassifier, faces: npt.NDArray[np.uint8]) -> Floats:
+    """The primary output's values, float32 [n, labels], for face crops uint8 [n, h, w, c]."""
+    name = classifier.card.primary.name
+    return np.concatenate([classifier.outputs(faces[at : at + _BATCH])[name].copy() for at in _starts(faces)])
 
 
 def labelled_faces(data: Dataset, label_set: str, split: str) -> tuple[npt.NDArray[np.uint8], Labels]:
@@ -189,11 +193,7 @@ def figures_from(
         for label, name in enumerate(names)
         if (name in counted if counted is not None else (labels == label).sum() >= LEAST_FACES)
     }
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    error = sum(
-        float((bins == place).mean() * abs(right[bins == place].mean() - confidence[bins == place].mean()))
-        for place in np.unique(bins)
-    )
+    error = reliability(confidence, right).error
     macro = float(np.mean(list(recall.values())))
     return BalanceFigures(float(right.mean()), macro, error, float((confidence < 0.4).mean()), recall)
 

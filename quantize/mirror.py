@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from edge.emotion.local import LocalClassifier
 from edge.emotion.scores import Floats, probabilities_of
 from edge.errors import EmotionEdgeError
 from edge.models.card import CARD_FILE, EmotionCard, OutputSpec, read_card
 from edge.models.runtime import choose
-from quantize.balance import LEAST_FACES, Labels, figures_from, labelled_faces
+from quantize.balance import LEAST_FACES, Labels, figures_from, labelled_faces, primary_values
 from quantize.card_update import write_into
 from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
 
@@ -26,7 +25,6 @@ STEPS: Final = tuple(step / 20 for step in range(8, 20))
 """Confidences that are tried."""
 SAME: Final = 0.98
 """Share of the faces that are to keep their label in the mirror."""
-_BATCH: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +90,8 @@ def add_mirror(folder: Path, data: Dataset, final: bool = False) -> dict[str, An
 def _views(folder: Path, card: EmotionCard, data: Dataset, split: str) -> Views:
     faces, labels = labelled_faces(data, card.primary.label_set, split)
     classifier = LocalClassifier(folder, choose())
-
-    def values(images: npt.NDArray[np.uint8]) -> Floats:
-        starts = range(0, len(images), _BATCH)
-        return np.concatenate(
-            [
-                classifier.outputs(np.ascontiguousarray(images[at : at + _BATCH]))[card.primary.name].copy()
-                for at in starts
-            ]
-        )
-
-    return Views(values(faces), values(faces[:, :, ::-1]), labels)
+    mirrored = np.ascontiguousarray(faces[:, :, ::-1])
+    return Views(primary_values(classifier, faces), primary_values(classifier, mirrored), labels)
 
 
 def _confidence(output: OutputSpec, values: Floats) -> Floats:

@@ -21,7 +21,7 @@ from edge.errors import EmotionEdgeError
 from training.config import TrainingConfig
 from training.datasets.dataset import FINAL, SPLITS, Dataset
 from training.datasets.pixels import in_memory
-from training.datasets.splits import complete
+from training.datasets.splits import complete, groups_of
 from training.evaluation.figures import load_network, predict
 from training.evaluation.metrics import (
     Counts,
@@ -124,7 +124,7 @@ def folds_of(data: Dataset, label_set: str, folds: int | None, seed: int) -> dic
         splitter: Any = StratifiedKFold(folds, shuffle=True, random_state=seed)
         cuts = splitter.split(rows, labels[rows])
     else:
-        groups = np.where(people >= 0, people, people.max() + 1 + np.arange(len(people)))  # unknown: each its own
+        groups = groups_of(people)
         if len(np.unique(groups)) < folds:
             raise EmotionEdgeError(f"--folds {folds}: there are only {len(np.unique(groups))} people")
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)

@@ -12,10 +12,11 @@ from typing import Any, Final
 import numpy as np
 
 from edge.errors import EmotionEdgeError
+from edge.faces.crop import stretched
 from edge.labels import labels_of
 from training.config import AFFECT, CONFIG_FILE, read_config
 from training.datasets.dataset import SPLITS, Dataset
-from training.datasets.pixels import fitted, image_of
+from training.datasets.pixels import image_of
 from training.evaluation.figures import load_network
 
 FORMATS: Final[Mapping[str, str]] = {
@@ -142,7 +143,7 @@ def export_data(run: Path, data: Dataset, out: Path) -> dict[str, int]:
                 out / f"X_{name}.npy", "w+", np.uint8, (len(rows), *shape)
             )
             for place, row in enumerate(rows.tolist()):
-                image = fitted(image_of(data, row, channels), shape)
+                image = stretched(image_of(data, row, channels), shape)
                 images[place] = image if channels == 1 else image[..., ::-1]
             images.flush()
             np.save(out / f"Y_{name}.npy", labels.judged[rows])

@@ -24,6 +24,7 @@ from training.backend import set_up
 from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, TrainingConfig, read_config, write_config
 from training.datasets.dataset import VALIDATION, Dataset
 from training.datasets.pixels import in_memory
+from training.datasets.splits import groups_of
 from training.evaluation.figures import load_network, save_network
 from training.evaluation.metrics import ENOUGH, Floats, Interval, Labels, bootstrap_rows
 from training.networks import build_network
@@ -204,7 +205,7 @@ def _choose(views: Floats, labels: Labels, start: Head, people: npt.NDArray[Any]
     folds = min(FOLDS, int(np.bincount(labels).min()))
     groups = None
     if people is not None and len(set(people[people >= 0].tolist())) >= folds:
-        groups = np.where(people >= 0, people, people.max() + 1 + np.arange(len(people)))  # unknown: each its own
+        groups = groups_of(people)
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(folds, shuffle=True, random_state=0)
     losses = np.zeros((len(PENALTIES), len(labels)))
     for learn, check in splitter.split(views[0], labels, groups):

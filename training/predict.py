@@ -16,7 +16,7 @@ from rich.console import Console
 from edge.emotion.committee import COMMITTEE_FILE, Committee, open_local
 from edge.emotion.scores import Floats, probabilities_of, softmax
 from edge.errors import EmotionEdgeError
-from edge.faces.crop import cut, face_crops
+from edge.faces.crop import cut, face_crops, stretched
 from edge.labels import labels_of
 from edge.models.card import CARD_FILE, CropSpec
 from edge.models.runtime import choose
@@ -25,7 +25,7 @@ from training.cleaning.face_crops import FaceCutter, are_crops, open_cutter
 from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, read_config
 from training.datasets.assemble import image_files
 from training.datasets.dataset import Dataset
-from training.datasets.pixels import fitted, read_image
+from training.datasets.pixels import read_image
 from training.progress import counted
 from training.submission import Submission, write_submission
 
@@ -113,7 +113,7 @@ def _run(folder: Path, head: str | None, faces: Faces) -> Predictor:
         square = cutter.square(image, None) if cutter else None
         if square is not None:
             return cut(image, square, width, height, "grey" if channels == 1 else "bgr").reshape(shape)
-        return fitted(image, shape)
+        return stretched(image, shape)
 
     def run(pixels: Array) -> Floats:
         return softmax(predict(network, pixels)[wanted].astype(np.float32))

@@ -23,7 +23,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.emotion.local import LocalClassifier
-from edge.emotion.scores import Floats, Scores, empty_scores
+from edge.emotion.scores import Floats, Scores, empty_scores, final_output
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels, face_crops, fitted_crops
 from edge.models.card import EmotionCard, OutputSpec, read_any_card
@@ -130,8 +130,7 @@ class Committee:
 
     def classify(self, crops: Pixels) -> Scores:
         """Classify face crops made to the committee's card: for members of smaller inputs they are shrunk."""
-        cards = [member.card for member in self._members]
-        return self._decide([fitted_crops(crops, card.input, card.crop.colour) for card in cards])
+        return self._decide([fitted_crops(crops, member.card.input) for member in self._members])
 
     def _milliseconds(self) -> float:
         """Time of one face, of the second of two runs: in the first the interpreters allocate."""
@@ -226,7 +225,7 @@ def installed_committees() -> dict[str, Path]:
 def voted_outputs(primary: OutputSpec) -> tuple[OutputSpec, OutputSpec]:
     """Output specs of final predictions: probabilities, and valence and arousal."""
     return (
-        primary.model_copy(update={"activation": "softmax", "temperature": 1.0, "priors": (), "balance": 0.0}),
+        final_output(primary),
         OutputSpec(name="valence_arousal", kind="valence_arousal", activation="linear"),
     )
 

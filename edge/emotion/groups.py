@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.config import EmotionSettings
-from edge.emotion.scores import Floats, Scores
+from edge.emotion.scores import Floats, Scores, final_output
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import Pixels
 from edge.labels import labels_of, map_matrix
@@ -88,7 +88,5 @@ def _matrix(labels: Sequence[str], groups: Mapping[str, Sequence[str]]) -> Float
 
 
 def _grouped_card(card: EmotionCard, labels: tuple[str, ...]) -> EmotionCard:
-    changes = {"labels": labels, "label_set": "", "activation": "softmax", "temperature": 1.0}
-    changes |= {"priors": (), "balance": 0.0}
-    outputs = tuple(it.model_copy(update=changes) if it.primary else it for it in card.outputs)
-    return card.model_copy(update={"outputs": outputs})
+    grouped = final_output(card.primary).model_copy(update={"labels": labels, "label_set": ""})
+    return card.model_copy(update={"outputs": tuple(grouped if it.primary else it for it in card.outputs)})

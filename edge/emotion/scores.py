@@ -53,6 +53,11 @@ def probabilities_of(output: OutputSpec, values: Floats) -> Floats:
     return softmax(scaled)
 
 
+def final_output(output: OutputSpec) -> OutputSpec:
+    """The spec of an output's final probabilities, to which temperature, priors and balance have been applied."""
+    return output.model_copy(update={"activation": "softmax", "temperature": 1.0, "priors": (), "balance": 0.0})
+
+
 def affect_output(card: EmotionCard) -> OutputSpec | None:
     """The network's own output of valence and arousal; None where it has none."""
     return next((output for output in card.outputs if output.kind == "valence_arousal"), None)

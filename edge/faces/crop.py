@@ -62,15 +62,26 @@ def cut(image: Image, square: Box, width: int, height: int, colour: str) -> Imag
     return np.asarray(patch, np.uint8).reshape(height, width, 1 if colour == "grey" else 3)
 
 
-def _whole(image: Image, spec: InputSpec, colour: str) -> Image:
-    """The whole picture stretched to the input, as training does it: areas averaged where it shrinks."""
-    if colour == "grey" and image.ndim == 3:
+def stretched(image: Image, shape: tuple[int, ...]) -> Image:
+    """A whole image stretched to a shape, (height, width) for grey or (height, width, 3) for BGR.
+
+    Areas are averaged where it shrinks.
+    """
+    height, width, *channels = shape
+    if not channels and image.ndim == 3:
         image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-    elif colour == "bgr" and image.ndim == 2:
+    elif channels and image.ndim == 2:
         image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
-    how = cv2.INTER_AREA if image.shape[0] > spec.height else cv2.INTER_LINEAR
-    resized = cv2.resize(image, (spec.width, spec.height), interpolation=how)
-    return np.asarray(resized, np.uint8).reshape(spec.height, spec.width, spec.channels)
+    if image.shape[:2] == (height, width):
+        return image
+    how = cv2.INTER_AREA if image.shape[0] > height else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
+
+
+def _whole(image: Image, spec: InputSpec) -> Image:
+    """The whole picture in the shape of the input, as training makes it."""
+    shape = spec.height, spec.width, spec.channels
+    return stretched(image, shape[:2] if spec.channels == 1 else shape).reshape(shape)
 
 
 def _upright(image: Image, square: Box, roll: float) -> tuple[Image, Box]:
@@ -103,7 +114,7 @@ def face_crops(image: Image, faces: Sequence[Detection | Box], crop: CropSpec, s
     """
     pixels = np.empty((len(faces), spec.height, spec.width, spec.channels), np.uint8)
     if crop.area == "image":
-        pixels[:] = brighten_crop(_whole(image, spec, crop.colour)) if len(faces) else 0
+        pixels[:] = brighten_crop(_whole(image, spec)) if len(faces) else 0
         return pixels
     for row, face in enumerate(faces):
         box, roll = (face, 0.0) if isinstance(face, Box) else (face.box, roll_of(face))
@@ -116,14 +127,14 @@ def face_crops(image: Image, faces: Sequence[Detection | Box], crop: CropSpec, s
     return pixels
 
 
-def fitted_crops(crops: Pixels, spec: InputSpec, colour: str) -> Pixels:
-    """Face crops, uint8 [n, h, w, 1 or 3], in the size and colour (`grey` or `bgr`) of another input."""
+def fitted_crops(crops: Pixels, spec: InputSpec) -> Pixels:
+    """Face crops, uint8 [n, h, w, 1 or 3], in the size and colour of another input."""
     wanted = (spec.height, spec.width, spec.channels)
     if crops.shape[1:] == wanted:
         return crops
     pixels = np.empty((len(crops), *wanted), np.uint8)
     for row, crop in enumerate(crops):
-        pixels[row] = _whole(crop[:, :, 0] if crop.shape[2] == 1 else crop, spec, colour)
+        pixels[row] = _whole(crop[:, :, 0] if crop.shape[2] == 1 else crop, spec)
     return pixels
 
 

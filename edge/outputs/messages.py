@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from edge import __version__
-from edge.reading import VERSION, Reading, Stats, rounded, timestamp
+from edge.reading import VERSION, Reading, Stats, rounded, rounded_if_known, timestamp
 
 FACE_APPEARED: Final = "face_appeared"
 FACE_LEFT: Final = "face_left"
@@ -39,8 +39,8 @@ def state_message(reading: Reading | None, camera: str, now: float) -> Message:
         "ts": timestamp(now),
         "emotion": leader.emotion if leader else None,
         "confidence": rounded(leader.confidence, 4) if leader else None,
-        "valence": None if leader is None or leader.valence is None else rounded(leader.valence, 3),
-        "arousal": None if leader is None or leader.arousal is None else rounded(leader.arousal, 3),
+        "valence": rounded_if_known(leader.valence, 3) if leader else None,
+        "arousal": rounded_if_known(leader.arousal, 3) if leader else None,
         "faces": len(reading.faces) if reading else 0,
         "watching": bool(reading and reading.analysed),
         "camera": camera,

@@ -195,15 +195,8 @@ def table(summary: Summary) -> str:
     """The slots in which faces were seen, as a table."""
     order = ordered(summary.seconds)
     days = (summary.last - summary.first).days + 1
-    names = (
-        "from",
-        *(capitalised(label_text(name, words_of())) for name in order),
-        "in view",
-        "changes",
-        "valence",
-        "arousal",
-    )
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    names = ("from", *map(_name, order), "in view", "changes", "valence", "arousal")
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = []
     for slot in summary.slots:
         if slot.seconds:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
+from edge.faces.crop import stretched
 from edge.reading import Image
 from training.datasets.dataset import Dataset
 from training.datasets.disk_images import DiskImages, disk_array, memory_limit
@@ -51,7 +52,7 @@ def _loaded(data: Dataset, shape: tuple[int, ...], folder: Path | None) -> Datas
         return data
     out = _empty((len(data), *shape), folder)
     for row, image in enumerate(data.images):
-        out[row] = fitted(image, shape)
+        out[row] = stretched(image, shape)
     return replace(data, images=_wrapped(out, folder))
 
 
@@ -121,7 +122,7 @@ def _from_files(data: Dataset, files: tuple[Path, ...], shape: tuple[int, ...], 
     def fill(row: int) -> str:
         """Load one image into the array; returns the error message, or "" on success."""
         try:
-            out[row] = fitted(image_of(data, row, 1 if len(shape) == 2 else 3), shape)
+            out[row] = stretched(image_of(data, row, 1 if len(shape) == 2 else 3), shape)
         except EmotionEdgeError as error:
             return str(error)
         return ""
@@ -149,18 +150,3 @@ def _cut(image: Image, box: npt.NDArray[np.int64], file: Path) -> Image:
     if not part.size:
         raise EmotionEdgeError(f"{file}: the face box {x}, {y}, {width} x {height} is outside the image")
     return part
-
-
-def fitted(image: Image, shape: tuple[int, ...]) -> Image:
-    """An image stretched to a shape: (height, width) is grey, (height, width, 3) BGR."""
-    """An image stretched to a shape: (height, width) is grey, (height, width, 3) BGR."""
-    height, width, *channels = shape
-    if not channels and image.ndim == 3:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-    elif channels and image.ndim == 2:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
-    if image.shape[:2] == (height, width):
-        return image
-    shrink = image.shape[0] > height
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
-    return np.asarray(resized, np.uint8)

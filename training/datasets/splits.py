@@ -113,11 +113,15 @@ def _by_class(classes: Integers, share: float, seed: int) -> Integers:
     return np.concatenate([of[: int(count)] for of, count in zip(members, counts, strict=True)])
 
 
+def groups_of(people: Integers) -> Integers:
+    """Groups of faces that stay together, int64 [n]: by person; a face of an unknown one (-1) is a group of its own."""
+    return np.where(people >= 0, people, people.max() + 1 + np.arange(len(people)))
+
+
 def _by_person(classes: Integers, people: Integers, share: float, seed: int) -> Integers:
     from sklearn.model_selection import StratifiedGroupKFold
 
-    # A face of an unknown person counts as a person of its own.
-    groups = np.where(people >= 0, people, people.max() + 1 + np.arange(len(people)))
+    groups = groups_of(people)
     largest = np.unique(classes, return_counts=True)[1].max()
     folds = min(round(1 / share), len(np.unique(groups)), int(largest))
     if folds < 2:

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from typing import Any, Final
 
-from edge.reading import Frame, Reading, Stats, rounded
+from edge.reading import Frame, Reading, Stats, rounded_if_known
 
 FRESH_SECONDS: Final = 5.0
 """Without a new frame for this long, the daemon does not count as healthy."""
@@ -41,7 +41,7 @@ class LatestReading:
         now = time.monotonic()
         samples = self._samples.copy()
         return [
-            [round(now - at, 2), emotion, None if v is None else rounded(v, 3), None if a is None else rounded(a, 3)]
+            [round(now - at, 2), emotion, rounded_if_known(v, 3), rounded_if_known(a, 3)]
             for at, emotion, v, a in samples
         ]
 
