@@ -77,7 +77,7 @@ def saved(model: Any, folder: str) -> None:
 
 
 def output_names(model: Any) -> tuple[str, ...]:
-    """The names under which `saved` writes the outputs: of a dictionary its keys, else Keras's names of the layers.
+    """Output names that `saved` writes: the keys if the outputs are a dictionary, else Keras's output names.
 
     Raises EmotionEdgeError where two outputs have the same name.
     """

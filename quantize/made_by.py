@@ -8,7 +8,7 @@ from training.config import CONFIG_FILE, TrainingConfig, read_config
 
 
 def commands_of_file(options: argparse.Namespace, config: TrainingConfig) -> str:
-    """The commands that make the file, one a line, with the data in its default place."""
+    """Shell commands that reproduce the model file, one per line, with the data set at its default path."""
     parts = ["emotion-quantize", options.command, f"runs/{config.name}", f"--out models/{options.out.resolve().name}"]
     if options.command == "qat":
         parts.append(f"--epochs {options.epochs} --learning-rate {options.learning_rate:g}")

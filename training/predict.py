@@ -39,10 +39,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """A network that predicts.
+    """A network with its preprocessing.
 
-    labels: class names. prepare: from a BGR image to what the network takes of it. run: from a stack of these,
-    [n, ...], to probabilities float32 [n, labels]. parallel: whether `prepare` may run in several threads.
+    Attributes:
+        labels: class names.
+        prepare: converts a BGR image, uint8 [h, w, 3], to a row of the network's input; of a committee, to its result.
+        run: maps a batch of these rows, [n, ...], to probabilities, float32 [n, labels].
+        parallel: whether `prepare` may run in several threads.
     """
 
     labels: tuple[str, ...]

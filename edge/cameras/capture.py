@@ -278,7 +278,8 @@ class Capture:
             if self._paused:
                 return
             now = time.monotonic()
-            # A frame of a lossless source counts as captured when it is asked for: its waiting is no latency.
+            # A frame of a lossless source counts as captured when it is requested, so that waiting for the reader is
+            # not counted as latency.
             self._last_time = now if lossless else max(picture.captured_at, self._last_time)
             wall_time = time.time() - (now - self._last_time)
             self._frame = Frame(

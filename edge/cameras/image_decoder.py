@@ -167,7 +167,7 @@ class _Worker:
         threading.Thread(target=self._watch, name="image-decoder", daemon=True).start()
 
     def claim(self, seconds: float) -> bool:
-        """Keep the process for that many seconds more; False if it has ended."""
+        """Keep the process alive for `seconds` from now. Returns False if it has already ended."""
         with self._lock:
             if self._ended or self._process.poll() is not None:
                 return False

@@ -6,8 +6,8 @@ import threading
 import time
 from typing import Any, Final
 
-# FFmpeg would write its own complaint to the terminal at each try to reopen; ours say the same once. It reads this
-# when OpenCV opens the first video.
+# Silence FFmpeg's own log, which repeats an error at each reconnect; ours reports it once. It is read when OpenCV opens
+# the first video.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2

@@ -124,7 +124,7 @@ class PiCamera:
         width, height = self._lores_size
         # Rows of the planes may be padded; the padding is cut off after the conversion.
         analysis = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)[:height, :width]
-        # libcamera stamps on the clock that also counts while the machine sleeps, in nanoseconds.
+        # libcamera's time stamps are of CLOCK_BOOTTIME, which includes suspend, in nanoseconds.
         asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
         taken = plausible_time(stamp / 1e9 - asleep)
         return Picture(image, taken, np.ascontiguousarray(analysis, dtype=np.uint8))

@@ -80,7 +80,7 @@ class DeviceCamera:
             raise EmotionEdgeError(f"{self.name}: {problem}")
         self._bad_frames = BadFrames(self.name)
         self._video = VideoReader(path, cv2.CAP_V4L2, self._bad_frames)
-        # Compressed, or USB 2 has no room for more than a few uncompressed pictures a second; it has to be set first.
+        # USB 2 carries only a few uncompressed frames a second. The format must be set before the size.
         self._video.capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         self._video.capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
         self._video.capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)

@@ -202,7 +202,7 @@ class Daemon:
     def _process(self, frame: Frame) -> None:
         """Analyse a frame, where its time has come and detection is on, and publish it."""
         parts = self._parts
-        # The pace limits what comes by itself; of a lossless source every frame counts.
+        # The pace limits live sources only; every frame of a lossless source is analysed.
         if not parts.capture.lossless and not parts.pacer.due(frame.captured_at):
             return
         height, width = frame.image.shape[:2]

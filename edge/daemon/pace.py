@@ -112,7 +112,7 @@ class Pacer:
         if face or (was_dark and not self._dark):
             self._active = at
         idle_after = self._settings.idle_after
-        # A dark room in which a face was found is not night: it idles as a bright one does.
+        # If a face was found since it became dark, it is not night: `idle_after` applies as in the light.
         night = self._dark and self._face_at < self._dark_since
         asleep = bool(idle_after) and not (face or tentative) and (night or at - self._active >= idle_after)
         if asleep != self._idle:

@@ -181,7 +181,7 @@ class Database:
             run("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or never
             run(f"PRAGMA application_id = {APPLICATION_ID}")
         run("PRAGMA journal_mode = WAL")
-        # Every batch is on the disk when it is written: with NORMAL a power cut takes all since the last checkpoint.
+        # FULL syncs the write-ahead log at each commit; with NORMAL a power cut can lose all since the last checkpoint.
         run("PRAGMA synchronous = FULL")
         run(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         run("PRAGMA secure_delete = ON")  # what is forgotten is to be gone
@@ -227,7 +227,7 @@ class Database:
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
-    """Bring a file to the newest version, each step whole or not at all."""
+    """Migrate the file to the newest schema version; each migration is one transaction."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     for number, script in enumerate(migrations[version:], start=version + 1):
         try:
@@ -317,7 +317,7 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         if path.with_name(path.name + "-wal").exists():
             raise
-        # Nobody writes, and this user may not create the log that readers share: the file is whole as it is.
+        # There is no write-ahead log, so the file is complete; this user may not create the index that readers share.
         return sqlite3.connect(f"{address}?immutable=1", uri=True)
     return connection
 

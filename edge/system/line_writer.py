@@ -40,7 +40,7 @@ class LineWriter:
 
     @property
     def dropped(self) -> int:
-        """Lines that were dropped."""
+        """Number of lines dropped so far."""
         return self._dropped
 
     def flush(self, within: float) -> bool:

@@ -40,9 +40,10 @@ class Scene:
 
 
 def read_faces(path: Path, split: str) -> npt.NDArray[np.uint8]:
-    """The faces of one split of FER-2013, uint8 [n, 48, 48] in file order; no Training face is in another split too.
+    """The faces of one split of FER-2013, uint8 [n, 48, 48] in file order; Training without those of another split.
 
-    path: fer2013.csv or its folder. split: Training, PublicTest or PrivateTest. Raises EmotionEdgeError as its reader.
+    path: fer2013.csv or its folder. split: Training, PublicTest or PrivateTest. Raises EmotionEdgeError as
+    `read_fer2013`.
     """
     return clean_training(read_fer2013(path)).part(split).pixels
 

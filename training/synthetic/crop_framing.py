@@ -30,7 +30,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def pairs(data: Path) -> Iterator[tuple[Detection, Box]]:
-    """Detections of the default detector and the squares that the faces were pasted into."""
+    """Pairs of a detection (yunet, 320) and the square that its face was pasted into, both in pixels of the scene.
+
+    Squares without a detection of an IoU of MATCH or more are left out.
+    """
     detector = open_detector(DetectorSettings(size="320"), choose(), 1)
     for scene in scenes(read_faces(data, "Training"), SCENES, SIDES, seed=SEED):
         found = detector.detect(scene.image)

@@ -54,8 +54,8 @@ def broker_access(settings: MqttSettings) -> BrokerAccess:
         username=settings.username,
         password=secret_of("mqtt.password", settings.password, settings.password_file) or None,
         tls=_tls(settings) if settings.tls else None,
-        # The same for every connection of this run: a broker that has not yet noticed the end of the last connection
-        # then replaces it, instead of publishing its will later.
+        # One client id for the whole run: a broker that still holds the previous connection then drops it at once,
+        # without publishing its will later.
         client_id=settings.client_id or f"{settings.device_id}-{secrets.token_hex(4)}",
     )
 

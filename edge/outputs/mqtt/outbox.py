@@ -100,7 +100,8 @@ class Outbox:
             self._add_events(reading)
             self._reading = reading
             if self._connected and reading.analysed and reading.captured_at >= self._faces_due:
-                # Counted from when it was due, so that a camera a little faster than the rate does not halve it.
+                # From the previous due time, not from the frame: else a camera slightly faster than `faces_rate` would
+                # halve the published rate.
                 late = reading.captured_at - self._faces_due
                 since = self._faces_due if late < self._faces_period else reading.captured_at
                 self._faces_due = since + self._faces_period

@@ -10,11 +10,11 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 @dataclass(frozen=True, slots=True)
 class HostNames:
-    """The names in a Host header that are answered.
+    """Accepted values of the Host header; others are refused, against DNS rebinding.
 
     Attributes:
         names: in lower case, without port.
-        any_address: every bare IP address is answered too; no site's name is one.
+        any_address: accept any IP address too; DNS rebinding needs a host name.
     """
 
     names: frozenset[str]
