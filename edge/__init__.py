@@ -1,4 +1,4 @@
-"""Emotion Edge: the daemon that runs on the board, and the same analysis for Python programs.
+"""Emotion Edge: the daemon that runs on the board, and the same analysis as a library for Python programs.
 
     from edge import Analyser
     reading = Analyser(model="emotion-small").read(image)
@@ -33,7 +33,7 @@ _MODULES: Final = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: commands that analyse nothing do not load OpenCV."""
+    """Import a public name on first use, so that a command that analyses no image does not load OpenCV."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES[name]), name)

@@ -17,8 +17,8 @@ from edge.errors import EmotionEdgeError
 if TYPE_CHECKING:
     from edge.config import Settings
 
-# Modules that take long to import are imported where they are used: `--help` must not wait for OpenCV, and Ctrl-C is
-# answered from the first moment on.
+# Modules that take long to import are imported where they are used: `--help` need not wait for OpenCV, and Ctrl-C works
+# from the start.
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,7 +100,7 @@ def _add_model_actions(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The program. Status 0: well; 1: something is missing or failed; 2: wrong settings or input; 130: Ctrl-C."""
+    """Run the command line; return the exit status: 0 success, 1 failure, 2 wrong settings or input, 130 Ctrl-C."""
     try:
         return _main(argv)
     except KeyboardInterrupt:
@@ -122,19 +122,19 @@ def _main(argv: Sequence[str] | None) -> int:
     if getattr(arguments, "file", None):
         arguments.config = arguments.file
     reload_asked = threading.Event()
-    if arguments.command == "run" and not sys.stdin.isatty():  # a terminal that closes ends what runs in it
+    if arguments.command == "run" and not sys.stdin.isatty():  # closing the terminal ends what runs in it
         signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
     try:
         settings = load(arguments)
         if service := arguments.command in ("run", "demo", "serve"):
-            use_one_heap()  # the log has a thread
+            use_one_heap()  # before the log starts a thread
         start_logging(settings.log.level, service)
         _import_for(arguments.command)
         return _run(arguments, settings, reload_asked)
     except EmotionEdgeError as error:
         print(f"emotion-edge: {error}".translate(CONTROLS), file=sys.stderr)  # file names may hold escape codes
         return 2
-    except BrokenPipeError:  # who read the output has gone, as `head` does; Python's own last flush must not fail on it
+    except BrokenPipeError:  # the reader has gone, as `head` does; Python's flush at exit must not fail
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -164,7 +164,7 @@ _MODULES: Final = {
 
 
 def _import_for(command: str) -> None:
-    """Import what takes long; Ctrl-C ends the process at once meanwhile, as libraries in C make other errors of it."""
+    """Import a command's module. Ctrl-C then ends the process at once: C libraries would turn it into other errors."""
     if threading.current_thread() is not threading.main_thread():
         return
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -249,7 +249,7 @@ def _run(arguments: argparse.Namespace, settings: "Settings", reload_asked: thre
 
 
 def _problems(arguments: argparse.Namespace, settings: "Settings") -> list[str]:
-    """What check-config finds, with the rights of the service's user where root asks; they are kept afterwards."""
+    """Run check-config's checks; root checks with the rights of the service's user, and keeps only those."""
     from edge.commands.check_config import config_problems
     from edge.config.load import config_path
     from edge.system.service_user import SERVICE_USER, become_service_user

@@ -1,1 +1,1 @@
-"""The Python interface: what `edge` exports for use without the daemon."""
+"""The Python interface that `import edge` exports, for programs that do not run the daemon."""

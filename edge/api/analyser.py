@@ -34,11 +34,11 @@ class Analyser:
 
         Args:
             model: Name of an installed model, folder of one, or `committee`; several with `+` between them vote.
-            settings: Everything else, with the daemon's names (systemd/config.yaml); None: its defaults, but that
-                every frame is classified.
+            settings: All other settings, named as in systemd/config.yaml; None: the defaults, except that every frame
+                is classified (`emotion.rate` 0).
 
         Raises:
-            EmotionEdgeError: A model is missing or not whole, or no TensorFlow Lite interpreter is installed.
+            EmotionEdgeError: A model is missing or incomplete, or no TensorFlow Lite interpreter is installed.
         """
         chosen = settings or Settings(emotion=EmotionSettings(rate=0))
         self._settings = chosen.model_copy(update={"emotion": chosen.emotion.model_copy(update={"model": model})})
@@ -60,7 +60,7 @@ class Analyser:
             image: BGR uint8 [H, W, 3], as OpenCV reads it, or grey uint8 [H, W].
 
         Returns:
-            What was found; `reading.faces` is empty where no face was.
+            The Reading of the picture; its `faces` is empty if no face was found.
 
         Raises:
             EmotionEdgeError: The array has another shape or dtype.
@@ -68,13 +68,13 @@ class Analyser:
         return self._pipeline(still=True).analyse(_frame(image, 0, time.monotonic()))
 
     def read_all(self, images: Iterable[Image]) -> list[Reading]:
-        """Analyse pictures one by one, each by itself.
+        """Analyse several pictures, each by itself.
 
         Args:
-            images: As of `read`.
+            images: Pictures, each BGR uint8 [H, W, 3] or grey uint8 [H, W].
 
         Returns:
-            A Reading for each, in the same order.
+            One Reading for each picture, in the same order.
 
         Raises:
             EmotionEdgeError: An array has another shape or dtype.
@@ -85,12 +85,12 @@ class Analyser:
         """Analyse the frames of one video: faces keep their ids, and scores are smoothed over time.
 
         Args:
-            frames: Frames in their order, as of `read`.
-            fps: Frames a second of a recorded video, by which smoothing counts time; None: the frames are live and
-                their time is when they arrive.
+            frames: Frames in the order of the video, each BGR uint8 [H, W, 3] or grey uint8 [H, W].
+            fps: Frames per second of a recorded video, from which the time of each frame is computed; None: the frames
+                are live, and the time of each is when it arrives.
 
         Yields:
-            Each frame and its Reading. A new face is in it from the second frame that shows it.
+            Each frame and its Reading. A new face is in the Reading from the second frame that shows it.
 
         Raises:
             EmotionEdgeError: A frame has another shape or dtype, or `fps` is not above 0.
@@ -117,7 +117,7 @@ class Analyser:
         self.close()
 
     def _pipeline(self, still: bool) -> Pipeline:
-        """A pipeline without tracks, on the models that are loaded."""
+        """Return a new pipeline without tracks that uses the loaded models. still: each frame stands alone."""
         if not self._open:
             raise EmotionEdgeError("Analyser: closed")
         if still:
@@ -126,11 +126,11 @@ class Analyser:
 
 
 def draw(image: Image, reading: Reading) -> Image:
-    """A copy of a picture with the boxes and emotions of its Reading, and the notice that emotion recognition runs.
+    """Return a copy of a picture with the boxes and emotions of its Reading and the notice of emotion recognition.
 
     Args:
         image: BGR uint8 [H, W, 3], the picture that was analysed, or the same picture at another size.
-        reading: What `Analyser.read` or `Analyser.follow` gave for it.
+        reading: What `Analyser.read` or `Analyser.follow` returned for the picture.
     """
     return annotate(image, reading)
 

@@ -1,1 +1,1 @@
-"""Sources of pictures, one file a kind of camera, and the thread that reads one."""
+"""Sources of pictures, one file for each kind of camera, and the thread that reads from a camera."""

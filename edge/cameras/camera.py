@@ -1,4 +1,4 @@
-"""The interface of every camera, and what they share."""
+"""The interface that every kind of camera implements, and the functions that several kinds share."""
 
 import os
 import time
@@ -21,9 +21,9 @@ class Picture:
         image: BGR uint8 [H, W, 3].
         captured_at: when it was taken, in seconds of `time.monotonic()`.
         analysis: a smaller picture of the same scene, as in `Frame.analysis`.
-        position: in a video file, seconds from its beginning.
-        unrelated: it does not show the scene of the picture before, as in `Frame.unrelated`.
-        bad: frames before it that could not be decoded and were passed over.
+        position: seconds from the beginning of the video file; unused for other sources.
+        unrelated: this picture does not continue the scene of the previous one, as in `Frame.unrelated`.
+        bad: number of frames skipped just before this one because they could not be decoded.
     """
 
     image: Image
@@ -35,32 +35,32 @@ class Picture:
 
 
 class Camera(Protocol):
-    """A source of pictures that is open.
+    """An open source of pictures.
 
     Attributes:
-        name: as in messages: `camera /dev/video0`.
-        lossless: no picture may be dropped: the source waits for its reader.
+        name: name for messages, such as `camera /dev/video0`.
+        lossless: no picture may be dropped; the source waits for its reader.
     """
 
     name: str
     lossless: bool
 
     def read(self) -> Picture | None:
-        """The next picture, waiting for it; None when there are no more (the end of a file, or `close`).
+        """Wait for the next picture and return it; None at the end of a file or after `close`.
 
         Raises:
-            EmotionEdgeError: the camera gives none any more: unplugged, the server gone.
+            EmotionEdgeError: the camera delivers no more pictures: unplugged, or its server is gone.
         """
 
     def skip(self) -> bool:
-        """Pass over the next picture, waiting for it, at less than `read` costs; False where there is none."""
+        """Wait for the next picture and discard it, which is cheaper than `read`. Return False if there is none."""
 
     def close(self) -> None:
-        """Release the device. May be called twice, and from another thread: a read that waits then ends soon."""
+        """Release the device. May be called twice, and from another thread: a `read` that is waiting then ends soon."""
 
 
 def as_bgr(image: npt.NDArray[np.uint8]) -> Image:
-    """A picture with one, three or four channels as BGR [H, W, 3]."""
+    """Convert uint8 [H, W] or [H, W, 1, 3 or 4] to BGR uint8 [H, W, 3]."""
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 1:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
@@ -70,24 +70,24 @@ def as_bgr(image: npt.NDArray[np.uint8]) -> Image:
 
 
 def printable(path: Path) -> str:
-    """The path for messages: bytes of a name that are not UTF-8 become question marks, which every output can carry."""
+    """Return the path as text for messages: bytes that are not UTF-8 become the replacement character."""
     return os.fsencode(path).decode(errors="replace")
 
 
 def plausible_time(taken: float) -> float:
-    """The driver's time of a picture where it lies in the last 5 s of `time.monotonic()`, else now, in seconds."""
+    """Return the driver's time stamp if it lies within the last 5 s of `time.monotonic()`, else the time now, in s."""
     now = time.monotonic()
     return taken if now - 5 <= taken <= now else now
 
 
 class Pace:
-    """When each picture of a file is due: the first now, the others by their positions, with no drift."""
+    """Schedule for the pictures of a file: the first is due at once, the others by their positions, without drift."""
 
     def __init__(self) -> None:
         self._began: float | None = None
 
     def delay(self, position: float) -> float:
-        """Seconds to wait, 0 or more, before the picture at this position, in seconds from the beginning, is shown."""
+        """Return the seconds, 0 or more, until the picture at `position` seconds from the file's beginning is due."""
         now = time.monotonic()
         if self._began is None:
             self._began = now - position
@@ -97,6 +97,6 @@ class Pace:
         return max(0.0, due - now)
 
     def restart(self, length: float) -> None:
-        """The file begins again. length: of the time it was shown for, in seconds."""
+        """Shift the schedule for another pass over the file, whose last pass was `length` seconds long."""
         if self._began is not None:
             self._began += length

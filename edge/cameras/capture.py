@@ -1,4 +1,4 @@
-"""The thread that reads a camera, keeps the newest frame only, and opens the camera again when it is lost."""
+"""The thread that reads a camera, keeps only the newest frame, and reopens the camera when it is lost."""
 
 import logging
 import math
@@ -25,19 +25,20 @@ _LONGEST_DELAY: Final = 10.0
 _RELEASE_S: Final = 2.0
 
 OPENING: Final = "opening the camera"
-"""The status until the first picture came or opening failed."""
+"""`Capture.status` until the first picture arrives or opening fails."""
 
 OPEN_PATIENCE_S: Final = 180.0
-"""Seconds to open a camera: looking up a host name may take a minute, and `auto` tries several devices."""
+"""Seconds that opening a camera may take: resolving a host name may take a minute, and `auto` tries several devices."""
 
 READ_PATIENCE_S: Final = 20.0
-"""Seconds for one picture. Every camera gives up sooner: V4L2 after 10 s, streams and libcamera after 5."""
+"""Seconds in which a picture must come; every camera times out sooner: V4L2 after 10, streams and libcamera after 5."""
 
 
 class Capture:
-    """Reads a camera in a thread and keeps the newest frame; a slow reader misses frames, which are counted.
+    """Reads a camera in a thread and keeps the newest frame; frames that nobody fetched in time are counted.
 
-    A source that waits for its reader (a file with `realtime: false`) loses none. Every public method and property may
+    A lossless source (a file with `realtime: false`) waits for its consumer instead. Every public method and property
+    may
     be used from any thread.
     """
 
@@ -49,19 +50,20 @@ class Capture:
         patience: float = READ_PATIENCE_S,
         wanted_from: Callable[[], float] = lambda: -math.inf,
     ) -> None:
-        """Start reading.
+        """Start the thread.
 
-        A camera that cannot be opened is no error here: `status` says why there is no picture, and it is tried again
-        after 0.5 s, then after twice as long each time, up to 10 s.
+        A camera that cannot be opened raises nothing: `status` gives the reason, and opening is retried after 0.5 s,
+        then
+        after twice as long each time, up to 10 s.
 
         Args:
             settings: which camera, and how it is read.
-            camera: the camera to begin with, already open; None: it is opened in the thread.
-            paused: the reason for beginning with a pause, which `resume` ends; empty: no pause.
+            camera: a camera that is already open, for the first connection; None: the thread opens one.
+            paused: if not empty, start paused with this text as `status`, until `resume`.
             patience: seconds that the camera may take for a picture, besides two of its periods, before it counts as
                 hanging.
-            wanted_from: gives the time, in seconds of `time.monotonic()`, before which no picture is wanted; asked
-                between two pictures, in the capture's thread.
+            wanted_from: returns the earliest time, in seconds of `time.monotonic()`, for which a picture is wanted;
+                called by the thread between two pictures.
         """
         self._settings = settings
         self._changed = threading.Condition()
@@ -70,7 +72,7 @@ class Capture:
         self._patience = patience + 2 / settings.fps
         self._hangs_at = math.inf
         self._wanted_from = wanted_from
-        self._period = self._arrived_at = 0.0  # of the pictures, in seconds; when the last one came
+        self._period = self._arrived_at = 0.0  # seconds between pictures; time of the last one
         self._frame: Frame | None = None
         self._waiting = 0
         self._captured = 0
@@ -88,50 +90,50 @@ class Capture:
 
     @property
     def status(self) -> str:
-        """`online`, or why there is no picture, as in
+        """`online`, or the reason why there is no picture, such as
         `lost: camera /dev/video0: not there (found: no camera)`.
         """
         return self._status
 
     @property
     def retry_delay(self) -> float:
-        """Seconds from the last try to open the camera that failed to the next."""
+        """Seconds between the last failed attempt to open the camera and the next attempt."""
         return self._retry_delay
 
     @property
     def hanging(self) -> bool:
-        """A call into the camera's driver takes longer than any should; a camera that is lost does not hang."""
+        """Whether a call into the camera's driver takes longer than allowed; a lost camera is not hanging."""
         return time.monotonic() > self._hangs_at or not (self._thread.is_alive() or self._finished)
 
     @property
     def lossless(self) -> bool:
-        """The source waits for its reader, and no frame of it may be dropped."""
+        """Whether the source waits for its consumer and no frame of it may be dropped."""
         return self._lossless
 
     @property
     def captured(self) -> int:
-        """Frames the camera gave."""
+        """Number of frames that the camera delivered."""
         return self._captured
 
     @property
     def bad(self) -> int:
-        """Frames that could not be decoded and were passed over; they count neither as captured nor as dropped."""
+        """Number of frames that could not be decoded; they count neither as captured nor as dropped."""
         return self._bad
 
     @property
     def dropped(self) -> int:
-        """Frames that were replaced by a newer one before they were taken."""
+        """Number of frames that a newer one replaced before they were fetched."""
         with self._changed:
             return self._captured - self._delivered - (self._frame is not None)
 
     @property
     def ended(self) -> bool:
-        """A file played once is at its end, and its last frame was taken."""
+        """Whether a file that is played once has ended and its last frame was fetched."""
         with self._changed:
             return self._finished and self._frame is None
 
     def newest(self, timeout: float) -> Frame | None:
-        """The newest frame that was not handed out yet, waiting up to `timeout` seconds for one; else None."""
+        """Return the newest frame not yet returned, waiting up to `timeout` seconds for one; None if none arrives."""
         with self._changed:
             self._waiting += 1
             self._changed.notify_all()
@@ -142,7 +144,7 @@ class Capture:
             return frame
 
     def pause(self, why: str) -> None:
-        """Close the camera, and give no frame until `resume`; `why` is the status meanwhile.
+        """Close the camera, and return no frame until `resume`; `why` becomes the status.
 
         Waits until the camera is closed, 2 s at most for a read that hangs. A file begins anew afterwards.
         """
@@ -216,7 +218,7 @@ class Capture:
             self._changed.notify_all()
 
     def _unpaused(self) -> int | None:
-        """Wait through a pause; the number of pauses so far, or None once `close` was called."""
+        """Wait until the camera is not paused; return the number of pauses so far, or None after `close`."""
         with self._changed:
             if self._paused:
                 self._release()
@@ -224,7 +226,7 @@ class Capture:
             return None if self._closed else self._pauses
 
     def _open(self) -> Camera:
-        """Open the camera; from here on `close` and `pause` can close it."""
+        """Open the camera and store it, so that `close` and `pause` of other threads can close it."""
         with self._waiting_for_camera(OPEN_PATIENCE_S):
             camera = self._camera or open_camera(self._settings)
         with self._changed:
@@ -234,7 +236,7 @@ class Capture:
         return camera
 
     def _read(self, camera: Camera) -> Picture | None:
-        """The next picture that may be wanted; those before it are passed over, which is cheaper."""
+        """Discard pictures older than `wanted_from`, which is cheaper than decoding them; return the next one."""
         while not camera.lossless and time.monotonic() + self._period < self._wanted_from():
             with self._waiting_for_camera(self._patience):
                 if not camera.skip():
@@ -271,7 +273,7 @@ class Capture:
             self._changed.notify_all()
 
     def _offer(self, picture: Picture, lossless: bool) -> None:
-        """Make the picture the newest frame; one of a lossless source waits until it is asked for."""
+        """Make the picture the newest frame; a picture of a lossless source first waits for a call of `newest`."""
         with self._changed:
             if lossless:
                 self._changed.wait_for(lambda: self._closed or self._paused or (self._waiting and self._frame is None))
@@ -295,14 +297,14 @@ class Capture:
         self._set_status("online")
 
     def _report_lost(self, reason: str, delay: float) -> None:
-        """Log the loss once, and set the status. A frame that was not taken yet is discarded."""
+        """Log the first failure, set the status, and discard a live frame that was not fetched yet."""
         word = "no picture" if self._captured == 0 else "lost"
         if not self._logged_lost:
             self._logged_lost = True
             _log.warning("%s: %s; trying again until it is back", word, reason)
         self._retry_delay = delay
         with self._changed:
-            if not self._lossless:  # taken later, it would show faces as still there
+            if not self._lossless:  # fetched later, it would show faces as still there
                 self._frame = None
             self._set_status(f"{word}: {reason}")
 

@@ -1,4 +1,4 @@
-"""The choice of a camera from the settings, and the list of those that are there."""
+"""Opens the camera that the settings name, and lists the cameras of this machine."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class FoundCamera:
     """A camera of this machine.
 
     Attributes:
-        source: what to write in `camera.source`.
-        name: the maker's or the driver's name of it.
+        source: the value of `camera.source` that selects this camera.
+        name: the camera's name as its maker or driver gives it.
     """
 
     source: str
@@ -32,16 +32,16 @@ class FoundCamera:
 
 
 def find_cameras() -> list[FoundCamera]:
-    """The cameras of this machine, in the order `auto` tries them. None is opened."""
+    """List the cameras of this machine in the order in which `auto` tries them, without opening any."""
     ports = [FoundCamera("picamera2", name) for name in list_picameras()[:1]]
     return ports + [FoundCamera(path, name) for path, name in list_devices().items()]
 
 
 def open_camera(settings: CameraSettings) -> Camera:
-    """The camera that `settings.source` names, open and giving pictures.
+    """Open the camera that `settings.source` names and read its first picture.
 
     Raises:
-        EmotionEdgeError: it is not there or gives no picture; the message says what was found instead.
+        EmotionEdgeError: it is not there or delivers no picture; the message lists the cameras found.
     """
     source = settings.source
     if source == "auto":
@@ -73,8 +73,8 @@ def _open(source: str, settings: CameraSettings) -> Camera:
 
 
 def _check_host(scheme: str, address: str) -> None:
-    """Raise EmotionEdgeError where an address names no computer, as `http://` and `rtsp:///live`."""
-    with suppress(ValueError):  # another fault, which the camera's own message names
+    """Raise EmotionEdgeError for an address without a host, such as `http://` and `rtsp:///live`."""
+    with suppress(ValueError):  # the address has another fault, which opening it reports
         if not urlsplit(f"{scheme}://{address}").hostname:
             raise EmotionEdgeError(
                 f"camera {without_password(f'{scheme}://{address}')}: names no camera: its name or IP address goes "
@@ -90,7 +90,7 @@ def _open_stream(url: str, settings: CameraSettings) -> Camera:
 
 
 def can_come_back(source: str) -> bool:
-    """Whether what `camera.source` names may be there later: a device or a network camera, not a mistyped file name."""
+    """Whether this `camera.source` may become available later: a device or network camera, not a mistyped file name."""
     return source in ("auto", "picamera2") or source.isdecimal() or "://" in source or source.startswith("/dev/")
 
 

@@ -1,4 +1,4 @@
-"""The process that decodes image files which others have made, so that a decoder's fault ends nothing else.
+"""The process that decodes image files from outside, so that a crash of a decoder ends nothing else.
 
 Run as a script by `image_decoder`. It answers requests on standard input one after another until that is closed, and
 imports nothing but OpenCV and NumPy. Before each image it limits its own address space and processor time, beyond which
@@ -21,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 REQUEST: Final = struct.Struct("<QIIIIIB")
-"""Bytes of the file, width and height in pixels as stored, longest side wanted (0: as it is), megabytes and seconds of
-processor time that may be used, Exif orientation."""
+"""Header of a request: bytes of the file, width and height in pixels as stored, longest side wanted (0: no scaling),
+megabytes and seconds of processor time that may be used, Exif orientation.
+"""
 
 ANSWER: Final = struct.Struct("<BII")
-"""Status, height, width."""
+"""Header of an answer: status, height, width."""
 
 _cv2: Any = cv2
 
@@ -42,7 +43,7 @@ _REDUCED: Final = (
 _ROTATIONS: Final = {3: cv2.ROTATE_180, 5: cv2.ROTATE_90_CLOCKWISE, 6: cv2.ROTATE_90_CLOCKWISE,
                      7: cv2.ROTATE_90_COUNTERCLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}  # fmt: skip
 _MIRRORED: Final = {2: 1, 4: 0, 5: 1, 7: 1}
-"""Axis of cv2.flip, after the rotation."""
+"""Exif orientation -> axis of cv2.flip, which is applied after the rotation."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -53,11 +54,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # the first to go where memory is short
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # first to be killed if memory is short
     with suppress(OSError):
         os.nice(10)
     cv2.setNumThreads(1)
-    (getattr(_cv2, "setLogLevel", None) or _cv2.utils.logging.setLogLevel)(0)  # its place depends on the version
+    (getattr(_cv2, "setLogLevel", None) or _cv2.utils.logging.setLogLevel)(0)  # its place depends on OpenCV's version
     at_rest = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     _answer(sink, READY)
     while head := source.read(REQUEST.size):
@@ -65,11 +66,11 @@ def main() -> None:
         _limit(at_rest + megabytes * 1_000_000 + length, seconds)
         status, image = _decode(source.read(length), max(width, height), longest, orientation)
         _answer(sink, status, image)
-        del image  # before the next one is decoded
+        del image  # frees its memory before the next one is decoded
 
 
 def _limit(space: int, seconds: int) -> None:
-    """At most `space` bytes of addresses, and so many seconds more of processor time."""
+    """Limit the process to `space` bytes of address space and `seconds` more of processor time."""
     resource.setrlimit(resource.RLIMIT_AS, (space, resource.RLIM_INFINITY))
     used = resource.getrusage(resource.RUSAGE_SELF)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds, resource.RLIM_INFINITY))
@@ -88,9 +89,9 @@ def _decode(data: bytes, side: int, longest: int, orientation: int) -> tuple[int
 
 
 def _mode(side: int, longest: int) -> int:
-    """An image of which a half or less is wanted is handed over at that size; a JPEG is not even decoded larger.
+    """Return the cv2.imread flag that decodes at 1/2, 1/4 or 1/8 of the size where that is still `longest` or more.
 
-    OpenCV copies what it has decoded into an array of NumPy's: at its own size an image takes memory twice.
+    Smaller decoding saves memory, which is needed twice: OpenCV copies the decoded image into a NumPy array.
     """
     return next((mode for part, mode in _REDUCED if longest and side >= part * longest), cv2.IMREAD_COLOR)
 
@@ -105,7 +106,7 @@ def _narrowed(image: Pixels, longest: int) -> Pixels:
 
 
 def _upright(image: Pixels, orientation: int) -> Pixels:
-    """Turned and mirrored as Exif's orientation 1 to 8 says."""
+    """Rotate and mirror an image as its Exif orientation, 1 to 8, says."""
     if orientation in _ROTATIONS:
         image = np.asarray(cv2.rotate(image, _ROTATIONS[orientation]), np.uint8)
     if orientation in _MIRRORED:

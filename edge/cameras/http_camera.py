@@ -1,4 +1,4 @@
-"""Cameras over HTTP: motion JPEG, an address that gives one picture a request, and what FFmpeg reads."""
+"""Cameras over HTTP: motion JPEG, or an address that returns one picture for each request."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 HTTP_SCHEMES: Final = ("http", "https")
 
 TIMEOUT: Final = 5.0
-"""Seconds after which a camera that does not answer, or sends no good picture, is given up."""
+"""Seconds after which a camera that does not answer, or sends no good picture, counts as lost."""
 
 _RETRY_S: Final = 0.5
 _PIXELS_MAX: Final = 50_000_000
@@ -43,13 +43,13 @@ _END: Final = b"\xff\xd9"
 
 
 class NotPicturesError(Exception):
-    """The address answers with something that FFmpeg may read, such as a video."""
+    """The address does not answer with pictures, but perhaps with something that FFmpeg reads, such as a video."""
 
 
 class HttpCamera:
-    """Motion JPEG as a multipart stream, or one picture a request, which is asked for `camera.fps` times a second.
+    """A camera that sends motion JPEG as a multipart stream, or one picture for each of `camera.fps` requests a second.
 
-    Pictures that cannot be decoded are passed over.
+    Pictures that cannot be decoded are skipped.
     """
 
     lossless = False
@@ -71,7 +71,7 @@ class HttpCamera:
         self._closed = threading.Event()
         self._bad_frames = BadFrames(self.name)
         self._parser = MjpegParser()
-        self._ends_are_marked = False  # once an image of the stream had its end marker, those without are not whole
+        self._ends_are_marked = False  # if any image had its end marker, those without it are cut off
         self._damage = ""
         self._connection: socket.socket | None = None
         self._response = self._ask()
@@ -101,26 +101,26 @@ class HttpCamera:
         return None if image is None else Picture(image, time.monotonic(), bad=self._bad_frames.taken())
 
     def skip(self) -> bool:
-        """Pass over the next picture: it is received but not decoded."""
+        """Receive the next picture without decoding it."""
         with suppress(EmotionEdgeError):
             return self._part(time.monotonic() + TIMEOUT) is not None
-        return False  # `read` logs the reason
+        return False  # the next `read` raises the error with its reason
 
     def close(self) -> None:
         self._closed.set()
         if self._connection is not None:
             with suppress(OSError):
-                self._connection.shutdown(socket.SHUT_RDWR)  # a read that waits for it ends, in whichever thread
+                self._connection.shutdown(socket.SHUT_RDWR)  # ends a read that another thread waits for
             self._connection.close()
 
     def _ask(self) -> HTTPResponse:
-        """Send the request; the open response. Raises EmotionEdgeError."""
+        """Send the request and return the open response. Raises EmotionEdgeError."""
         try:
             response = self._opener.open(_request(self._url), timeout=TIMEOUT)
-        except (BadStatusLine, UnicodeEncodeError) as error:  # not quite HTTP, or a password Python cannot digest
+        except (BadStatusLine, UnicodeEncodeError) as error:  # not quite HTTP, or a password that Python cannot encode
             raise NotPicturesError from error
         except (OSError, HTTPException, ValueError) as error:
-            raise EmotionEdgeError(f"{self.name}: {_reason(self._url, error)}") from None  # its text has the address
+            raise EmotionEdgeError(f"{self.name}: {_reason(self._url, error)}") from None  # its text has the password
         assert isinstance(response, HTTPResponse)
         if self._connection is not None:
             self._connection.close()
@@ -128,7 +128,7 @@ class HttpCamera:
         return response
 
     def _begins_with_images(self) -> bool:
-        """Whether a stream of another content type is motion JPEG all the same."""
+        """Whether the response is motion JPEG although its content type is another."""
         try:
             self._parser.feed(start := self._response.read1(_CHUNK))
         except (OSError, HTTPException):
@@ -136,7 +136,7 @@ class HttpCamera:
         return start.lstrip(b"\r\n").startswith((b"--", b"\xff\xd8\xff"))
 
     def _image(self) -> Image | None:
-        """The next picture that can be decoded; None after `close`. Raises EmotionEdgeError."""
+        """Return the next picture that can be decoded, [H, W, 3]; None after `close`. Raises EmotionEdgeError."""
         deadline, bad = time.monotonic() + TIMEOUT, 0
         while time.monotonic() < deadline:
             try:
@@ -160,7 +160,7 @@ class HttpCamera:
         raise EmotionEdgeError(f"{self.name}: nothing came for {TIMEOUT:.0f} s")
 
     def _part(self, deadline: float) -> bytes | None:
-        """The next picture file; None after `close`. Raises EmotionEdgeError."""
+        """Return the next picture file, undecoded; None after `close`. Raises EmotionEdgeError."""
         if self._closed.is_set():
             return None
         if self._polled:
@@ -205,7 +205,7 @@ class HttpCamera:
         return None if self._closed.is_set() else bytes(body)
 
     def _decoded(self, data: bytes) -> Image | None:
-        """The picture, or None where the data is damaged."""
+        """Decode an image file; return None if it is damaged."""
         try:
             header = read_header(data)
         except EmotionEdgeError as error:
@@ -228,12 +228,12 @@ class HttpCamera:
 
 
 def _opener(url: str, ca_file: Path | None) -> urllib.request.OpenerDirector:
-    """Sends the user name and password of the address as the server asks for them, Basic or Digest.
+    """Return a URL opener that logs in by Basic or Digest with the user name and password of the address.
 
     Raises EmotionEdgeError, OSError or ValueError, as `edge.cameras.tls.camera_context`.
     """
     secure = url.startswith("https:")
-    context = camera_context(url, ca_file) if secure else client_context(SETTING, None)  # a redirection may need it
+    context = camera_context(url, ca_file) if secure else client_context(SETTING, None)  # http may redirect to https
     handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
     with suppress(ValueError):
         parts = urlsplit(url)
@@ -249,9 +249,9 @@ def _opener(url: str, ca_file: Path | None) -> urllib.request.OpenerDirector:
 
 
 def _request(url: str) -> urllib.request.Request:
-    """The request for an address, without its user name and password. Raises ValueError."""
+    """Return the HTTP request for an address, without its user name and password. Raises ValueError."""
     parts = urlsplit(url)
-    _ = parts.port  # raises for one that is no number
+    _ = parts.port  # raises ValueError for a port that is no number
     place = parts.netloc.rpartition("@")[2]
     path = quote(parts.path, safe="/%:=&?~+!$,;'@()*[]|")
     query = quote(parts.query, safe="/%:=&?~+!$,;'@()*[]|")
@@ -262,7 +262,7 @@ def _request(url: str) -> urllib.request.Request:
 
 
 def _reason(url: str, error: Exception) -> str:
-    """Why an address does not open. The text holds no part of a password."""
+    """Describe why an address could not be opened, without any part of its password."""
     if re.search("[/?#]", url.partition("://")[2].rpartition("@")[0]):
         return "cannot be opened (in a user name or password, write / as %2F, ? as %3F and # as %23)"
     if isinstance(error, HTTPError):
@@ -272,13 +272,13 @@ def _reason(url: str, error: Exception) -> str:
             return "asks for a user name and a password: write them into the address, http://user:password@..."
         if error.code in (401, 403):
             return f"refuses the user name or the password ({error.code} {error.reason})"
-        if "infinite loop" in str(error.reason):  # urllib's text of three lines
+        if "infinite loop" in str(error.reason):  # urllib's text has three lines
             return f"answers but sends no video ({error.code}: it is redirected without end): check the path"
         return f"answers but sends no video ({error.code} {error.reason}): check the path"
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return untrusted(cause)
-    if scheme := re.search("not support the following scheme: '([^']*)'", str(error)):  # of urllib's handler of logins
+    if scheme := re.search("not support the following scheme: '([^']*)'", str(error)):  # text of urllib's login handler
         return (
             f"asks for a login of the kind {scheme[1]}, which is not known here: choose Basic or Digest in the camera"
         )

@@ -1,7 +1,8 @@
-"""Decodes image files that others have made, in a process that can be stopped.
+"""Decodes image files from outside in a separate process, which can be killed.
 
-The process has a limit on its address space and its processor time, is started with the first image and ends when there
-has been none for a while. One that passes a limit or crashes costs that image alone: the next one gets a new process.
+The process has a limit on its address space and its processor time, starts with the first image and ends after some
+time
+without one. If it passes a limit or crashes, that image alone is lost: the next one gets a new process.
 """
 
 import logging
@@ -31,22 +32,22 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _START_S: Final = 60.0
-"""For the process to be there: a Pi Zero that is busy takes 10 s."""
+"""Seconds that the process may take to start: 10 on a busy Pi Zero."""
 
 _WALL_FACTOR: Final = 4
-"""Seconds by the clock for each second of processor time that is allowed."""
+"""Seconds of elapsed time allowed for each second of processor time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What an image may be and may cost.
+    """Which images are accepted, and what decoding one may cost.
 
     Attributes:
-        formats: those that are taken.
-        pixels: width times height, as stored.
-        longest: pixels of the longer side, to which larger images are scaled down; 0: they stay as they are.
-        megabytes: address space for decoding, besides the file and what the process has at rest.
-        seconds: of processor time.
+        formats: file formats that are accepted.
+        pixels: largest width times height, as stored.
+        longest: pixels of the longer side, to which larger images are scaled down; 0: no scaling.
+        megabytes: address space for decoding, besides the file and what the process uses at rest.
+        seconds: processor time for decoding.
     """
 
     formats: frozenset[Format]
@@ -57,11 +58,12 @@ class ImageLimits:
 
 
 UPLOAD_LIMITS: Final = ImageLimits(WEB_FORMATS, 50_000_000, 1920, 90, 5)
-"""Of images that come over the network. A JPEG of 50 megapixels fits, as a phone's camera makes it; of other formats,
-and of progressive JPEG, about 23."""
+"""For images that come over the network. A JPEG of 50 megapixels fits, as a phone's camera makes it; of other formats,
+and of progressive JPEG, about 23.
+"""
 
 FILE_LIMITS: Final = ImageLimits(ALL_FORMATS, 50_000_000, 0, 450, 15)
-"""Of image files on the board: in their own size, and each format up to 50 megapixels."""
+"""For image files on the board: not scaled, and in each format up to 50 megapixels."""
 
 
 class NoDecoderError(EmotionEdgeError):
@@ -72,22 +74,22 @@ class ImageDecoder:
     """Decodes one image at a time; may be used from any thread."""
 
     def __init__(self, idle_s: float = 30.0) -> None:
-        """idle_s: seconds after the last image until the process is ended."""
+        """Args: idle_s: seconds after the last image until the process is ended."""
         self._idle_s = idle_s
         self._turn = threading.Lock()
         self._closed = threading.Event()
         self._worker: _Worker | None = None
 
     def decode(self, data: Bytes, limits: ImageLimits = UPLOAD_LIMITS) -> Image:
-        """An image file as BGR uint8 [H, W, 3], upright by its Exif orientation.
+        """Decode an image file to BGR uint8 [H, W, 3], turned upright by its Exif orientation.
 
         Args:
             data: the whole file.
-            limits: what it may be and may cost.
+            limits: what is accepted and what it may cost.
 
         Raises:
             EmotionEdgeError: it is no image, cannot be decoded, or passes a limit.
-            NoDecoderError: after `close`, or where the system has no room for the process.
+            NoDecoderError: after `close`, or where the system has no memory for the process.
         """
         header = read_header(data, limits.formats)
         if header.width * header.height > limits.pixels:
@@ -96,13 +98,13 @@ class ImageDecoder:
                 "make it smaller"
             )
         with self._turn:
-            for _ in range(2):  # the process may end for its idleness just now
+            for _ in range(2):  # once more if the idle process ended just now
                 if self._closed.is_set():
                     break
                 worker = self._worker
                 if worker is None or not worker.claim(_START_S):
                     worker = self._worker = _Worker()
-                    if self._closed.is_set():  # meanwhile, by a `close` that has not seen this process
+                    if self._closed.is_set():  # `close` ran meanwhile and did not see this process
                         worker.end()
                 try:
                     return worker.decode(data, header, limits)
@@ -118,7 +120,7 @@ class ImageDecoder:
         raise NoDecoderError("the image cannot be decoded now: the decoder does not start (the log has the reason)")
 
     def close(self) -> None:
-        """End the process; an image that is being decoded is given up."""
+        """End the process; an image that is being decoded is lost."""
         self._closed.set()
         if (worker := self._worker) is not None:
             worker.end()
@@ -133,20 +135,20 @@ class ImageDecoder:
 
 
 class _GoneError(Exception):
-    """The process was ended by others, or does not start."""
+    """The decoding process was killed from outside, or does not start."""
 
 
 class _Worker:
-    """One process, and a thread that ends it at a set time."""
+    """One decoding process, and a thread that kills it when its time is over."""
 
     def __init__(self) -> None:
-        """Raises NoDecoderError where the system has no room for another process."""
+        """Start the process and the thread. Raises NoDecoderError where the system has no memory for the process."""
         hidden = ("EMOTION_EDGE_", "NOTIFY_", "WATCHDOG_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
         environment |= {
             "OPENBLAS_NUM_THREADS": "1",
             "OPENCV_IO_MAX_IMAGE_PIXELS": str(FILE_LIMITS.pixels),
-            "MALLOC_MMAP_THRESHOLD_": "1000000",  # glibc: what an image took goes back to the system at once
+            "MALLOC_MMAP_THRESHOLD_": "1000000",  # glibc: return an image's memory at once
         }
         try:
             self._process = subprocess.Popen(
@@ -155,7 +157,7 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 cwd="/",
                 env=environment,
-                process_group=0,  # Ctrl-C in a terminal is for the parent
+                process_group=0,  # Ctrl-C in a terminal reaches the parent only
             )
         except OSError as error:
             raise NoDecoderError(f"the image cannot be decoded now: {error.strerror}") from error
@@ -175,20 +177,20 @@ class _Worker:
             return True
 
     def release(self, idle_s: float) -> None:
-        """End it when it is not claimed again for so long."""
+        """End the process after `idle_s` seconds unless `claim` is called before."""
         with self._lock:
             self._ends_at = time.monotonic() + idle_s
         self._again.set()
 
     def end(self) -> None:
-        """End the process now; any thread."""
+        """End the process now. May be called from any thread."""
         with self._lock:
             self._ended = True
             self._process.kill()
         self._again.set()
 
     def decode(self, data: Bytes, header: ImageHeader, limits: ImageLimits) -> Image:
-        """Raises _GoneError, and EmotionEdgeError as `ImageDecoder.decode` does."""
+        """Decode one image to BGR uint8 [H, W, 3]. Raises _GoneError, or EmotionEdgeError as `ImageDecoder.decode`."""
         if not self._ready:
             self._ready = self._read(ANSWER.size) is not None
             if not self._ready:
@@ -206,7 +208,7 @@ class _Worker:
             header.orientation,
         )
         image, status = None, 0
-        with suppress(OSError, ValueError):  # it may end before it has read all
+        with suppress(OSError, ValueError):  # the process may end before it has read everything
             assert self._process.stdin
             self._process.stdin.write(request)
             self._process.stdin.write(data)
@@ -219,12 +221,12 @@ class _Worker:
         if image is not None:
             return image
         late = time.monotonic() - began >= limits.seconds * _WALL_FACTOR
-        if answer and status == DECODED:  # but not what was asked for
+        if answer and status == DECODED:  # DECODED, but the size is wrong or pixels are missing
             self.end()
         ended_by = -self._process.wait() if not answer else 0
         if late or ended_by == signal.SIGXCPU:
             raise EmotionEdgeError(f"the image takes over {limits.seconds} s to decode: save it anew or smaller")
-        if ended_by == signal.SIGKILL:  # by the kernel for want of memory, or by a person: perhaps before it began
+        if ended_by == signal.SIGKILL:  # by the kernel for want of memory, or by a user
             raise _GoneError
         if status == TOO_LARGE:
             raise EmotionEdgeError(
@@ -234,7 +236,7 @@ class _Worker:
         raise EmotionEdgeError("the image cannot be decoded: its file is damaged or not whole")
 
     def _read(self, length: int) -> bytearray | None:
-        """So many bytes of its answer; None where it ends before."""
+        """Read `length` bytes of the process's answer; return None if it ends before."""
         data = bytearray(length)
         with suppress(OSError, ValueError):
             if cast("BufferedReader", self._process.stdout).readinto(data) == length:

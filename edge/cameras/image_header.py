@@ -1,6 +1,6 @@
 """Reads the header of an image file, before any memory is allocated for its pixels.
 
-The layout of each format is checked as far as its decoder would trust it: lengths against the size of the file, and the
+The layout of each format is checked where its decoder would trust it: lengths against the size of the file, and the
 markers of a JPEG in the order in which libjpeg reads them.
 """
 
@@ -15,18 +15,19 @@ Bytes = bytes | bytearray
 Format = Literal["JPEG", "PNG", "WebP", "BMP", "TIFF", "PNM"]
 
 WEB_FORMATS: Final[frozenset[Format]] = frozenset({"JPEG", "PNG", "WebP"})
-"""What is taken from the network."""
+"""Formats that are accepted from the network."""
 
 ALL_FORMATS: Final[frozenset[Format]] = WEB_FORMATS | {"BMP", "TIFF", "PNM"}
 
 SCANS_MAX: Final = 100
-"""Scans of a JPEG. A progressive one has about ten; each scan costs a pass over all pixels."""
+"""Most scans of a JPEG. A progressive one has about ten; each scan costs a pass over all pixels."""
 
 _SEGMENTS_MAX: Final = 20_000
-"""Of a JPEG or PNG: what a file of 100 MB has, in segments of 8 kB."""
+"""Most segments of a JPEG or chunks of a PNG: a file of 100 MB in pieces of 8 kB has 12,500."""
 
 _MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
-"""The marker of the next segment. FF 00 is a byte FF of the data, FF FF is fill, 01 and D0 to D7 have no segment."""
+"""The next JPEG marker that begins a segment. FF 00 is a data byte FF, FF FF is fill, 01 and D0 to D7 have no segment.
+"""
 
 _UPRIGHT: Final = 1
 _PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -43,7 +44,10 @@ class _DamagedError(Exception):
 class ImageHeader:
     """Format and size, as an image file's header declares them.
 
-    width, height: pixels as stored, before `orientation` is applied. orientation: the Exif tag, 1 to 8; 1 is upright.
+    Attributes:
+        width: pixels as stored, before `orientation` is applied.
+        height: likewise.
+        orientation: the Exif tag, 1 to 8; 1 is upright.
     """
 
     format: Format
@@ -53,14 +57,14 @@ class ImageHeader:
 
 
 def read_header(data: Bytes, formats: frozenset[Format] = WEB_FORMATS) -> ImageHeader:
-    """The header of an image file, whatever its name ends in.
+    """Read the header of an image file; the format is told by its bytes, not its name.
 
     Args:
         data: the whole file.
-        formats: those that are taken.
+        formats: formats that are accepted.
 
     Raises:
-        EmotionEdgeError: the file is of another format, contradicts itself, or is not whole.
+        EmotionEdgeError: the file is of another format, contradicts itself, or is cut off.
     """
     format_ = image_format(data)
     if format_ is None or format_ not in formats:
@@ -75,7 +79,7 @@ def read_header(data: Bytes, formats: frozenset[Format] = WEB_FORMATS) -> ImageH
 
 
 def image_format(data: Bytes) -> Format | None:
-    """The format by the first bytes of a file; None where it is none of ALL_FORMATS."""
+    """Tell a file's format by its first bytes; None if it is none of ALL_FORMATS."""
     if data[:3] == b"\xff\xd8\xff":
         return "JPEG"
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -92,7 +96,7 @@ def image_format(data: Bytes) -> Format | None:
 
 
 def is_heif(data: Bytes) -> bool:
-    """Whether the first bytes are those of a HEIC or AVIF image, which is not read."""
+    """Whether the first bytes are those of a HEIC or AVIF image, which this program cannot decode."""
     return data[4:8] == b"ftyp" and bytes(data[8:12]) in _HEIF_BRANDS
 
 
@@ -110,7 +114,7 @@ def _refusal(data: Bytes, formats: frozenset[Format]) -> str:
 
 
 def _jpeg(data: Bytes) -> ImageHeader:
-    """Reads the markers up to the end of the image as libjpeg does: bytes between segments are skipped."""
+    """Read the markers of a JPEG to the end of the image as libjpeg does: bytes between segments are skipped."""
     size: tuple[int, int] | None = None
     orientation: int | None = None
     scans, at = 0, 2
@@ -210,7 +214,7 @@ def _webp(data: Bytes) -> ImageHeader:
     return ImageHeader("WebP", *frame, orientation)
 
 
-# -- BMP, TIFF, PNM: only from files of the board's own
+# -- BMP, TIFF, PNM: accepted only from files on the board
 
 
 def _bmp(data: Bytes) -> ImageHeader:
@@ -245,11 +249,11 @@ def _pnm(data: Bytes) -> ImageHeader:
     return ImageHeader("PNM", *fields)
 
 
-# -- Exif 2.3, 4.6: a TIFF file of its own
+# -- Exif 2.3, 4.6: the Exif block is a TIFF file
 
 
 def _exif_orientation(tiff: bytes) -> int:
-    """The orientation, 1 to 8; 1 where there is none or the block is damaged."""
+    """Return the orientation in an Exif block, 1 to 8; 1 where there is none or the block is damaged."""
     try:
         return _orientation_in(_first_directory(tiff))
     except (_DamagedError, struct.error):
@@ -262,7 +266,7 @@ def _orientation_in(tags: dict[int, int]) -> int:
 
 
 def _first_directory(tiff: bytes) -> dict[int, int]:
-    """The tags of the first image file directory that are one SHORT or LONG, by their numbers."""
+    """Return number and value of the tags of a TIFF's first directory that hold a single SHORT or LONG."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         raise _DamagedError

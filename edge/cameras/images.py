@@ -1,4 +1,4 @@
-"""Picture files: one, or a folder of them in the order of their names."""
+"""Image files as a camera: one file, or a folder of them in the order of their names."""
 
 import logging
 import os
@@ -21,21 +21,21 @@ from edge.system.state_folder import expanded
 _log = logging.getLogger(__name__)
 
 SUFFIXES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
-"""A file with one of these is taken for an image even where its contents are none, so that it is named as damaged."""
+"""A file with one of these suffixes counts as an image whatever its contents, so that a damaged one is reported."""
 
 _OTHERS_FOLDERS: Final = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found"})
-"""Where network drives, Windows and macOS keep thumbnails and deleted files."""
+"""Folders in which network drives, Windows and macOS keep thumbnails and deleted files."""
 
 BYTES_MAX: Final = 100_000_000
-"""Of a file."""
+"""Largest image file, in bytes."""
 
 
 def read_image(path: Path, decoder: ImageDecoder | None = None) -> Image:
-    """An image file as BGR uint8 [H, W, 3], upright by its Exif orientation.
+    """Read an image file as BGR uint8 [H, W, 3], turned upright by its Exif orientation.
 
     Args:
-        path: of the file; what it ends in does not matter.
-        decoder: None: one for this image alone, which takes a second.
+        path: the file; its suffix does not matter.
+        decoder: the process that decodes; None: one is started for this image alone, which takes a second.
 
     Raises:
         EmotionEdgeError: it cannot be read or decoded, or is too large.
@@ -56,7 +56,7 @@ def read_image(path: Path, decoder: ImageDecoder | None = None) -> Image:
 
 
 def narrowed(image: Image, width: int) -> Image:
-    """The picture, scaled down to the width if it is wider."""
+    """Scale a picture down to `width` pixels if it is wider."""
     high, wide = image.shape[:2]
     if wide <= width:
         return image
@@ -65,10 +65,9 @@ def narrowed(image: Image, width: int) -> Image:
 
 
 class ImageFiles:
-    """One image or a folder, `fps` pictures a second or as fast as they are read, once or over and over.
+    """One image or the images of a folder, once or repeated, at `camera.fps` or as fast as they are read.
 
-    The pictures of a folder have nothing to do with one another. Files that cannot be decoded are named once in the log
-    and left out.
+    The pictures of a folder are independent scenes. A file that cannot be decoded is logged once and left out.
     """
 
     def __init__(self, path: Path, settings: CameraSettings) -> None:
@@ -80,7 +79,7 @@ class ImageFiles:
         self._files = _images(path) if path.is_dir() else [path]
         self._position = 0
         self._kept: Image | None = None
-        self._left_out = 0  # files since the last picture
+        self._left_out = 0  # number of files left out since the last picture
         self._decoder = ImageDecoder()
         if not self._files:
             raise EmotionEdgeError(f"{self.name}: has no picture (JPEG, PNG, WebP, BMP, TIFF, PNM)")
@@ -112,7 +111,7 @@ class ImageFiles:
         self._decoder.close()
 
     def _load(self) -> Image | None:
-        """The next picture that can be decoded, or None at the end."""
+        """Decode the next image; None at the end, or after `close`."""
         while self._files and not self._closed.is_set():
             if self._position == len(self._files):
                 if not self._loop:
@@ -136,8 +135,8 @@ class ImageFiles:
 
 
 def is_image(path: Path) -> bool:
-    """Whether the file is an image by its first bytes or its suffix; HEIC too, which `read_image` refuses."""
-    if not path.is_file():  # to open a named pipe would wait for its writer
+    """Whether a file is an image by its first bytes or its suffix; includes HEIC, which `read_image` refuses."""
+    if not path.is_file():  # opening a named pipe would wait for its writer
         return False
     if path.suffix.lower() in SUFFIXES:
         return True
@@ -150,18 +149,18 @@ def is_image(path: Path) -> bool:
 
 
 def are_images(source: str) -> bool:
-    """Whether what `camera.source` names is an image or a folder of images."""
+    """Whether a value of `camera.source` names an image or a folder of images."""
     path = expanded(source)
     return path.is_dir() or (path.is_file() and is_image(path))
 
 
 def is_passed_over(name: str) -> bool:
-    """Whether a folder of this name is left out: it is hidden, or another program keeps copies of pictures in it."""
+    """Whether a folder of this name is ignored: it is hidden, or other programs keep copies of pictures in it."""
     return name.startswith((".", "__")) or name in _OTHERS_FOLDERS
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The images of a folder and of all folders in it, by name; folders that are passed over are logged once."""
+    """List the images of a folder and its subfolders by name; ignored subfolders are logged once."""
     found: list[Path] = []
     passed_over: list[Path] = []
     for base, folders, files in os.walk(folder):
@@ -175,7 +174,7 @@ def images_below(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path) -> list[Path]:
-    """The images of a folder in the order of their names; hidden files are none."""
+    """List the images of a folder by name, without hidden files and subfolders."""
     return sorted(
         path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file() and is_image(path)
     )

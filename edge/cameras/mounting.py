@@ -1,4 +1,4 @@
-"""Pictures of a camera that is mounted on its side, upside down or behind a mirror, turned upright."""
+"""Turns pictures upright if the camera is mounted on its side, upside down or behind a mirror."""
 
 from dataclasses import replace
 from typing import Final
@@ -12,11 +12,11 @@ from edge.reading import Image
 
 _ROTATIONS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _LEFT_TO_RIGHT: Final = 1
-"""Axis of cv2.flip."""
+"""Flip code of cv2.flip that swaps left and right."""
 
 
 def turn(image: Image, degrees: int, flip: bool = False) -> Image:
-    """The image rotated clockwise, then mirrored.
+    """Rotate an image clockwise, then mirror it.
 
     Args:
         image: uint8 [H, W, 3] or [H, W].
@@ -32,7 +32,7 @@ def turn(image: Image, degrees: int, flip: bool = False) -> Image:
 
 
 def upright(camera: Camera, settings: CameraSettings) -> Camera:
-    """The camera with `camera.rotate` and `camera.flip` applied to every picture; itself where neither is set."""
+    """Wrap a camera so that `camera.rotate` and `camera.flip` apply to every picture; unchanged if neither is set."""
     return (
         _TurnedCamera(camera, int(settings.rotate), settings.flip) if int(settings.rotate) or settings.flip else camera
     )

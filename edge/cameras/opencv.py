@@ -1,4 +1,4 @@
-"""What all readers by OpenCV share: a cv2.VideoCapture that one thread may close while another reads it."""
+"""A cv2.VideoCapture that one thread may close while another reads it, for every camera that OpenCV reads."""
 
 import logging
 import os
@@ -6,8 +6,8 @@ import threading
 import time
 from typing import Any, Final
 
-# Silence FFmpeg's own log, which repeats an error at each reconnect; ours reports it once. It is read when OpenCV opens
-# the first video.
+# Silence FFmpeg's own log, which repeats an error at each reconnect; this program logs it once. OpenCV reads the
+# variable when it opens its first video.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
@@ -19,31 +19,31 @@ from edge.reading import Image
 
 _log = logging.getLogger(__name__)
 
-# OpenCV's own warnings likewise: errors only. OpenCV 4 and 5 have the function in different places.
+# OpenCV logs errors only. Its versions 4 and 5 have this function in different places.
 _cv2: Any = cv2
 (getattr(_cv2, "setLogLevel", None) or _cv2.utils.logging.setLogLevel)(2)
 
 _BAD_FRAMES_MAX: Final = 300
-"""So many frames in a row that cannot be decoded end a source: ten seconds at 30 frames a second."""
+"""Undecodable frames in a row after which a source ends: ten seconds at 30 frames a second."""
 _BAD_FRAMES_S: Final = 5.0
-"""Seconds without a good frame after which no further one is tried."""
+"""Seconds without a good frame after which `VideoReader.read` returns None."""
 
 _ASPECT_MAX: Final = 4.0
-"""Pixels that claim to be wider or higher than this are taken for square."""
+"""Pixels that claim a width/height ratio over this, or under its inverse, are treated as square."""
 
 
 class BadFrames:
-    """Counts the frames of a source that cannot be decoded, and logs the 1st, 10th, 100th, ... of them."""
+    """Counts the frames of a camera that cannot be decoded, and logs the 1st, 10th, 100th, ... of them."""
 
     def __init__(self, name: str) -> None:
-        """name: of the camera, for the log."""
+        """Args: name: of the camera, for the log."""
         self.count = 0
         self._taken = 0
         self._name = name
         self._log_at = 1
 
     def add(self, number: int = 1) -> None:
-        """So many more were passed over."""
+        """Count `number` more frames that could not be decoded."""
         self.count += number
         if self.count >= self._log_at:
             while self._log_at <= self.count:
@@ -51,7 +51,7 @@ class BadFrames:
             _log.warning("%s: %d frame(s) could not be decoded and were passed over", self._name, self.count)
 
     def taken(self) -> int:
-        """How many were passed over since this was called last."""
+        """Return the number of bad frames since the previous call of this method."""
         more, self._taken = self.count - self._taken, self.count
         return more
 
@@ -59,17 +59,17 @@ class BadFrames:
 class VideoReader:
     """A cv2.VideoCapture that one thread may close while another reads it.
 
-    Frames that cannot be decoded are passed over. Pictures come upright as the file's display matrix says, and with
+    Frames that cannot be decoded are skipped. Pictures are turned upright by the file's display matrix, and scaled to
     square pixels.
     """
 
     def __init__(self, source: str, backend: int, bad_frames: BadFrames, options: tuple[int, ...] = ()) -> None:
-        """Open the source; `read` returns None where that failed.
+        """Open the source; if that fails, `read` returns None.
 
         Args:
             source: what cv2.VideoCapture opens: a path or an address.
             backend: one of `cv2.CAP_*`.
-            bad_frames: counts what cannot be decoded.
+            bad_frames: counts the frames that cannot be decoded.
             options: property, value, property, value, ... as cv2.VideoCapture takes them.
         """
         self._arguments = (source, backend, options)
@@ -81,7 +81,7 @@ class VideoReader:
         self.closed = threading.Event()
 
     def read(self) -> Image | None:
-        """The next picture as BGR; None where there is none, or the reader was closed."""
+        """Return the next picture, BGR [H, W, 3]; None if there is none, or the reader was closed."""
         began = time.monotonic()
         for bad in range(_BAD_FRAMES_MAX):
             with self._reading:
@@ -100,28 +100,28 @@ class VideoReader:
         return None
 
     def skip(self) -> bool:
-        """Pass over the next picture: a device's is not decompressed then, a stream's not converted."""
+        """Pass over the next picture without decoding (device) or converting it (stream); False if there is none."""
         with self._reading:
             if self.closed.is_set():
                 return False
             grabbed = bool(self.capture.grab())
-            if self.closed.is_set():  # as in `read`
+            if self.closed.is_set():  # close() did not wait for this to end
                 self.capture.release()
             return grabbed and not self.closed.is_set()
 
     def position(self) -> float:
-        """The time stamp of the last picture in seconds; 0 where the source has none."""
+        """Return the time stamp of the last picture in seconds; 0 if the source has none."""
         return float(self.capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
 
     def restart(self) -> None:
-        """Begin a file again."""
+        """Open the file again to read it from its beginning."""
         with self._reading:
             if not self.closed.is_set():
                 self.capture.open(*self._arguments)
                 self._look_up_geometry()
 
     def close(self) -> None:
-        """Release the source, or leave that to a read that takes longer than 0.3 s."""
+        """Release the source; if a read takes longer than 0.3 s more, it releases the source when it ends."""
         self.closed.set()
         if self._reading.acquire(timeout=0.3):
             self.capture.release()
@@ -130,7 +130,7 @@ class VideoReader:
     def _look_up_geometry(self) -> None:
         if self._arguments[1] != cv2.CAP_FFMPEG:
             return
-        # OpenCV 4.11 does not turn pictures by itself, 4.14 does: neither is to.
+        # OpenCV 4.14 turns pictures by itself, 4.11 does not: `_as_seen` does it for both.
         self.capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         self._rotation = int(self.capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360 // 90 * 90
         wide, high = (self.capture.get(ratio) for ratio in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
@@ -138,7 +138,7 @@ class VideoReader:
         self._pixel_aspect = aspect if 1 / _ASPECT_MAX <= aspect <= _ASPECT_MAX else 1.0
 
     def _as_seen(self, image: Image) -> Image:
-        """The picture with square pixels, none lost, and upright."""
+        """Stretch a picture to square pixels, never shrinking it, and turn it upright."""
         if abs(self._pixel_aspect - 1) > 0.01:
             height, width = image.shape[:2]
             wide, high = max(1.0, self._pixel_aspect), max(1.0, 1 / self._pixel_aspect)

@@ -12,7 +12,7 @@ from edge.cameras.camera import Picture, plausible_time
 from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 
-# picamera2 is part of Raspberry Pi OS (apt) and needs libcamera: importing it can raise anything.
+# picamera2 is part of Raspberry Pi OS (apt) and needs libcamera: importing it can raise any exception.
 try:
     from libcamera import Transform
     from picamera2 import Picamera2
@@ -27,11 +27,12 @@ _log = logging.getLogger(__name__)
 _TIMEOUT: Final = 5.0
 """Seconds without a picture after which the camera counts as lost."""
 _ANALYSIS_WIDTH: Final = 320
-"""Width of the small stream, in pixels: the default face detector's input. Larger detectors get the large picture."""
+"""Width in pixels of the small second stream: the default face detector's input. Larger detectors use the main stream.
+"""
 
 
 def list_picameras() -> list[str]:
-    """The names of the cameras on the camera ports, by their numbers; USB cameras are left to V4L2."""
+    """List the names of the cameras on the Raspberry Pi's camera ports, in order; USB cameras are left to V4L2."""
     if Picamera2 is None:
         return []
     try:
@@ -43,7 +44,7 @@ def list_picameras() -> list[str]:
 
 
 def _transform(settings: CameraSettings) -> Any:
-    """The libcamera transform for `camera.rotate` and `camera.flip`; None where nothing is to be done in the sensor."""
+    """Return the libcamera transform for `camera.rotate` and `camera.flip`; None if the sensor has nothing to do."""
     upside_down = settings.rotate == "180"
     if settings.rotate not in ("0", "180") or not (upside_down or settings.flip):
         return None
@@ -54,15 +55,15 @@ class PiCamera:
     """The first camera on a camera port: `width` x `height` for the screen, a small copy for the analysis.
 
     Attributes:
-        turned: the sensor applies `camera.rotate` and `camera.flip`, which costs nothing; no sensor can do so for 90
-            and 270 degrees.
+        turned: whether the sensor applies `camera.rotate` and `camera.flip`, at no cost; no sensor does 90 and 270
+            degrees.
     """
 
     lossless = False
     name = "camera picamera2"
 
     def __init__(self, settings: CameraSettings) -> None:
-        """Raises EmotionEdgeError when picamera2 or a camera is missing, or another program has it."""
+        """Start the camera. Raises EmotionEdgeError if picamera2 or a camera is missing, or another program uses it."""
         if Picamera2 is None:
             raise EmotionEdgeError(f"{self.name}: {IMPORT_PROBLEM}")
         if not list_picameras():
@@ -90,14 +91,14 @@ class PiCamera:
         transform = _transform(settings)
         self._camera.configure(
             self._camera.create_video_configuration(
-                main={"size": (settings.width, settings.height), "format": "RGB888"},  # libcamera's name for B, G, R
+                main={"size": (settings.width, settings.height), "format": "RGB888"},  # libcamera's name for BGR bytes
                 lores={"size": self._lores_size, "format": "YUV420"},
                 controls={name: value for name, value in controls.items() if name in self._camera.camera_controls},
                 buffer_count=4,
                 **({"transform": transform} if transform else {}),
             )
         )
-        if transform:  # libcamera changes one that the camera cannot do
+        if transform:  # libcamera changes a transform that the camera cannot do
             applied = self._camera.camera_configuration()["transform"]
             self.turned = (applied.hflip, applied.vflip) == (transform.hflip, transform.vflip)
         self._camera.start()
@@ -122,9 +123,10 @@ class PiCamera:
                 if self._closed.is_set():  # close() did not wait for this read to end
                     self._camera.close()
         width, height = self._lores_size
-        # Rows of the planes may be padded; the padding is cut off after the conversion.
+        # The rows of the planes may be padded: the padding becomes columns, which are cut off.
         analysis = cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420)[:height, :width]
-        # libcamera's time stamps are of CLOCK_BOOTTIME, which includes suspend, in nanoseconds.
+        # libcamera stamps pictures in nanoseconds of CLOCK_BOOTTIME, which includes the time asleep; time.monotonic()
+        # does not.
         asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
         taken = plausible_time(stamp / 1e9 - asleep)
         return Picture(image, taken, np.ascontiguousarray(analysis, dtype=np.uint8))

@@ -1,4 +1,4 @@
-"""Cameras on the network, as FFmpeg reads them: RTSP, or a video over HTTP."""
+"""Cameras on the network that FFmpeg reads: RTSP, or a video over HTTP."""
 
 import re
 import socket
@@ -18,11 +18,11 @@ from edge.errors import EmotionEdgeError
 STREAM_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 
 _TIMEOUT: Final = 5.0
-"""Seconds after which a stream that sends nothing more is given up."""
+"""Seconds after which a stream that sends nothing counts as lost."""
 _OPEN_TIMEOUT: Final = 10.0
-"""Seconds for it to open: FFmpeg itself looks at it for 5 s where no key frame comes."""
+"""Seconds that opening may take: FFmpeg itself probes the stream for 5 s if no key frame comes."""
 _FIRST_PICTURE_S: Final = 20.0
-"""Seconds for the first picture of a stream that is open."""
+"""Seconds to wait for the first picture of an open stream."""
 _STREAM_OPTIONS: Final = (
     cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
     int(_OPEN_TIMEOUT * 1000),
@@ -45,8 +45,8 @@ class StreamCamera:
             ca_file: certificates to trust, PEM; None: the system's authorities.
 
         Raises:
-            EmotionEdgeError: its certificate is not trusted, it does not open in 10 seconds, or sends no picture in 20
-                more.
+            EmotionEdgeError: the camera's certificate is not trusted, the stream does not open within 10 seconds, or no
+                picture follows within 20 more.
         """
         self.name = f"camera {without_password(url)}"
         try:
@@ -58,12 +58,12 @@ class StreamCamera:
         self._url = url
         self._bad_frames = BadFrames(self.name)
         self._video = VideoReader(url, cv2.CAP_FFMPEG, self._bad_frames, _STREAM_OPTIONS)
-        # Until the first key frame no picture can be decoded: cameras send one every 10 s and more.
+        # No picture can be decoded before the first key frame; some cameras send one only every 10 s or more.
         self._first, deadline = None, time.monotonic() + _FIRST_PICTURE_S
         while self._first is None and self._video.capture.isOpened() and time.monotonic() < deadline:
             began = time.monotonic()
             self._first = self._video.read()
-            if time.monotonic() - began < 0.1:  # it does not wait for more: the stream has ended
+            if time.monotonic() - began < 0.1:  # returns at once: the stream has ended
                 break
         if self._first is None:
             self._video.close()
@@ -92,7 +92,7 @@ class StreamCamera:
 
 
 def _reason(url: str) -> str:
-    """Why a stream does not open, which OpenCV does not tell. The text holds no part of a password."""
+    """Describe why a stream does not open, which OpenCV does not tell, without any part of its password."""
     if re.search("[/?#]", url.partition("://")[2].rpartition("@")[0]):
         return "cannot be opened (in a user name or password, write / as %2F, ? as %3F and # as %23)"
     try:
@@ -113,7 +113,7 @@ def _reason(url: str) -> str:
 
 
 def _rtsp_status(connection: socket.socket, url: str) -> int:
-    """The status of a DESCRIBE request without a password (RFC 2326); 0 where the answer is not RTSP."""
+    """Send a DESCRIBE request without a password (RFC 2326) and return its status; 0 if the answer is not RTSP."""
     if not url.startswith("rtsp:"):
         return 0
     try:

@@ -1,4 +1,4 @@
-"""Certificates of cameras on the network: chain and name are checked, or a certificate that is trusted by itself."""
+"""Checks TLS certificates of network cameras: by chain and name, or as a certificate that the user trusts itself."""
 
 import re
 import socket
@@ -17,10 +17,10 @@ _TIMEOUT_S: Final = 5.0
 
 
 def camera_context(url: str, ca_file: Path | None) -> ssl.SSLContext:
-    """A TLS context that refuses a camera whose certificate is not trusted.
+    """Return a TLS context that refuses a camera whose certificate is not trusted.
 
-    A certificate of `ca_file` that the camera itself shows is trusted whatever name is in it: cameras sign their own,
-    with names such as `IPCamera`.
+    If `ca_file` holds the very certificate that the camera presents, its host name is not checked: cameras sign their
+    own certificates, with names such as `IPCamera`.
 
     Args:
         url: the camera's address.
@@ -28,7 +28,7 @@ def camera_context(url: str, ca_file: Path | None) -> ssl.SSLContext:
 
     Raises:
         EmotionEdgeError: the file cannot be read, or holds no certificate.
-        OSError, ValueError: the camera cannot be reached to see which certificate it shows.
+        OSError, ValueError: the camera cannot be reached to fetch its certificate.
     """
     context = client_context(SETTING, ca_file)
     if ca_file is None:
@@ -45,9 +45,10 @@ def camera_context(url: str, ca_file: Path | None) -> ssl.SSLContext:
 
 
 def check_for_ffmpeg(url: str, ca_file: Path | None) -> None:
-    """Check the certificate of a camera that FFmpeg is to read over TLS, on a connection of its own just before.
+    """Check the certificate of a camera on a connection of its own, just before FFmpeg opens the stream.
 
-    FFmpeg checks nothing, and OpenCV's wheels pass it no options that would make it: measured with OpenCV 4.11, neither
+    FFmpeg does not check certificates, and OpenCV's wheels pass it no options to do so: measured with OpenCV 4.11,
+    neither
     `tls_verify` nor even `user_agent` of OPENCV_FFMPEG_CAPTURE_OPTIONS has an effect.
 
     Raises:
@@ -64,7 +65,7 @@ def check_for_ffmpeg(url: str, ca_file: Path | None) -> None:
 
 
 def untrusted(error: ssl.SSLCertVerificationError) -> str:
-    """What to say of a certificate that is not trusted."""
+    """Return the message for a certificate that is not trusted."""
     return (
         f"its certificate is not trusted: {error.verify_message} (name it, or the authority that signed it, in "
         f"{SETTING})"
@@ -72,7 +73,7 @@ def untrusted(error: ssl.SSLCertVerificationError) -> str:
 
 
 def _shown_certificate(url: str) -> bytes:
-    """The certificate that a server shows, DER, not checked. Raises OSError or ValueError."""
+    """Fetch the certificate that a server presents, as DER, unchecked. Raises OSError or ValueError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,4 +1,4 @@
-"""V4L2 cameras, such as USB cameras: which are there, why one cannot be opened, and reading one."""
+"""V4L2 cameras, such as USB cameras: lists them, reads them, and tells why one cannot be opened."""
 
 import fcntl
 import os
@@ -22,11 +22,11 @@ _MEMORY_TO_MEMORY: Final = 0x00004000 | 0x00008000
 _NEEDS_MEDIA_CONTROLLER: Final = 0x20000000
 
 _DEVICE_BUFFERS: Final = 2
-"""One is filled while the other is read; with a single one the driver has nowhere to put every second picture."""
+"""Frame buffers: one is filled while the other is read; with a single one the driver drops every second picture."""
 
 
 def list_devices() -> dict[str, str]:
-    """Path and name of every V4L2 device that is a camera, in the order of their numbers.
+    """Return path and name of every V4L2 device that is a camera, ordered by device number.
 
     The codecs and the raw sensor nodes of a Raspberry Pi, and the metadata nodes of USB cameras, are left out.
     """
@@ -36,7 +36,7 @@ def list_devices() -> dict[str, str]:
 
 
 def _camera_name(path: Path) -> str:
-    """The driver's name of the camera; empty when the device is no camera."""
+    """Return the driver's name of the camera; empty if the device is no camera."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except PermissionError:
@@ -56,7 +56,7 @@ def _camera_name(path: Path) -> str:
 
 
 def device_problem(path: str) -> str:
-    """Why the device cannot be opened, and what to do; empty where no reason is found."""
+    """Describe why the device cannot be opened, and what to do; empty if no reason is found."""
     if not Path(path).exists():
         return f"not there (found: {', '.join(list_devices()) or 'no camera'})"
     if not os.access(path, os.R_OK | os.W_OK):
@@ -72,7 +72,7 @@ class DeviceCamera:
     lossless = False
 
     def __init__(self, path: str, settings: CameraSettings) -> None:
-        """path: /dev/video0, or a link to it. Raises EmotionEdgeError when it gives no picture."""
+        """Open the device. path: /dev/video0, or a link to it. Raises EmotionEdgeError if it delivers no picture."""
         self.name = f"camera {path}"
         self._path = path
         problem = device_problem(path)
@@ -96,7 +96,7 @@ class DeviceCamera:
             if self._video.closed.is_set():
                 return None
             raise EmotionEdgeError(f"{self.name}: {device_problem(self._path) or 'gives no picture any more'}")
-        # V4L2 drivers stamp pictures on the clock of time.monotonic().
+        # V4L2 drivers stamp pictures with the clock of time.monotonic().
         taken = plausible_time(self._video.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
         return Picture(image, taken, bad=self._bad_frames.taken())
 

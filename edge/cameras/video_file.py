@@ -1,4 +1,4 @@
-"""Video files, at their own pace or as fast as they are read, once or over and over."""
+"""Video files as a camera, once or repeated, at their own speed or as fast as they are read."""
 
 import os
 import time
@@ -14,17 +14,17 @@ from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 
 _GAP_MAX: Final = 3600.0
-"""Seconds from one picture to the next; more is a broken time stamp."""
+"""Most seconds between two pictures; a time stamp further ahead is wrong."""
 
 
 class VideoFile:
-    """A video file, at its own pace or as fast as it is read, once or over and over.
+    """A video file, played once or repeated, at its own speed or as fast as it is read.
 
-    The pace is that of its time stamps, so a variable frame rate is kept.
+    Its own speed is that of its time stamps, so a variable frame rate is kept.
     """
 
     def __init__(self, path: Path, settings: CameraSettings) -> None:
-        """Raises EmotionEdgeError when it is missing or no picture of it can be decoded."""
+        """Open the file. Raises EmotionEdgeError if it is missing or no picture of it can be decoded."""
         self.name = f"video {printable(path)}"
         self.lossless = not settings.realtime
         self._loop = settings.loop
@@ -73,7 +73,7 @@ class VideoFile:
             os.close(handle)
 
     def _read(self) -> Picture | None:
-        """The next picture with its position, which never stands still or goes back."""
+        """Return the next picture, with a position that always increases."""
         image = self._video.read()
         if image is None:
             return None
@@ -83,7 +83,7 @@ class VideoFile:
 
 
 def _address(path: Path, handle: int) -> str:
-    """What FFmpeg opens the file by: a name with `:` is no protocol, and one that is not UTF-8 goes by its handle."""
+    """Return FFmpeg's address of a file: `file:` protects a `:` in the name; a name not in UTF-8 goes by its handle."""
     try:
         return f"file:{str(path.absolute()).encode('utf-8', 'strict').decode()}"
     except UnicodeEncodeError:
