@@ -1,7 +1,7 @@
-"""Switches that people set while the daemon runs, and the request for a snapshot.
+"""The switches `detection` and `privacy`, set by users while the daemon runs, and requests for snapshots.
 
-Detection and privacy are set by outputs that take commands (MQTT), from any thread; the analysis loop applies them
-between two frames and reports that it did. They outlast a restart: a file keeps them.
+Outputs that take commands (MQTT) set the switches from any thread; the analysis loop applies them between two frames
+and reports that it did. A file keeps them over a restart.
 """
 
 import json
@@ -22,44 +22,45 @@ _log = logging.getLogger(__name__)
 SWITCHES: Final = ("detection", "privacy")
 SNAPSHOT: Final = "snapshot"
 PRESS: Final = "PRESS"
-"""Payload that asks for a snapshot, as Home Assistant's buttons send it."""
+"""MQTT payload that requests a snapshot, as Home Assistant's buttons send it."""
 
 _FILE: Final = "controls.json"
 _FILE_OF_DEVICE: Final = "controls-{}.json"
 _SECTOR: Final = 512
-"""Bytes that a disk writes whole or not at all."""
+"""Bytes that a disk writes completely or not at all."""
 _RETRY_S: Final = (1.0, 60.0)
 _SHOWN: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """detection: look for faces. privacy: the camera is closed, and no picture is taken, shown or sent."""
+    """State of switches. detection: search for faces. privacy: the camera is closed, no picture is shown or sent."""
 
     detection: bool = True
     privacy: bool = False
 
 
 class Controls:
-    """The switches as they are wanted and as they are applied. Every method may be called from any thread.
+    """The switches as users set them and as the analysis applied them. Every method may be called from any thread.
 
-    A switch is acknowledged (listeners are told) once it is applied and on the disk. Where it cannot be written,
-    privacy is switched on all the same, without an acknowledgement, and writing is tried again; any other switch stays
-    as it was.
+    A change is acknowledged (listeners are called) once it is applied and on the disk. If it cannot be written, privacy
+    is
+    still switched on, without an acknowledgement, and writing is retried; any other change is dropped.
 
-    former_devices: names of the device under which the switches were stored, where they are not its name now.
+    former_devices: earlier names of this device, under which the switches were stored.
     """
 
     def __init__(self, file: Path | None = None, snapshots: bool = False, device: str = "") -> None:
-        """Read the switches, and reserve their place on the disk: to change them then needs no free space.
+        """Read the switches from the file, and reserve its space on the disk: changing them then needs no free space.
 
-        A file that cannot be read as switches means privacy, so that no camera opens because a file broke. A file that
-        is not there begins as the most private of those beside it: the device may have been renamed.
+        A file that cannot be read means privacy on, so that no camera opens because a file is damaged. If the file is
+        missing, it begins as the most private of the other devices' files in its folder: the device may have been
+        renamed.
 
         Args:
-            file: keeps the switches; None: they are not kept.
-            snapshots: whether snapshots may be asked for.
-            device: name of the device now.
+            file: keeps the switches; None: they are lost at the end.
+            snapshots: whether snapshots may be requested.
+            device: current name of the device.
         """
         self._lock = threading.Lock()
         self._file = file
@@ -77,18 +78,18 @@ class Controls:
 
     @property
     def wanted(self) -> Switches:
-        """The switches to apply."""
+        """The switches as set by users, which the analysis is to apply."""
         return self._wanted
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The controls that there are, as in their topics."""
+        """Names of the controls as in their topics: the switches, and `snapshot` if allowed."""
         return (*SWITCHES, SNAPSHOT) if self._snapshots else SWITCHES
 
     def handle(self, control: str, payload: bytes) -> None:
         """Carry out a message on `<control>/set`: `ON` or `OFF`, or `PRESS` for a snapshot.
 
-        Anything else is ignored with a line in the log.
+        Any other message is logged and ignored.
         """
         word = payload.decode(errors="replace").strip().upper()
         if control in SWITCHES and word in ("ON", "OFF"):
@@ -100,14 +101,14 @@ class Controls:
             _log.warning("%s/set: %r is ignored (known: %s)", control, _shortened(payload), known)
 
     def switch(self, name: str, on: bool) -> None:
-        """Set a switch of `Switches`."""
+        """Turn a switch on or off. name: `detection` or `privacy`."""
         with self._lock:
             wanted = replace(self._wanted, **{name: on})
             if wanted == self._wanted:
                 return
             urgent = name == "privacy" and on
             if urgent:
-                self._wanted = wanted  # before the disk is waited for
+                self._wanted = wanted  # take effect before the slow disk
             try:
                 self._keep(wanted)
             except OSError as error:
@@ -119,14 +120,14 @@ class Controls:
                 self._wanted = wanted
                 _log.info("%s: %s", name, "on" if on else "off")
         if self._wanted != wanted:
-            self._acknowledge()  # as it is: who asked may show the switch as set already
+            self._acknowledge()  # publish the old state: whoever set it may show the new one
 
     def ask_snapshot(self) -> None:
-        """Ask for a picture of the next frame."""
+        """Request a picture of the next frame."""
         self._snapshot_asked = True
 
     def take_snapshot(self) -> bool:
-        """Whether a snapshot was asked for since the last call."""
+        """Return whether a snapshot was requested since the last call, and clear the request."""
         asked, self._snapshot_asked = self._snapshot_asked, False
         return asked
 
@@ -153,7 +154,7 @@ class Controls:
                 listener(switches)
 
     def _keep(self, switches: Switches) -> None:
-        """Store the switches for the next start. Raises OSError where that fails."""
+        """Write the switches to the file for the next start. Raises OSError."""
         if self._file and switches != self._kept:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             overwrite(self._file, _content(switches, self._device), 0o600)
@@ -168,7 +169,7 @@ class Controls:
             _log.warning("switches cannot be kept: %s cannot be written: %s", file, error.strerror or error)
 
     def _retry(self) -> None:
-        """Try to store the switches again until it is done, in a thread of its own."""
+        """Start a thread that retries writing the switches until it succeeds, unless one is running."""
         if not self._retrying:
             self._retrying = True
             threading.Thread(target=self._retry_until_kept, name="switches", daemon=True).start()
@@ -188,10 +189,10 @@ class Controls:
 
 
 def switches_file(device_id: str) -> Path:
-    """The file that keeps the switches of a device.
+    """Return the path of the file that keeps a device's switches.
 
-    A service has a state folder of its own, each instance another, in which the device may be renamed; in a user's
-    folder each device has a file.
+    Each instance of the service has a state folder of its own, with one file for whatever the device is named; in a
+    user's folder each device has a file.
     """
     own = "STATE_DIRECTORY" in os.environ
     return state_folder() / (_FILE if own else _FILE_OF_DEVICE.format(device_id))
@@ -199,7 +200,7 @@ def switches_file(device_id: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """devices: names under which the switches were stored, where known. intact: every file could be read."""
+    """Switches from files. devices: names under which they were stored, if known. intact: every file could be read."""
 
     switches: Switches
     devices: tuple[str, ...] = ()
@@ -221,7 +222,7 @@ def _load(file: Path) -> _Stored:
 
 
 def _read(file: Path) -> _Stored | None:
-    """What a file keeps; None where it is not there."""
+    """Read the switches from a file; None if it does not exist."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
         switches = Switches(**{name: stored[name] for name in SWITCHES})
@@ -236,7 +237,7 @@ def _read(file: Path) -> _Stored | None:
 
 
 def _content(switches: Switches, device: str) -> bytes:
-    """The file's content, of whole sectors."""
+    """Return the bytes of the file, padded to whole disk sectors."""
     text = json.dumps({**asdict(switches), "device": device}).encode()
     return text.ljust(-(-len(text) // _SECTOR) * _SECTOR - 1) + b"\n"
 

@@ -1,4 +1,4 @@
-"""A folder of pictures or a video to a table: one CSV row for each face, with its emotion and all scores."""
+"""`emotion-edge analyse`: writes a CSV table from pictures or a video, one row for each face with its scores."""
 
 import logging
 import sys
@@ -22,7 +22,7 @@ from edge.reading import Face, Frame
 _log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as a shell gives it."""
+"""Exit status after Ctrl-C, as shells define it."""
 
 
 @dataclass(slots=True)
@@ -41,23 +41,23 @@ class _Counts:
 def analyse(settings: Settings, source: Path, table: Path) -> int:
     """Write a row for each face of each picture or frame; a picture without a face gets a row without one.
 
-    A table that is there already and was made by the same model is continued after its last complete picture.
+    An existing table that was made by the same model is continued after its last complete picture.
 
     Args:
-        settings: detector, emotion and runtime count; `camera.rotate` and `camera.flip` too.
-        source: a folder, with all folders in it, an image, or a video.
-        table: the CSV file.
+        settings: the sections detector, emotion and runtime apply, and `camera.rotate` and `camera.flip`.
+        source: an image, a folder of images with its subfolders, or a video.
+        table: the CSV file to write.
 
     Returns:
         The exit status: 0, or 130 after Ctrl-C.
 
     Raises:
-        EmotionEdgeError: the source is not there or has nothing to read, or the table is of something else.
+        EmotionEdgeError: the source does not exist or has nothing to read, or the existing table has other columns.
     """
     if not source.exists():
         raise EmotionEdgeError(f"analyse: {printable(source)}: not there")
     stack = source.is_dir() or is_image(source)
-    # Every frame is looked at, and in each every face: the result does not depend on how fast the machine is.
+    # Detection and classification run on every frame, so that the result does not depend on the speed of the machine.
     detector = settings.detector.model_copy(update={"every": 1})
     emotion = settings.emotion.model_copy(update={"rate": 0.0})
     camera = settings.camera.model_copy(update={"source": str(source), "loop": False, "realtime": False})
@@ -90,7 +90,7 @@ def analyse(settings: Settings, source: Path, table: Path) -> int:
 def _pictures(
     settings: Settings, source: Path, pipeline: Pipeline, table: Table, counts: _Counts
 ) -> Iterator[tuple[str, Iterable[Row], str]]:
-    """Each picture's name in the table, its faces, and why it could not be read."""
+    """Yield for each picture its name in the table, its faces, and the error if it could not be read."""
     files = images_below(source) if source.is_dir() else [source]
     if not files:
         raise EmotionEdgeError(f"analyse: folder {printable(source)}: has no image in it or below it")
@@ -118,7 +118,7 @@ def _pictures(
 def _video(
     settings: Settings, source: Path, pipeline: Pipeline, table: Table, counts: _Counts
 ) -> Iterator[tuple[str, Iterable[Row], str]]:
-    """Each frame's time in seconds, and its faces."""
+    """Yield for each frame its time in seconds as text, its faces, and an empty note."""
     video = VideoFile(source, settings.camera)
     camera = upright(video, settings.camera)
     if table.last:

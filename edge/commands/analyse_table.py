@@ -17,7 +17,7 @@ _PLACE: Final = ("x", "y", "width", "height", "detection_score")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One face. id: of the track in a video, counted from 1 in a picture. The others are as in `Face`."""
+    """One face of the table. id: of its track in a video, counted from 1 in a picture; other fields as in `Face`."""
 
     id: int
     detection: Detection
@@ -29,24 +29,23 @@ class Row:
 
 
 class Table:
-    """A CSV file with one row for each face, and one without a face for a picture or frame that has none.
+    """A CSV file with one row for each face, and a row without a face for a picture or frame that has none.
 
-    The rows of a picture are written in one go. Continuing a table drops the rows of its last picture, which may not be
-    whole.
+    Continuing a table drops the rows of its last picture, which may be incomplete.
 
     Attributes:
         last: the key of the last picture that is kept; empty in a new table.
-        largest_id: of the faces that are kept; 0 in a new table.
+        largest_id: the largest face id among the rows that are kept; 0 in a new table.
     """
 
     def __init__(self, path: Path, key: str, labels: Sequence[str], model: str) -> None:
-        """Open or continue the table.
+        """Create the table, or open it to continue it.
 
         Args:
             path: of the file.
             key: name of the first column, which tells pictures or frames apart: `file` or `time`.
             labels: of the model, one column each.
-            model: name and version, in the last column.
+            model: name and version of the model, for the last column.
 
         Raises:
             EmotionEdgeError: it cannot be written, or was made of another kind of source or by another model.
@@ -70,11 +69,11 @@ class Table:
             ) from error
 
     def has(self, key: str) -> bool:
-        """Whether the picture is in the table."""
+        """Whether the table has rows of this picture or frame."""
         return key in self._keys
 
     def write(self, key: str, faces: Iterable[Row], note: str = "") -> None:
-        """Add a picture or frame with its faces; note: why it could not be read."""
+        """Append the rows of a picture or frame. note: the error if it could not be read."""
         rows = [
             [
                 key,
@@ -107,9 +106,9 @@ class Table:
         self._file.flush()
 
     def _read(self, path: Path) -> int:
-        """Take note of what the table has; the length in bytes of what is kept of it."""
+        """Read keys and ids of the existing table; return its length in bytes without the rows to drop."""
         data = path.read_bytes()
-        if _lines([self._columns]).startswith(data):  # nothing but the header, perhaps not even all of it
+        if _lines([self._columns]).startswith(data):  # nothing but the header, perhaps cut off
             return 0
         lines = data.splitlines(keepends=True)
         if self._parsed(lines[0]) != self._columns:
@@ -156,7 +155,7 @@ def _lines(rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def text_of(path: Path) -> str:
-    """A file's name as the table has it: on one line, in UTF-8."""
+    """Return a file's path as text for one line: unprintable characters become the replacement character."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in printable(path))
 
 

@@ -1,4 +1,4 @@
-"""emotion-edge assessment: a data protection impact assessment as Markdown, filled in as far as the settings say."""
+"""`emotion-edge assessment`: a data protection impact assessment in Markdown, as far as the settings can answer it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -16,14 +16,14 @@ from edge.outputs.web.disclosure import is_shared
 from edge.translations import words_of
 
 OPEN: Final = "**[to be filled in]**"
-"""Stands where only the owner of the board can answer."""
+"""Placeholder for what only the owner of the board can answer."""
 
 LAW_AS_OF: Final = "November 2026"
 """When docs/privacy.md was last checked against the sources."""
 
 
 def assessment(settings: Settings, out: Path) -> Path:
-    """Write the assessment and return its path. Raises EmotionEdgeError where `out` cannot be written."""
+    """Write the assessment and return its path. Raises EmotionEdgeError if `out` cannot be written."""
     here = settings.emotion.model_copy(update={"server": ""})
     card = open_classifier(here, choose(settings.runtime.interpreter), 1).card
     try:
@@ -34,7 +34,7 @@ def assessment(settings: Settings, out: Path) -> Path:
 
 
 def assessment_text(settings: Settings, card: EmotionCard, day: date) -> str:
-    """The assessment, Markdown: what Article 35(7) GDPR asks for, and a deployer's checklist."""
+    """Return the assessment in Markdown: what Article 35(7) GDPR asks for, and a checklist for the deployer."""
     parts = (
         _head(settings, card, day),
         _flows(settings),
@@ -175,7 +175,7 @@ def _sends_snapshots(settings: Settings) -> bool:
 
 
 def _privacy_switch(settings: Settings) -> str:
-    """Where people can switch privacy on; empty where nowhere."""
+    """List the ways in which people can switch privacy on; empty if there is none."""
     places = []
     if settings.mqtt.host:
         places.append(f"whoever may publish at the broker {settings.mqtt.host}")
@@ -185,7 +185,7 @@ def _privacy_switch(settings: Settings) -> str:
 
 
 def _told(settings: Settings) -> str:
-    """How people learn of it, as far as the settings say."""
+    """Describe how people are informed of the recognition, as far as the settings tell."""
     shown = settings.display.mode != "off" or (settings.web.enabled and settings.web.images)
     ways = ["the sheet of `emotion-edge notice`, where it hangs"]
     ways += ["a notice in each shown picture"] * shown
@@ -251,7 +251,7 @@ def _safeguards(settings: Settings) -> str:
 
 
 def _figures(card: EmotionCard) -> Mapping[str, Any] | None:
-    """The card's own figures for what is published: int8 on faces that chose nothing, where there are any."""
+    """Return the card's figures of the primary output: of the int8 file on PrivateTest if it has those, else others."""
     own = [figure for figure in card.metrics if figure.get("output") == card.primary.name]
     for wanted in (("int8", "PrivateTest"), (None, "PrivateTest"), (None, None)):
         for figure in own:
@@ -280,7 +280,7 @@ def _errors(card: EmotionCard) -> str:
 
 
 def _evenness(card: EmotionCard) -> str:
-    """The card's figures by group of people, single groups alone, not pairs of them."""
+    """Describe the card's accuracy by group of people: single groups, not their combinations."""
     rows = [row for row in card.parity.get("rows", ()) if ", " not in row["group"]]
     if not rows:
         return "The card has no figures by age, sex or skin tone: expect that the errors differ between groups."
@@ -333,7 +333,7 @@ def _risks(settings: Settings) -> str:
 
 
 def _checklist(settings: Settings) -> str:
-    """What a deployer has to have done; ticked as far as the settings show it."""
+    """List what a deployer must have done, ticked where the settings show that it is."""
     web, mqtt = settings.web, settings.mqtt
     points = [
         (None, "Not at a workplace or in education, unless for medical or safety reasons (AI Act, Article 5(1)(f))"),

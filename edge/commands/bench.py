@@ -1,4 +1,4 @@
-"""How fast and how heavy: the pipeline as fast as it goes, then the whole daemon at the clip's own pace."""
+"""`emotion-edge bench`: measures the pipeline at full speed, then the whole daemon at the clip's own speed."""
 
 import json
 import os
@@ -38,9 +38,9 @@ from edge.translations import words_of
 
 
 def report(settings: Settings, seconds: float, plot: Path | None = None) -> None:
-    """Measure for about `seconds` in all, on the bundled clip; print a table, then the same as one line of JSON.
+    """Measure for about `seconds` in all on the bundled clip; print a table, then the same as one line of JSON.
 
-    plot: an SVG to write, of how the cost grows.
+    plot: an SVG file to write, which shows how the cost grows with faces and frame size.
     """
     facts: dict[str, Any] = {
         "machine": platform.machine(),
@@ -57,7 +57,7 @@ def report(settings: Settings, seconds: float, plot: Path | None = None) -> None
 
 
 def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
-    """Each frame decoded, analysed, drawn and encoded; the time inside the networks is taken where they run."""
+    """Time each stage at full speed: decoding, analysis and the networks inside it, drawing, JPEG encoding."""
     runtime = choose(settings.runtime.interpreter)
     inside: list[float] = []
     pipeline = open_pipeline(settings, _watched(runtime, inside))
@@ -73,7 +73,7 @@ def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
                 picture = camera.read()
             if picture is None:
                 break
-            # The clip's time stamps, so that tracking and smoothing behave as in real time.
+            # Time stamps at the clip's frame rate, so that tracking and smoothing behave as in real time.
             frame = Frame(picture.image, frames / 20, frames / 20, frames)
             with _timed(spent["pipeline"]):
                 reading = pipeline.analyse(frame)
@@ -90,7 +90,7 @@ def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
                 stages.setdefault(name, []).append(milliseconds)
     finally:
         camera.close()
-    # Means, as not every frame has every stage; without the first frames, in which the networks are set up.
+    # Means, because not every frame has every stage; without the first frames, in which the networks are set up.
     ms = {name: float(np.mean(times[FIRST:])) * 1000 for name, times in spent.items()}
     outside = ms["pipeline"] - ms["networks"]
     return {
@@ -123,7 +123,7 @@ def _growth(settings: Settings, seconds: float, plot: Path | None) -> dict[str, 
 
 
 def _daemon(settings: Settings, seconds: float) -> dict[str, Any]:
-    """The daemon as a process of its own, with a viewer of the page and a subscriber, which times each message."""
+    """Measure the daemon in a process of its own, with a viewer of the page and a subscriber that times messages."""
     broker = start_broker()
     latencies: list[float] = []
     stats: dict[str, Any] = {}
@@ -165,7 +165,7 @@ def _daemon(settings: Settings, seconds: float) -> dict[str, Any]:
                 time.sleep(0.01)
             first = time.monotonic() - began
             with _looking_at(page):
-                time.sleep(2)  # past the first frames, in which caches fill
+                time.sleep(2)  # until caches have filled
                 latencies.clear()
                 cpu, at = _cpu_seconds(daemon.pid), time.monotonic()
                 time.sleep(seconds)
@@ -187,14 +187,14 @@ def _daemon(settings: Settings, seconds: float) -> dict[str, Any]:
 
 @contextmanager
 def _timed(times: list[float]) -> Iterator[None]:
-    """Add the seconds that the context took."""
+    """Append the seconds that the body of the `with` statement takes."""
     began = time.perf_counter()
     yield
     times.append(time.perf_counter() - began)
 
 
 def _watched(runtime: Runtime, inside: list[float]) -> Runtime:
-    """The same interpreter, which adds the seconds of each inference to `inside`."""
+    """Wrap an interpreter so that it appends the seconds of each inference to `inside`."""
     base: Any = runtime.interpreter
 
     class Watched(base):  # type: ignore[misc]
@@ -212,7 +212,7 @@ def _free_port() -> int:
 
 @contextmanager
 def _looking_at(port: int) -> Iterator[None]:
-    """Read the live page's stream, as a browser does, while the context is open."""
+    """Read the live page's stream, as a browser does, during the body of the `with` statement."""
     done = threading.Event()
 
     def read() -> None:
@@ -228,7 +228,7 @@ def _looking_at(port: int) -> Iterator[None]:
 
 
 def _cpu_seconds(process: int) -> float:
-    """Processor seconds of a process, user and system (proc(5): fields 14 and 15 of stat)."""
+    """Return the processor seconds of a process, user and system (proc(5): fields 14 and 15 of stat)."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,4 +1,4 @@
-"""How the cost of a frame grows with its faces, its size, and the frames from one detection to the next."""
+"""Measures how processor time per frame grows with faces, frame size, and the interval between detections."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,24 +16,24 @@ from edge.pipeline import open_pipeline
 from edge.reading import Frame, Image
 
 FIRST: Final = 10
-"""Frames that do not count: caches fill, networks take the size of their batch."""
+"""Frames to leave out of the mean: caches fill, and networks adapt to their batch size."""
 
 FACES: Final = (0, 1, 2, 4, 8, 16)
 WIDTHS: Final = (320, 640, 1280, 1920)
-"""Of frames of 4:3 with one face, pixels."""
+"""Widths in pixels of the measured frames of 4:3 with one face."""
 
 K: Final = (1, 2, 5)
-"""Frames from one detection to the next."""
+"""Intervals to measure: the detector runs on every k-th frame."""
 
 _COLOURS: Final = ("#d55e00", "#0072b2", "#009e73")
-"""One a k, which all eyes tell apart (Okabe and Ito, 2008)."""
+"""One colour for each k, distinguishable by the colour-blind (Okabe and Ito, 2008)."""
 
 Curve = Mapping[int, float]
-"""Milliseconds of processor time a frame, by the number of faces or the width."""
+"""Milliseconds of processor time per frame, by number of faces or by width."""
 
 
 def growth(settings: Settings, runtime: Runtime, seconds: float) -> tuple[dict[int, Curve], dict[int, Curve]]:
-    """By k: the curve over FACES, on frames of 960x720, and the curve over WIDTHS. seconds: to measure for, in all."""
+    """Measure the curves over FACES, on frames of 960x720, and over WIDTHS, each by k, for `seconds` in all."""
     tiles = _tiles()
     each = seconds / len(K) / (len(FACES) + len(WIDTHS))
 
@@ -46,7 +46,7 @@ def growth(settings: Settings, runtime: Runtime, seconds: float) -> tuple[dict[i
 
 
 def _cost(settings: Settings, runtime: Runtime, k: int, seconds: float, look: Callable[[int], Image]) -> float:
-    """Mean milliseconds of processor time a frame. look: the frame of a number."""
+    """Return the mean processor time per frame in milliseconds. look: gives the frame of a number."""
     detector = settings.detector.model_copy(update={"every": k, "region": None, "max_faces": 16})
     pipeline = open_pipeline(settings.model_copy(update={"detector": detector}), runtime)
     times: list[float] = []
@@ -61,7 +61,7 @@ def _cost(settings: Settings, runtime: Runtime, k: int, seconds: float, look: Ca
 
 
 def _tiles() -> list[tuple[Image, Image]]:
-    """Parts of the clip's frames with one face, and parts with none: BGR uint8 [180, 240, 3]."""
+    """Cut parts with one face, and parts with none, from the clip's frames: BGR uint8 [180, 240, 3]."""
     clip = cv2.VideoCapture(str(CLIP))
     clip.set(cv2.CAP_PROP_POS_FRAMES, 40)
     frames = [np.asarray(clip.read()[1], np.uint8) for _ in range(20)]
@@ -75,7 +75,7 @@ def _resized(part: Image, width: int) -> Image:
 
 
 def _wall(tiles: list[tuple[Image, Image]], number: int, count: int) -> Image:
-    """A frame of 960x720 with this many faces, which move from one number to the next, to and fro."""
+    """Compose a frame of 960x720 with `count` faces; over the frame numbers they move to and fro."""
     length = len(tiles)
     face, none = tiles[length - 1 - abs(number % (2 * length - 2) - (length - 1))]
     shown = [face if n < count else none for n in range(16)]
@@ -83,7 +83,7 @@ def _wall(tiles: list[tuple[Image, Image]], number: int, count: int) -> Image:
 
 
 def plot(by_faces: Mapping[int, Curve], by_width: Mapping[int, Curve]) -> str:
-    """Both, beside each other: an SVG that stands alone, a line a k."""
+    """Draw both groups of curves side by side as an SVG document, one line for each k."""
     legend = "".join(
         f'<text x="{560 + 60 * n}" y="20" fill="{colour}">k = {k}</text>'
         for n, (k, colour) in enumerate(zip(by_faces, _COLOURS, strict=True))
@@ -97,7 +97,7 @@ def plot(by_faces: Mapping[int, Curve], by_width: Mapping[int, Curve]) -> str:
 
 
 def _panel(curves: Mapping[int, Curve], left: int, title: str) -> str:
-    """A plot 300 wide and 200 high, its upper left at (left, 40)."""
+    """Draw one plot of the SVG, 300 wide and 200 high, with its upper left corner at (left, 40)."""
     across = max(max(curve) for curve in curves.values())
     up = max(max(curve.values()) for curve in curves.values())
     parts = [f'<path d="M{left} 40V240H{left + 300}" fill="none" stroke="#888"/>']
@@ -114,5 +114,5 @@ def _panel(curves: Mapping[int, Curve], left: int, title: str) -> str:
 
 
 def write_plot(path: Path, by_faces: Mapping[int, Curve], by_width: Mapping[int, Curve]) -> None:
-    """The plot as a file."""
+    """Write the SVG of `plot` to a file."""
     path.write_text(plot(by_faces, by_width), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Files and models that the settings name and that are not there; `edge.config` checks the settings themselves."""
+"""`emotion-edge check-config`: finds files and models that the settings name but that do not exist."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +11,12 @@ from edge.system.service_user import SERVICE_USER, hidden_from_service
 
 
 def config_problems(settings: Settings, file: Path | None, service: bool) -> list[str]:
-    """A line for each file or model that is named but missing or unreadable; empty where all are there.
+    """Return a line for each file or model that is named but missing or unreadable; empty if there is none.
 
     Args:
-        settings: as they were read.
-        file: that they were read from.
-        service: whether this runs as the service's user, for which the homes are hidden, too.
+        settings: the settings to check.
+        file: the file from which they were read.
+        service: whether this runs as the service's user, who cannot see home folders.
     """
     found = list(_unreadable(settings, service))
     if file:

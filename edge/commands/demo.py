@@ -1,4 +1,4 @@
-"""The first run: the bundled clip where there is no camera, a broker of its own where none is configured."""
+"""`emotion-edge demo`: uses the bundled clip if there is no camera, and its own broker if none is configured."""
 
 import logging
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def demo_settings(settings: Settings) -> Iterator[Settings]:
-    """The settings with what is missing filled in, for as long as the context is open."""
+    """Fill in a camera and a broker where the settings have none; the broker runs until the context ends."""
     if settings.camera.source == "auto":
         try:
             open_camera(settings.camera).close()

@@ -1,4 +1,4 @@
-"""What is there, what is not, and what to do: one line a part."""
+"""`emotion-edge doctor`: checks each part and prints a line with its state and what to do."""
 
 import logging
 import sys
@@ -36,13 +36,13 @@ _log = logging.getLogger(__name__)
 
 
 _LOOKS: Final = 3
-"""Pictures in which faces are looked for, to see whether the camera is upright."""
+"""Number of pictures in which faces are searched for, to tell whether the camera is upright."""
 
 
 def report(settings: Settings, files: Sequence[str] = ()) -> int:
-    """Print a line for each part; the exit status: 1 where there is a fault.
+    """Print a line for each part; return the exit status, 1 if there is a fault.
 
-    files: problems that check-config finds with files that the settings name.
+    files: lines of `config_problems`, about files that the settings name.
     """
     checks: dict[str, Callable[[Settings], Finding]] = {
         "interpreter": _interpreter,
@@ -100,9 +100,9 @@ def _accelerator(settings: Settings) -> Finding:
 
 
 def _models(settings: Settings) -> Finding:
-    here = settings.emotion.model_copy(update={"server": ""})  # which has a line of its own
+    here = settings.emotion.model_copy(update={"server": ""})  # the server is checked by itself
     pipeline = open_pipeline(settings.model_copy(update={"emotion": here}), choose(settings.runtime.interpreter))
-    # Through every stage once, so that a file that loads but does not run is found here and not at night.
+    # Run every stage once, so that a file that loads but does not run is found.
     pipeline.analyse(Frame(np.zeros((480, 640, 3), np.uint8), 0.0, 0.0, 0))
     card = pipeline.card
     labels = ", ".join(card.primary.labels)

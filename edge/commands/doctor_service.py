@@ -16,11 +16,11 @@ from edge.system.state_folder import state_folder
 
 _UNIT: Final = "emotion-edge.service"
 _FREE_MB: Final = 200
-"""With less space on the disk than this, an update or a model may not fit."""
+"""Megabytes of free disk space below which an update or a model may not fit."""
 
 
 def service_properties() -> dict[str, str]:
-    """The service's properties by systemctl's names; empty where the service is not installed."""
+    """Return the service's properties by systemctl's names; empty if the service is not installed."""
     names = ("LoadState", "ActiveState", "StatusText", "NRestarts", "Result")
     command = ["systemctl", "show", _UNIT, *(f"--property={name}" for name in names)]
     try:
@@ -32,7 +32,7 @@ def service_properties() -> dict[str, str]:
 
 
 def service(_: Settings) -> Finding:
-    """Whether the service runs."""
+    """Check whether the systemd service runs."""
     found = service_properties()
     if not found:
         return Finding("note", "not installed as a service")
@@ -49,7 +49,7 @@ def service(_: Settings) -> Finding:
 
 
 def page(settings: Settings) -> Finding:
-    """Finding on the live page: switched off, answering, or not served at the moment."""
+    """Check whether the live page is switched off, answers, or is not served."""
     web = settings.web
     if not web.enabled:
         return Finding("note", "switched off (web.enabled)")
@@ -62,7 +62,7 @@ def page(settings: Settings) -> Finding:
 
 
 def record(settings: Settings) -> Finding:
-    """Whether the record is on, and can be written."""
+    """Check whether the record is on, and can be written."""
     if not settings.record.enabled:
         return Finding("note", "off (record.enabled)")
     path = path_to_write(settings.record)
@@ -79,7 +79,7 @@ def record(settings: Settings) -> Finding:
 
 
 def disk(_: Settings) -> Finding:
-    """Whether the state folder is writable and has free space."""
+    """Check whether the state folder is writable and has free space."""
     folder = state_folder()
     there = _existing(folder)
     free = shutil.disk_usage(there).free // 1_000_000
@@ -93,7 +93,7 @@ def disk(_: Settings) -> Finding:
 
 
 def clock(_: Settings) -> Finding:
-    """Whether the clock is right."""
+    """Check whether the clock is right."""
     match synchronised():
         case True:
             return Finding("ok", "synchronised")
@@ -104,7 +104,7 @@ def clock(_: Settings) -> Finding:
 
 
 def _existing(path: Path) -> Path:
-    """The folder, or the nearest one above it that exists. Raises OSError where that is no folder."""
+    """Return the folder, or its nearest parent that exists. Raises OSError if that is no folder."""
     nearest = next(folder for folder in (path, *path.parents) if folder.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is no folder")

@@ -1,4 +1,4 @@
-"""What a check of the doctor found."""
+"""The result of one check of `emotion-edge doctor`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One part. state: `ok`; `note`, something that need not be there; `fault`, the daemon cannot work without it."""
+    """Result of one check. state: `ok`; `note`, something optional is missing; `fault`, the daemon cannot work."""
 
     state: Literal["ok", "note", "fault"]
     text: str

@@ -1,4 +1,4 @@
-"""`emotion-edge model list | install | rollback`: which models this board runs."""
+"""`emotion-edge model list | install | rollback`: shows and changes the models that this board runs."""
 
 import argparse
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from edge.system.state_folder import expanded
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
-    """Run `emotion-edge model` with parsed arguments. Raises EmotionEdgeError; nothing is changed then."""
+    """Run `emotion-edge model` with parsed arguments. Raises EmotionEdgeError, without any change."""
     names: dict[Kind, str] = {"emotion": settings.emotion.model, "detector": yunet_name(settings.detector.size)}
     match arguments.action:
         case "list":
@@ -48,7 +48,7 @@ def _print_change(changed: ModelChange, settings: Settings) -> None:
 
 
 def _lines(names: dict[Kind, str]) -> Iterator[str]:
-    """One a model: whether it runs (*), name and version, hash, kind, and where it comes from."""
+    """Yield a line for each model: whether it runs (*), name and version, hash, kind, and its source."""
     listed: list[tuple[bool, Path, str]] = []
     running = {}
     for kind, name in names.items():

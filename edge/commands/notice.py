@@ -20,7 +20,7 @@ from edge.outputs.web.documents import PAGE
 from edge.translations import LANGUAGES, Words, words_of
 
 FIELDS: Final = ("purpose", "controller", "contact")
-"""Settings of the section `notice` that only the owner of the board can say, in the order of the sheet."""
+"""Settings of the section `notice` that only the owner of the board knows, in the order in which they are printed."""
 
 _IMAGES: Final = ("say_no_image", "say_images_page", "say_snapshots", "say_server")
 _STORED: Final = ("say_recorded", "say_not_recorded")
@@ -28,12 +28,12 @@ _SENT: Final = ("say_mqtt",)
 
 
 def notice(settings: Settings, language: str | None = None, out: Path | None = None) -> Path:
-    """Write the sheet as one HTML file that prints on A4, and return its path.
+    """Write the notice as one HTML file that prints on A4, and return its path.
 
     Args:
-        settings: what is on the sheet follows from them.
+        settings: fill in the notice.
         language: code of one of the languages; None: `display.language`.
-        out: the file; None: notice-<language>.html here.
+        out: the file; None: notice-<language>.html in the working folder.
 
     Raises:
         EmotionEdgeError: there is no such language, or `out` cannot be written.
@@ -52,12 +52,12 @@ def notice(settings: Settings, language: str | None = None, out: Path | None = N
 
 
 def missing_fields(settings: Settings) -> list[str]:
-    """Names of the settings without which the sheet has blanks."""
+    """List the settings without which the notice has blanks."""
     return [f"notice.{name}" for name in FIELDS if not getattr(settings.notice, name)]
 
 
 def notice_page(settings: Settings, language: str) -> str:
-    """The sheet, HTML that needs no other file."""
+    """Return the notice as an HTML page that needs no other file."""
     words = words_of(language)
     said = statements(facts_of(settings), "running", {MQTT: CONNECTED} if settings.mqtt.host else {})
 
@@ -99,7 +99,7 @@ def notice_page(settings: Settings, language: str) -> str:
 
 
 def _more(settings: Settings, words: Words) -> str:
-    """The QR code to `notice.url`, else to the page where it is on the network."""
+    """Return HTML with a QR code to `notice.url`, else to the live page if it is on the network."""
     url = settings.notice.url
     if not url and settings.web.enabled and settings.web.on_network:
         scheme = "https" if settings.web.cert_file else "http"

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; in a log, a line now and then."""
+"""Progress of a long command: a bar on a terminal, or a line every 30 seconds in a log."""
 
 import os
 import sys
@@ -9,14 +9,14 @@ from typing import Final, Self
 _BAR: Final = 24
 _TERMINAL_S: Final = 0.2
 _LOG_S: Final = 30.0
-"""Seconds between two updates."""
+"""Seconds between two lines in a log."""
 
 
 class Progress:
-    """How far a long command is, on standard error."""
+    """Shows on standard error how far a long command is."""
 
     def __init__(self, total: float, unit: str) -> None:
-        """total: what `at` comes to in the end; 0: not known. unit: of both, in the plural."""
+        """total: the amount of work; 0: unknown. unit: what the amount counts, in the plural, such as `pictures`."""
         self._total = total
         self._unit = unit
         self._terminal = sys.stderr.isatty()
@@ -25,7 +25,7 @@ class Progress:
         self._width = 0
 
     def at(self, done: float) -> None:
-        """So much is done."""
+        """Show that the amount `done` of the total is finished."""
         now = time.monotonic()
         if self._first is None:
             self._first = done

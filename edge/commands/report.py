@@ -1,4 +1,4 @@
-"""emotion-edge report and export: days of the record as a page, or for other programs as CSV or JSON."""
+"""`emotion-edge report` and `export`: days of the record as a page, or as CSV or JSON for other programs."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ _Writer = Callable[[sqlite3.Connection, list[date], Settings], str]
 
 
 def report(settings: Settings, day: str | None = None, days: int = 1, out: Path | None = None) -> Path:
-    """Write the report.
+    """Write a report of one or several days.
 
     Args:
         settings: name the record and the device.
@@ -59,7 +59,7 @@ def report(settings: Settings, day: str | None = None, days: int = 1, out: Path 
     with reading_from(path_to_read(settings.record)) as connection:
         text = write(connection, days_until(last, days), settings)
     try:
-        # Who was there, and how they looked, is for the one who asked.
+        # The report is personal data: only the user who made it may read the file.
         with open(out, "w", encoding="utf-8", newline="", opener=_private) as file:
             file.write(text)
     except OSError as error:
@@ -84,8 +84,9 @@ def _csv(connection: sqlite3.Connection, days: list[date], _: Settings) -> str:
 
 
 def export(settings: Settings, file: TextIO) -> None:
-    """Write every row of the record, oldest first, as CSV. Raises EmotionEdgeError for a record that is not there or
-    cannot be read.
+    """Write every row of the record as CSV, oldest first.
+
+    Raises EmotionEdgeError if the record is missing or cannot be read.
     """
     with reading_from(path_to_read(settings.record)) as connection:
         _write_rows(rows_of(connection), file)

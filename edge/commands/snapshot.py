@@ -1,4 +1,4 @@
-"""One picture: what is seen in it as JSON, and the picture with it drawn on."""
+"""`emotion-edge snapshot`: analyses one picture, prints the result as JSON and writes the annotated picture."""
 
 import json
 import time
@@ -25,10 +25,10 @@ PATIENCE = 10.0
 
 
 def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0.0) -> str:
-    """Analyse an image file, or one frame of the camera; write the annotated picture; return the JSON.
+    """Analyse an image file or one frame of the camera, write the annotated picture, and return the JSON.
 
-    after: seconds for which the camera is watched first, so that its exposure settles and the scores are smoothed.
-    Raises EmotionEdgeError when there is no picture or `out` cannot be written.
+    after: seconds to watch the camera before, so that its exposure settles and the scores are smoothed.
+    Raises EmotionEdgeError if there is no picture or `out` cannot be written.
     """
     if image is not None and not image.exists():
         raise EmotionEdgeError(f"snapshot: image {image}: not there")

@@ -1,4 +1,4 @@
-"""The settings: their types, where they are read from, and what may change while the daemon runs."""
+"""The settings: their types, how they are read, and which can change while the daemon runs."""
 
 from edge.config.fields import setting_names
 from edge.config.settings import (

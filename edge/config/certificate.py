@@ -1,4 +1,4 @@
-"""Certificates and authorities of the settings."""
+"""Loads the TLS certificates and certificate authorities that the settings name."""
 
 import ssl
 from pathlib import Path
@@ -7,9 +7,9 @@ from edge.errors import EmotionEdgeError
 
 
 def load_certificate(context: ssl.SSLContext, section: str, cert_file: Path, key_file: Path | None) -> None:
-    """Load the certificate and its key into a TLS context. section: of the settings, as `web`.
+    """Load a certificate and its key into a TLS context. section: of the settings, such as `web`, for messages.
 
-    Raises EmotionEdgeError where a file cannot be read or the two do not go together.
+    Raises EmotionEdgeError if a file cannot be read or certificate and key do not match.
     """
     check_readable(f"{section}.cert_file", cert_file)
     if key_file:
@@ -24,7 +24,7 @@ def load_certificate(context: ssl.SSLContext, section: str, cert_file: Path, key
 
 
 def client_context(setting: str, ca_file: Path | None) -> ssl.SSLContext:
-    """A TLS context for a client that checks the chain and the name of the server's certificate.
+    """Return a TLS context for a client that checks the chain and the name of the server's certificate.
 
     Python 3.13 made `VERIFY_X509_STRICT` (RFC 5280) part of the default. It refuses authorities without a key usage, as
     most instructions for a home authority make them, which Python 3.11, OpenSSL and Mosquitto accept; so it is cleared.
@@ -47,7 +47,7 @@ def client_context(setting: str, ca_file: Path | None) -> ssl.SSLContext:
 
 
 def check_readable(name: str, file: Path) -> None:
-    """Raises EmotionEdgeError, with the setting's name, where the text file cannot be read."""
+    """Raise EmotionEdgeError, with the setting's name, if the text file cannot be read."""
     try:
         file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -55,6 +55,6 @@ def check_readable(name: str, file: Path) -> None:
 
 
 def refuse_lone_key(section: str, cert_file: Path | None, key_file: Path | None) -> None:
-    """Raises EmotionEdgeError where there is a key without a certificate."""
+    """Raise EmotionEdgeError if the section has a key but no certificate."""
     if key_file and cert_file is None:
         raise EmotionEdgeError(f"{section}.key_file {key_file}: is of no use without {section}.cert_file")

@@ -1,4 +1,4 @@
-"""What there is to know of each setting, by its name `section.key`."""
+"""Facts about a setting, looked up by its name `section.key`: type, description, allowed values, effect of a reload."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,7 +12,7 @@ from edge.config.settings import Settings
 
 
 def setting_names() -> list[str]:
-    """Every setting there is, as `section.key`, in the order of the tree."""
+    """List the names of all settings, `section.key`, in the order of their definition."""
     return [
         f"{section}.{key}"
         for section, field in Settings.model_fields.items()
@@ -22,7 +22,7 @@ def setting_names() -> list[str]:
 
 
 def setting_field(name: str) -> FieldInfo:
-    """The field of a setting. name: `section.key`."""
+    """Return pydantic's field of a setting. name: `section.key`."""
     section, _, key = name.partition(".")
     model = Settings.model_fields[section].annotation
     assert isinstance(model, type)
@@ -31,25 +31,25 @@ def setting_field(name: str) -> FieldInfo:
 
 
 def on_reload(name: str) -> OnReload:
-    """Whether a setting is applied on reload or needs a restart. name: `section.key`."""
+    """Tell whether a setting is applied on reload or needs a restart. name: `section.key`."""
     (found,) = [mark for mark in setting_field(name).metadata if isinstance(mark, OnReload)]
     return found
 
 
 def description_of(name: str) -> str:
-    """What a setting is for, in a line."""
+    """Return the one-line description of a setting. name: `section.key`."""
     return setting_field(name).description or ""
 
 
 def allowed(name: str) -> str:
-    """The values that fit a setting, to follow "must be"; empty where only its description says it."""
+    """Describe a setting's allowed values, to follow "must be"; empty if only its description tells them."""
     section, _, key = name.partition(".")
     definition = _schema()["$defs"][type_name(section)]["properties"].get(key, {})
     return " or ".join(dict.fromkeys(filter(None, map(_allowed, definition.get("anyOf", [definition])))))
 
 
 def type_name(section: str) -> str:
-    """The name of a section's class."""
+    """Return the name of a section's class, such as `CameraSettings`."""
     return getattr(Settings.model_fields[section].annotation, "__name__", "")
 
 

@@ -1,7 +1,7 @@
-"""Fill the settings: a YAML file, then the environment, then flags, each over the one before.
+"""Loads the settings from a YAML file, then the environment, then flags; each overrides the ones before.
 
 A setting is `section.key`: `mqtt: {host: ...}` in the file, `EMOTION_EDGE_MQTT_HOST` in the environment, `--mqtt.host`
-as a flag. What is not known is refused, with the nearest name that is.
+as a flag. An unknown name is an error, which suggests the nearest known one.
 """
 
 import difflib
@@ -28,7 +28,7 @@ _SHOWN: Final = 60
 
 
 def add_flags(parser: ArgumentParser, shown: bool = False) -> None:
-    """Give the parser `--config` and one flag a setting, `--section.key`. shown: its help lists them all."""
+    """Add `--config` and one flag for each setting, `--section.key`, to a parser. shown: list them in its help."""
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"settings file (default: {SYSTEM_CONFIG})")
     for name in setting_names():
         parser.add_argument(f"--{name}", dest=name, metavar="VALUE", help=_help(name) if shown else SUPPRESS)
@@ -43,13 +43,13 @@ def _help(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """Values by section and key, and for each setting where its value comes from, as messages name it."""
+    """Values by section and key, and for each setting a text for messages that says where the value comes from."""
 
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
 
     def put(self, name: str, value: Any, origin: str) -> None:
-        """Set a value, replacing one of lower precedence. Raises EmotionEdgeError for a NUL character."""
+        """Set a value, overriding an earlier one. Raises EmotionEdgeError for a NUL character."""
         if isinstance(value, str) and "\0" in value:
             raise EmotionEdgeError(f"{origin}: has a NUL character")
         section, _, key = name.partition(".")
@@ -58,11 +58,12 @@ class _Given:
 
 
 def load(arguments: Namespace) -> Settings:
-    """The settings of this run, from the arguments of a parser that `add_flags` was called on.
+    """Load the settings, from the arguments of a parser that `add_flags` was called on.
 
-    The file is `--config`, else $EMOTION_EDGE_CONFIG, else /etc/emotion-edge/config.yaml where that is. Raises
-    EmotionEdgeError for a file that cannot be read, a setting that is not known, and a value that does not fit; each
-    message says where it stands.
+    The file is `--config`, else $EMOTION_EDGE_CONFIG, else /etc/emotion-edge/config.yaml if that exists. Raises
+    EmotionEdgeError for a file that cannot be read, an unknown setting, and an invalid value; each message says where
+    it
+    stands.
     """
     given = _Given()
     if path := config_path(arguments.config):
@@ -76,7 +77,7 @@ def load(arguments: Namespace) -> Settings:
 
 
 def check(tree: Any, where: str) -> Settings:
-    """Check settings that stand in another file, or are to be written: sections with their keys and values.
+    """Validate a tree of settings (sections with keys and values) that comes from another file or is to be written.
 
     Raises EmotionEdgeError, whose message begins with `where`, for what the daemon would refuse.
     """
@@ -92,15 +93,15 @@ def _validated(given: _Given) -> Settings:
         first = {problem["loc"][:2]: problem for problem in reversed(error.errors())}
         problems = (_explain(problem, given.origins) for problem in reversed(first.values()))
         raise EmotionEdgeError("\nemotion-edge: ".join(problems)) from None
-    except EmotionEdgeError as error:  # of settings that do not go together: it begins with the name of one
+    except EmotionEdgeError as error:  # settings that contradict each other: begins with a name
         origin = given.origins.get(re.split("[: ]", str(error), maxsplit=1)[0])
         raise EmotionEdgeError(f"{origin.rpartition(': ')[0] or origin}: {error}" if origin else str(error)) from None
 
 
 def config_path(asked: Path | None) -> Path | None:
-    """The settings file: the given path, else $EMOTION_EDGE_CONFIG, else the system's; None where there is none.
+    """Return the settings file: the given path, else $EMOTION_EDGE_CONFIG, else the system's; None if none exists.
 
-    Raises EmotionEdgeError where a given file does not exist.
+    Raises EmotionEdgeError if a given file does not exist.
     """
     if asked is None and (variable := os.environ.get(CONFIG_VARIABLE)):
         asked = Path(variable)
@@ -125,7 +126,7 @@ def _add_tree(given: _Given, tree: Any, where: str, lines: Mapping[Place, int]) 
     known = setting_names()
     for section, keys in tree.items():
         _refuse_unknown([section], Settings.model_fields, at(section))
-        if keys is None:  # a section whose lines are all commented out
+        if keys is None:  # all keys of the section are commented out
             continue
         if not isinstance(keys, dict):
             raise EmotionEdgeError(f"{at(section)}: {section}: must hold `key: value` lines, found {_shown(keys)}")
@@ -159,7 +160,7 @@ def _variable(name: str) -> str:
 
 
 def _explain(problem: Mapping[str, Any], origins: Mapping[str, str]) -> str:
-    """One line: where the value stands, the setting, what is allowed, and the value unless it is a secret."""
+    """Describe an invalid value in one line: where it stands, its setting, what is allowed, the value unless secret."""
     name = ".".join(str(part) for part in problem["loc"][:2])
     if problem["type"] == "value_error":
         message = reason_of(problem)
@@ -185,7 +186,7 @@ def _shortened(text: str) -> str:
 
 
 def dump(settings: Settings) -> str:
-    """The settings as YAML; passwords as stars, those in a camera's address too."""
+    """Return the settings as YAML, with stars in place of passwords, those in the camera's address included."""
     sections = {
         section: {key: without_password(value) if isinstance(value, str) else value for key, value in keys.items()}
         for section, keys in settings.model_dump(mode="json").items()

@@ -1,4 +1,4 @@
-"""Settings that change while the daemon runs: the file is read again, and what can be applied is."""
+"""Reads the settings again while the daemon runs, and applies those that can change without a restart."""
 
 import logging
 import threading
@@ -15,9 +15,9 @@ _log = logging.getLogger(__name__)
 
 
 def merged(running: Settings, wanted: Settings) -> tuple[Settings, list[str], list[str]]:
-    """The settings to go on by: those that run, with what can change as it is wanted.
+    """Merge settings: values from `wanted` if they can change without a restart, all others from `running`.
 
-    Returns them, the names that changed in them, and the names that differ and need a restart.
+    Returns the merged settings, the names that changed in them, and the names that differ but need a restart.
     """
     sections: dict[str, dict[str, Any]] = {}
     left = []
@@ -36,7 +36,7 @@ def merged(running: Settings, wanted: Settings) -> tuple[Settings, list[str], li
 
 
 class Reloader:
-    """Reads the settings again whenever it is asked to, in a thread of its own."""
+    """Reads the settings again on request, in a thread of its own."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class Reloader:
         notifier: Notifier,
         asked: threading.Event | None = None,
     ) -> None:
-        """A reloader that waits for `start`.
+        """Create the reloader; `start` starts its thread.
 
         Args:
-            settings: those that run.
-            read: reads them again, as `edge.config.load.load`; None: they are never read again.
-            notifier: notified of the beginning and the end of a reload.
-            asked: set whenever they are to be read again.
+            settings: the settings at the start of the daemon.
+            read: reads the settings again, as `edge.config.load.load`; None: they never change.
+            notifier: is told when a reload begins and ends.
+            asked: event that requests a reload when it is set.
         """
         self._settings = settings
         self._read = read
@@ -63,11 +63,11 @@ class Reloader:
 
     @property
     def settings(self) -> Settings:
-        """Those that run now; any thread."""
+        """The settings that are in effect. May be read from any thread."""
         return self._settings
 
     def start(self, listeners: Sequence[Callable[[Settings], None]]) -> None:
-        """Start the thread that reads the settings when asked, or at once if that was asked before.
+        """Start the thread, which reloads on request, at once if that was requested before.
 
         listeners: called with the new settings, in order; if the first raises EmotionEdgeError, nothing is changed.
         """
@@ -76,7 +76,7 @@ class Reloader:
             self._thread.start()
 
     def ask(self) -> None:
-        """Request that the settings are read again; may be called from a signal handler."""
+        """Request a reload; may be called from a signal handler."""
         self._asked.set()
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class Reloader:
                 self._reload()
             except (EmotionEdgeError, OSError) as error:
                 _log.error("settings: nothing is changed: %s", str(error).replace("\nemotion-edge: ", "; "))
-            except Exception:  # this one failed; the next must find a thread that reads it
+            except Exception:  # unexpected: the thread must survive for the next request
                 _log.exception("settings: nothing is changed")
             finally:
                 self._notifier.ready()

@@ -1,4 +1,4 @@
-"""Secrets of the settings: given there, in a file of their own, or inside an address."""
+"""Passwords and tokens: read from a setting or from a file of their own, and hidden in texts."""
 
 import re
 from pathlib import Path
@@ -13,10 +13,10 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def secret_of(name: str, given: SecretStr, file: Path | None) -> str:
-    """The secret in the first line of the file, or the one given; empty where there is none.
+    """Return the secret from the first line of `file`, else the one given in the setting; empty if there is none.
 
-    name: of the setting, as `serve.token`. Raises EmotionEdgeError when the file cannot be read or begins with an empty
-    line.
+    name: of the setting, such as `serve.token`. Raises EmotionEdgeError if the file cannot be read or begins with an
+    empty line.
     """
     if file is None:
         return given.get_secret_value()
@@ -35,7 +35,7 @@ def secret_of(name: str, given: SecretStr, file: Path | None) -> str:
 
 
 def token_of(name: str, given: SecretStr, file: Path | None) -> str:
-    """As `secret_of`, for what goes into an HTTP header: raises EmotionEdgeError for other characters than ASCII's."""
+    """As `secret_of`, for an HTTP header: raises EmotionEdgeError for characters that are not ASCII, too."""
     token = secret_of(name, given, file)
     if not token.isascii() or _CONTROL.search(token):
         raise EmotionEdgeError(f"{name}: must be of ASCII characters, without control characters")
@@ -43,11 +43,12 @@ def token_of(name: str, given: SecretStr, file: Path | None) -> str:
 
 
 def without_password(text: str) -> str:
-    """Text without the passwords in its URLs; text without `://` is returned unchanged.
+    """Replace the passwords in a URL by stars; text without `://` is returned unchanged.
 
-    Stars stand for all between :// and the last @ but a user name, for the query, and for what follows a = in the path,
-    where some cameras want a password. It goes by the characters alone: in a password that was not escaped as an
-    address wants it, / ? and # end nothing.
+    Replaced are: all between :// and the last @ except a user name, the query, the fragment, and what follows a = in
+    the
+    path, where some cameras expect a password. The URL is not parsed, because an unescaped password may contain / ? and
+    #.
     """
     scheme, mark, rest = text.partition("://")
     if not mark:

@@ -1,4 +1,4 @@
-"""Types of settings: their bounds, what else they are read from, and what they do on reload."""
+"""Types of settings: bounds, conversion from text, and whether a change needs a restart."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ from edge.labels import label_problem, labels_of
 
 
 class OnReload(Enum):
-    """What a setting does when the settings are read again while the daemon runs; every field names one of the two."""
+    """What happens to a changed setting when the settings are reloaded; every setting is marked with one of the two."""
 
     LIVE = "applied"
     RESTART = "needs a restart"
@@ -39,7 +39,7 @@ def _inside(region: tuple[float, float, float, float]) -> tuple[float, float, fl
 
 
 def _listed(value: object) -> object:
-    """A list as flags and the environment have it: `0.25,0,0.5,1` or `[0.25, 0, 0.5, 1]`; `null` or nothing: none."""
+    """Split a list given as text, `0.25,0,0.5,1` or `[0.25, 0, 0.5, 1]`; return None for `null` or an empty text."""
     if not isinstance(value, str):
         return value
     parts = re.split(r"[,\s]+", value.strip().removeprefix("[").removesuffix("]").strip())
@@ -52,14 +52,14 @@ Region = Annotated[
 
 
 def none_or_one_up(rate: float) -> float:
-    """A limit of frames a second."""
+    """Check a limit in frames per second: 0 (none) or at least 1. Raises ValueError."""
     if 0 < rate < 1:
         raise ValueError("must be 0, or 1 and more: fewer frames a second look like a camera that is lost")
     return rate
 
 
 def _as_text(value: object) -> object:
-    """YAML reads `0` as a number and `off` as false; where words are wanted they are meant as words."""
+    """Undo YAML's conversion where a setting is a word: it reads an unquoted `0` as a number and `off` as false."""
     if value is False:
         return "off"
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
@@ -85,7 +85,7 @@ def _networks(text: str) -> str:
 
 
 def _groups(value: object) -> object:
-    """Groups as flags and the environment have them: `{good: [happy, surprise], bad: [sad]}`."""
+    """Parse groups of labels given as text, `{good: [happy, surprise], bad: [sad]}`; return other values unchanged."""
     if isinstance(value, str) and value.strip().startswith("{"):
         try:
             value = yaml.safe_load(value[:_GROUPS_MAX])

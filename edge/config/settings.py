@@ -1,4 +1,4 @@
-"""One typed tree of settings. `edge.config.load` fills it."""
+"""All settings as one typed tree of sections, with their defaults. `edge.config.load` fills it."""
 
 import os
 import re
@@ -38,7 +38,7 @@ from edge.translations import known_language
 
 ENV_PREFIX: Final = "EMOTION_EDGE_"
 INSTANCE_VARIABLE: Final = ENV_PREFIX + "INSTANCE"
-"""Set by emotion-edge@NAME.service to NAME: a device id that is not set then ends with it."""
+"""Environment variable that emotion-edge@NAME.service sets to NAME, which is appended to the default device id."""
 
 
 class _Section(BaseModel):
@@ -46,7 +46,7 @@ class _Section(BaseModel):
 
 
 def reaches_network(host: str) -> bool:
-    """Whether others than this machine can reach what listens on this address."""
+    """Whether a server that listens on this address can be reached from other machines."""
     try:
         return not ip_address(host).is_loopback
     except ValueError:
@@ -127,7 +127,7 @@ class EmotionSettings(_Section):
 
     @property
     def fixed_balance(self) -> float | None:
-        """The balance, where it is not the card's."""
+        """The balance as a number; None if it is `auto`, the model card's."""
         return None if self.balance == "auto" else self.balance
 
 
@@ -233,13 +233,13 @@ class WebSettings(_Section):
 
     @property
     def on_network(self) -> bool:
-        """Whether others than this machine can reach the page."""
+        """Whether other machines can reach the live page."""
         return reaches_network(self.host)
 
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:
         if self.on_network and not self.password.get_secret_value() and not self.password_file:
-            # Not a ValueError: what pydantic makes of one shows the section's values.
+            # Not a ValueError: pydantic's message for one would show all values of the section, the password too.
             raise EmotionEdgeError(
                 f"web.host {self.host}: the page would be open to everybody on the network: set web.password_file (or "
                 "web.password), or leave web.host at 127.0.0.1 and come with  ssh -L 8080:127.0.0.1:8080 <this board>"
@@ -317,7 +317,7 @@ class LogSettings(_Section):
 
 
 class Settings(_Section):
-    """All settings. Frozen; every section has defaults, so `Settings()` is what an empty file means."""
+    """All settings, frozen. Every setting has a default: `Settings()` equals an empty settings file."""
 
     camera: CameraSettings = CameraSettings()
     detector: DetectorSettings = DetectorSettings()

@@ -1,7 +1,7 @@
-"""YAML files that people write, and that may hold passwords: read with errors that show no value of them.
+"""Reads YAML files that people write and that may hold passwords: no error message shows a value.
 
-Refused: a key that is there twice, of which YAML would keep the last; files that are too large or too deep, and aliases
-of aliases that make one huge.
+Refused are duplicate keys, of which YAML would keep the last, files that are too large or too deep, and aliases that
+would expand to a huge document.
 """
 
 import re
@@ -15,37 +15,37 @@ import yaml
 from edge.errors import EmotionEdgeError
 
 BYTES_MAX: Final = 100_000
-"""A board parses about 50 kB a second; the largest file that is known, of 200 boards, has 20 kB."""
+"""Largest file: a board parses about 50 kB a second, and the largest known file, for 200 boards, has 20 kB."""
 
 _NODES_MAX: Final = 20_000
 _PLAIN_KEY: Final = re.compile(r"[\w.-]{1,40}")
 
 Place = tuple[str, ...]
-"""Keys from the top down."""
+"""Path of a key in the document: the keys from the top down."""
 
 
 @dataclass(frozen=True, slots=True)
 class YamlFile:
-    """content: what the file holds. lines: the line, from 1, of each key of the two upper levels."""
+    """A parsed file. content: its document. lines: line number, from 1, of each key of the two upper levels."""
 
     content: Any = None
     lines: Mapping[Place, int] = field(default_factory=dict)
 
 
 def read_yaml(path: Path, what: str) -> Any:
-    """What a file holds. what: the kind of file, which each message begins with. Raises EmotionEdgeError."""
+    """Return the content of a YAML file. what: kind of file, for messages. Raises EmotionEdgeError."""
     return parse_yaml(path, what).content
 
 
 def parse_yaml(path: Path, what: str) -> YamlFile:
-    """What a file holds, with lines.
+    """Parse a YAML file, with the line numbers of its keys.
 
     Args:
         path: the file.
-        what: the kind of file, which each message begins with.
+        what: the kind of file, with which each message begins.
 
     Raises:
-        EmotionEdgeError: it cannot be read, is no YAML, or is refused as the module says.
+        EmotionEdgeError: it cannot be read, is no YAML, or is refused as the module's docstring says.
     """
     try:
         text = _text(path)
@@ -55,14 +55,14 @@ def parse_yaml(path: Path, what: str) -> YamlFile:
 
 
 def parse_text(text: str, where: str) -> YamlFile:
-    """What a text of at most BYTES_MAX holds. where: which each message begins with. Raises EmotionEdgeError."""
+    """Parse YAML of at most BYTES_MAX. where: what each message begins with. Raises EmotionEdgeError."""
     try:
         return _parse(text, where)
     except yaml.YAMLError as error:
         raise EmotionEdgeError(f"{where}: {_no_yaml(error)}") from None
     except RecursionError:
         raise EmotionEdgeError(f"{where}: is nested too deeply") from None
-    except ValueError:  # PyYAML's, without a place; not shown, as it may hold a password
+    except ValueError:  # of PyYAML, without a line; its text may hold a password
         raise EmotionEdgeError(
             f"{where}: has what looks like a date or number and is none, as 2026-13-45 (put it in quotes)"
         ) from None
@@ -91,7 +91,7 @@ def _parse(text: str, where: str) -> YamlFile:
 
 
 def _refuse_expansion(root: yaml.Node, where: str) -> None:
-    """Raises EmotionEdgeError where aliases make the file larger than it may be, or one stands inside itself."""
+    """Raise EmotionEdgeError if the document is too large with its aliases expanded, or contains itself."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node) -> int:
@@ -99,7 +99,7 @@ def _refuse_expansion(root: yaml.Node, where: str) -> None:
         if known == 0:
             raise EmotionEdgeError(f"{where}: line {node.start_mark.line + 1}: contains itself, by an alias (*)")
         if known is None:
-            sizes[id(node)] = 0  # until it is counted
+            sizes[id(node)] = 0  # marks a node that is being counted
             known = sizes[id(node)] = 1 + sum(map(size, _children(node)))
         return known
 
@@ -118,8 +118,8 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _note_keys(node: yaml.Node, place: Place, lines: dict[Place, int], where: str, seen: set[int]) -> None:
-    """Note the line of each upper key; raises EmotionEdgeError for a key that is twice in one mapping."""
-    if id(node) in seen:  # an alias
+    """Store the line of each key of the two upper levels; raise EmotionEdgeError for a duplicate key in a mapping."""
+    if id(node) in seen:  # an alias of a node that was visited
         return
     seen.add(id(node))
     if not isinstance(node, yaml.MappingNode):
@@ -141,7 +141,7 @@ def _note_keys(node: yaml.Node, place: Place, lines: dict[Place, int], where: st
 
 
 def _no_yaml(error: yaml.YAMLError) -> str:
-    """What is wrong and in which line, without the line itself."""
+    """Describe a syntax error and its line, without showing the line."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if isinstance(error, yaml.reader.ReaderError):
         return f"is no YAML: it has a character that may not be there, at position {error.position}"

@@ -1,1 +1,1 @@
-"""The running daemon: its parts put together, the analysis thread, its pace and its figures."""
+"""The running daemon: start-up, the analysis thread, its pace and its statistics."""

@@ -1,4 +1,4 @@
-"""Notifies systemd that the daemon is ready, and that its analysis is alive (watchdog)."""
+"""Tells systemd that the daemon is ready, and feeds its watchdog while the analysis runs."""
 
 import logging
 import time
@@ -10,13 +10,13 @@ from edge.system.systemd import Notifier
 _log = logging.getLogger(__name__)
 
 _OPENING_PATIENCE_S: Final = 20.0
-"""A camera that takes longer than this to open does not delay READY any further."""
+"""Seconds for which opening the camera may delay READY."""
 
 
 class Liveness:
-    """Feeds the watchdog once per cycle of the analysis, unless the camera's driver hangs. Belongs to one thread.
+    """Feeds the watchdog once per cycle of the analysis loop, unless the camera's driver hangs. For one thread.
 
-    A camera that is missing, privacy and idling are no hang: the watchdog is fed.
+    A missing camera, privacy and idling do not stop the feeding.
     """
 
     def __init__(self, capture: Capture, notifier: Notifier) -> None:
@@ -27,7 +27,7 @@ class Liveness:
         self._hanging = False
 
     def cycle(self, analysed: bool) -> None:
-        """One cycle is done. analysed: it had a frame."""
+        """Feed the watchdog after a cycle of the analysis loop. analysed: the cycle had a frame."""
         hanging = self._capture.hanging
         if hanging and not self._hanging:
             _log.error("the camera's driver does not return (%s)", self._capture.status)

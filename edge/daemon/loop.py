@@ -1,4 +1,4 @@
-"""The analysis loop between one capture and any number of outputs and viewers."""
+"""The analysis loop: takes frames from the capture and passes the results to outputs and viewers."""
 
 import logging
 import math
@@ -30,18 +30,19 @@ from edge.system.threads import name_for_system
 _log = logging.getLogger(__name__)
 
 _CARD_INTERVAL_S: Final = 1.0
-"""Seconds between two privacy cards: a viewer without a new picture for long reports a fault."""
+"""Seconds after which the privacy card is sent again: viewers report a fault if no picture comes for long."""
 
 _FRAME_WAIT_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What the loop works with.
+    """The parts that the analysis loop works with.
 
-    snapshot_listeners: get the frame after a snapshot was asked for. blur: hides the faces in every picture that leaves
-    the loop; None: they are shown. language: of the privacy card. trial: of the model that was installed last; reopen:
-    opens the classifier again where it fails.
+    snapshot_listeners: get the frame after a snapshot was requested. blur: blurs the faces in every picture that leaves
+    the
+    loop; None: faces stay visible. language: of the privacy card. trial: of the most recently installed model. reopen:
+    opens the classifier of the earlier model if that one fails.
     """
 
     capture: Capture
@@ -61,7 +62,7 @@ class Components:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSettings:
-    """Continue with other settings, and with a detector opened for them."""
+    """Command to the loop: continue with new settings, and with a detector opened for them."""
 
     settings: Settings
     detector: Detector
@@ -69,7 +70,7 @@ class ChangeSettings:
 
 @dataclass(frozen=True, slots=True)
 class SwapClassifier:
-    """Go on with another classifier of the same labels."""
+    """Command to the loop: continue with another classifier of the same labels."""
 
     classifier: Classifier
 
@@ -81,12 +82,12 @@ class Daemon:
     """The analysis loop in a thread of its own; it ends with the source, with `stop`, or with an error."""
 
     def __init__(self, components: Components, stats_every: float, stop: threading.Event) -> None:
-        """Put the loop together; `start` begins it.
+        """Create the loop; `start` starts its thread.
 
         Args:
-            components: what it works with.
+            components: the parts that the loop works with.
             stats_every: seconds between two reports of Stats.
-            stop: ends the loop, and is set when it ends by itself.
+            stop: event that ends the loop; also set by the loop when it ends by itself.
         """
         self.failed = False
         self._parts = components
@@ -100,15 +101,15 @@ class Daemon:
         self._thread = threading.Thread(target=self._run, name="analysis")
 
     def start(self) -> None:
-        """Begin to analyse."""
+        """Start the analysis thread."""
         self._thread.start()
 
     def send(self, command: Command) -> None:
-        """Have a command carried out between two frames; any thread."""
+        """Queue a command, which the loop carries out between two frames. May be called from any thread."""
         self._commands.put(command)
 
     def stats(self) -> Stats:
-        """The statistics as they are now; any thread."""
+        """Return the current statistics. May be called from any thread."""
         capture, pacer = self._parts.capture, self._parts.pacer
         return self._parts.meter.stats(
             capture.captured,
@@ -121,7 +122,7 @@ class Daemon:
         )
 
     def close(self) -> None:
-        """End the loop, then the capture, then every output and viewer."""
+        """End the loop, then close the capture, then every output and viewer."""
         self._stop.set()
         self._parts.notifier.stopping()
         self._thread.join()
@@ -134,7 +135,7 @@ class Daemon:
         name_for_system("analysis")
         try:
             self._loop()
-        except Exception as error:  # the process ends with status 1, and the service manager starts it again
+        except Exception as error:  # exit status 1: the service manager restarts the process
             _log.exception("the analysis stopped")
             self._parts.notifier.status(f"the analysis stopped: {type(error).__name__}: {error}")
             self.failed = True
@@ -194,15 +195,15 @@ class Daemon:
         self._switches = wanted
         if wanted.privacy and not before.privacy:
             parts.capture.pause(PRIVACY)
-            self._show_card(time.monotonic())  # in place of the last picture that viewers have
+            self._show_card(time.monotonic())  # replaces the last picture that viewers have
         elif before.privacy and not wanted.privacy:
             parts.capture.resume()
         parts.controls.applied(wanted)
 
     def _process(self, frame: Frame) -> None:
-        """Analyse a frame, where its time has come and detection is on, and publish it."""
+        """Publish a frame if the pace lets it through, analysed if detection is on."""
         parts = self._parts
-        # The pace limits live sources only; every frame of a lossless source is analysed.
+        # Only live sources are paced; every frame of a lossless source is analysed.
         if not parts.capture.lossless and not parts.pacer.due(frame.captured_at):
             return
         height, width = frame.image.shape[:2]
@@ -220,7 +221,7 @@ class Daemon:
                 listener.picture(shown, reading)
 
     def _analyse(self, frame: Frame) -> Reading:
-        """Analyse a frame; where the model installed last raises an error, the one before it runs from now on."""
+        """Analyse a frame; if a newly installed model raises an error, go back to the previous one and try again."""
         parts = self._parts
         try:
             reading = parts.pipeline.analyse(frame)
@@ -229,7 +230,7 @@ class Daemon:
                 raise
             classifier, failed = parts.reopen(), parts.pipeline.card
             if classifier.card.sha256 == failed.sha256 or classifier.labels != failed.primary.labels:
-                raise  # it is a detector, or has other labels: the next start skips it
+                raise  # a detector failed, or labels differ: the next start skips it
             _log.exception(
                 "model: %s %s ended the analysis; %s %s runs again",
                 *(failed.name, failed.version, classifier.card.name, classifier.card.version),
@@ -244,7 +245,7 @@ class Daemon:
         self._parts.meter.change_model(classifier.card)
 
     def _show_card(self, now: float) -> None:
-        """Publish the privacy card in place of a picture of the camera."""
+        """Publish the privacy card in place of the camera's picture."""
         self._card_due = now + _CARD_INTERVAL_S
         card = Frame(privacy_card(*self._frame_size, self._parts.language), now, time.time(), 0)
         self._publisher.publish(card, _not_analysed(card))
@@ -257,7 +258,7 @@ class Daemon:
 
 
 class _Publisher:
-    """Passes frames and Readings on to outputs and viewers."""
+    """Passes frames and Readings to outputs and viewers."""
 
     def __init__(self, outputs: Sequence[Output], viewers: Sequence[Viewer]) -> None:
         self._outputs = outputs
@@ -265,7 +266,7 @@ class _Publisher:
         self._analysing = True
 
     def publish(self, frame: Frame, reading: Reading) -> None:
-        """To viewers everything; to outputs what was analysed, and once that nothing is analysed any more."""
+        """Pass a frame to viewers always, and to outputs if it was analysed or is the first that was not."""
         if reading.analysed or self._analysing:
             for output in self._outputs:
                 output.put(reading)

@@ -1,4 +1,4 @@
-"""The outputs and viewers that the settings ask for."""
+"""Opens the outputs and viewers that the settings enable."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -38,10 +38,10 @@ class Outputs:
     """The open outputs and viewers.
 
     Attributes:
-        all: Every Output.
-        viewers: Outputs that get pictures.
-        mqtt: None where no broker is configured.
-        display: None where there is none.
+        all: every Output.
+        viewers: those that get pictures.
+        mqtt: None if no broker is configured.
+        display: None if there is no screen or window.
     """
 
     all: Sequence[Output]
@@ -52,7 +52,7 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """Settings and statistics at this moment. stats: None until the analysis has begun."""
+    """Returns the settings and statistics at the moment of the call. stats: None until the analysis has begun."""
 
     settings: Callable[[], Settings]
     stats: Callable[[], Stats | None]
@@ -70,16 +70,16 @@ def open_outputs(
     """Open the outputs and viewers.
 
     Args:
-        settings: those of the start.
-        current: settings and statistics as they are now.
-        runtime: runs the networks for pictures that are given to the live page.
+        settings: at the start of the daemon.
+        current: gives the settings and statistics of the moment.
+        runtime: runs the networks for pictures that users upload to the live page.
         card: of the model that runs.
-        controls: what may be switched over MQTT.
-        console: whether to write what is seen to standard output.
-        choice: of the emotion model, over MQTT.
+        controls: the switches that MQTT sets.
+        console: whether to write results to standard output.
+        choice: of the emotion model, set over MQTT.
 
     Raises:
-        EmotionEdgeError: a password or certificate cannot be read, or an address cannot be listened on.
+        EmotionEdgeError: a password or certificate cannot be read, or a listening address is unavailable.
     """
     choose_colours(card.primary.labels, settings.emotion.labels)
     outputs: list[Output] = [Console()] if console else []
@@ -176,7 +176,7 @@ def _metrics(
 
 
 def _health(mqtt: MqttOutput | None, record: RecordOutput | None) -> dict[str, Callable[[], str]]:
-    """State of the outputs that depend on a broker or the disk, as text for the page, by the name shown there."""
+    """Return functions that give the state of broker and record as text for the page, by the name shown there."""
     parts: dict[str, Callable[[], str]] = {}
     if mqtt:
         parts[MQTT] = lambda: mqtt.connection

@@ -1,4 +1,4 @@
-"""The pace: fewer frames a second are analysed while the board is hot, while nobody is in view, and at night."""
+"""The pace: analyses fewer frames per second while the board is hot, while nobody is in view, and at night."""
 
 import logging
 import math
@@ -12,36 +12,36 @@ from edge.system.board import Health, health
 _log = logging.getLogger(__name__)
 
 CHECK_S: Final = 10.0
-"""Seconds between two readings of the board's sensors; a heat sink responds more slowly."""
+"""Seconds between two readings of the board's temperature; a heat sink responds more slowly."""
 
 HYSTERESIS: Final = 5.0
-"""Degrees Celsius below `pace.hot` at which the rate may go up again."""
+"""Degrees Celsius below `pace.hot` that the board must cool to before the rate rises again."""
 
 RECOVER_CHECKS: Final = 3
-"""Readings in a row that must find the board cool before the rate goes up by a step."""
+"""Consecutive readings of a cool board before the rate rises by a step."""
 
 STEP: Final = 2 / 3
 STEPS: Final = 6
 MIN_FPS: Final = 2.0
-"""Frames a second that are analysed however hot the board is."""
+"""Least frames analysed per second, however hot the board is."""
 
 _ASSUMED_FPS: Final = 30.0
 _EARLY_SHARE: Final = 0.1
-"""Share of a period by which a frame may come early: cameras jitter."""
+"""Share of a period by which a frame may come early, because cameras jitter."""
 
 _DAWN: Final = 1.25
-"""Night ends at this many times the brightness at which it begins (hysteresis)."""
+"""Factor between the brightness at which night begins and the one at which it ends (hysteresis)."""
 
 
 class Pacer:
-    """Decides which frames are analysed, by the time stamps of the frames. One thread, except for `next_due`.
+    """Decides by time stamps which frames are analysed. For one thread, except for `next_due`.
 
-    state: `full`; `limited`, by the user's cap; `hot`; `idle`: nobody was in view for a while; `night`: the picture is
-    dark and nobody is in it. limit: frames analysed a second at most now, None: as many as there are.
+    state: `full`; `limited`, by `pace.max_fps`; `hot`; `idle`: nobody was in view for a while; `night`: the picture is
+    dark and nobody is in it. limit: most frames analysed per second now; None: no limit.
     """
 
     def __init__(self, settings: PaceSettings, sense: Callable[[], Health] = health) -> None:
-        """settings: limits and when to idle. sense: reads the board's sensors."""
+        """settings: limits, and when to idle. sense: reads the board's sensors."""
         self._settings = settings
         self._sense = sense
         self._due = self._checked_at = self._active = self._dark_since = self._face_at = -math.inf
@@ -68,7 +68,7 @@ class Pacer:
         return min(limits, default=None)
 
     def change(self, settings: PaceSettings) -> None:
-        """Continue with other settings."""
+        """Continue with new settings."""
         self._settings = settings
         if not settings.hot:
             self._step = 0
@@ -76,29 +76,30 @@ class Pacer:
             self._idle = False
 
     def next_due(self) -> float:
-        """The time, in seconds of `time.monotonic()`, before which no frame will be analysed; any thread."""
+        """Return the time, in seconds of `time.monotonic()`, before which no frame will be analysed. For any thread."""
         limit = self.limit
         return -math.inf if limit is None else self._due - _EARLY_SHARE / limit
 
     def due(self, at: float) -> bool:
-        """Whether the frame captured at this time is to be analysed. at: seconds of `time.monotonic()`."""
+        """Whether the frame captured at time `at`, in seconds of `time.monotonic()`, is to be analysed."""
         limit = self.limit
         if limit is None:
             return True
         period = 1 / limit
         if at < self._due - _EARLY_SHARE * period:
             return False
-        # Counted from when it was due, not from when a frame came: the mean rate is then the limit.
+        # The next frame is due one period after this one was due, not after it came: the mean rate then equals the
+        # limit.
         self._due = (self._due if at - self._due < period else at) + period
         return True
 
     def analysed(self, frame: Frame, face: bool, tentative: bool = False) -> None:
-        """Record that a frame was analysed.
+        """Record that a frame was analysed, and decide whether the board idles.
 
         Args:
             frame: the frame.
-            face: a face was in it, or detection is off.
-            tentative: a face may be in it that the next frame has to confirm.
+            face: it has a face, or detection is off.
+            tentative: it may have a face, which the next frame has to confirm.
         """
         at = frame.captured_at
         if self._active == -math.inf:
@@ -128,11 +129,11 @@ class Pacer:
         if not limit:
             return False
         picture = frame.image if frame.analysis is None else frame.analysis
-        brightness = float(picture[::16, ::16].mean())  # 1200 of 300,000 pixels are enough
+        brightness = float(picture[::16, ::16].mean())  # every 16th pixel of a row and column is enough
         return brightness < (limit * _DAWN if self._dark else limit)
 
     def _check_board(self, at: float) -> None:
-        """Lower the rate by a step while the board is hot or throttled, raise it after it was cool for a while."""
+        """Lower the rate by a step while the board is hot or throttled; raise it after several cool readings."""
         if self._was_awake and not self._step:
             self._rate = self._frames / (at - self._checked_at)
         self._was_awake, self._frames, self._checked_at = not self._idle, 0, at

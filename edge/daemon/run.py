@@ -39,8 +39,9 @@ from edge.system.systemd import Notifier
 _log = logging.getLogger(__name__)
 
 _SWITCH_INTERVAL_S: Final = 0.001
-"""How long a thread that comes back from OpenCV waits for one that runs Python. At Python's own 5 ms a frame took 1.4
-times as long in the analysis, with a viewer and 20 messages a second on a busy machine."""
+"""Seconds until a thread running Python yields to one that returns from OpenCV. With Python's default of 0.005, the
+analysis of a frame took 1.4 times as long, with a viewer and 20 messages a second on a busy machine.
+"""
 
 
 def run(
@@ -49,27 +50,28 @@ def run(
     console: bool = False,
     reload_asked: threading.Event | None = None,
 ) -> int:
-    """Run the daemon until SIGINT, SIGTERM or the end of a source that ends.
+    """Run the daemon until SIGINT, SIGTERM or the end of the source.
 
     Args:
-        settings: to begin with.
-        reread: reads the settings again, on SIGHUP; None: they stay as they are.
-        console: write what is seen to standard output; not where that ends in a log, which would then be a record of
-            emotions and times.
-        reload_asked: set where a SIGHUP came before this was called.
+        settings: at the start.
+        reread: reads the settings again, on SIGHUP; None: they never change.
+        console: write results to standard output; not if that goes to a log, which would become a record of emotions
+            and times.
+        reload_asked: event that was set if SIGHUP came before this call.
 
     Returns:
         The exit status.
 
     Raises:
-        EmotionEdgeError: what no waiting can mend: a missing model or video, no interpreter, an unreadable file.
+        EmotionEdgeError: an error that waiting cannot mend: a missing model or video, no interpreter, an unreadable
+            file.
     """
     stop = _stop_on_signals()
     notifier = Notifier()
     reloader = Reloader(settings, reread, notifier, reload_asked)
     _prepare_process(settings)
     runtime = choose(settings.runtime.interpreter, settings.runtime.accelerator)
-    installed = active_stamp()  # before the model is read: an installation meanwhile is then noticed
+    installed = active_stamp()  # before the model is read, to notice an installation meanwhile
     trial = ModelTrial(installed)
     choice = ModelChoice(settings.emotion.model, installed)
     pipeline = _open_chosen(settings, runtime, choice)
@@ -104,7 +106,7 @@ def run(
 
 
 def _open_chosen(settings: Settings, runtime: Runtime, choice: ModelChoice) -> Pipeline:
-    """The pipeline with the chosen model, or with that of the settings where the chosen one cannot be opened."""
+    """Open the pipeline with the model chosen over MQTT, or with the settings' model if that fails."""
     try:
         pipeline = open_pipeline(with_model(settings, choice.name), runtime)
     except EmotionEdgeError as error:
@@ -160,7 +162,7 @@ def _components(
 
 
 def _listeners(daemon: Daemon, runtime: Runtime, outputs: Outputs) -> list[Callable[[Settings], None]]:
-    """Who applies settings that were read again; the first may refuse them with an EmotionEdgeError."""
+    """Return the functions that apply reloaded settings; the first may refuse them with an EmotionEdgeError."""
 
     def change_analysis(settings: Settings) -> None:
         daemon.send(ChangeSettings(settings, open_detector(settings.detector, runtime, settings.runtime.threads)))
@@ -173,7 +175,7 @@ def _listeners(daemon: Daemon, runtime: Runtime, outputs: Outputs) -> list[Calla
 
 
 def _stop_on_signals() -> threading.Event:
-    """An event that SIGINT and SIGTERM set; a second one ends the process at once."""
+    """Return an event that SIGINT and SIGTERM set; a second signal ends the process at once."""
     stop = threading.Event()
 
     def end(number: int, _: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""How the daemon is doing: rates and latencies of the last frames."""
+"""Statistics of the daemon: rates and latencies of the last frames."""
 
 import threading
 import time
@@ -18,17 +18,17 @@ WINDOW: Final = 300
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """p50, p95 and p99 of the values, by those names; empty for no values."""
+    """Return the percentiles of the values as `p50`, `p95` and `p99`; empty for no values."""
     if not values:
         return {}
     return dict(zip(("p50", "p95", "p99"), np.percentile(values, (50, 95, 99)).tolist(), strict=True))
 
 
 class Meter:
-    """Rates and latencies of the Readings that leave the pipeline. Any thread may call it."""
+    """Measures rates and latencies of analysed frames. Any thread may call it."""
 
     def __init__(self, card: Card, runtime: Runtime) -> None:
-        """card: of the model that runs. runtime: what runs it."""
+        """card: of the model that runs. runtime: interpreter that runs it."""
         self._card = card
         self._runtime = runtime
         self._lock = threading.Lock()
@@ -38,11 +38,11 @@ class Meter:
         self._stages: deque[Mapping[str, float]] = deque(maxlen=WINDOW)
 
     def change_model(self, card: Card) -> None:
-        """Another model runs from now on."""
+        """Report this card's model from now on."""
         self._card = card
 
     def add(self, reading: Reading) -> None:
-        """A Reading leaves the pipeline now."""
+        """Count a Reading that the pipeline has just finished."""
         now = time.monotonic()
         with self._lock:
             self._left.append(now)
@@ -59,16 +59,16 @@ class Meter:
         server: str | None = None,
         bad: int = 0,
     ) -> Stats:
-        """The statistics as they are now.
+        """Return the current statistics.
 
         Args:
-            captured: frames, of the capture.
-            dropped: frames, of the capture.
-            camera: the capture's status.
-            pace: the pacer's state.
-            rate_limit: the pacer's limit.
-            server: the classifier's.
-            bad: frames, of the capture.
+            captured: frames that the camera delivered.
+            dropped: frames that were replaced before they were analysed.
+            camera: status of the capture.
+            pace: state of the pacer.
+            rate_limit: limit of the pacer in frames per second; None: no limit.
+            server: state of the prediction server, from the classifier; None: there is none.
+            bad: frames that could not be decoded.
         """
         with self._lock:
             left, latencies, frames = list(self._left), list(self._latencies), list(self._stages)
@@ -99,7 +99,7 @@ class Meter:
 
 
 def status_line(stats: Stats) -> str:
-    """The daemon's state as one line, for `systemctl status`."""
+    """Return the daemon's state as one line, for `systemctl status`."""
     if stats.camera != "online":
         return f"camera: {stats.camera}"
     pace = "" if stats.pace == "full" else f" ({stats.pace})"
