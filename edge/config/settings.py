@@ -91,7 +91,7 @@ class DetectorSettings(_Section):
     every: Annotated[Annotated[int, Field(ge=1, le=30)] | Literal["auto"], LIVE] = "auto"
     """Look for faces in every n-th frame, 1 to 30, and follow them in between; auto: as the time allows."""
     region: Annotated[Region, LIVE] = None
-    """Where to look: [x, y, width, height] as fractions of the picture, as in [0.25, 0, 0.5, 1]; null: everywhere."""
+    """Where to look for faces: [x, y, width, height] in fractions of the picture, as [0.25, 0, 0.5, 1]; null: everywhere."""
     min_face: Annotated[int, Field(ge=0, le=8192), LIVE] = 0
     """Faces narrower than this many pixels are ignored; 0: no limit."""
     max_faces: Annotated[int, Field(ge=1, le=64), LIVE] = 16
@@ -119,7 +119,7 @@ class EmotionSettings(_Section):
     server: Annotated[str, Field(pattern=_SERVER), RESTART] = ""
     """A server that classifies in place of this board: http://host:8501/v1/models/emotion-small; empty: none."""
     server_timeout: Annotated[float, Field(gt=0, le=10), RESTART] = 0.5
-    """Seconds to wait for its answer; then the model above is used, and the server is tried again later."""
+    """Seconds to wait for the server's answer; then this board's model is used, and the server is tried again later."""
     server_token: Annotated[SecretStr, RESTART] = SecretStr("")
     """Token of the server; better in EMOTION_EDGE_EMOTION_SERVER_TOKEN or in server_token_file."""
     server_token_file: Annotated[OptionalPath, RESTART] = None
@@ -133,11 +133,11 @@ class EmotionSettings(_Section):
 
 class RuntimeSettings(_Section):
     interpreter: Annotated[RuntimeChoice, RESTART] = "auto"
-    """auto, ai-edge-litert or tflite-runtime."""
+    """Library that runs the networks: auto, ai-edge-litert or tflite-runtime."""
     accelerator: Annotated[AcceleratorChoice, RESTART] = "auto"
     """auto: a Coral Edge TPU where one is found and the models are compiled for it; edgetpu: always try it; cpu."""
     threads: Annotated[int, Field(ge=1, le=16), RESTART] = 1
-    """Threads of each network."""
+    """Processor threads that run each network."""
 
 
 class PaceSettings(_Section):
@@ -275,9 +275,9 @@ class RecordSettings(_Section):
     file: Annotated[OptionalPath, RESTART] = None
     """The record, .sqlite3 or .db; empty: the service has it in /var/lib/emotion-edge, a user in ~/.local/state."""
     days: Annotated[int, Field(ge=1, le=3660), RESTART] = 30
-    """What is older than this many days is deleted."""
+    """Rows of the record that are older than this many days are deleted."""
     max_mb: Annotated[int, Field(ge=1, le=1_000_000), RESTART] = 100
-    """With more than this many megabytes, the oldest is deleted."""
+    """Largest size of the record in megabytes; beyond it, its oldest rows are deleted."""
 
 
 class DisplaySettings(_Section):
@@ -304,7 +304,7 @@ class NoticeSettings(_Section):
     controller: Annotated[str, Field(max_length=300), LIVE] = ""
     """Who is responsible for the camera, for the notice on the door: a name and an address."""
     contact: Annotated[str, Field(max_length=300), LIVE] = ""
-    """How to reach them: a telephone number or a mail address."""
+    """How to reach whoever is responsible for the camera: a telephone number or a mail address."""
     purpose: Annotated[str, Field(max_length=600), LIVE] = ""
     """What the emotions are used for."""
     url: Annotated[str, Field(pattern=r"^(https?://\S+)?$", max_length=300), LIVE] = ""
