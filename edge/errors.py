@@ -1,4 +1,4 @@
-"""The one error a user is meant to read."""
+"""The base class of all errors that are shown to users."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -18,17 +18,17 @@ class EmotionEdgeError(Exception):
 
 
 def in_one_line(error: "ValidationError") -> str:
-    """The first places that do not fit, and why, without their values."""
+    """Describe the first invalid fields of a ValidationError, without their values, in one line."""
     found = error.errors()
     faults = [f"{'.'.join(map(str, fault['loc']))}: {reason_of(fault)}".removeprefix(": ") for fault in found[:_FAULTS]]
     return "; ".join(faults) + (f"; and {len(found) - _FAULTS} more" if len(found) > _FAULTS else "")
 
 
 def reason_of(fault: Mapping[str, Any]) -> str:
-    """Why one of a ValidationError's faults does not fit; a validator's own words as they are."""
+    """Return the message of one fault of a ValidationError; a validator's own message without pydantic's prefix."""
     return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def printable(text: str) -> str:
-    """A text in one line, its control characters replaced, so that a terminal shows it and does not obey it."""
+    """Join a text to one line and replace its control characters, so that they cannot change the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Label sets, the maps between them, and the circumplex: the one definition of each, for training and board.
+"""Label sets, the mappings between them, and the circumplex, defined here only, for training and board.
 
 A label set is an ordered tuple of names; its order is the order of a network's logits. Four have names of their own;
 any other is written as its labels with hyphens between them. A label is an emotion of CIRCUMPLEX, or a class name of
@@ -18,11 +18,11 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 
 UNCERTAIN: Final = "uncertain"
-"""Published when the smoothed confidence is below the threshold; no network but skillbox9's has it as a class."""
+"""Label that is published if the smoothed confidence is below the threshold; only skillbox9 has it as a class."""
 
 LABEL_SETS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        # The column `emotion` of fer2013.csv, 0 to 6.
+        # Column `emotion` of fer2013.csv, 0 to 6.
         "fer7": ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
         # The first eight vote columns of fer2013new.csv (Barsoum et al. 2016), under the names of fer7.
         "ferplus8": ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
@@ -65,25 +65,25 @@ CIRCUMPLEX: Final[Mapping[str, tuple[float, float]]] = MappingProxyType(
 
 _OWN: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 RESERVED: Final = frozenset({"nobody", "unknown", "none", "null"})
-"""Names that are no labels: Home Assistant shows them where there is no emotion, or reads them as no value."""
+"""Names that cannot be labels: Home Assistant shows them if there is no emotion, or reads them as no value."""
 OWN_FORM: Final = "a letter, then at most 31 letters a to z, digits or _"
 
 
 def own_label(text: str) -> str | None:
-    """The label for a class name of the user's own, or None where it cannot be one.
+    """Convert a user's class name to a label; None if that is impossible.
 
-    Case is ignored, accents are removed, and spaces become `_`: `Very Bored` is very_bored. The form is one that is
-    safe in messages, pages, metrics and the names of a network's outputs.
+    Case is ignored, accents are removed, and spaces become `_`: `Very Bored` is very_bored. The result is safe in
+    messages, pages, metrics and the names of a network's outputs.
     """
     plain = unicodedata.normalize("NFKD", text.strip()).encode("ascii", "ignore").decode().casefold()
     name = re.sub(r"[\s_]+", "_", plain)
-    # Without its accents and nothing else: a name in another alphabet is not cut to what is left of it.
+    # Only accents may be lost: a name in another alphabet is not reduced to its few ASCII letters.
     complete = len(plain) >= len(unicodedata.normalize("NFC", text.strip()))
     return name if complete and _OWN.fullmatch(name) and name not in RESERVED else None
 
 
 def labels_of(label_set: str) -> tuple[str, ...]:
-    """The names of a label set in logit order.
+    """Return the names of a label set in logit order.
 
     label_set: a name of LABEL_SETS, or at least two labels with hyphens between them ("happy-sad-bored"), which are a
     label set of their own in the order given. Raises EmotionEdgeError for anything else, with the nearest names.
@@ -103,7 +103,7 @@ def labels_of(label_set: str) -> tuple[str, ...]:
 
 
 def label_problem(name: str) -> str:
-    """Why a name cannot be a label, with the nearest emotion where it is close to one; empty where it can."""
+    """Describe why a name cannot be a label, with the nearest emotion if it is close to one; empty if it can."""
     if name in CIRCUMPLEX:
         return ""
     if own_label(name) != name:
@@ -114,7 +114,7 @@ def label_problem(name: str) -> str:
 
 
 def set_name(names: Sequence[str]) -> str:
-    """The name of a label set; the inverse of `labels_of`."""
+    """Return the name of a label set; the inverse of `labels_of`."""
     known = {labels: name for name, labels in LABEL_SETS.items()}
     return known.get(tuple(names), "-".join(names))
 
@@ -125,10 +125,11 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def map_matrix(source: Sequence[str], target: Sequence[str]) -> npt.NDArray[np.float32]:
-    """The matrix [len(source), len(target)] that carries probabilities over `source` to `target`.
+    """Return the matrix [len(source), len(target)] that maps probabilities over `source` to `target`.
 
-    A label goes to itself where `target` has it, else to its merged class of compact4; a row of zeros is a label that
-    `target` cannot say, so that rows of the product may sum to less than 1.
+    A label maps to itself if `target` has it, else to its merged class of compact4. A label that `target` cannot
+    express
+    has a row of zeros, so that mapped probabilities may sum to less than 1.
     """
     matrix = np.zeros((len(source), len(target)), np.float32)
     for row, label in enumerate(source):
@@ -139,9 +140,9 @@ def map_matrix(source: Sequence[str], target: Sequence[str]) -> npt.NDArray[np.f
 
 
 def circumplex_of(labels: Sequence[str]) -> npt.NDArray[np.float32]:
-    """The matrix [len(labels), 2] of valence and arousal: probabilities @ it are derived valence and arousal.
+    """Return the matrix [len(labels), 2] that multiplies probabilities to derived valence and arousal.
 
-    NaN in every place where a label is no emotion of CIRCUMPLEX: then valence and arousal are unknown.
+    All its values are NaN if a label is no emotion of CIRCUMPLEX: valence and arousal are then unknown.
     """
     if not set(labels) <= CIRCUMPLEX.keys():
         return np.full((len(labels), 2), np.nan, np.float32)

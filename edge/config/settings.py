@@ -91,7 +91,7 @@ class DetectorSettings(_Section):
     every: Annotated[Annotated[int, Field(ge=1, le=30)] | Literal["auto"], LIVE] = "auto"
     """Look for faces in every n-th frame, 1 to 30, and follow them in between; auto: as the time allows."""
     region: Annotated[Region, LIVE] = None
-    """Where to look for faces: [x, y, width, height] in fractions of the picture, as [0.25, 0, 0.5, 1]; null: everywhere."""
+    """Where to look for faces: [x, y, width, height], fractions of the picture, as [0.25, 0, 0.5, 1]; null: all."""
     min_face: Annotated[int, Field(ge=0, le=8192), LIVE] = 0
     """Faces narrower than this many pixels are ignored; 0: no limit."""
     max_faces: Annotated[int, Field(ge=1, le=64), LIVE] = 16

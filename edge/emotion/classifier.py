@@ -1,4 +1,4 @@
-"""The classifier interface, and the classifier that the settings name."""
+"""The interface of all emotion classifiers, and the function that opens the one in the settings."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -20,21 +20,21 @@ class Classifier(Protocol):
 
     @property
     def card(self) -> EmotionCard:
-        """Card of the model, of the committee, or of the local model that is the fallback of a server."""
+        """Card of the model or committee; with a prediction server, of the local model that is its fallback."""
         ...
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Labels in the order of the probabilities."""
+        """Emotion labels in the order of the probabilities."""
         ...
 
     @property
     def server(self) -> str | None:
-        """`online`, or why the classification server is not used; None: none is set."""
+        """`online`, or why the prediction server is not used; None if the settings name none."""
         ...
 
     def __call__(self, image: Image, faces: Sequence[Detection | Box]) -> Scores:
-        """Classify the faces of one frame in one batch. image: BGR or grey uint8; faces: as detected."""
+        """Classify the faces of one frame in one batch. image: BGR or grey uint8; faces: as detected in it."""
         ...
 
     def classify(self, crops: Pixels) -> Scores:
@@ -43,9 +43,9 @@ class Classifier(Protocol):
 
 
 def open_classifier(settings: EmotionSettings, runtime: Runtime, threads: int) -> Classifier:
-    """Load the classifier that the settings name; the local model is the fallback of a server.
+    """Load the classifier that the settings name: a local model, also as the fallback of a prediction server.
 
-    Waits for a server's first answer, for its time-out at most.
+    Waits for the server's first answer, `emotion.server_timeout` at most.
 
     Raises:
         EmotionEdgeError: a model is missing or damaged, the server's token cannot be read, or `emotion.labels` does

@@ -6,7 +6,7 @@ model file:
     {"name": "committee", "version": "1.0.0", "mirror": true, "rule": "mean",
      "members": [{"model": "emotion-large", "sha256": "..."}, {"model": "emotion-small", "sha256": "..."}]}
 
-Any models with the same labels form one without a file, whatever the sizes and colours of their inputs:
+Models with the same labels also form a committee without such a file, whatever the sizes and colours of their inputs:
 `emotion-large+emotion-small+emotion-nano`.
 """
 
@@ -34,17 +34,18 @@ from edge.system.state_folder import expanded
 
 COMMITTEE_FILE: Final = "committee.json"
 JOINT: Final = "+"
-"""Between the names of a committee's members."""
+"""Separator between the names of a committee's members."""
 
 Rule = Literal["vote", "mean"]
-"""Rule of decision. vote: majority vote; of tied labels, the one with the leader's highest probability. mean: the label
-with the highest mean probability."""
+"""How a committee decides. vote: majority vote; of tied labels, the one with the leader's highest probability. mean:
+the label with the highest mean probability.
+"""
 
 _log = logging.getLogger(__name__)
 
 
 class Member(BaseModel):
-    """model: as the setting emotion.model takes it. sha256: of its model file."""
+    """A committee's member. model: as in the setting emotion.model. sha256: of its model file."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -55,7 +56,7 @@ class Member(BaseModel):
 class CommitteeFile(BaseModel):
     """The content of `committee.json`; unknown keys are ignored, as in a model's card.
 
-    mirror: average each member over mirror images. rule: of decision.
+    mirror: average each member over mirror images. rule: how the committee decides.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -68,10 +69,10 @@ class CommitteeFile(BaseModel):
 
 
 class Committee:
-    """A `Classifier` of several models that vote; the first decides ties.
+    """A `Classifier` of several models that decide by vote or mean; the first breaks ties.
 
-    The result is the mean over the members that count (`counted_members`), so that the winner is the most probable
-    label. members: their names, in the order of the votes.
+    Its probabilities are means over the members that `counted_members` selects, so that the winner is the most probable
+    label. members: names of the models, in the order of the votes.
     """
 
     server: str | None = None
@@ -89,10 +90,10 @@ class Committee:
             members: the leader first.
             name: of the committee; empty: the members' names joined by +.
             version: of the committee; empty: the members' versions joined by +.
-            rule: of decision.
+            rule: how the committee decides.
 
         Raises:
-            EmotionEdgeError: the members differ in labels or in the square that they crop, or two have one name.
+            EmotionEdgeError: the members differ in labels or in the crop about a face, or two have the same name.
         """
         self._members = tuple(members)
         self._rule = rule
@@ -121,7 +122,7 @@ class Committee:
             )  # fmt: skip
 
     def __call__(self, image: Image, faces: Sequence[Detection | Box]) -> Scores:
-        """Classify faces of a frame, cut for the input of each member."""
+        """Classify the faces of a frame, cropped for the input of each member."""
         crops: dict[tuple[str, ...], Pixels] = {}
         for card in (member.card for member in self._members):
             if _input(card) not in crops:
@@ -129,11 +130,11 @@ class Committee:
         return self._decide([crops[_input(member.card)] for member in self._members])
 
     def classify(self, crops: Pixels) -> Scores:
-        """Classify face crops made to the committee's card: for members of smaller inputs they are shrunk."""
+        """Classify face crops made to the committee's card: they are shrunk for members with smaller inputs."""
         return self._decide([fitted_crops(crops, member.card.input) for member in self._members])
 
     def _milliseconds(self) -> float:
-        """Time of one face, of the second of two runs: in the first the interpreters allocate."""
+        """Measure the milliseconds for one face, in a second run: the interpreters allocate memory in the first."""
         spec = self.card.input
         crops = np.zeros((1, spec.height, spec.width, spec.channels), np.uint8)
         self.classify(crops)
@@ -142,7 +143,7 @@ class Committee:
         return 1000 * (time.perf_counter() - begun)
 
     def _decide(self, crops: Sequence[Pixels]) -> Scores:
-        """The decision on n faces. crops: of each member."""
+        """Classify n faces. crops: for each member, the n crops for its input."""
         if not len(crops[0]):
             return empty_scores(self.labels)
         predictions = [member.classify(own) for member, own in zip(self._members, crops, strict=True)]
@@ -158,14 +159,14 @@ class Committee:
 
 
 def counted_members(probabilities: Floats, rule: Rule) -> Floats:
-    """Which members count for each face: by vote, those who voted for the winner; by mean, all.
+    """Select the members whose mean is the result for each face: by vote, those who voted for the winner; by mean, all.
 
     Args:
-        probabilities: float32 [members, n, labels], the leader's first.
-        rule: of decision.
+        probabilities: float32 [members, n, labels], the leader first.
+        rule: how the committee decides.
 
     Returns:
-        float32 [members, n] of 1 and 0.
+        float32 [members, n]: 1 for selected members, else 0.
     """
     if rule == "mean":
         return np.ones(probabilities.shape[:2], np.float32)
@@ -177,23 +178,23 @@ def counted_members(probabilities: Floats, rule: Rule) -> Floats:
 
 
 def mean_of(counted: Floats, values: Floats) -> Floats:
-    """The mean [n, k] of values [members, n, k] over the members that count, [members, n] of 1 and 0."""
+    """Average values [members, n, k] over the members that count, [members, n] of 1 and 0; return [n, k]."""
     return np.asarray(np.einsum("mn,mnk->nk", counted, values) / counted.sum(axis=0)[:, None], np.float32)
 
 
 def open_local(
     name: str, runtime: Runtime, threads: int = 1, balance: float | None = None
 ) -> LocalClassifier | Committee:
-    """Load a model or committee by name or folder, or several joined by +.
+    """Load a model or committee by name or folder, or several models joined by +.
 
     Args:
         name: of a model or committee, a folder, or several joined by +.
         runtime: interpreter.
         threads: of the interpreter.
-        balance: of every model, in place of its card's; None: the card's.
+        balance: weight of rare emotions for every model, in place of its card's; None: the card's.
 
     Raises:
-        EmotionEdgeError: a model is missing or damaged, or a committee's member is not the file that it names.
+        EmotionEdgeError: a model is missing or damaged, or the hash of a released committee's member is another.
     """
     if file := committee_file(name):
         return _released(file, runtime, threads, balance)
@@ -202,19 +203,19 @@ def open_local(
 
 
 def member_folders(name: str) -> list[Path]:
-    """The model folders of a name, or of several joined by +. Raises EmotionEdgeError when one is missing."""
+    """Return the model folders of one name or of several joined by +. Raises EmotionEdgeError if one is missing."""
     joined = JOINT in name and not expanded(name).is_dir()
     return [model_dir(part.strip()) for part in name.split(JOINT)] if joined else [model_dir(name)]
 
 
 def committee_file(name: str) -> Path | None:
-    """The file of a released committee or of a committee's folder; None where the name is of neither."""
+    """Return the `committee.json` of a committee's name or folder; None if `name` is neither."""
     file = installed_committees().get(name, expanded(name)) / COMMITTEE_FILE
     return file if file.is_file() else None
 
 
 def installed_committees() -> dict[str, Path]:
-    """Folders of the installed committees, by name; of two with one name the first found."""
+    """Return the folders of the installed committees by name; of two with one name, the first found."""
     found: dict[str, Path] = {}
     for folder in MODEL_FOLDERS:
         for file in sorted(folder.glob(f"*/{COMMITTEE_FILE}")):
@@ -223,7 +224,7 @@ def installed_committees() -> dict[str, Path]:
 
 
 def voted_outputs(primary: OutputSpec) -> tuple[OutputSpec, OutputSpec]:
-    """Output specs of final predictions: probabilities, and valence and arousal."""
+    """Return the specs of a committee's two outputs: final probabilities, and valence and arousal."""
     return (
         final_output(primary),
         OutputSpec(name="valence_arousal", kind="valence_arousal", activation="linear"),
@@ -231,11 +232,12 @@ def voted_outputs(primary: OutputSpec) -> tuple[OutputSpec, OutputSpec]:
 
 
 def alike(labels: Sequence[str], published: Callable[[Sequence[str]], Sequence[str]]) -> list[str]:
-    """Names of the released models and committees that publish these labels.
+    """List the released models and committees with which the published labels stay the same.
 
     Args:
         labels: as they are published.
-        published: the published labels of a model's own; raises EmotionEdgeError where they do not fit.
+        published: returns the labels that are published for a model's labels; raises EmotionEdgeError if they do not
+            fit.
     """
     found = []
     for name, folder in installed_models().items():
@@ -252,7 +254,7 @@ def alike(labels: Sequence[str], published: Callable[[Sequence[str]], Sequence[s
 
 
 def read_committee(file: Path) -> CommitteeFile:
-    """Read a `committee.json`. Raises EmotionEdgeError where it is not valid."""
+    """Read a `committee.json`. Raises EmotionEdgeError if it is not valid."""
     try:
         return CommitteeFile.model_validate(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValidationError, ValueError) as error:
@@ -288,7 +290,7 @@ def _check_alike(name: str, leader: EmotionCard, member: EmotionCard) -> None:
 
 
 def _face(card: EmotionCard) -> tuple[str, ...]:
-    """The square that is cropped about a face, which must be the same: sizes and colours of it may differ."""
+    """Describe how a face is cropped, which must be the same for all members; size and colour may differ."""
     crop = card.crop
     return crop.area, f"scale {crop.scale}", f"shift {crop.shift[0]}, {crop.shift[1]}"
 
@@ -298,7 +300,7 @@ def _input(card: EmotionCard) -> tuple[str, ...]:
 
 
 def _common_input(members: Sequence[LocalClassifier]) -> dict[str, Any]:
-    """Input and crop of the committee's card, from which the crops of all members can be made."""
+    """Return `input` and `crop` of the committee's card: the largest size, from which members' crops can be made."""
     specs, crop = [member.card.input for member in members], members[0].card.crop
     size = {key: max(getattr(spec, key) for spec in specs) for key in ("height", "width", "channels")}
     colour = "grey" if size["channels"] == 1 else "bgr"

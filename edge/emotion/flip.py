@@ -1,4 +1,4 @@
-"""Test-time augmentation by a horizontal flip: most of a point of accuracy at twice the cost."""
+"""Test-time augmentation by a horizontal flip: accuracy rises by most of a percentage point at twice the cost."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,13 +12,12 @@ Faces = npt.NDArray[Any]
 
 
 def with_flip(predict: Callable[[Faces], Mapping[str, Floats]], faces: Faces, mirror: bool) -> Mapping[str, Floats]:
-    """A network's outputs, averaged over faces and their mirror images where wanted.
+    """Run a network on faces; if `mirror`, also on their mirror images, and average the outputs.
 
     Args:
-        predict: runs the network on faces; its outputs by name.
+        predict: runs the network on faces and returns its outputs by name.
         faces: [n, height, width, ...].
-        mirror: average the outputs over each face and its horizontal flip. The mean of logits is the normalized
-            geometric mean of the probabilities.
+        mirror: whether to average. The mean of logits is the normalized geometric mean of the probabilities.
     """
     outputs = predict(faces)
     if not mirror:

@@ -1,7 +1,7 @@
 """Publishes other labels than the model's: a label set by name, or groups of the model's labels (`emotion.labels`).
 
-The probabilities of the labels of a group are summed before smoothing. Labels that are in no group are left out without
-normalising the rest again, so that a face that shows one of them has low probabilities and is published as uncertain.
+The probabilities of the labels of a group are summed before smoothing. Labels that are in no group are dropped without
+normalising the rest, so that a face that shows one of them has low probabilities and is published as uncertain.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class GroupedClassifier:
-    """A `Classifier` that sums another one's probabilities by group. card: the other's, with the groups as labels."""
+    """A `Classifier` that sums another one's probabilities by group. card: the other's, whose labels are the groups."""
 
     def __init__(self, classifier: "Classifier", groups: Mapping[str, Sequence[str]]) -> None:
-        """Wrap a classifier. groups: as of `groups_of`."""
+        """Wrap a classifier. groups: labels by the name of their group, as `groups_of` returns them."""
         self._classifier = classifier
         self.labels = tuple(groups)
         self._matrix = _matrix(classifier.labels, groups)
@@ -48,11 +48,11 @@ class GroupedClassifier:
 
 
 def groups_of(settings: EmotionSettings, labels: Sequence[str]) -> Mapping[str, Sequence[str]] | None:
-    """The groups that `emotion.labels` makes of a model's labels, each with its members; None where it is empty.
+    """Return the groups that `emotion.labels` makes of a model's labels, each with its labels; None if it is empty.
 
     Raises:
-        EmotionEdgeError: the label set is not known, or has a label that none of the model's counts for, or a group
-            names a label that the model does not have.
+        EmotionEdgeError: the label set is unknown or has a label to which none of the model's maps, or a group names a
+            label that the model does not have.
     """
     if not settings.labels:
         return None
@@ -78,12 +78,12 @@ def groups_of(settings: EmotionSettings, labels: Sequence[str]) -> Mapping[str, 
 
 
 def published_labels(settings: EmotionSettings, labels: Sequence[str]) -> tuple[str, ...]:
-    """The labels that are published with a model of these labels. Raises EmotionEdgeError where they do not fit."""
+    """Return the labels that are published for a model with `labels`. Raises EmotionEdgeError if they do not fit."""
     return tuple(groups_of(settings, labels) or labels)
 
 
 def _matrix(labels: Sequence[str], groups: Mapping[str, Sequence[str]]) -> Floats:
-    """Float32 [labels, groups], 1 where the label is in the group."""
+    """Return float32 [labels, groups], 1 where the label is in the group."""
     return np.array([[label in members for members in groups.values()] for label in labels], np.float32)
 
 

@@ -15,7 +15,7 @@ from edge.reading import Box, Detection, Image
 
 
 class LocalClassifier:
-    """A loaded model; a `Classifier`."""
+    """A `Classifier` that runs one model with the local interpreter."""
 
     server: str | None = None
     members: tuple[str, ...] = ()
@@ -29,8 +29,8 @@ class LocalClassifier:
             folder: with `card.json` and `model.tflite`.
             runtime: interpreter.
             threads: of the interpreter.
-            mirror: average over mirror images even where the card does not say so.
-            balance: of the primary output, in place of the card's; None: the card's.
+            mirror: average over mirror images even if the card does not say so.
+            balance: weight of rare emotions, in place of the card's; None: the card's.
 
         Raises:
             EmotionEdgeError: the model is missing or damaged, or card and file do not match.
@@ -51,11 +51,11 @@ class LocalClassifier:
         return scores_of(self.card, self._mirrored_where_unsure(crops, self.outputs(crops)))
 
     def outputs(self, crops: Pixels) -> Mapping[str, Floats]:
-        """The network's outputs by name, [n, ...], averaged over mirror images if the card sets `mirror`."""
+        """Return the network's outputs by name, [n, ...], averaged over mirror images if the card sets `mirror`."""
         return with_flip(self._network, input_tensor(crops, self.card.input), self._mirror)
 
     def _mirrored_where_unsure(self, crops: Pixels, outputs: Mapping[str, Floats]) -> Mapping[str, Floats]:
-        """The outputs, averaged over mirror images for faces whose confidence is below the card's `mirror_below`."""
+        """Average the outputs over mirror images for faces with a confidence below the card's `mirror_below`."""
         primary, below = self.card.primary, self.card.mirror_below
         if self._mirror or not below:
             return outputs
@@ -83,7 +83,7 @@ def _balanced(card: EmotionCard, balance: float | None) -> EmotionCard:
 
 
 def mismatch(card: EmotionCard, network: Network) -> str:
-    """How a card does not fit a network, in words after "its card"; empty where it does."""
+    """Describe how a card does not fit a network, to follow "its card"; empty if it fits."""
     named = {card.input.name, *(output.name for output in card.outputs)}
     there = set(network.inputs) | set(network.outputs)
     if missing := named - there:

@@ -1,4 +1,4 @@
-"""Classification by a server, with a local model as the fallback while it does not answer."""
+"""Classification by a prediction server, with a local model as the fallback while it does not answer."""
 
 import logging
 import time
@@ -22,18 +22,18 @@ _log = logging.getLogger(__name__)
 ONLINE: Final = "online"
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 60.0
-"""Seconds until a server that failed is asked again: the first, doubled each time, up to the longest."""
+"""Back-off of reconnecting to a server that failed, in seconds: FIRST_WAIT, doubled each time, up to LONGEST_WAIT."""
 
 
 class RemoteClassifier:
-    """A server's model, with a local one as the fallback; a `Classifier`.
+    """A `Classifier` that asks a prediction server, with a local model as the fallback.
 
     Requests run in a thread of their own. A frame waits for an answer for the time-out at most, and only while the
     server is online; reconnecting happens in the background, with exponential back-off.
     """
 
     def __init__(self, settings: EmotionSettings, local: LocalClassifier | Committee) -> None:
-        """Connect; waits for the time-out at most. Raises EmotionEdgeError when the token cannot be read."""
+        """Connect, for the time-out at most. Raises EmotionEdgeError if the token cannot be read."""
         token = token_of("emotion.server_token", settings.server_token, settings.server_token_file)
         self._local = local
         self._url = settings.server
@@ -87,7 +87,7 @@ class RemoteClassifier:
         return scores
 
     def _reconnect(self) -> None:
-        """Start to connect again when the back-off has passed; does not wait for the answer."""
+        """Begin to reconnect in the background if the back-off has passed."""
         if self._pending.done() and time.monotonic() >= self._due:
             self._pending = opening = self._pool.submit(self._server.open)
             opening.add_done_callback(self._on_connected)
@@ -101,7 +101,7 @@ class RemoteClassifier:
             self._status = ONLINE
 
     def _on_failure(self, error: ServerError | TimeoutError) -> None:
-        # Abort the pending request, which would block the thread.
+        # A request that is still waiting would block the thread of the next one.
         self._server.abort()
         self._status = str(error) or NO_ANSWER
         self._due = time.monotonic() + self._backoff.next()

@@ -1,4 +1,4 @@
-"""From a network's outputs to probabilities, valence and arousal, for every way to run one."""
+"""Converts the outputs of a network to probabilities, valence and arousal, wherever the network ran."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class Scores:
     """A classifier's predictions for n faces.
 
     Attributes:
-        probabilities: float32 [n, labels]; rows sum to 1, or less where `groups` leaves labels out.
-        valence_arousal: float32 [n, 2], -1 to 1: the model's own where it has that output, else derived from the
-            probabilities on the circumplex; NaN where the labels are not all emotions.
+        probabilities: float32 [n, labels]; rows sum to 1, or less if `emotion.labels` drops labels.
+        valence_arousal: float32 [n, 2], -1 to 1: the model's own if it has that output, else derived from the
+            probabilities on the circumplex; NaN if not all labels are emotions.
         votes: for each face, the label predicted by each member of a committee, by the member's name; empty for a
             single model.
     """
@@ -30,18 +30,18 @@ class Scores:
 
 
 def empty_scores(labels: Sequence[str]) -> Scores:
-    """Predictions for no faces."""
+    """Return the predictions for no faces, with arrays of zero rows."""
     return Scores(np.zeros((0, len(labels)), np.float32), np.zeros((0, 2), np.float32), ())
 
 
 def softmax(logits: Floats) -> Floats:
-    """Probabilities [n, classes] of logits [n, classes]."""
+    """Convert logits [n, classes] to probabilities [n, classes]."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
 
 
 def probabilities_of(output: OutputSpec, values: Floats) -> Floats:
-    """Calibrated and balanced probabilities [n, labels] of an emotion output's values [n, labels].
+    """Convert an emotion output's values [n, labels] to calibrated and balanced probabilities [n, labels].
 
     softmax(logits / temperature - balance * log(priors)); see `OutputSpec`.
     """
@@ -54,19 +54,19 @@ def probabilities_of(output: OutputSpec, values: Floats) -> Floats:
 
 
 def final_output(output: OutputSpec) -> OutputSpec:
-    """The spec of an output's final probabilities, to which temperature, priors and balance have been applied."""
+    """Return the spec of an output's final probabilities, after applying temperature, priors and balance."""
     return output.model_copy(update={"activation": "softmax", "temperature": 1.0, "priors": (), "balance": 0.0})
 
 
 def affect_output(card: EmotionCard) -> OutputSpec | None:
-    """The network's own output of valence and arousal; None where it has none."""
+    """Return the network's output of valence and arousal; None if it has none."""
     return next((output for output in card.outputs if output.kind == "valence_arousal"), None)
 
 
 def scores_of(card: EmotionCard, values: Mapping[str, Floats]) -> Scores:
-    """Predictions from a network's outputs.
+    """Compute predictions from a network's outputs.
 
-    Valence and arousal are derived from the probabilities where the network has no output of them; a linear output is
+    Valence and arousal are derived from the probabilities if the network has no output for them; a linear output is
     clipped to -1 to 1.
 
     Args:

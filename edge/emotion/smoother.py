@@ -1,4 +1,4 @@
-"""Smoothing of scores over time, and a label with hysteresis."""
+"""Smooths each track's scores over time and chooses its label with hysteresis."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from edge.labels import UNCERTAIN
 class Smoothed:
     """A track's smoothed state. probabilities: float32 [labels]; valence_arousal: float32 [2]; emotion: the label.
 
-    votes: the last votes of a committee.
+    votes: the latest votes of a committee.
     """
 
     at: float
@@ -26,7 +26,7 @@ class Smoothed:
 
 
 class Smoother:
-    """The smoothed state of each track. settings: may be replaced between two frames."""
+    """Keeps the smoothed state of each track. settings: may be replaced between two frames."""
 
     def __init__(self, labels: tuple[str, ...], settings: EmotionSettings) -> None:
         self._labels = labels
@@ -40,9 +40,9 @@ class Smoother:
         the result does not depend on the frame rate.
 
         Args:
-            track: id.
+            track: id of the track.
             scores: of all faces classified in the frame.
-            row: of this track's face in them.
+            row: index of this track's face in `scores`.
             now: time of capture, seconds, monotonic.
         """
         probabilities, valence_arousal = scores.probabilities[row], scores.valence_arousal[row]
@@ -56,12 +56,12 @@ class Smoother:
         self._tracks[track] = Smoothed(now, probabilities, valence_arousal, emotion, scores.votes[row])
 
     def states(self, tracks: Iterable[int]) -> dict[int, Smoothed]:
-        """The smoothed state of these tracks, by id; all others are deleted."""
+        """Return the smoothed states of these tracks by id, and delete all others."""
         self._tracks = {track: self._tracks[track] for track in tracks if track in self._tracks}
         return self._tracks
 
     def _label(self, probabilities: Floats, current: str | None) -> str:
-        """The label with hysteresis: the current one stays until another leads by the margin."""
+        """Return the label with hysteresis: the current one stays until another leads by the margin."""
         best = int(probabilities.argmax())
         margin = self.settings.hysteresis
         if current in self._labels:

@@ -1,8 +1,8 @@
 """A client of TensorFlow Serving's REST API: model metadata, requests, and predictions from the answers.
 
 The protocol is TensorFlow Serving's own (https://www.tensorflow.org/tfx/serving/api_rest): `GET <model>/metadata` and
-`POST <model>:predict` with instances in row format. `emotion-edge serve` speaks it too, and adds to the metadata, under
-`emotion_edge`, the labels and the crop, which a signature does not hold.
+`POST <model>:predict` with instances in row format. `emotion-edge serve` implements it too, and adds to the metadata,
+under `emotion_edge`, the labels and the crop, which TensorFlow's signature does not contain.
 """
 
 import base64
@@ -28,7 +28,7 @@ SIGNATURE: Final = "serving_default"
 VOTES: Final = "votes"
 OWN_METADATA: Final = "emotion_edge"
 ANSWER_BYTES: Final = 1 << 20
-"""Largest answer, bytes; one face takes about 200."""
+"""Largest answer that is accepted, in bytes; one face takes about 200."""
 NO_ANSWER: Final = "no answer in time"
 _TEXT: Final = 200
 _PIXELS: Final = frozenset({"DT_UINT8", "DT_INT16", "DT_UINT16", "DT_INT32", "DT_UINT32", "DT_INT64", "DT_UINT64"})
@@ -38,13 +38,14 @@ _SUM_ERROR: Final = 0.02
 
 
 class ServerError(Exception):
-    """A server gave no usable answer; the message has the reason."""
+    """The server gave no usable answer; the message has the reason."""
 
 
 class OwnMetadata(BaseModel):
     """Metadata that `emotion-edge serve` adds to a model's signature.
 
-    members: of a committee, in the order of the votes. outputs: of the predictions, which are final and calibrated.
+    members: models of a committee, in the order of the votes. outputs: specs of the predictions, which are final and
+    calibrated.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -59,9 +60,9 @@ class OwnMetadata(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A server's model.
+    """The model that a server offers.
 
-    dtype: of its input. card: describes its outputs. outputs: their names. members: of a committee.
+    dtype: of its input. card: describes its outputs. outputs: their names. members: models of a committee.
     """
 
     name: str
@@ -72,13 +73,13 @@ class Served:
 
 
 class ModelServer:
-    """One model on a server, over a persistent connection. Only `abort` may be called from another thread."""
+    """Connection to one model on a server. Only `abort` may be called from another thread."""
 
     def __init__(self, url: str, timeout: float, token: str, card: EmotionCard) -> None:
-        """Does not connect yet.
+        """Prepare the connection, without connecting.
 
         Args:
-            url: of the model, as http://host:8501/v1/models/name.
+            url: of the model, such as http://host:8501/v1/models/name.
             timeout: of each network operation, seconds.
             token: bearer token; empty: none.
             card: of the local fallback, whose labels and crop the server's model must have.
@@ -94,15 +95,15 @@ class ModelServer:
         self._served: Served | None = None
 
     def open(self) -> Served:
-        """Connect and read the metadata. Raises ServerError where that fails or the model does not match."""
+        """Connect and read the metadata. Raises ServerError if that fails or the model does not match."""
         self.close()
         self._served = _served(self._call("GET", f"{self._path}/metadata"), self._card)
         return self._served
 
     def predict(self, crops: Pixels) -> Scores:
-        """Classify crops made to the card's specification, uint8 [n, height, width, channels], n > 0.
+        """Classify face crops of the card's input size, uint8 [n, height, width, channels], n > 0.
 
-        A connection that the server closed meanwhile is opened again, once. Raises ServerError.
+        If the server has closed the idle connection, it is reopened once. Raises ServerError.
         """
         served = self._served
         if served is None or self._http.sock is None:
@@ -118,7 +119,7 @@ class ModelServer:
         self._http.close()
 
     def abort(self) -> None:
-        """End a request that another thread waits for; it gets a ServerError."""
+        """Break the connection, so that a request that another thread waits for fails with ServerError."""
         connection = self._http.sock
         if connection is not None:
             with suppress(OSError):
@@ -157,7 +158,7 @@ class ModelServer:
 
 
 def instances_of(crops: Pixels, served: Served) -> list[Any]:
-    """Crops in the dtype of the server's input: pixels, the real values they stand for, or PNG files in base64."""
+    """Encode crops for the server's input type: as pixels, as scaled real numbers, or as PNG files in base64."""
     if served.dtype in _PIXELS:
         return list(crops.tolist())
     if served.dtype in _REAL:
@@ -168,11 +169,11 @@ def instances_of(crops: Pixels, served: Served) -> list[Any]:
 
 
 def scores_in(answer: Mapping[str, Any], served: Served, count: int) -> Scores:
-    """Predictions for `count` faces from an answer to `predict`. Raises ServerError where it is not valid."""
+    """Read the predictions for `count` faces from the answer to `predict`. Raises ServerError if it is not valid."""
     predictions = answer.get("predictions")
     if not isinstance(predictions, list) or len(predictions) != count:
         raise ServerError(f"no `predictions` of {count} face(s) in the answer")
-    if len(served.outputs) == 1:  # the name is then left out
+    if len(served.outputs) == 1:  # a single output has no name in the answer
         predictions = [{served.outputs[0]: prediction} for prediction in predictions]
     card = served.card
     values = {card.primary.name: _numbers(predictions, card.primary.name, len(card.primary.labels))}
@@ -191,7 +192,7 @@ def scores_in(answer: Mapping[str, Any], served: Served, count: int) -> Scores:
 
 
 class _StaleError(ServerError):
-    """The persistent connection was closed by the server."""
+    """The server has closed the persistent connection."""
 
 
 def _reason(error: Exception) -> str:
@@ -202,12 +203,12 @@ def _reason(error: Exception) -> str:
 
 
 def _line(text: str) -> str:
-    """Text of a server as one line of a log, without control characters."""
+    """Turn a server's text into one line for the log, without control characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:_TEXT]
 
 
 def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:
-    """The model that the metadata describes. Raises ServerError where it does not match the local fallback's card."""
+    """Return the model that the metadata describes. Raises ServerError if it does not match the fallback's card."""
     try:
         signature = answer["metadata"]["signature_def"]["signature_def"][SIGNATURE]
         inputs, outputs = dict(signature["inputs"]), dict(signature["outputs"])
@@ -232,7 +233,7 @@ def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:
             raise ServerError(_line(f"its labels are {', '.join(labels)}; here they are {', '.join(here)}"))
         if own.crop != card.crop:
             raise ServerError("its faces are cut in another way than here")
-        card, dtype = theirs, _BINARY  # `serve` takes image files too, which are far smaller than lists of numbers
+        card, dtype = theirs, _BINARY  # `serve` accepts PNG too, far smaller than numbers
     primary = card.primary
     if primary.name not in given:
         raise ServerError(_line(f"it has no output {primary.name!r} (it has {', '.join(sorted(given))})"))
@@ -244,7 +245,7 @@ def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:
 
 
 def _shape(tensor: Mapping[str, Any]) -> tuple[int, ...]:
-    """Shape of a tensor in the metadata; empty where unknown, -1 for a size that may be any."""
+    """Return a tensor's shape from the metadata: empty if unknown, -1 for a variable size."""
     shape = tensor["tensor_shape"]
     return () if shape.get("unknown_rank") else tuple(int(dim["size"]) for dim in shape["dim"])
 
@@ -254,7 +255,7 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def _numbers(predictions: list[Any], output: str, size: int) -> Any:
-    """An output of every face, float32 [n, size]."""
+    """Extract one output of all faces from the predictions, float32 [n, size]."""
     try:
         rows = [[float(value) for value in prediction[output]] for prediction in predictions]
     except (KeyError, TypeError, ValueError, OverflowError) as error:

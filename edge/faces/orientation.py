@@ -1,4 +1,4 @@
-"""Whether the camera is mounted upright: faces that are found only in a rotated picture say that it is not."""
+"""Detects a camera that is not mounted upright: faces are found in a rotated picture only."""
 
 import logging
 import math
@@ -12,31 +12,32 @@ from edge.reading import Detection, Frame, Image
 _log = logging.getLogger(__name__)
 
 _ROTATIONS: Final = (90, 180, 270)
-"""Degrees, clockwise."""
+"""Clockwise rotations to try, degrees."""
 
 _SCORE_MIN: Final = 0.8
-"""Detection score of a face that counts here."""
+"""Least detection score of a face that counts in the check."""
 
 _MARGIN: Final = 0.04
-"""By how much the best score of a rotated picture must exceed that of the picture as it is: detectors find some faces
-that lie on their side, and many that are upside down."""
+"""Margin by which the best score of a rotated picture must exceed that of the unrotated one: detectors find some faces
+that lie on their side, and many that are upside down.
+"""
 
 _CHECK_S: Final = 10.0
 """Seconds between two checks, each of which costs four detections."""
 
 _AGREEING: Final = 3
-"""Checks in a row with the same result that decide."""
+"""Number of consecutive checks with the same result that decide."""
 
 
 def rotation_needed(detector: Detector, image: Image) -> int | None:
-    """Degrees clockwise by which the picture has to be rotated for the faces in it to be upright.
+    """Return the degrees by which to rotate a picture clockwise so that its faces are upright.
 
     Args:
         detector: finds the faces.
         image: BGR uint8 [H, W, 3].
 
     Returns:
-        0, 90, 180 or 270; None where no face is surely found.
+        0, 90, 180 or 270; None if no face is found with certainty.
     """
     scores = {degrees: _best_score(detector.detect(turn(image, degrees))) for degrees in (0, *_ROTATIONS)}
     best = max(_ROTATIONS, key=lambda degrees: scores[degrees])
@@ -46,7 +47,7 @@ def rotation_needed(detector: Detector, image: Image) -> int | None:
 
 
 def _best_score(faces: list[Detection]) -> float:
-    """Of the faces with their eyes above their mouth, as far as the detector tells."""
+    """Return the best score of the faces whose eyes are above their mouth; those without landmarks count."""
     return max((face.score for face in faces if _is_upright(face)), default=0.0)
 
 
@@ -58,8 +59,8 @@ def _is_upright(face: Detection) -> bool:
 
 
 def advice(degrees: int, settings: CameraSettings) -> str:
-    """What to set where the picture has to be rotated by so many degrees more, clockwise."""
-    # The flip comes after the rotation and turns its direction round.
+    """Say how to set `camera.rotate` if the picture must be rotated clockwise by `degrees` more."""
+    # The flip follows the rotation and reverses its direction.
     rotate = (int(settings.rotate) + (-degrees if settings.flip else degrees)) % 360
     mounted = "hangs upside down" if degrees == 180 else "lies on its side"
     found = f"faces are found in the picture rotated by {degrees} degrees"
@@ -67,7 +68,7 @@ def advice(degrees: int, settings: CameraSettings) -> str:
 
 
 class OrientationCheck:
-    """Checks now and then whether faces are upright, until that is certain; logs once if they are not."""
+    """Checks from time to time whether faces are upright, until that is certain; logs once if they are not."""
 
     def __init__(self, detector: Detector, settings: CameraSettings) -> None:
         self.detector = detector
@@ -76,7 +77,7 @@ class OrientationCheck:
         self._results: list[int] = []
 
     def __call__(self, frame: Frame) -> None:
-        """Look at a frame, where it is time. Belongs to one thread."""
+        """Check a frame if the last check is long enough ago. For one thread."""
         if len(self._results) >= _AGREEING or frame.captured_at - self._checked_at < _CHECK_S:
             return
         self._checked_at = frame.captured_at

@@ -1,4 +1,4 @@
-"""Rolled heads: the roll of a face by its eyes, and pictures turned so that a detector finds it."""
+"""Tilted heads: measures the roll of a face by its eyes, and rotates pictures so that a detector finds it."""
 
 import cmath
 import math
@@ -11,17 +11,17 @@ import numpy as np
 from edge.reading import Box, Detection, Image
 
 UPRIGHT: Final = 8.0
-"""Degrees of roll below which a face is cropped as it is: the eyes' places are not exact."""
+"""Degrees of roll below which a crop is not rotated, because the positions of the eyes are inexact."""
 
 TURNED: Final = 12.0
-"""Degrees of roll of a tracked face from which the picture is searched turned upright for it, too."""
+"""Degrees of roll from which a tracked face is also searched for in a picture rotated to make it upright."""
 
 LOOK: Final = 45.0
-"""Degrees to either side by which pictures are turned to look for faces that nobody has found yet."""
+"""Degrees by which pictures are rotated, to either side, to search for tilted faces that are not tracked yet."""
 
 
 def roll_of(face: Detection) -> float:
-    """Clockwise roll in degrees, -180 to 180, by the line through the eyes; 0 without landmarks."""
+    """Return a face's clockwise roll in degrees, -180 to 180, by the line through its eyes; 0 without landmarks."""
     if face.landmarks is None:
         return 0.0
     (right_x, right_y), (left_x, left_y) = face.landmarks[:2].tolist()
@@ -29,10 +29,10 @@ def roll_of(face: Detection) -> float:
 
 
 class TurnedImage:
-    """A picture turned about its centre, shrunk for a detector; corners that leave it are cut off."""
+    """A picture rotated about its centre and shrunk for a detector; corners that leave it are cut off."""
 
     def __init__(self, image: Image, roll: float, size: tuple[int, int]) -> None:
-        """Turn a picture so that a face with this roll stands upright.
+        """Rotate a picture so that a face with this roll is upright.
 
         Args:
             image: BGR or grey uint8.
@@ -53,7 +53,7 @@ class TurnedImage:
         self.image = np.asarray(cv2.warpAffine(image, matrix, shown, flags=cv2.INTER_LINEAR), np.uint8)
 
     def back(self, face: Detection) -> Detection:
-        """A face found in the turned picture, in pixels of the picture: its box keeps its size, its eyes their roll."""
+        """Map a face from the rotated picture to the original one: its box keeps its size, its landmarks rotate."""
         box = face.box
         centre = self._place(complex(box.x + box.width / 2, box.y + box.height / 2))
         width, height = box.width / abs(self._turn), box.height / abs(self._turn)

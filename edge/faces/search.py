@@ -1,4 +1,4 @@
-"""Detection within the region of interest, and the limits on size and number of faces."""
+"""Runs the detector within the region of interest, on rotated pictures too, and limits size and number of faces."""
 
 import math
 import time
@@ -17,33 +17,33 @@ from edge.faces.yunet import OVERLAP
 from edge.reading import Box, Detection, Frame, Image
 
 _TRACKED_BONUS: Final = 1.5
-"""Factor on the area of a tracked face when the largest are kept, so that two of one size do not alternate."""
+"""Factor on a tracked face's area when the largest faces are kept, so that two of equal size do not alternate."""
 
 _SAME_FACE_IOU: Final = 0.3
-"""Intersection over union from which a detection counts as a tracked face there."""
+"""Intersection over union from which a detection counts as a tracked face."""
 
 
 TURN_INTERVAL: Final = 0.5
-"""Seconds between two looks at a turned picture while no face is found, to one side and the other in turn."""
+"""Seconds between two searches of a rotated picture while no face is found; left and right rotations alternate."""
 
 _TURNED_MARGIN: Final = 0.15
-"""By how much more than `detector.score` a face must score that is found in a turned picture only."""
+"""Addition to `detector.score` for a face that is found in a rotated picture only."""
 
 MAX_ROLL: Final = 75.0
-"""Degrees of roll up to which a tracked face is searched for in a turned picture."""
+"""Degrees of roll up to which a tracked face is searched for in a rotated picture."""
 
 
 class FaceSearch:
     """A detector with the settings' region of interest, smallest face and largest number of faces.
 
-    ignored: boxes of the last frame that were left out, in pixels of `frame.image`.
+    ignored: boxes of the last frame that these limits left out, in pixels of `frame.image`.
     """
 
     def __init__(self, detector: Detector, settings: DetectorSettings, still: bool = False) -> None:
-        """still: frames are images of their own, each searched with all there is."""
+        """still: each frame is an unrelated image, which is searched at all sizes and rotations."""
         self.ignored: tuple[Box, ...] = ()
         self.large = False
-        """Whether the last search was with the large network of two."""
+        """Whether the last search used the large network of `detector.size: auto`."""
         self._detector = detector
         self._sizes = (
             SizeChoice(detector.small.size, settings.min_face) if isinstance(detector, TwoSizes) and not still else None
@@ -54,25 +54,25 @@ class FaceSearch:
         self._turned_at, self._side = -math.inf, LOOK
 
     def area(self, image: Image) -> Box:
-        """The region of interest in pixels; the whole image where none is set."""
+        """Return the region of interest in pixels; the whole image if none is set."""
         left, top, right, bottom = self._bounds(image)
         return Box(left, top, right - left, bottom - top)
 
     def large_due(self, frame: Frame, visible: int) -> bool:
-        """Whether the large network of two is to search this frame, even if no detection is due."""
+        """Whether the large network of `detector.size: auto` is to search this frame even if no detection is due."""
         return self._sizes is not None and self._sizes.due(frame.captured_at, visible, self.area(frame.image))
 
     def far(self, image: Image, tracked: Iterable[Box]) -> bool:
-        """Whether one of these faces can be followed with the large network of two only."""
+        """Whether one of the tracked boxes is so small that only `detector.size: auto`'s large network finds it."""
         return self._sizes is not None and self._sizes.far(tracked, self.area(image))
 
     def __call__(self, frame: Frame, tracked: Sequence[Detection], large: bool = False) -> list[Detection]:
-        """Detect the faces of a frame, in its analysis image where that has as many pixels as the network takes.
+        """Detect the faces of a frame, in its analysis image if that has as many pixels as the network's input.
 
         Args:
             frame: the frame.
-            tracked: the faces that are tracked already.
-            large: search with the large network, where there are two.
+            tracked: detections of the faces that are tracked already.
+            large: search with the large network of `detector.size: auto`.
 
         Returns:
             The faces, in pixels of `frame.image`.
@@ -82,7 +82,7 @@ class FaceSearch:
         self.large = large
         if not large:
             return self._search(frame, tracked, self._detector.small)
-        began = time.thread_time()  # other work of the machine does not count
+        began = time.thread_time()  # without the time of other processes and threads
         found = self._search(frame, tracked, self._detector.large)
         self._sizes.looked(frame.captured_at, time.thread_time() - began)
         return found
@@ -113,10 +113,11 @@ class FaceSearch:
         return kept
 
     def _rolls(self, now: float, tracked: Sequence[Detection], found: Sequence[Detection]) -> list[float]:
-        """Degrees by which the picture is searched turned, too: for rolled faces that are tracked, and at low duty for
-        those that nobody has found.
+        """List the rotations, in degrees, in which the picture is also searched.
+
+        These are for the most rolled tracked face; if no face is found, one of LOOK and -LOOK at each TURN_INTERVAL.
         """
-        if self._still:  # upright, a detector finds faces rolled by 40 degrees with the eyes of one rolled by 15
+        if self._still:  # the roll of faces found upright is underestimated: 15 degrees for 40
             return [LOOK, -LOOK]
         rolls = [roll for face in tracked if TURNED <= abs(roll := roll_of(face)) <= MAX_ROLL]
         if rolls:
@@ -141,13 +142,13 @@ class FaceSearch:
         return sorted(found, key=size, reverse=True)[: self._settings.max_faces]
 
     def _fills(self, image: Image, detector: Detector) -> bool:
-        """Whether the region has at least the network's input width or height in this image."""
+        """Whether the region in this image is at least as wide or as high as the network's input."""
         left, top, right, bottom = self._bounds(image)
         width, height = detector.size
         return right - left >= width or bottom - top >= height
 
     def _bounds(self, image: Image) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of the region, pixels."""
+        """Return left, top, right and bottom of the region of interest, pixels."""
         height, width = image.shape[:2]
         if self._settings.region is None:
             return 0, 0, width, height
@@ -158,7 +159,7 @@ class FaceSearch:
 
 
 def _to_frame(face: Detection, left: float, top: float, ratio: float) -> Detection:
-    """A detection of a part of an image in frame pixels. ratio: frame pixels an image pixel."""
+    """Convert a detection in a part of an image to frame pixels. ratio: frame pixels per image pixel."""
     box = face.box
     corner = np.array((left, top), np.float32)
     return replace(
@@ -169,7 +170,7 @@ def _to_frame(face: Detection, left: float, top: float, ratio: float) -> Detecti
 
 
 def _joined(found: list[Detection], more: Sequence[Detection]) -> list[Detection]:
-    """Both, best score first; of a face that is in both, the better one."""
+    """Merge two lists of faces, best score first; of a face that is in both, keep the better detection."""
     joined: list[Detection] = []
     for face in sorted([*found, *more], key=lambda face: face.score, reverse=True):
         if all(face.box.iou(other.box) <= OVERLAP for other in joined):

@@ -1,4 +1,4 @@
-"""Multi-face tracking: an id for each face that lasts through short occlusions and crossings."""
+"""Multi-face tracking: gives each face an id that lasts through short occlusions and crossings."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,10 @@ STEP_GROWTH: Final = 1.0
 """Growth of MAX_STEP while a track is not detected, in face sizes a second."""
 
 CONFIRM: Final = 2
-"""Detections that confirm a track, so that a single false positive does not become one."""
+"""Number of detections that confirm a track, so that a single false positive does not become one."""
 
 MAX_MISSES: Final = 1
-"""Detections in succession that may miss an unconfirmed track: a far face is not found in every one."""
+"""Number of consecutive detections in which an unconfirmed track may be missing: far faces are not always found."""
 
 HOLD: Final = 0.5
 """Seconds for which a lost face is still reported, with its last box."""
@@ -39,10 +39,10 @@ _OVERLAPPING: Final = 0.05
 """Intersection over union from which two faces count as overlapping."""
 
 _EMERGING: Final = 4.0
-"""Factor by which a lost face may be smaller when it is detected again; of one in view it is 2."""
+"""Factor by which a lost face may be smaller when it is detected again; for a face in view it is 2."""
 
 _RECENT_BONUS: Final = 0.5
-"""Extra gain of a track seen just now over one about to be deleted."""
+"""Largest extra gain of a track by recency: full if it was seen just now, 0 if it is about to be deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +59,17 @@ class _Track:
     detection: Detection
     seen_at: float
     hits: int = 1
-    misses: int = 0  # since the last hit
-    id: int = 0  # 0: tentative. Ids are given on confirmation, so that published ids have no gaps.
+    misses: int = 0  # detections in succession without this track
+    id: int = 0  # 0: tentative. Given on confirmation, so that published ids have no gaps.
     velocity: tuple[float, float] = (0.0, 0.0)  # pixels a second
     steps: int = 0
-    area: float = 0.0  # a running mean: a face being occluded shrinks before it is lost
+    area: float = 0.0  # smoothed: a face being occluded shrinks before it is lost
 
     def __post_init__(self) -> None:
         self.area = self.detection.box.area
 
     def move(self, detection: Detection, now: float, isolated: bool) -> None:
-        """Update the position; velocity and area only while isolated, as overlapping faces may be confused."""
+        """Update the position; velocity and area only if isolated, because overlapping faces may be confused."""
         if (passed := now - self.seen_at) > 0 and isolated:
             self.area += (1 - math.exp(-passed / _AREA_TIME)) * (detection.box.area - self.area)
             (x, y), (before_x, before_y) = _centre(detection.box), _centre(self.detection.box)
@@ -86,11 +86,11 @@ class _Track:
 class Tracker:
     """Matches detections to tracks by overlap, distance and size at each track's predicted position.
 
-    The prediction is of constant velocity, so that two faces which cross keep their ids.
+    The prediction assumes constant velocity, so that two faces which cross keep their ids.
     """
 
     def __init__(self, confirm: int = CONFIRM) -> None:
-        """confirm: detections that confirm a track; 1 for single images."""
+        """confirm: number of detections that confirm a track; 1 for single images."""
         self._confirm = confirm
         self._tracks: list[_Track] = []
         self._last_id = 0
@@ -106,7 +106,7 @@ class Tracker:
         return [track.id for track in self._tracks if track.id]
 
     def clear(self) -> None:
-        """Drop all tracks: the next frame shows another scene. Ids are not used again."""
+        """Drop all tracks because the next frame shows another scene. Ids are not used again."""
         self._tracks = []
 
     def update(self, detections: Sequence[Detection], now: float) -> list[TrackedFace]:
@@ -149,14 +149,14 @@ class Tracker:
         return self._in_view(now, {track.id for track in self._tracks if track.seen_at == now})
 
     def follow(self, moved: Mapping[int, Detection], now: float) -> list[TrackedFace]:
-        """The confirmed faces of a frame without detection. moved: new position of each followed face, by track id."""
+        """Update tracks in a frame without detection; return its confirmed faces. moved: new positions by track id."""
         for track, isolated in zip(self._tracks, self._isolated(), strict=True):
             if track.id in moved:
                 track.move(moved[track.id], now, isolated)
         return self._in_view(now, moved)
 
     def _isolated(self) -> list[bool]:
-        """For each track, whether its box overlaps no other."""
+        """Return for each track whether its box overlaps no other."""
         if len(self._tracks) == 1:
             return [True]
         boxes = [track.detection.box for track in self._tracks]
@@ -175,7 +175,7 @@ def _centre(box: Box) -> tuple[float, float]:
 
 
 def _gain(track: _Track, new: Box, now: float) -> float:
-    """Gain of matching a box to a track; 0: ruled out."""
+    """Return the gain of matching a box to a track; 0: impossible."""
     old, gap = track.detection.box, now - track.seen_at
     ahead_x, ahead_y = track.velocity[0] * gap, track.velocity[1] * gap
     size = (track.area * new.area) ** 0.25 or 1.0
@@ -188,7 +188,7 @@ def _gain(track: _Track, new: Box, now: float) -> float:
         return 0.0
     iou = Box(old.x + ahead_x, old.y + ahead_y, old.width, old.height).iou(new)
     ratio = track.area / max(new.area, 1e-6)
-    # A face that comes out from behind something is found in part first.
+    # A face that comes out from behind something is at first detected in part.
     largest = _EMERGING if gap > HOLD else 2
     if iou < MIN_IOU and not (distance < reach and 0.5 < ratio < largest):
         return 0.0

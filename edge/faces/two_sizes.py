@@ -1,4 +1,4 @@
-"""`detector.size: auto`: a small network for near faces, and a large one that now and then looks across the room."""
+"""`detector.size: auto`: a small YuNet for near faces, and a large one that at intervals searches for far faces."""
 
 import logging
 import math
@@ -10,20 +10,21 @@ from edge.faces.yunet import OVERLAP, YuNet
 from edge.reading import Box, Detection, Image
 
 FAR_WIDTH: Final = 20.0
-"""A face narrower than this in the small network's input is followed with the large one, which finds it again."""
+"""A face narrower than this, in pixels of the small network's input, is followed with the large network."""
 
 EMPTY_INTERVAL: Final = 0.3
-"""Seconds from one look of the large network to the next while nobody is in view. It takes two looks to confirm a face,
-the second in the next frame, so that one across the room is found within a second."""
+"""Seconds between two runs of the large network while nobody is in view. Two runs confirm a face, the second on the
+next frame, so that a person across the room is found within a second.
+"""
 
 NEAR_INTERVAL: Final = 2.0
-"""The same while near faces are in view, whose cost is to stay that of the small network."""
+"""Seconds between two runs of the large network while near faces are in view: few, to save time."""
 
 SLOW: Final = 0.2
-"""Processor seconds of a look from which the large network is given up: three looks a second would take too much."""
+"""Processor seconds of one run above which the large network is dropped: three runs a second would cost too much."""
 
 _TRIALS: Final = 3
-"""Looks of which the quickest counts: the first ones load the network."""
+"""Number of runs of which the fastest decides whether the network is slow: the first ones load it."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 class TwoSizes:
     """A `Detector` of two YuNets: both run on single images; in streams a `SizeChoice` selects one for each frame.
 
-    size: of the large one, as single images are searched by both.
+    size: input size of the large one.
     """
 
     def __init__(self, small: YuNet, large: YuNet) -> None:
@@ -39,7 +40,7 @@ class TwoSizes:
         self.size = large.size
 
     def detect(self, image: Image) -> list[Detection]:
-        """The faces that either network finds, best score first; of one that both find, the large one's."""
+        """Return the faces that either network finds, best score first; of a face found by both, the large one's."""
         found = self.large.detect(image)
         near = self.small.detect(image)
         pairs = assign(
@@ -56,10 +57,10 @@ class TwoSizes:
 
 
 class SizeChoice:
-    """Selects the network for each frame of a stream. Belongs to one thread."""
+    """Selects the network for each frame of a stream. For one thread."""
 
     def __init__(self, small: tuple[int, int], min_face: float = 0.0) -> None:
-        """small: input width and height of the small network. min_face: width of the smallest face that counts."""
+        """small: input width and height of the small network. min_face: width of the smallest wanted face, pixels."""
         self._min_face = min_face
         self._small = small
         self._looked_at = -math.inf
@@ -68,21 +69,22 @@ class SizeChoice:
         self._slow = False
 
     def far(self, faces: Iterable[Box], area: Box) -> bool:
-        """Whether one of these faces is too small for the small network. area: what is searched, pixels."""
+        """Whether one of these faces is too small for the small network. area: searched part of the frame, pixels."""
         shrunk = self._shrunk(area)
         return not self._slow and any(box.width * shrunk < FAR_WIDTH for box in faces)
 
     def _shrunk(self, area: Box) -> float:
-        """Pixels of the small network's input to one of the area."""
+        """Return the scale of the small network: pixels of its input per pixel of the searched area."""
         return min(self._small[0] / area.width, self._small[1] / area.height)
 
     def due(self, now: float, visible: int, area: Box) -> bool:
-        """Whether the large network is to look at this frame even if no detection is due.
+        """Whether the large network is to search this frame even if no detection is due.
 
         Args:
             now: time of capture, seconds, monotonic.
             visible: number of faces in view.
-            area: what is searched, pixels; where the small network sees it in full, the large one has no more to see.
+            area: part of the frame that is searched, pixels; if the small network need not shrink it, the large one
+                finds no more.
         """
         shrunk = self._shrunk(area)
         if self._slow or shrunk >= 1 or self._min_face * shrunk >= FAR_WIDTH:

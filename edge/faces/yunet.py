@@ -24,11 +24,11 @@ from edge.reading import Box, Detection, Image
 
 STRIDES: Final = (8, 16, 32)
 SIZES: Final[Mapping[int, tuple[int, int]]] = {160: (160, 128), 320: (320, 256), 640: (640, 480)}
-"""Input width and height of each network: 4:3, rounded up to a multiple of the largest stride."""
+"""Input width and height of each network, by its width: 4:3, rounded up to a multiple of the largest stride."""
 AUTO: Final = "auto"
 SMALL: Final = 320
 LARGE: Final = 640
-"""The two sizes of `detector.size: auto`."""
+"""Widths of the two networks of `detector.size: auto`."""
 LOGIT_FLOOR: Final = -6.0
 LANDMARK_SCALE: Final = 2.0
 OVERLAP: Final = 0.3
@@ -39,7 +39,7 @@ _LANDMARKS: Final = 5
 
 
 def model_name(size: int | str) -> str:
-    """The name of the released model for a width in SIZES; for `auto`, the name of the smaller one."""
+    """Return the name of the released model for a width in SIZES; for `auto`, of the smaller one."""
     return f"yunet-{SMALL if size == AUTO else size}"
 
 
@@ -70,7 +70,7 @@ def letterbox(image: Image, canvas: Image) -> float:
 
 
 def _cells(height: int, width: int) -> Iterator[npt.NDArray[np.float32]]:
-    """For each grid [cells, 3]: x and y of the cells' corners in strides, and the stride."""
+    """Yield for each grid an array [cells, 3]: x and y of the cells' corners in strides, and the stride in pixels."""
     for stride in STRIDES:
         y, x = np.mgrid[: height // stride, : width // stride]
         yield np.stack([x, y, np.full_like(x, stride)], -1).reshape(-1, 3).astype(np.float32)
@@ -106,27 +106,27 @@ class YuNet:
         self.size = width, height
         cells = np.concatenate(list(_cells(height, width)))
         self._strides = cells[:, 2:]
-        # Offsets of the values of `geometry`: the cell's corner for positions, 0 for sizes.
+        # Offset to add to each value of `geometry`: the cell's corner for positions, 0 for sizes.
         self._corners = np.hstack([cells[:, :2], np.zeros_like(cells[:, :2]), *[cells[:, :2]] * _LANDMARKS])
         self._units = np.array([1.0] * 4 + [LANDMARK_SCALE] * 2 * _LANDMARKS, np.float32)
         self._canvas = np.zeros((height, width, 3), np.uint8)
         self._input = np.zeros((1, height, width, 3), np.int8)
         self._score = min(max(score, 0.01), 0.999)
         logits = self._network.outputs["scores"].dequantize(pixels.view(np.int8)) + LOGIT_FLOOR
-        self._probabilities = 1 / (1 + np.exp(-logits))  # of each stored value, by its byte
-        # score = sqrt(class * objectness), so neither may be below its square.
+        self._probabilities = 1 / (1 + np.exp(-logits))  # for each stored byte, the probability it stands for
+        # score = sqrt(class * objectness) is at least the limit only if both factors are at least its square.
         self._least = int(pixels.view(np.int8)[logits >= _logit(self._score**2)].min(initial=127))
 
     def detect(self, image: Image) -> list[Detection]:
-        """The faces of an image of any size, best score first, in its pixels, each with five landmarks."""
+        """Detect the faces of an image of any size, best score first, in its pixels, each with five landmarks."""
         scale = letterbox(image, self._canvas)
-        # The stored value is the pixel - 128, which flips its highest bit.
+        # The input is int8: pixel - 128, which is the pixel with its highest bit flipped.
         np.bitwise_xor(self._canvas, 0x80, out=self._input[0].view(np.uint8))
         outputs = self._network.stored(self._input)
         return self._decode(outputs["scores"][0], outputs["geometry"][0], scale)
 
     def _decode(self, scores: Bytes, geometry: Bytes, scale: float) -> list[Detection]:
-        """Decode scores [cells, 2] and geometry [cells, 14] as stored; only likely cells are dequantized."""
+        """Decode quantized scores [cells, 2] and geometry [cells, 14]; only likely cells are dequantized."""
         likely = np.flatnonzero((scores[:, 0] >= self._least) & (scores[:, 1] >= self._least))
         if not likely.size:
             return []
