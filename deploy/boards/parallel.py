@@ -27,7 +27,11 @@ class Outcome:
 
 
 def on_each_board(
-    hosts: list[Host], work: Callable[[Host, Report], bool], max_failures: int | None = None, quiet: bool = False
+    hosts: list[Host],
+    work: Callable[[Host, Report], bool],
+    max_failures: int | None = None,
+    quiet: bool = False,
+    ended: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
     """Run work on boards, eight at a time.
 
@@ -37,6 +41,7 @@ def on_each_board(
             is printed and is a failure.
         max_failures: after so many failures no further board is started.
         quiet: print nothing.
+        ended: called with each outcome in the order of `hosts`, once the board and all before it are done.
 
     Returns:
         The outcomes, in the order of `hosts`.
@@ -75,7 +80,12 @@ def on_each_board(
         return Outcome(host, succeeded, text)
 
     with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
-        return list(pool.map(one, hosts))
+        outcomes = []
+        for outcome in pool.map(one, hosts):
+            outcomes.append(outcome)
+            if ended:
+                ended(outcome)
+        return outcomes
 
 
 def all_succeeded(outcomes: list[Outcome]) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 from deploy.boards.facts import Board, gather_facts
 from deploy.boards.inventory import Host
-from deploy.boards.parallel import Report, all_succeeded, on_each_board
+from deploy.boards.parallel import Outcome, Report, all_succeeded, on_each_board
 from deploy.boards.ssh import Connection
 
 
@@ -25,11 +25,16 @@ def status(hosts: list[Host], as_json: bool, options: tuple[str, ...] = ()) -> b
     def one(host: Host, report: Report) -> bool:
         with Connection(host, options) as connection:
             found[host.name] = {"board": host.name, **_status_of(gather_facts(connection))}
-        if not as_json:
-            report(_line(found[host.name]))
+        report(_line(found[host.name]))
         return bool(found[host.name]["healthy"])
 
-    outcomes = on_each_board(hosts, one, quiet=as_json)
+    width = max(len(host.name) for host in hosts)
+
+    def print_line(outcome: Outcome) -> None:
+        if not as_json:
+            print(f"{outcome.host.name:{width}}  {outcome.text}", flush=True)
+
+    outcomes = on_each_board(hosts, one, quiet=True, ended=print_line)
     if as_json:
         lost = {
             outcome.host.name: {"board": outcome.host.name, "healthy": False, "error": outcome.text}

@@ -17,8 +17,6 @@ from typing import Final
 from edge.errors import EmotionEdgeError
 
 CACHE: Final = Path(__file__).resolve().parents[2] / ".cache" / "emulated"
-BROKER_CA: Final = CACHE / "broker-ca.pem"
-"""Certificate authority of the Mosquitto in the image."""
 KERNEL: Final = CACHE / "vmlinuz"
 INITRD: Final = CACHE / "initrd"
 
@@ -110,13 +108,19 @@ def image_path(arch: str) -> Path:
     return CACHE / ("base.img.xz" if arch == "arm64" else f"base-{arch}.img")
 
 
+def broker_ca(arch: str) -> Path:
+    """Certificate authority of the Mosquitto in the base image of an architecture."""
+    return CACHE / f"broker-ca-{arch}.pem"
+
+
 def build(arch: str = "arm64") -> Path:
     """Make the image, and for arm64 the kernel's files, where they are not there yet; the image's path.
 
     Takes 10 to 25 minutes for arm64, some minutes for amd64. Raises EmotionEdgeError for what is missing here.
     """
     image = image_path(arch)
-    needed = (image, BROKER_CA, KERNEL, INITRD) if arch == "arm64" else (image, BROKER_CA)
+    authority = broker_ca(arch)
+    needed = (image, authority, KERNEL, INITRD) if arch == "arm64" else (image, authority)
     if all(path.is_file() for path in needed):
         return image
     _check_machine(arch)
@@ -136,6 +140,7 @@ def build(arch: str = "arm64") -> Path:
         shutil.rmtree(kernel)
     log_step("settings")
     _configure(root, slow=arch == "arm64")
+    shutil.copyfile(_broker_certificates(root), authority)
     log_step("disk")
     _disk(root, disk)
     _remove_tree(root)
@@ -304,8 +309,6 @@ def _configure(root: Path, slow: bool) -> None:
             "[Service]\nTimeoutStartSec=1800\nWatchdogSec=240\n",
         )
     # For the messages to be heard from outside, and with TLS for the daemon; the official image has no broker at all.
-    _broker_certificates(root / "etc/mosquitto/certs")
-    _run("chroot", str(root), "chown", "-R", "mosquitto:", "/etc/mosquitto/certs")
     write("etc/mosquitto/conf.d/listener.conf", _MOSQUITTO)
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
@@ -320,8 +323,9 @@ def _configure(root: Path, slow: bool) -> None:
     write("etc/resolv.conf", "")
 
 
-def _broker_certificates(folder: Path) -> None:
-    """A certificate authority of the board's own, and a certificate of it for the broker on the board."""
+def _broker_certificates(root: Path) -> Path:
+    """Make an authority of the board's own, and a certificate by it for the broker there; the authority's file."""
+    folder = root / "etc/mosquitto/certs"
     folder.mkdir(parents=True, exist_ok=True)
     authority, key = folder / "ca.pem", folder / "ca.key"
     of_elliptic_curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650")
@@ -346,7 +350,8 @@ def _broker_certificates(folder: Path) -> None:
         *("-keyout", str(folder / "broker.key"), "-out", str(folder / "broker.pem")),
     )
     key.unlink()
-    shutil.copyfile(authority, BROKER_CA)
+    _run("chroot", str(root), "chown", "-R", "mosquitto:", "/etc/mosquitto/certs")
+    return authority
 
 
 def _disk(root: Path, disk: Path) -> None:

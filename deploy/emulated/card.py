@@ -23,7 +23,7 @@ def image(board: Board) -> None:
         },
         "wifi": {"ssid": "attic", "password": "no radio here", "country": "DE"},
         "timezone": "Europe/Berlin",
-        "files": {CA_FILE: str(base.BROKER_CA)},
+        "files": {CA_FILE: str(base.broker_ca(board.arch))},
         "settings": {
             "camera": {"source": CLIP},
             "mqtt": {"host": "127.0.0.1", "port": 8883, "tls": True, "ca_file": CA_FILE, "device_id": "emulated"},

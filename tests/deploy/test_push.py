@@ -220,6 +220,19 @@ def test_status_as_json_has_every_board_in_the_order_asked_for(sshd: Sshd, capsy
     assert second["model"] is None or second["service"] == "active"
 
 
+@needs_sshd
+@needs_dpkg
+def test_status_has_a_line_for_each_board_in_the_order_asked_for(
+    sshd: Sshd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = Host("away", "127.0.0.1", free_port())
+    status([sshd.host, away], False, sshd.options())  # the first takes longer
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("loopback  ")
+    assert " GiB free" in first
+    assert second.startswith("away      failed: cannot be reached")
+
+
 @needs_dpkg
 def test_another_package_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EmotionEdgeError, match="is the package sl, not emotion-edge"):

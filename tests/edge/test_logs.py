@@ -14,6 +14,7 @@ import pytest
 
 from edge.media import CLIP
 from edge.system.logs import LINES_MAX, PERIOD_S, RateLimit
+from tests.conftest import ROOT
 from tests.support.daemon import free_port, wait_until
 
 
@@ -134,3 +135,21 @@ def test_a_daemon_whose_log_is_not_read_shows_its_page_and_ends(tmp_path: Path) 
             daemon.kill()
     os.close(write_end)
     os.close(read_end)
+
+
+def test_the_log_is_written_to_a_pipe_that_may_not_be_opened_again() -> None:
+    """As in a container that is not root: standard error is a pipe of the user who started it."""
+    read, write = os.pipe()
+    os.fchmod(write, 0)
+    program = (
+        "import logging, os\nfrom edge.system.logs import start_logging\n"
+        "try:\n    os.open('/proc/self/fd/2', os.O_WRONLY)\nexcept PermissionError:\n"
+        "    start_logging('info', service=True)\n    logging.info('started')\n    logging.shutdown()"
+    )
+    words = [sys.executable, "-c", program]
+    if os.geteuid() == 0:  # who may open everything
+        words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", *words]
+    with os.fdopen(read) as log:
+        subprocess.run(words, stderr=write, cwd=ROOT, timeout=60, check=True)
+        os.close(write)
+        assert log.read().endswith(" INFO started\n")
