@@ -1,1 +1,1 @@
-"""How another model comes onto a board that is running: archive, self-test, installation, and taking it up."""
+"""Changes the model of a running board: reads archives, tests a model, installs it, and loads it into the daemon."""

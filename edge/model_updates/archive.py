@@ -1,7 +1,7 @@
-"""Copies the files of a model out of a folder or an archive, within limits on what that may take.
+"""Copies the files of a model out of a folder or an archive, within limits on their size and number.
 
 Only regular files with the names of a model's files are copied. Everything is written to disk as it is read, so that an
-archive that unpacks to gigabytes takes neither memory nor disk.
+archive that unpacks to gigabytes fills neither memory nor disk.
 """
 
 import bz2
@@ -25,10 +25,10 @@ from edge.models.card import CARD_FILE, MODEL_FILE
 from edge.models.edge_tpu import EDGE_TPU_FILE
 
 MAX_FILE_BYTES: Final = 64_000_000
-"""No model file for a board is larger."""
+"""Largest size of one model file: no model for a board is larger."""
 
 MAX_TOTAL_BYTES: Final = 200_000_000
-"""Of all that an archive unpacks to, the files that are not copied included."""
+"""Largest size of all that an archive unpacks to, including files that are not copied."""
 
 MAX_MEMBERS: Final = 10_000
 _MAX_TAR_HEADER: Final = 100_000
@@ -38,7 +38,7 @@ _TAR_EXTENSIONS: Final = (
 )
 _MAX_ZIP_DIRECTORY: Final = 1_000_000
 _XZ_MEMORY: Final = 100_000_000
-"""`xz -9` makes archives that need 65 MB."""
+"""Memory for unpacking .xz: `xz -9` makes archives that need 65 MB."""
 
 _CHUNK: Final = 65_536
 _MODEL_FILES: Final = re.compile(
@@ -50,7 +50,7 @@ _ERRORS: Final = (
     *(OSError, EOFError, RuntimeError, ValueError, NotImplementedError, MemoryError, RecursionError, struct.error),
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
-"""What Python's readers raise on damaged archives."""
+"""Exceptions that Python's archive readers raise for damaged archives."""
 
 
 class _Readable(Protocol):
@@ -93,13 +93,16 @@ def unpack_model(source: Path, into: Path) -> None:
 
 
 def _starts_with(source: Path, magic: bytes) -> bool:
-    """`zipfile.is_zipfile` looks at the end of the file, where a .tar may hold a model with a .zip of metadata."""
+    """Whether the file begins with these bytes.
+
+    `zipfile.is_zipfile` looks at the end of the file, where a .tar may hold a model that contains a .zip of metadata.
+    """
     with source.open("rb") as file:
         return file.read(len(magic)) == magic
 
 
 class _PassesLimitError(Exception):
-    """What unpacking would pass, in words."""
+    """Unpacking would exceed a limit; the message says which."""
 
 
 class _WriteError(Exception):
@@ -108,7 +111,7 @@ class _WriteError(Exception):
 
 @contextmanager
 def _written() -> Iterator[None]:
-    """Tells errors of writing from those of reading."""
+    """Turn an OSError of writing into _WriteError, to tell it from an error of reading."""
     try:
         yield
     except OSError as error:
@@ -116,7 +119,7 @@ def _written() -> Iterator[None]:
 
 
 class _Copies:
-    """The files copied so far, those of each folder of the source in a folder of their own."""
+    """The files copied so far; those of each folder of the source are in a folder of their own."""
 
     def __init__(self, into: Path) -> None:
         self._into = into
@@ -124,7 +127,7 @@ class _Copies:
         self._left = MAX_TOTAL_BYTES
 
     def add(self, path: PurePosixPath, stream: _Readable) -> None:
-        """Copy a file; path: its place below the source."""
+        """Copy a file. path: its place below the source."""
         folder = self._folders.setdefault(path.parent, self._into / f"{len(self._folders)}")
         with _written():
             folder.mkdir(exist_ok=True)
@@ -141,11 +144,11 @@ class _Copies:
                 file.write(chunk)
 
     def with_card(self) -> list[Path]:
-        """The folders that have a card."""
+        """List the folders of copies that contain a card."""
         return [folder for folder in self._folders.values() if (folder / CARD_FILE).is_file()]
 
     def keep(self, folder: Path) -> None:
-        """Move one folder's files to where they belong, and delete the others."""
+        """Move the files of one folder of copies up to the target folder, and delete all other copies."""
         for file in folder.iterdir():
             file.rename(self._into / file.name)
         for copied in self._folders.values():
@@ -178,7 +181,7 @@ def _copy_zip(source: Path, copies: _Copies) -> None:
 
 
 def _check_zip_directory(source: Path) -> None:
-    """Python reads the whole directory of a .zip into memory, so its size is looked at first (APPNOTE.TXT, 4.3.16)."""
+    """Limit the size of a .zip's directory, which Python reads into memory as a whole (APPNOTE.TXT, 4.3.16)."""
     with source.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 65_557))
@@ -206,7 +209,7 @@ def _open_tar(file: IO[bytes]) -> tarfile.TarFile:
 
 
 class _Member(tarfile.TarInfo):
-    """A tar header whose extension (long names, pax) must be small: Python reads it into memory as a whole."""
+    """A tar header that limits its extensions (long names, pax), which Python reads into memory as a whole."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -217,7 +220,7 @@ class _Member(tarfile.TarInfo):
 
 
 class _Bounded:
-    """Decompressed content of a file, up to MAX_TOTAL_BYTES."""
+    """A reader of decompressed content that stops at MAX_TOTAL_BYTES."""
 
     def __init__(self, file: IO[bytes]) -> None:
         magic = file.read(6)
@@ -240,7 +243,7 @@ class _Bounded:
 
 
 class _Xz:
-    """Decompressed content of a .xz file, with a limit on the memory that its dictionary takes."""
+    """A reader of a .xz file's content, with a limit on the memory of its dictionary."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._chunks: Iterator[bytes] = iter(lambda: file.read(_CHUNK), b"")

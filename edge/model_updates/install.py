@@ -1,4 +1,4 @@
-"""Installs a model in place of one that the settings name, and rolls back to the one before it.
+"""Installs a model in place of one that the settings name, and rolls back to the previous one.
 
 Every installed model has a folder of its own, named after its content and never written to again. `active.json`
 (edge/models/active.py) is replaced in one step, so a power cut or a kill leaves either the old state or the new one.
@@ -44,8 +44,8 @@ class ModelChange:
 
     Attributes:
         card: of the model that now runs.
-        before: of the model that ran; None where it cannot be read or is a committee.
-        tested: whether the card of the new one has a self-test.
+        before: card of the model that ran before; None if it cannot be read or is a committee.
+        tested: whether the card of the new model has a self-test.
     """
 
     card: Card
@@ -54,7 +54,7 @@ class ModelChange:
 
 
 def install(source: Path, names: Mapping[Kind, str], runtime: Runtime) -> ModelChange:
-    """Check a model's hash, card and self-test, and let it run in place of the one that the settings name.
+    """Check a model's hash, card and self-test, and make it run in place of the one that the settings name.
 
     Args:
         source: a model's folder, or a .zip or .tar of one.
@@ -87,8 +87,11 @@ def install(source: Path, names: Mapping[Kind, str], runtime: Runtime) -> ModelC
 def rollback(name: str) -> ModelChange:
     """Return to the model that ran before the last install; a second rollback undoes the first.
 
+    Args:
+        name: of the model in the settings.
+
     Raises:
-        EmotionEdgeError: nothing was changed, because nothing is installed or the model before it is not intact.
+        EmotionEdgeError: nothing was changed, because nothing is installed or the previous model is not intact.
     """
     with _locked() as store:
         installed = read_active().places.get(name)
@@ -110,7 +113,7 @@ def _card_of(name_or_path: str) -> Card | None:
 
 
 def _store(incoming: Path, card: Card, store: Path) -> str:
-    """Move an unpacked model to its final folder; returns that folder's name."""
+    """Move an unpacked model to its final folder, and return that folder's name."""
     digest = _digest(incoming)
     for file in incoming.iterdir():
         file.chmod(0o644)
@@ -120,7 +123,7 @@ def _store(incoming: Path, card: Card, store: Path) -> str:
     name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{card.name}-{card.version}").lstrip(".")[:80]
     folder = store / f"{name}-{digest[:12]}"
     if folder.exists():
-        if _digest(folder) == digest:  # it exists already, and may be running
+        if _digest(folder) == digest:  # the same model is installed already, and may be running
             return folder.name
         folder.rename(store / f"{incoming.name}-replaced")
     incoming.rename(folder)
@@ -148,12 +151,12 @@ def _write(store: Path, name: str, installed: Installed) -> None:
 
 @contextmanager
 def _locked() -> Iterator[Path]:
-    """The models folder, locked; what an interrupted install left behind is deleted first and last."""
+    """Lock the models folder and return it; leftovers of an interrupted install are deleted at begin and end."""
     store = models_folder()
     try:
         if not store.is_dir():
             store.mkdir(parents=True)
-            store.chmod(0o755)  # regardless of the umask: root installs, the service's user reads
+            store.chmod(0o755)  # root installs, the service's user reads, whatever the umask
         with (store / _LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:

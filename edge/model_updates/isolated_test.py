@@ -1,4 +1,4 @@
-"""Tests a model from elsewhere in a process with limits: it cannot crash, hang or fill the memory of its installer."""
+"""Tests a model from outside in a process with limits: it cannot crash, hang or fill the memory of the installer."""
 
 import json
 import os
@@ -25,22 +25,22 @@ from edge.pipeline import Pipeline
 from edge.reading import Box, Detection, Frame, Image, Reading
 
 MEGABYTES: Final = 600
-"""Address space that loading and running a model may take, besides that of the libraries."""
+"""Address space that loading and running a model may use, besides that of the libraries."""
 
 CPU_S: Final = 60
 TIMEOUT_S: Final = 180.0
-"""By the clock; a Pi Zero that is busy takes 15 s to import the libraries."""
+"""Seconds of elapsed time for the test; a busy Pi Zero takes 15 s to import the libraries."""
 
 _BOXES: Final = (Box(256, 176, 128, 128), Box(-40, -30, 90, 90), Box(600, 20, 12, 12), Box(100, 300, 60, 75))
-"""In a frame of 640x480: a face in the middle, one past the border, a tiny one and an ordinary one."""
+"""Boxes in a frame of 640x480: a face in the middle, one past the border, a tiny one and an ordinary one."""
 
 
 def check_in_process(folder: Path, runtime: Runtime) -> bool:
-    """Run a model's self-test, and let it take part in the analysis of a picture, in a process of its own.
+    """Run a model's self-test, and analyse a picture with it, in a process of its own.
 
     Args:
         folder: the model.
-        runtime: the interpreter; the child loads the same one, on the processor.
+        runtime: the interpreter; the child process loads the same one, without an accelerator.
 
     Returns:
         Whether the card has a self-test.
@@ -68,12 +68,12 @@ def check_in_process(folder: Path, runtime: Runtime) -> bool:
 
 
 def verdict(folder: Path, output: bytes, status: int) -> bool:
-    """What the process says of a model.
+    """Evaluate how the test process ended and what it printed.
 
     Args:
         folder: the model.
         output: a line of JSON from `answer_for`.
-        status: of the process as `subprocess` gives it, negative for a signal.
+        status: exit status of the process as in `subprocess`, negative for a signal.
 
     Returns:
         Whether the card has a self-test.
@@ -93,10 +93,11 @@ def verdict(folder: Path, output: bytes, status: int) -> bool:
 
 
 def analyse_picture(folder: Path, runtime: Runtime) -> Reading:
-    """The Reading of a picture of drawn faces, analysed with a model as the daemon does it.
+    """Analyse a drawn picture with a model as the daemon does it, and return the Reading.
 
-    An emotion model classifies faces at set places, one of them past the border. The faces that a face detector finds
-    are classified by the released emotion model.
+    An emotion model classifies faces at the places in _BOXES. The faces that a face detector finds are classified by
+    the
+    released emotion model.
 
     Raises:
         EmotionEdgeError: a value in the Reading is not finite.
@@ -122,7 +123,7 @@ def analyse_picture(folder: Path, runtime: Runtime) -> Reading:
 
 
 class _FixedDetector:
-    """Finds faces at set places."""
+    """A Detector that returns the faces in _BOXES for any image."""
 
     size = (640, 480)
 
@@ -131,7 +132,7 @@ class _FixedDetector:
 
 
 def _limit() -> None:
-    """MEGABYTES more than the libraries have taken, CPU_S seconds of processor time, and no files."""
+    """Limit this process to MEGABYTES more than it has, CPU_S seconds of processor time, and no writing of files."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     space = pages * resource.getpagesize() + MEGABYTES * 1_000_000
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
@@ -141,7 +142,7 @@ def _limit() -> None:
 
 
 def answer_for(folder: Path, name: RuntimeChoice) -> str:
-    """Limit this process and test a model in it. name: of the interpreter. Returns a line of JSON for `verdict`."""
+    """Limit this process, test a model in it, and return a line of JSON for `verdict`. name: of the interpreter."""
     problem, tested = "", False
     try:
         runtime = choose(name)

@@ -1,7 +1,7 @@
-"""A model's self-test: its outputs for three drawn faces must be those that were written into its card.
+"""A model's self-test: its outputs for three drawn faces must equal those in its card.
 
-It finds, before the model runs, a file that does not belong to its card and an interpreter that computes something
-else.
+It detects, before the model is used, a file that does not belong to its card and an interpreter that computes
+differently.
 """
 
 import json
@@ -19,19 +19,19 @@ from edge.models.runtime import Runtime, choose
 from edge.reading import Image
 
 DRAWING: Final = 1
-"""Version of the drawing below. The test of a card with another version cannot be run."""
+"""Version of the drawing in this file. The self-test of a card with another version cannot be run."""
 MOUTHS: Final = ("smiling", "frowning", "open")
 TOLERANCE: Final = 0.1
-"""Interpreters and processors round int8 differently: by up to 0.03 on the released models."""
+"""Largest accepted difference of an output: interpreters and processors round int8 differently, by up to 0.03."""
 _SUBSAMPLES: Final = 4
-"""Each pixel is the mean of so many points in each direction (anti-aliasing)."""
+"""Samples per pixel and direction, whose mean is the pixel (anti-aliasing)."""
 _FACE_SIDE: Final = 128
-"""Side in pixels of the face shown to a detector: the size that every released YuNet detects best."""
+"""Side in pixels of the face that a detector is shown: the size that every released YuNet detects best."""
 MIN_SCORE: Final = 0.3
 
 
 def drawn_face(height: int, width: int, mouth: str) -> Image:
-    """A drawn grey face, uint8 [height, width], that face detectors detect. mouth: one of MOUTHS."""
+    """Draw a grey face, uint8 [height, width], that face detectors detect. mouth: one of MOUTHS."""
     fine_height, fine_width = height * _SUBSAMPLES, width * _SUBSAMPLES
     rows, columns = np.mgrid[:fine_height, :fine_width]
     x, y = (columns + 0.5) / fine_width * 2 - 1, (rows + 0.5) / fine_height * 2 - 1
@@ -55,7 +55,7 @@ def drawn_face(height: int, width: int, mouth: str) -> Image:
 
 
 def framed_face(height: int, width: int, mouth: str) -> Image:
-    """A picture, uint8 [height, width], with a drawn face in the middle."""
+    """Draw a picture, uint8 [height, width], with a face in its middle. mouth: one of MOUTHS."""
     side = min(_FACE_SIDE, height, width)
     top, left = (height - side) // 2, (width - side) // 2
     picture = np.full((height, width), 60, np.uint8)
@@ -64,19 +64,19 @@ def framed_face(height: int, width: int, mouth: str) -> Image:
 
 
 def self_test_outputs(folder: Path, runtime: Runtime) -> list[list[float]]:
-    """The outputs of the model in a folder, one row for each drawn face.
+    """Run the model in a folder on the drawn faces, and return one row of outputs for each.
 
     A row of an emotion model has the probabilities of its primary output. A row of a face detector has x, y, width and
-    height of the best box as fractions of the picture, and its score; all are zero where it finds none.
+    height of the best box as fractions of the picture, and its score; all are zero if it finds none.
 
     Raises:
-        EmotionEdgeError: the model is not intact or does not load. Other exceptions where it does not run.
+        EmotionEdgeError: the model is not intact or does not load. Other exceptions if it does not run.
     """
     card = read_any_card(folder)
     if isinstance(card, EmotionCard):
         faces = np.stack([drawn_face(card.input.height, card.input.width, mouth) for mouth in MOUTHS])
         crops = np.repeat(faces[..., None], card.input.channels, axis=3)
-        # Without `mirror_below`: interpreters may differ in which faces are below.
+        # `mirror_below` is off: interpreters may differ in which faces it averages over mirror images.
         classifier = LocalClassifier(folder, runtime)
         found = scores_of(classifier.card, classifier.outputs(crops)).probabilities
     else:
@@ -95,10 +95,10 @@ def _best(detector: YuNet, card: Card, mouth: str) -> tuple[float, ...]:
 
 
 def run_self_test(folder: Path, runtime: Runtime) -> bool:
-    """Run the self-test of a model's card; False where the card has none, and the model was only run.
+    """Run the self-test of a model's card. Return False if the card has none; the model was then only run.
 
     Raises:
-        EmotionEdgeError: the model is not intact, does not run, or its outputs are not those of its card.
+        EmotionEdgeError: the model is not intact, does not run, or its outputs differ from those in its card.
     """
     test = read_any_card(folder).self_test
     try:
@@ -123,7 +123,7 @@ def run_self_test(folder: Path, runtime: Runtime) -> bool:
 
 
 def add_self_test(folder: Path) -> SelfTest:
-    """Write the model's outputs for the drawn faces into its card, as those that every later self-test expects.
+    """Write the model's outputs for the drawn faces into its card, as the expected ones of later self-tests.
 
     Raises:
         EmotionEdgeError: the model is not intact or does not load.

@@ -1,4 +1,4 @@
-"""Loads another model while the daemon runs, as soon as one is installed or rolled back."""
+"""Loads another model while the daemon runs: after an install or rollback, or when one is chosen over MQTT."""
 
 import logging
 import threading
@@ -17,18 +17,18 @@ from edge.models.trial import Stamp
 _log = logging.getLogger(__name__)
 
 _CHECK_S: Final = 1.0
-"""Between two checks of active.json."""
+"""Seconds between two checks of active.json."""
 
 
 def with_model(settings: Settings, name: str) -> Settings:
-    """These settings with another emotion.model."""
+    """Return the settings with another emotion.model."""
     return settings.model_copy(update={"emotion": settings.emotion.model_copy(update={"model": name})})
 
 
 class ModelWatch:
-    """Watches active.json and the choice in a thread of its own and loads the next model there.
+    """A thread that watches active.json and the choice over MQTT, and loads another model when one of them changes.
 
-    The analysis does not wait.
+    The analysis continues meanwhile.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class ModelWatch:
             runtime: the interpreter.
             running: card of the model that runs.
             seen: `active_stamp` from before that model was opened.
-            choice: the model that people chose.
-            swap: called with each later classifier, in the watching thread.
+            choice: the model chosen over MQTT.
+            swap: called with each new classifier, in this thread.
         """
         self._settings = settings
         self._runtime = runtime

@@ -1,1 +1,1 @@
-"""Model folders: their cards, which are released or installed, which is in use, and the interpreter that runs them."""
+"""Model folders and their cards, released and installed models, which of them is in use, and the interpreter."""

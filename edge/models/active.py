@@ -1,4 +1,4 @@
-"""Which installed model runs in place of one that the settings name.
+"""Tells which installed model runs in place of one that the settings name.
 
 `<state folder>/models` holds a folder for every installed model, and `active.json`, which says which of them runs in
 place of which name. `edge/model_updates/install.py` writes both.
@@ -23,11 +23,11 @@ ACTIVE_FILE: Final = "active.json"
 
 
 class Installed(BaseModel):
-    """The installed models of one name.
+    """The models that were installed in place of one name in the settings.
 
     Attributes:
         runs: folder of the model that runs, below the models folder; None: the released model of that name.
-        before: folder of the model that ran before it; None: the released model.
+        before: folder of the model that ran previously; None: the released model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,7 +41,7 @@ class ActiveModels(BaseModel):
 
     Attributes:
         places: the installed models by the name that the settings use.
-        changed: the name whose model was changed last; empty where an earlier version wrote the file.
+        changed: the name whose model was changed last; empty if an earlier version wrote the file.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -52,7 +52,7 @@ class ActiveModels(BaseModel):
 
 
 def models_folder() -> Path:
-    """Where installed models are: the service's, shared by its instances, or the user's own; it may not exist yet."""
+    """Return the folder of installed models: the service's, for all its instances, or the user's. It may not exist."""
     state = state_folder()
     of_service = SERVICE_STATE in (state, *state.parents)
     if of_service or ("STATE_DIRECTORY" not in os.environ and SERVICE_STATE.is_dir()):
@@ -61,7 +61,7 @@ def models_folder() -> Path:
 
 
 def active_stamp() -> Stamp | None:
-    """A value that changes with every install and rollback; None while nothing was ever installed."""
+    """Return a value that changes with every install and rollback; None if nothing was ever installed."""
     try:
         found = (models_folder() / ACTIVE_FILE).stat()
     except OSError:
@@ -70,10 +70,11 @@ def active_stamp() -> Stamp | None:
 
 
 def active_model(name: str) -> str:
-    """The model to load for a name in the settings: the folder of the one installed in its place, else the name.
+    """Return the model to load for a name in the settings: the folder of the installed one, else the name itself.
 
-    An installed model that is damaged, missing or ended the analysis is skipped with a warning, for the one before it,
-    then for the name.
+    An installed model that is damaged, missing or ended the analysis is skipped with a warning, in favour of the
+    previous
+    one, then of the name.
     """
     try:
         active = read_active()
@@ -98,17 +99,17 @@ def active_model(name: str) -> str:
 
 
 def is_skipped(name: str) -> bool:
-    """Whether the model installed in place of a name ended the analysis. Raises EmotionEdgeError as `read_active`."""
+    """Whether the model installed for a name is skipped because it ended the analysis. Raises as `read_active`."""
     return read_active().changed == name and bool(failure(active_stamp()))
 
 
 def installed_for(name: str) -> Installed:
-    """What is installed in place of a name, intact or not. Raises EmotionEdgeError when active.json is damaged."""
+    """Return the models installed for a name, intact or not. Raises EmotionEdgeError if active.json is damaged."""
     return read_active().places.get(name, Installed(runs=None, before=None))
 
 
 def read_active() -> ActiveModels:
-    """The content of active.json, empty where it does not exist. Raises EmotionEdgeError when it is damaged."""
+    """Read active.json; empty if it does not exist. Raises EmotionEdgeError if it is damaged."""
     path = models_folder() / ACTIVE_FILE
     try:
         return ActiveModels.model_validate(json.loads(path.read_text(encoding="utf-8")))

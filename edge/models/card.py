@@ -1,6 +1,6 @@
 """The model card: `card.json` beside `model.tflite`, with everything that is needed to run the model correctly.
 
-Written by `quantize`, read by the board. Unknown keys are ignored, so that older boards read newer cards.
+`quantize` writes it, the board reads it. Unknown keys are ignored, so that older boards read newer cards.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ MODEL_FILE = "model.tflite"
 CARD_FILE = "card.json"
 
 MAX_CARD_BYTES: Final = 1_000_000
-"""A larger card is not read."""
+"""Largest card.json that is read."""
 
 
 def _printable(text: str) -> str:
-    """Refuses control characters: names reach terminals, topics and file names."""
+    """Refuse control characters, because names reach terminals, topics and file names. Raises ValueError."""
     if not text.isprintable():
         raise ValueError("has characters that cannot be printed")
     return text
@@ -65,7 +65,7 @@ class InputSpec(_Part):
     value_range: Annotated[tuple[Value, Value], AfterValidator(_different)]
 
     def lookup(self) -> npt.NDArray[Any]:
-        """The stored value of each of the 256 pixel values: `table[pixels]` is the input tensor."""
+        """Return a table of the stored values of the pixel values 0 to 255: `table[pixels]` is the input tensor."""
         low, high = self.value_range
         real = low + np.arange(256) / 255.0 * (high - low)
         if self.dtype == "float32":
@@ -76,12 +76,12 @@ class InputSpec(_Part):
 
 
 class CropSpec(_Part):
-    """How a face found by a detector becomes an input: a square about the box, upright, resized by area averaging.
+    """How a face becomes an input: cut out as a square about the detector's box, then resized by area averaging.
 
     The square's side is `scale * sqrt(box width * box height)`; its centre is the box's, moved by `shift` (x, y) sides.
-    Past the frame's edge the edge pixels are repeated. The defaults make a YuNet box into FER-2013's own framing;
+    Past the frame's edge the edge pixels are repeated. The defaults turn a YuNet box into the framing of FER-2013;
     `python -m training.synthetic.crop_framing` measures them. With area `image` the whole picture is stretched to the
-    input for each face in it, for networks that learned from whole pictures.
+    input for each face in it, for networks that were trained on whole pictures.
     """
 
     how: Annotated[str, Field(max_length=2000)] = (
@@ -89,7 +89,7 @@ class CropSpec(_Part):
         "centre the box's moved by shift * side in x and y; past the frame's edge the edge pixels repeated; resized to "
         "the input by averaging"
     )
-    """The crop in words, for readers of the card alone."""
+    """The crop described in words, for readers of the card alone."""
     colour: Literal["grey", "bgr"] = "grey"
     area: Literal["face", "image"] = "face"
     scale: Annotated[float, Field(ge=0.2, le=5)] = 1.1
@@ -103,9 +103,9 @@ class OutputSpec(_Part):
         kind: `emotion`: [n, len(labels)], logits or probabilities by `activation`; `valence_arousal`: [n, 2], -1 to 1.
         primary: true for the one output that the board publishes.
         temperature: logits are divided by it before softmax (fitted on a validation split, Guo et al. 2017).
-        priors: share of each label in the training data; empty where unknown.
-        balance: how much of the logarithm of the priors is taken from the divided logits, 0 to 1 (Menon et al. 2021):
-            0 predicts labels as often as the training data has them, 1 as if each were equally likely.
+        priors: share of each label in the training data; empty if unknown.
+        balance: weight, 0 to 1, with which the logarithms of the priors are subtracted from the divided logits (Menon
+            et al. 2021): 0 predicts labels as often as the training data has them, 1 as if each were equally likely.
     """
 
     name: Name
@@ -120,12 +120,12 @@ class OutputSpec(_Part):
 
     @property
     def size(self) -> int:
-        """Values of each face: one a label, or valence and arousal."""
+        """Number of values for each face: one for each label, or 2 for valence and arousal."""
         return len(self.labels) if self.kind == "emotion" else 2
 
 
 class SelfTest(_Part):
-    """The model's outputs for the drawn faces of `edge/model_updates/self_test.py` when it was made.
+    """The outputs that the model had for the drawn faces of `edge/model_updates/self_test.py` when it was made.
 
     Attributes:
         drawing: version of the drawing.
@@ -139,7 +139,7 @@ class SelfTest(_Part):
 
 
 class Card(_Part):
-    """The part of the card that every model has: name, hash and input. A face detector's card has no more."""
+    """What the card of every model has: name, hash and input. A face detector's card has nothing else."""
 
     name: Name
     version: Name
@@ -154,12 +154,12 @@ class EmotionCard(Card):
     """The card of an emotion model. `metrics` is a list of figures, each with its data set, split and protocol.
 
     Attributes:
-        mirror: run the model on each face and on its mirror image, and take the mean of both outputs; the metrics were
-            measured so.
-        mirror_below: without `mirror`, do so for faces with a confidence (probability of the most probable label) below
-            this, 0 to 1; 0: for none. The metrics were measured without it.
+        mirror: run the model on each face and on its mirror image, and average the outputs; the metrics were measured
+            so.
+        mirror_below: without `mirror`, average so for faces with a confidence (probability of the most probable label)
+            below this, 0 to 1; 0: for none. The metrics were measured without it.
         parity: how evenly the model treats groups of people: `note`, and `rows` with `group`, `faces`, `found`, `same`
-            and `uncertain`; empty where that was not measured.
+            and `uncertain`; empty if that was not measured.
     """
 
     crop: CropSpec
@@ -189,12 +189,12 @@ class EmotionCard(Card):
 
     @property
     def primary(self) -> OutputSpec:
-        """The emotion output that is published."""
+        """The one output whose labels the board publishes."""
         return next(output for output in self.outputs if output.primary)
 
 
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256, hexadecimal."""
+    """Return the file's SHA-256, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -203,7 +203,7 @@ CardT = TypeVar("CardT", bound=Card)
 
 
 def read_card(kind: type[CardT], folder: Path) -> CardT:
-    """Read and check the card in a model's folder, and the model file against its hash.
+    """Read and check the card in a model's folder, and compare the model file with its hash.
 
     Raises:
         EmotionEdgeError: a file is missing or cannot be read, the card is not valid, or the file's hash is not the
@@ -237,7 +237,7 @@ def _read_card(kind: type[CardT], folder: Path) -> CardT:
 
 
 def read_any_card(folder: Path) -> Card:
-    """The card of a model of either kind: an EmotionCard where it has outputs, else the Card of a face detector.
+    """Read the card of either kind: an EmotionCard if it has outputs, else a face detector's Card.
 
     Raises EmotionEdgeError as `read_card`.
     """

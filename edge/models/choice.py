@@ -1,6 +1,6 @@
-"""The emotion model that was chosen while the daemon runs, among those on the board with the same labels.
+"""The emotion model that users choose over MQTT while the daemon runs, among those with the same labels.
 
-A choice outlasts a restart, until another model is installed or the settings name another one.
+A choice survives a restart, until another model is installed or emotion.model changes.
 """
 
 import json
@@ -22,7 +22,7 @@ CHOICE_FILE: Final = "model-choice.json"
 
 
 class _Choice(BaseModel):
-    """model: as chosen. settings, stamp: emotion.model and the state of active.json when it was chosen."""
+    """The stored choice. model: its name. settings, stamp: emotion.model and `active_stamp` at that time."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -32,19 +32,19 @@ class _Choice(BaseModel):
 
 
 class ModelChoice:
-    """Which emotion model is to run. Every method may be called from any thread.
+    """Keeps the chosen emotion model. Every method may be called from any thread.
 
     Attributes:
-        name: as in emotion.model.
+        name: the model to run, as in emotion.model.
         options: the names that may be chosen.
     """
 
     def __init__(self, configured: str, stamp: Stamp | None) -> None:
-        """Read what was chosen before.
+        """Read the stored choice.
 
         Args:
             configured: emotion.model of the settings.
-            stamp: of active.json now.
+            stamp: `active_stamp` now; another one than at the time of the choice makes it void.
         """
         self._configured = configured
         self._stamp = stamp
@@ -55,18 +55,18 @@ class ModelChoice:
         self.name = chosen.model if chosen and kept else configured
 
     def offer(self, names: Sequence[str], running: str) -> None:
-        """Offer these models for selection over MQTT.
+        """Offer models for selection over MQTT.
 
         Args:
-            names: those on the board.
-            running: the name in the card of the model that runs; one that is installed in place of the configured name
-                may have another.
+            names: models on the board.
+            running: the name in the card of the model that runs, which may differ from the configured name if another
+                model is installed in its place.
         """
         self._own = running if self.name == self._configured else self._configured
         self.options = tuple(dict.fromkeys((self._own, *names)))
 
     def choose(self, payload: bytes) -> None:
-        """Choose a model by its name; another name is ignored with a line in the log."""
+        """Choose a model by its name; an unknown name is logged and ignored."""
         name = payload[:200].decode(errors="replace").strip()
         if name not in self.options:
             _log.warning("model: %s is not one to choose from (%s)", printable(name)[:60], ", ".join(self.options))
@@ -81,7 +81,7 @@ class ModelChoice:
             _log.warning("model: the choice of %s is lost at the next start: %s: %s", name, file, error.strerror)
 
     def installed(self, stamp: Stamp | None) -> None:
-        """Another model was installed: the configured name counts again."""
+        """Drop the choice because another model was installed: the configured name counts again."""
         self._stamp = stamp
         self.name = self._configured
 

@@ -1,4 +1,4 @@
-"""Finds a Coral Edge TPU and runs a network on it, on the processor while it is unplugged.
+"""Finds a Coral Edge TPU and runs a network on it; while it is unplugged, the processor runs the network.
 
 USB and PCIe names are those of coral.ai/docs ("Get started with the USB Accelerator", "... with the M.2 or Mini PCIe
 Accelerator").
@@ -23,30 +23,30 @@ _log = logging.getLogger(__name__)
 
 AcceleratorChoice = Literal["auto", "cpu", "edgetpu"]
 Run = Callable[[npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]
-"""A batch [n, height, width, channels] to the outputs as real values [n, ...], by name."""
+"""Runs a network on a batch [n, height, width, channels]; returns its outputs [n, ...] by name, quantized as stored."""
 
 EDGE_TPU_FILE: Final = "model_edgetpu.tflite"
-"""A model compiled for the Edge TPU, beside the model.tflite that it was compiled from."""
+"""Name of the file compiled for the Edge TPU, beside the model.tflite from which it was compiled."""
 LIBRARY: Final = "libedgetpu.so.1"
 USB_IDS: Final = ("1a6e:089a", "18d1:9302")
-"""Vendor and product of the USB Accelerator before its first use, when it waits for its firmware, and after."""
+"""Vendor and product ids of the USB Accelerator: while it waits for its firmware, and after the first use."""
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 60.0
-"""Seconds until the device is looked for again: at first, doubled each time, at most."""
+"""Back-off of looking for an unplugged device, in seconds: FIRST_WAIT, doubled each time, up to LONGEST_WAIT."""
 TRIAL_S: Final = 30.0
-"""Longest time of the first use, which loads the firmware and takes some seconds."""
+"""Seconds that the trial run of a compiled model may take; loading the firmware takes some."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeTpu:
-    """How to use one. library: the delegate, for the dynamic linker. find: returns where the device is, or None."""
+    """An Edge TPU. library: file name of its delegate. find: returns its place as text, or None if it is unplugged."""
 
     library: str
     find: Callable[[], str | None]
 
 
 def edge_tpu_for(choice: AcceleratorChoice) -> EdgeTpu | None:
-    """The Edge TPU for a setting: None for `cpu`; `edgetpu` uses one even where none was found."""
+    """Return the Edge TPU for a setting; None for `cpu`. With `edgetpu` it counts as found even if it is not."""
     match choice:
         case "cpu":
             return None
@@ -57,7 +57,7 @@ def edge_tpu_for(choice: AcceleratorChoice) -> EdgeTpu | None:
 
 
 def accelerator_text(choice: AcceleratorChoice) -> str:
-    """Which accelerator a setting uses on this machine, in words."""
+    """Describe the accelerator that a setting uses on this machine."""
     if choice == "cpu":
         return "switched off, the processor runs the networks"
     if where := find_edge_tpu():
@@ -68,13 +68,13 @@ def accelerator_text(choice: AcceleratorChoice) -> str:
 
 
 def find_edge_tpu(usb: Path = Path("/sys/bus/usb/devices"), devices: Path = Path("/dev")) -> str | None:
-    """Where an Edge TPU is, on PCIe or USB, in words; None where there is none."""
+    """Describe where an Edge TPU is connected, PCIe or USB; None if there is none."""
     if (apex := devices / "apex_0").exists():
         return f"PCIe, {apex}"
     for device in sorted(usb.glob("*/idVendor")):
         try:
             ids = ":".join((device.parent / name).read_text().strip() for name in ("idVendor", "idProduct"))
-        except OSError:  # pulled out this moment
+        except OSError:  # unplugged at this moment
             continue
         if ids in USB_IDS:
             return f"USB {device.parent.name}, {ids}"
@@ -82,13 +82,13 @@ def find_edge_tpu(usb: Path = Path("/sys/bus/usb/devices"), devices: Path = Path
 
 
 def edge_tpu_problem(interpreter: str, library: str, model: Path) -> str:
-    """Why a compiled model cannot run on this machine; empty where it can.
+    """Describe why a compiled model cannot run on this machine; empty if it can.
 
-    It is run in a process of its own, because a library that was built for another interpreter crashes its process.
+    The model is tried in a process of its own: a delegate that was built for another interpreter crashes its process.
 
     Args:
-        interpreter: module with Interpreter and load_delegate.
-        library: the Edge TPU's delegate.
+        interpreter: name of the module with Interpreter and load_delegate.
+        library: file name of the Edge TPU's delegate.
         model: the compiled model.
     """
     command = [sys.executable, "-c", _TRIAL, *(key := (interpreter, library, str(model)))]
@@ -126,10 +126,10 @@ def _one_line(error: Exception) -> str:
 
 
 class EdgeTpuNetwork:
-    """A network on an Edge TPU that may be unplugged. Used by one thread; looks for the device in another."""
+    """A network on an Edge TPU that may be unplugged. For one thread; another one of its own looks for the device."""
 
     def __init__(self, name: str, edge_tpu: EdgeTpu, load: Callable[[], Run]) -> None:
-        """name: of the model, for the log. load: returns the network, ready to run; it may raise anything."""
+        """name: of the model, for the log. load: returns the network, ready to run; it may raise any exception."""
         self._name = name
         self._find = edge_tpu.find
         self._load = load
@@ -147,12 +147,12 @@ class EdgeTpuNetwork:
         return self._run is not None
 
     def __call__(self, images: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[Any]] | None:
-        """The quantized outputs, or None where the processor has to run the network."""
+        """Return the quantized outputs by name, or None if the processor must run the network."""
         if self._run:
             try:
                 return self._run(images)
             except (RuntimeError, ValueError) as error:
-                # Closing a device that was unplugged may take long, so another thread does it.
+                # Closing an unplugged device may take long, so another thread does it.
                 self._failed, self._run = self._run, None
                 self._log_once(
                     logging.WARNING, f"the Edge TPU failed ({_one_line(error)}); on the processor until it is back"
@@ -173,7 +173,7 @@ class EdgeTpuNetwork:
                 self._log_once(logging.INFO, f"on the Edge TPU ({where})")
                 return
             self._log_once(logging.INFO, "on the processor, no Edge TPU is found")
-        except Exception as error:  # the library may raise anything
+        except Exception as error:  # the library may raise any exception
             self._log_once(logging.WARNING, f"on the processor, the Edge TPU cannot be used: {_one_line(error)}")
         self._schedule_retry()
 

@@ -1,4 +1,4 @@
-"""Finds released models: in a checkout's models/, or in share/emotion-edge/models of an installation."""
+"""Finds released models: in the models/ of a checkout, or in share/emotion-edge/models of an installation."""
 
 import sys
 from pathlib import Path
@@ -13,11 +13,11 @@ MODEL_FOLDERS: Final = (
     Path("/usr/share/emotion-edge/models"),
     Path(sys.prefix) / "share" / "emotion-edge" / "models",
 )
-"""Searched in this order: the checkout the package runs from, the system's, the virtual environment's."""
+"""Folders of released models, searched in order: the checkout's, the system's, the virtual environment's."""
 
 
 def installed_models() -> dict[str, Path]:
-    """The folders of the models that are here, by name, sorted; of two with one name the first found."""
+    """Return the folders of the models on this machine, sorted by name; of two with one name, the first found."""
     found: dict[str, Path] = {}
     for folder in MODEL_FOLDERS:
         for card in folder.glob(f"*/{CARD_FILE}"):
@@ -26,9 +26,9 @@ def installed_models() -> dict[str, Path]:
 
 
 def model_dir(name_or_path: str) -> Path:
-    """The folder of a model: of a released one by its name, or any folder by its path.
+    """Return the folder of a model, given the name of a released one or any folder's path.
 
-    Raises EmotionEdgeError when it is neither, with the models that are here, or when its path cannot be followed.
+    Raises EmotionEdgeError, which lists the models on this machine, if it is neither or the path cannot be followed.
     """
     found = installed_models()
     if name_or_path in found:
@@ -36,7 +36,7 @@ def model_dir(name_or_path: str) -> Path:
     try:
         if (path := expanded(name_or_path)).is_dir():
             return path
-    except (OSError, RuntimeError) as error:  # a parent folder that is not readable; `~` without a home
+    except (OSError, RuntimeError) as error:  # a parent folder is not readable, or `~` has no home
         raise EmotionEdgeError(f"model {name_or_path!r}: cannot be looked at: {error}") from error
     here = ", ".join(found) or f"none in {', '.join(map(str, MODEL_FOLDERS))}"
     raise EmotionEdgeError(f"model {name_or_path!r}: not there, neither by name nor as a folder (models here: {here})")

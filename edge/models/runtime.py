@@ -1,7 +1,7 @@
-"""The interpreter: tflite-runtime or its successor ai-edge-litert, chosen once; and a network in it, or on an Edge TPU.
+"""The TensorFlow Lite interpreter, tflite-runtime or its successor ai-edge-litert, and a network that runs in it.
 
-`auto` takes ai-edge-litert where it is installed: tflite-runtime 2.14 needs 1.5 to 3.6 times its instructions for int8
-on Arm and has no fast int8 path on x86-64 at all.
+`auto` prefers ai-edge-litert: tflite-runtime 2.14 needs 1.5 to 3.6 times its instructions for int8 on Arm and has no
+fast int8 path on x86-64 at all.
 """
 
 import importlib
@@ -32,7 +32,7 @@ MODULES: Final[Mapping[str, str]] = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "tflite-runtime": "tflite_runtime.interpreter",
 }
-"""By distribution name, in the order `auto` prefers them."""
+"""Interpreter modules by the name of their distribution, in the order of `auto`'s preference."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Runtime:
     Attributes:
         name: its distribution's name.
         version: as installed.
-        interpreter: its Interpreter class.
+        interpreter: its class Interpreter.
         load_delegate: its function of that name.
         edge_tpu: runs the networks that are compiled for it; None: the processor runs all.
     """
@@ -58,7 +58,7 @@ class Runtime:
 
 
 def installed() -> dict[str, str]:
-    """Name and version of the interpreter packages that are installed, in order of preference."""
+    """Return name and version of the installed interpreter packages, in the order of preference."""
     found = {}
     for name in MODULES:
         try:
@@ -69,7 +69,7 @@ def installed() -> dict[str, str]:
 
 
 def choose(choice: RuntimeChoice = "auto", accelerator: AcceleratorChoice = "cpu") -> Runtime:
-    """The interpreter of a setting, or the best that can be imported. Raises EmotionEdgeError when there is none."""
+    """Return the interpreter of a setting; for `auto`, the first that imports. Raises EmotionEdgeError if none does."""
     found = installed()
     wanted = list(MODULES) if choice == "auto" else [choice]
     problems = []
@@ -88,7 +88,7 @@ def choose(choice: RuntimeChoice = "auto", accelerator: AcceleratorChoice = "cpu
 
 @dataclass(frozen=True)
 class Tensor:
-    """Shape, type and quantization of an input or output. scale, zero_point: 0 and 0 where it is not quantized."""
+    """Shape, type and quantization of an input or output. scale, zero_point: both 0 if it is not quantized."""
 
     index: int
     shape: tuple[int, ...]
@@ -97,13 +97,13 @@ class Tensor:
     zero_point: int
 
     def like(self, other: "Tensor") -> bool:
-        """Whether both have the same shape but for the batch, the same type and the same quantization."""
+        """Whether another tensor has the same type, quantization and, except for the batch size, shape."""
         return (self.shape[1:], self.dtype, self.scale, self.zero_point) == (
             *(other.shape[1:], other.dtype, other.scale, other.zero_point),
         )
 
     def dequantize(self, stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Real values, float32, of quantized ones."""
+        """Convert quantized values to real values, float32."""
         if self.scale == 0:
             return stored.astype(np.float32, copy=False)
         return (stored.astype(np.float32) - self.zero_point) * self.scale
@@ -116,9 +116,9 @@ def _tensor(details: Mapping[str, Any]) -> Tensor:
 
 
 class Network:
-    """A TFLite file ready to run, its outputs by their names in the signature. Not safe for two threads at once.
+    """A TFLite file ready to run, its outputs by their names in the signature. Not safe to use from two threads.
 
-    Where the same model is beside it, compiled for an Edge TPU, and one is plugged in, the Edge TPU runs it.
+    If an Edge TPU is plugged in and the folder has the same model compiled for it, the Edge TPU runs it.
 
     Attributes:
         inputs: Tensor by name.
@@ -126,7 +126,7 @@ class Network:
     """
 
     def __init__(self, path: Path, runtime: Runtime, threads: int = 1) -> None:
-        """Load the file. Raises EmotionEdgeError when it is missing or not a TFLite model with a signature."""
+        """Load the file. Raises EmotionEdgeError if it is missing or not a TFLite model with a signature."""
         if not path.is_file():
             raise EmotionEdgeError(f"model {path}: not there")
         try:
@@ -145,7 +145,7 @@ class Network:
         self._edge_tpu: EdgeTpuNetwork | None = None
         compiled = path.with_name(EDGE_TPU_FILE)
         if (edge_tpu := runtime.edge_tpu) and compiled.is_file():
-            # The compiler keeps the order of the outputs, but not always their names.
+            # The Edge TPU's compiler keeps the order of the outputs, but not always their names.
             order = [int(details["index"]) for details in self._interpreter.get_output_details()]
             places = {name: order.index(tensor.index) for name, tensor in self.outputs.items()}
             load = partial(self._on_edge_tpu, compiled, runtime, edge_tpu, places)
@@ -153,7 +153,7 @@ class Network:
 
     @property
     def on_edge_tpu(self) -> bool:
-        """Whether the Edge TPU runs it now."""
+        """Whether the Edge TPU, not the processor, runs the network now."""
         return self._edge_tpu is not None and self._edge_tpu.running
 
     def __call__(self, images: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[np.float32]]:
@@ -165,7 +165,7 @@ class Network:
         return {name: self.outputs[name].dequantize(values) for name, values in self.stored(images).items()}
 
     def stored(self, images: npt.NDArray[Any]) -> Mapping[str, npt.NDArray[Any]]:
-        """As a call, but with quantized outputs, for callers that need the real values of a few only."""
+        """Run a batch and return the outputs without dequantizing them, for callers that need few real values."""
         if self._edge_tpu and (found := self._edge_tpu(images)) is not None:
             return found
         if len(images) != self._batch:
@@ -178,9 +178,9 @@ class Network:
         return {name: get(tensor.index) for name, tensor in self.outputs.items()}
 
     def _on_edge_tpu(self, compiled: Path, runtime: Runtime, edge_tpu: EdgeTpu, places: Mapping[str, int]) -> Run:
-        """The compiled file, ready to run; places: of the outputs, in their order.
+        """Load the compiled file, ready to run. places: index of each output in the file's order.
 
-        Raises EmotionEdgeError where it is of another model, and whatever the library does.
+        Raises EmotionEdgeError if it was compiled from another model, and any exception of the library.
         """
         if problem := edge_tpu_problem(MODULES[runtime.name], edge_tpu.library, compiled):
             raise EmotionEdgeError(problem)

@@ -1,6 +1,6 @@
-"""Watches the model that was installed last until it has analysed faces; one that ends the analysis is skipped.
+"""Watches the most recently installed model until it has analysed faces; one that ends the analysis is skipped.
 
-A record in the state folder outlasts a crash. It counts for one state of `active.json` only: the next install or
+A record in the state folder survives a crash. It is valid for one state of `active.json` only: the next install or
 rollback makes it void.
 """
 
@@ -22,19 +22,19 @@ _log = logging.getLogger(__name__)
 
 RECORD_FILE: Final = "model-trial.json"
 CRASHES: Final = 2
-"""After so many ends in a row that were not clean the model is skipped."""
+"""Number of consecutive crashes after which a model is skipped."""
 
 FACES: Final = 50
-"""Readings with faces after which a model has passed."""
+"""Readings with faces after which a model has passed its trial."""
 
 SURVIVED_S: Final = 60.0
-"""An end after so many seconds is no crash at the start; an error still counts."""
+"""Seconds after which a crash no longer counts as one of the model; an error in the analysis still counts."""
 
 Stamp = tuple[int, int]
 
 
 class _Record(BaseModel):
-    """stamp: of active.json. starts: with it, since the last clean end. error: what ended the analysis."""
+    """The stored trial. stamp: of active.json. starts: since the last clean end. error: what ended the analysis."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -45,10 +45,10 @@ class _Record(BaseModel):
 
 
 def failure(stamp: Stamp | None) -> str:
-    """Why the model that was installed last is to be skipped; empty where it is not.
+    """Describe why the most recently installed model is to be skipped; empty if it is not.
 
     Args:
-        stamp: of active.json now; None: nothing is installed.
+        stamp: `active_stamp` now; None: nothing is installed.
     """
     record = _read()
     if record is None or record.stamp != stamp or record.passed:
@@ -59,21 +59,21 @@ def failure(stamp: Stamp | None) -> str:
 
 
 class ModelTrial:
-    """The trial of what is installed now. Used by one thread."""
+    """Trial of the most recently installed model. For one thread."""
 
     def __init__(self, stamp: Stamp | None, clock: Callable[[], float] = time.monotonic) -> None:
-        """Count a start.
+        """Count a start of the daemon with this model.
 
         Args:
-            stamp: of active.json; None: nothing is installed, so nothing is on trial.
-            clock: seconds.
+            stamp: `active_stamp` now; None: nothing is installed, so nothing is on trial.
+            clock: returns the time in seconds.
         """
         self._clock = clock
         self._record: _Record | None = None
         self.begin(stamp)
 
     def begin(self, stamp: Stamp | None) -> None:
-        """Count a start with what is installed now."""
+        """Count a start with the model that is installed now. stamp: `active_stamp` now."""
         record = _read() if stamp else None
         if stamp and (record is None or record.stamp != stamp):
             record = _Record(stamp=stamp)
@@ -84,11 +84,11 @@ class ModelTrial:
 
     @property
     def running(self) -> bool:
-        """Whether something is on trial."""
+        """Whether a model is on trial."""
         return self._record is not None and not self._record.passed and not failure(self._record.stamp)
 
     def analysed(self, faces: int) -> None:
-        """Note a frame that was analysed without an error. faces: in it."""
+        """Record a frame that was analysed without an error. faces: number of faces in it."""
         if self._record is None or self._record.passed or self._record.error:
             return
         self._faces += bool(faces)
@@ -98,7 +98,7 @@ class ModelTrial:
             self._write(self._record.model_copy(update={"starts": 0}))
 
     def failed(self, error: Exception) -> bool:
-        """Note an error of the analysis; returns whether the model on trial is skipped from now on."""
+        """Record an error of the analysis; return whether the model on trial is skipped from now on."""
         if self._record is None or not self.running:
             return False
         text = printable(f"{type(error).__name__}: {error}")[:300]
@@ -106,7 +106,7 @@ class ModelTrial:
         return True
 
     def close(self) -> None:
-        """Note a clean end."""
+        """Record a clean end of the daemon."""
         if self._record and self._record.starts and not self._record.error:
             self._write(self._record.model_copy(update={"starts": 0}))
 
@@ -121,7 +121,7 @@ class ModelTrial:
 
 
 def _file() -> Path:
-    """The record of the service, also for commands that root runs; else of the user."""
+    """Return the path of the record: the service's, also for commands that root runs, else the user's."""
     by_service = "STATE_DIRECTORY" in os.environ or not SERVICE_STATE.is_dir()
     return (state_folder() if by_service else SERVICE_STATE) / RECORD_FILE
 

@@ -1,8 +1,7 @@
-"""Where Readings go: each output takes Readings, none knows another.
+"""The interfaces of outputs, which receive Readings, and of viewers, which receive frames as well.
 
-Two kinds, told apart by what they are given. An Output gets no pixels; a Viewer gets the frame as well. The pipeline
-calls them from its own thread, so none may block: what waits on the outside world has a thread of its own behind a
-bounded, drop-oldest queue.
+The analysis calls them from its own thread, so none may block: whatever waits on the outside world has a thread of its
+own behind a bounded queue that drops the oldest. Outputs do not know each other.
 """
 
 from typing import Protocol
@@ -14,27 +13,27 @@ class Output(Protocol):
     """Receives each Reading and the daemon's statistics."""
 
     def put(self, reading: Reading) -> None:
-        """One Reading, for every analysed frame."""
+        """Accept a Reading. Called for every analysed frame."""
 
     def report(self, stats: Stats) -> None:
-        """Stats, every few seconds and at once when the camera is lost or found."""
+        """Accept Stats. Called every few seconds, and at once when the camera is lost or found."""
 
     def close(self) -> None:
         """Publish the end and release everything, within a second."""
 
 
 class SnapshotListener(Protocol):
-    """Receives the snapshots that people request."""
+    """Receives the snapshots that users request."""
 
     def picture(self, frame: Frame, reading: Reading) -> None:
-        """The frame after it was asked for, and what was seen in it; nothing was where `reading.analysed` is False."""
+        """Accept the frame that follows a request, and its Reading, which is empty if `reading.analysed` is False."""
 
 
 class Viewer(Protocol):
     """Shows pictures to a person."""
 
     def show(self, frame: Frame, reading: Reading) -> None:
-        """The newest analysed frame and what was seen in it. The frame's pixels must not be changed."""
+        """Accept the newest frame and its Reading. The frame's pixels must not be changed."""
 
     def close(self) -> None:
         """Release everything, within a second."""

@@ -1,4 +1,4 @@
-"""Lines on the screen: one when a face's emotion changes, when it leaves, and when the camera is lost or found."""
+"""Output on the terminal: lines when a face's emotion changes, when it leaves, and when the camera is lost or found."""
 
 import io
 import logging
@@ -15,7 +15,7 @@ from edge.system.logs import write_all
 
 _log = logging.getLogger(__name__)
 
-# The terminal's own sixteen colours, which its user made legible on its background (ECMA-48, SGR).
+# The terminal's sixteen colours, which its user has made legible on the background (ECMA-48, SGR).
 _SGR: Final[Mapping[str, str]] = {
     "angry": "31",
     "negative": "31",
@@ -28,14 +28,14 @@ _SGR: Final[Mapping[str, str]] = {
     UNCERTAIN: "2",
 }
 _WAITING: Final = 200
-"""Lines kept for a terminal that does not take them, the oldest dropped first."""
+"""Lines that wait for a terminal that accepts none; beyond that the oldest are dropped."""
 
 
 class Console:
     """An Output that writes a line for each change, such as `12:03:04  face 3  happy 0.87` or `12:03:09  face 3 left`.
 
-    A thread of its own writes the lines, so that a terminal that takes no output (Ctrl-S) blocks nothing else. Colour
-    on a terminal only, and not where NO_COLOR is set (no-color.org).
+    A thread of its own writes the lines, so that a stopped terminal (Ctrl-S) blocks nothing else. Colours are used on a
+    terminal only, and not if NO_COLOR is set (no-color.org).
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -48,7 +48,7 @@ class Console:
         self._failure_logged = False
 
     def put(self, reading: Reading) -> None:
-        """Write what changed since the Reading before."""
+        """Write what changed since the previous Reading."""
         seen = {face.track: face.emotion for face in reading.faces}
         lines = [f"face {track} left" for track in self._emotions if track not in seen]
         for face in reading.faces:
@@ -65,14 +65,14 @@ class Console:
             self._say([f"camera: {stats.camera}"], time.time())
 
     def close(self) -> None:
-        """Write what is left, for at most half a second."""
+        """Write the lines that wait, for at most half a second."""
         self._writer.close(0.5)
 
     def _coloured(self, text: str, sgr: str) -> str:
         return f"\x1b[{sgr}m{text}\x1b[0m" if self._colour and sgr else text
 
     def _say(self, lines: list[str], wall_time: float) -> None:
-        if self._writer.failed and not self._failure_logged:  # the reader of a pipe went away
+        if self._writer.failed and not self._failure_logged:  # the reader of a pipe has gone
             self._failure_logged = True
             _log.info("no more lines on the screen: %s", self._writer.failed)
         elif lines:
@@ -81,9 +81,9 @@ class Console:
 
 
 def _writer_to(stream: TextIO) -> Callable[[str], object]:
-    """Write to a stream's file descriptor, not through the stream.
+    """Return a function that writes to a stream's file descriptor, without the stream's lock.
 
-    A write that blocks would hold the stream's lock, and whoever closes or flushes the stream would wait for it.
+    A blocked write would hold that lock, and whoever closes or flushes the stream would wait for it.
     """
     try:
         raw = io.FileIO(os.dup(stream.fileno()), "w")

@@ -1,4 +1,4 @@
-"""An LED that is lit while the camera is read, and a privacy button, on the pins of a Raspberry Pi."""
+"""An LED that is lit while the camera delivers frames, and a privacy button, on the pins of a Raspberry Pi."""
 
 import logging
 import time
@@ -13,21 +13,21 @@ _log = logging.getLogger(__name__)
 
 ONLINE: Final = "online"
 BOUNCE_S: Final = 0.3
-"""Presses of the button within this time of the last one are contact bounce."""
+"""Seconds after a press of the button during which further presses are ignored as contact bounce."""
 
 
 class GpioOutput:
-    """An Output that lights an LED while the camera gives frames, and toggles privacy on a button's press."""
+    """An Output that lights an LED while the camera delivers frames, and toggles privacy when a button is pressed."""
 
     def __init__(self, settings: GpioSettings, controls: Controls) -> None:
-        """Take the pins of the settings.
+        """Reserve the pins that the settings name.
 
         Args:
             settings: numbers of the pins; 0: none.
-            controls: holds the switch of privacy.
+            controls: holds the privacy switch.
 
         Raises:
-            EmotionEdgeError: gpiozero is not installed, or a pin cannot be had.
+            EmotionEdgeError: gpiozero is not installed, or a pin is not available.
         """
         self._controls = controls
         self._pressed_at = -BOUNCE_S
@@ -54,15 +54,15 @@ class GpioOutput:
         _log.info("gpio: led on pin %s, button on pin %s", settings.led or "-", settings.button or "-")
 
     def put(self, reading: Reading) -> None:
-        """Ignored: the LED shows whether the camera is read, not what is seen."""
+        """Ignored: the LED shows whether the camera is read, not what it sees."""
 
     def report(self, stats: Stats) -> None:
-        """Light the LED while the camera gives frames."""
+        """Light the LED if the camera delivers frames, else switch it off."""
         if self._led is not None and bool(self._led.value) != (stats.camera == ONLINE):
             self._led.value = stats.camera == ONLINE
 
     def close(self) -> None:
-        """Switch the LED off and give the pins back."""
+        """Switch the LED off and release the pins."""
         if self._led is not None:
             self._led.off()
         for device in (self._led, self._button):
@@ -71,7 +71,7 @@ class GpioOutput:
         self._led = self._button = None
 
     def _toggle(self) -> None:
-        """Switch privacy the other way; in a thread of gpiozero's."""
+        """Toggle the privacy switch. Called in a thread of gpiozero."""
         now = time.monotonic()
         if now - self._pressed_at >= BOUNCE_S:
             self._pressed_at = now

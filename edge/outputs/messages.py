@@ -1,4 +1,4 @@
-"""The JSON messages of Readings and Stats for MQTT; that of the topic `faces` is `Reading.to_dict`.
+"""Builds the JSON messages for MQTT from Readings and Stats; the one on the topic `faces` is `Reading.to_dict`.
 
 docs/schemas/ holds a JSON Schema for each. Times are ISO 8601 in UTC with milliseconds.
 """
@@ -21,16 +21,16 @@ Message = dict[str, Any]
 
 
 def encode(message: Message) -> bytes:
-    """Compact JSON, UTF-8."""
+    """Encode a message as compact JSON in UTF-8."""
     return json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(errors="replace")
 
 
 def state_message(reading: Reading | None, camera: str, now: float) -> Message:
-    """The emotion of the scene, which is that of the largest face.
+    """Build the message on the topic `state`: the emotion of the scene, which is that of the largest face.
 
     Args:
         reading: the last one; None while there is no picture.
-        camera: `online`, or why not.
+        camera: `online`, or why there is no picture.
         now: seconds since the epoch.
     """
     leader = reading.leader if reading else None
@@ -48,7 +48,10 @@ def state_message(reading: Reading | None, camera: str, now: float) -> Message:
 
 
 def event_messages(before: Reading | None, after: Reading) -> Iterator[Message]:
-    """The events between two Readings: faces that left, faces that appeared, emotions that changed."""
+    """Yield the messages on the topic `event` for the differences between two Readings.
+
+    These are faces that left, faces that appeared, and emotions that changed.
+    """
     head = {"v": VERSION, "ts": timestamp(after.wall_time)}
     old = {face.track: face.emotion for face in before.faces} if before else {}
     new = {face.track: face.emotion for face in after.faces}
@@ -63,12 +66,12 @@ def event_messages(before: Reading | None, after: Reading) -> Iterator[Message]:
 
 
 def stats_message(stats: Stats, now: float, newest: str = "") -> Message:
-    """Rates, latencies and temperature of the daemon, and its version.
+    """Build the message on the topic `stats`: rates, latencies and temperature of the daemon, and its version.
 
     Args:
         stats: of the daemon.
         now: seconds since the epoch.
-        newest: the newest version that the board was told of; empty: the installed one.
+        newest: newest version of the program that was announced to the board; empty: the installed one.
     """
     return {
         "v": VERSION,

@@ -31,7 +31,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class MqttFigures:
-    """How MQTT does. connected: to a broker, now; dropped: events lost."""
+    """Figures of the MQTT output. connected: to a broker, now; dropped: number of events lost."""
 
     connected: bool
     dropped: int
@@ -39,7 +39,7 @@ class MqttFigures:
 
 @dataclass(frozen=True, slots=True)
 class RecordFigures:
-    """How the record does. rows, bytes: what it holds; dropped: rows lost; paused: whether it cannot be written."""
+    """Figures of the record. rows, bytes: its size; dropped: number of rows lost; paused: it cannot be written."""
 
     rows: int
     bytes: int
@@ -48,7 +48,7 @@ class RecordFigures:
 
 
 class Metrics:
-    """An Output that counts what it is given, and shows it as text whenever it is asked for. Any thread may ask."""
+    """An Output that counts Readings and Stats, and returns the counts as Prometheus text. For any thread."""
 
     def __init__(
         self,
@@ -58,14 +58,14 @@ class Metrics:
         record: Callable[[], RecordFigures] | None = None,
         switches: Callable[[], Mapping[str, bool]] | None = None,
     ) -> None:
-        """Begin to count.
+        """Start to count.
 
         Args:
-            labels: emotions there are, each with a sample from the start on.
-            stats: gives the statistics when the metrics are asked for; None: not yet.
-            mqtt: gives MQTT's figures; None: there is no MQTT.
-            record: gives the record's figures; None: there is no record.
-            switches: gives the switches; None: there are none.
+            labels: emotions to count, each shown from the start.
+            stats: returns the statistics; None: not yet available.
+            mqtt: returns MQTT's figures; None: there is no MQTT.
+            record: returns the record's figures; None: there is no record.
+            switches: returns the switches; None: there are none.
         """
         self._labels = tuple(labels)
         self._current = stats
@@ -79,7 +79,7 @@ class Metrics:
         self._stages: dict[str, float] = {}
 
     def put(self, reading: Reading) -> None:
-        """One Reading: counted, with the time it took."""
+        """Count a Reading and the time it took."""
         latency = time.monotonic() - reading.captured_at
         with self._lock:
             self._reading = reading
@@ -90,16 +90,16 @@ class Metrics:
                     self._stages[name] = self._stages.get(name, 0.0) + milliseconds / 1000
 
     def report(self, stats: Stats) -> None:
-        """Without a camera there are no faces."""
+        """Reset the number of faces in view if there is no camera."""
         if stats.camera != "online":
             with self._lock:
                 self._reading = None
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""
 
     def text(self) -> str:
-        """Everything as Prometheus reads it (prometheus.io, "Exposition formats")."""
+        """Return all figures in Prometheus's text format (prometheus.io, "Exposition formats")."""
         stats = self._current()
         with self._lock:
             metrics = list(self._metrics(stats))
@@ -168,7 +168,7 @@ class Metrics:
 
 
 def _process(folder: Path = Path("/proc/self")) -> Iterator[Metric]:
-    """Figures of the process (proc(5)); none where the system has no /proc."""
+    """Yield the figures of the process (proc(5)); none if the system has no /proc."""
     try:
         fields = (folder / "stat").read_text().rpartition(") ")[2].split()
         descriptors = len(list((folder / "fd").iterdir()))
@@ -192,7 +192,7 @@ def _counter(name: str, text: str, value: float) -> Metric:
 
 
 def _written(metric: Metric) -> str:
-    # The names of process figures are the same for every program (prometheus.io, "Writing client libraries").
+    # Process figures have the same names in every program (prometheus.io, "Writing client libraries").
     name = metric.name if metric.name.startswith("process_") else _PREFIX + metric.name
     lines = [f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.kind}"]
     for suffix, labels, value in metric.samples:

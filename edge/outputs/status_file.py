@@ -1,4 +1,4 @@
-"""The daemon's status as a small file, for tools on the board that watch or upgrade it."""
+"""Writes the daemon's status to a small file, for tools on the board that monitor or upgrade it."""
 
 import json
 import logging
@@ -27,12 +27,12 @@ class StatusFile:
     """
 
     def __init__(self, folder: Path, controls: Controls, broker: Callable[[], str] | None) -> None:
-        """Begin to keep the last error.
+        """Start to collect errors from the log.
 
         Args:
-            folder: where the file goes; in memory, as it is written every few seconds.
+            folder: where the file goes; in memory, because it is written every few seconds.
             controls: the switches for privacy and detection.
-            broker: gives the state of the connection to the broker; None without a broker.
+            broker: returns the state of the connection to the broker; None without a broker.
         """
         self._path = folder / NAME
         self._controls, self._broker = controls, broker
@@ -40,7 +40,7 @@ class StatusFile:
         logging.getLogger().addHandler(self._errors)
 
     def put(self, reading: Reading) -> None:
-        """Ignored: the file has the daemon's state, not what is seen."""
+        """Ignored: the file shows the daemon's state, not what the camera sees."""
 
     def report(self, stats: Stats) -> None:
         """Write the file."""
@@ -77,11 +77,11 @@ class LastError(logging.Handler):
         self.text: str | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a message."""
+        """Store the message of a log record of level ERROR."""
         self.text = without_password(" ".join(record.getMessage().split()))[:300]
 
 
 def runtime_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The folder that systemd made for the service (RuntimeDirectory=); None where it did not."""
+    """Return the folder that systemd made for the service (RuntimeDirectory=); None if there is none."""
     folder = environment.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     return Path(folder) if folder else None

@@ -1,1 +1,1 @@
-"""The attached display: a desktop window, or the whole screen through DRM."""
+"""The attached display: a window on a desktop, or the whole screen through DRM."""

@@ -1,4 +1,4 @@
-"""The whole screen without a desktop, through the kernel's mode setting (DRM/KMS).
+"""Shows pictures on the whole screen without a desktop, through the kernel's mode setting (DRM/KMS).
 
 `python -m edge.outputs.display.drm` shows a test image for ten seconds and prints what it found.
 """
@@ -30,7 +30,7 @@ from edge.reading import Image
 
 CARDS: Final = Path("/dev/dri")
 PIXELS_MAX: Final = 1920 * 1200
-"""Modes with more pixels are not used: they cost more drawing and show no more of a 640x480 camera."""
+"""Largest width times height of a display mode: more costs drawing time and shows no more of a 640x480 camera."""
 
 CHECK_SECONDS: Final = 2.0
 """Seconds between two checks that the display is still connected."""
@@ -63,9 +63,9 @@ class _Buffer:
 
 
 def best_mode(modes: Sequence[Mode]) -> Mode:
-    """The display's preferred mode, or the largest of its aspect ratio within PIXELS_MAX.
+    """Return the display's preferred mode, or the largest mode of its aspect ratio within PIXELS_MAX.
 
-    Raises NoScreenError when the display has no mode.
+    Raises NoScreenError if the display has no mode.
     """
     whole = [mode for mode in modes if not mode.flags & kernel.INTERLACED] or list(modes)
     if not whole:
@@ -84,7 +84,7 @@ def best_mode(modes: Sequence[Mode]) -> Mode:
 
 
 def placed(picture: tuple[int, int], screen: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Where an image is placed on the screen: centred, and cropped where it is larger.
+    """Return where an image is placed on the screen: centred, and cropped if it is larger.
 
     Args:
         picture: width and height of the image.
@@ -98,14 +98,14 @@ def placed(picture: tuple[int, int], screen: tuple[int, int]) -> tuple[int, int,
 
 
 def write(picture: Image, pixels: npt.NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Copy a BGR image to the centre of an XRGB8888 framebuffer (blue first, too).
+    """Copy a BGR image to the centre of an XRGB8888 framebuffer, whose bytes are also in the order blue, green, red.
 
     Args:
         picture: BGR uint8 [H, W, 3].
-        pixels: uint8 [height, width, 4]; written and never read, since such memory is slow to read.
+        pixels: uint8 [height, width, 4]; written and never read, because reading such memory is slow.
 
     Returns:
-        Where the image is, as `placed`.
+        Left, top, width and height of the image on the screen, in pixels.
     """
     left, top, width, height = placed((picture.shape[1], picture.shape[0]), (pixels.shape[1], pixels.shape[0]))
     target = pixels[top : top + height, left : left + width]
@@ -114,14 +114,14 @@ def write(picture: Image, pixels: npt.NDArray[np.uint8]) -> tuple[int, int, int,
 
 
 def find_display(cards: Path = CARDS, probe: bool = True) -> Found:
-    """The first connected display on the first graphics card that has one.
+    """Find the first connected display on the first graphics card that has one.
 
     Args:
         cards: folder of the cards' devices.
-        probe: let the kernel query the connectors, which takes longer.
+        probe: make the kernel query the connectors, which takes longer.
 
     Raises:
-        NoScreenError: there is none, and why.
+        NoScreenError: there is no display; the message says why.
     """
     paths = sorted(cards.glob("card*"))
     if not paths:
@@ -156,10 +156,10 @@ def find_display(cards: Path = CARDS, probe: bool = True) -> Found:
 
 
 class DrmScreen:
-    """A display in its own mode, with double buffering."""
+    """A display at full size, with double buffering."""
 
     def __init__(self, cards: Path = CARDS) -> None:
-        """Become DRM master and set the mode. Raises NoScreenError with the reason where that is not possible."""
+        """Become DRM master and set the mode. Raises NoScreenError with the reason if that is not possible."""
         self.found = find_display(cards)
         self._size = int(self.found.mode.hdisplay), int(self.found.mode.vdisplay)
         self._looked_at = time.monotonic()
@@ -190,11 +190,11 @@ class DrmScreen:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """Width and height of the screen in pixels."""
         return self._size
 
     def present(self, picture: Image) -> None:
-        """Show a BGR image, centred, at the next refresh. Raises NoScreenError when the screen is lost."""
+        """Show a BGR image, centred, at the next refresh. Raises NoScreenError if the screen is lost."""
         try:
             self._wait_for_flip()
             shown = (self._shown + 1) % 2
@@ -208,9 +208,9 @@ class DrmScreen:
             raise NoScreenError(f"{self.found.path}, {self.found.socket}: lost: {error.strerror}") from error
 
     def wait(self) -> bool:
-        """Wait for a moment, and check now and then that the display is still connected; always True.
+        """Wait for a moment, and check every CHECK_SECONDS that the display is still connected. Always returns True.
 
-        Raises NoScreenError when it is not.
+        Raises NoScreenError if it is not connected.
         """
         time.sleep(_TICK_SECONDS)
         if time.monotonic() - self._looked_at >= CHECK_SECONDS:
@@ -286,7 +286,7 @@ class DrmScreen:
 
 
 def colour_bars(width: int, height: int) -> Image:
-    """A test image with red, green, blue and grey areas and its size as text: BGR uint8 [height, width, 3]."""
+    """Draw a test image with red, green, blue and grey areas and its size as text: BGR uint8 [height, width, 3]."""
     image = np.full((height, width, 3), 96, np.uint8)
     for index, colour in enumerate(((0, 0, 255), (0, 255, 0), (255, 0, 0))):
         image[: height // 2, index * width // 3 : (index + 1) * width // 3] = colour

@@ -1,4 +1,4 @@
-"""Structures and ioctls of the kernel's mode setting (linux/drm.h, drm_mode.h) that one screen needs.
+"""Structures and ioctls of the kernel's mode setting (linux/drm.h, drm_mode.h), as far as one screen needs them.
 
 Dumb buffers are plain memory that every driver can show, so neither libdrm nor a GPU is needed.
 """
@@ -113,7 +113,7 @@ class Capability(ctypes.Structure):
 
 
 def _both_ways(number: int, structure: type[ctypes.Structure] | type[ctypes.c_uint32]) -> int:
-    """DRM_IOWR: the number of a call that reads and writes a structure (asm-generic/ioctl.h)."""
+    """Return the number of an ioctl that reads and writes a structure: DRM_IOWR (asm-generic/ioctl.h)."""
     return 3 << 30 | ctypes.sizeof(structure) << 16 | ord("d") << 8 | number
 
 
@@ -132,7 +132,7 @@ MAP_DUMB: Final = _both_ways(0xB3, MapDumb)
 DESTROY_DUMB: Final = _both_ways(0xB4, DestroyDumb)
 
 _TYPES: Final = (
-    # drm_connector_enum_list of the kernel, by number: what /sys/class/drm calls them.
+    # drm_connector_enum_list of the kernel, by number: the names in /sys/class/drm.
     "Unknown", "VGA", "DVI-I", "DVI-D", "DVI-A", "Composite", "SVIDEO", "LVDS", "Component", "DIN", "DP", "HDMI-A",
     "HDMI-B", "TV", "eDP", "Virtual", "DSI", "DPI", "Writeback", "SPI", "USB",
 )  # fmt: skip
@@ -143,7 +143,7 @@ class NoScreenError(EmotionEdgeError):
 
 
 def call(card: int, request: int, structure: ctypes.Structure | ctypes.c_uint32 | None = None) -> None:
-    """An ioctl that is repeated when a signal interrupts it, as in libdrm. Raises OSError."""
+    """Call an ioctl, again after an interruption by a signal, as libdrm does. Raises OSError."""
     while True:
         try:
             if structure is None:
@@ -158,7 +158,7 @@ def call(card: int, request: int, structure: ctypes.Structure | ctypes.c_uint32 
 
 
 def drives_displays(card: int) -> bool:
-    """Whether this card has display outputs: a Raspberry Pi has another that only renders."""
+    """Whether this graphics card has display outputs: a Raspberry Pi has another one that only renders."""
     capability = Capability(capability=CAN_DUMB_BUFFERS)
     try:
         call(card, GET_CAP, capability)
@@ -169,7 +169,7 @@ def drives_displays(card: int) -> bool:
 
 
 def resources(card: int) -> tuple[list[int], list[int]]:
-    """Ids of the CRTCs, which scan out framebuffers, and of the connectors. Raises OSError."""
+    """Return the ids of the CRTCs, which scan out framebuffers, and of the connectors. Raises OSError."""
     while True:
         found = Resources()
         call(card, GET_RESOURCES, found)
@@ -182,13 +182,13 @@ def resources(card: int) -> tuple[list[int], list[int]]:
 
 
 def connector(card: int, number: int, probe: bool) -> tuple[Connector, list[Mode], list[int]]:
-    """A connector with its modes and encoders. Raises OSError.
+    """Return a connector with its modes and the ids of its encoders. Raises OSError.
 
-    probe: ask the display anew, which takes tens of milliseconds; else as the kernel has it.
+    probe: query the display, which takes tens of milliseconds; else use what the kernel knows.
     """
     found = Connector(connector_id=number, count_modes=0 if probe else 1)
     first = Mode()
-    found.modes_ptr = ctypes.addressof(first)  # room for one mode: the kernel then does not query the display
+    found.modes_ptr = ctypes.addressof(first)  # with room for one mode the kernel does not query the display
     call(card, GET_CONNECTOR, found)
     while True:
         modes, encoders = (Mode * max(1, found.count_modes))(), (_U32 * max(1, found.count_encoders))()
@@ -202,13 +202,13 @@ def connector(card: int, number: int, probe: bool) -> tuple[Connector, list[Mode
 
 
 def name_of(socket: Connector) -> str:
-    """A connector's name as in /sys/class/drm: HDMI-A-1."""
+    """Return a connector's name as in /sys/class/drm, such as HDMI-A-1."""
     kind = _TYPES[socket.connector_type] if socket.connector_type < len(_TYPES) else "Unknown"
     return f"{kind}-{socket.connector_type_id}"
 
 
 def crtc_for(card: int, socket: Connector, encoders: Iterable[int], crtcs: list[int]) -> int | None:
-    """A CRTC that can feed the connector: the one that does, else the first that may. Raises OSError."""
+    """Return a CRTC that can feed the connector: the current one, else the first that can. Raises OSError."""
     possible = []
     for number in encoders:
         encoder = Encoder(encoder_id=number)
@@ -220,7 +220,7 @@ def crtc_for(card: int, socket: Connector, encoders: Iterable[int], crtcs: list[
 
 
 def become_master(card: int) -> bool:
-    """Become DRM master, the one process that may set modes; False when refused. Raises OSError otherwise."""
+    """Become DRM master, the one process that may set modes. Return False if refused. Raises OSError otherwise."""
     try:
         call(card, SET_MASTER)
     except OSError as error:
@@ -231,5 +231,5 @@ def become_master(card: int) -> bool:
 
 
 def open_card(path: Path) -> int:
-    """A file descriptor of a /dev/dri/card*. Raises OSError."""
+    """Open a /dev/dri/card*, and return the file descriptor. Raises OSError."""
     return os.open(path, os.O_RDWR | os.O_CLOEXEC)

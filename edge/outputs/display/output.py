@@ -1,6 +1,6 @@
 """The attached display: a window on a desktop, or the whole screen without one.
 
-It is driven from the main thread, which OpenCV's windows require. A display that is missing, or lost, is tried again.
+It is driven from the main thread, which OpenCV's windows require. A missing or lost display is retried.
 """
 
 import logging
@@ -31,16 +31,16 @@ _log = logging.getLogger(__name__)
 
 TITLE: Final = "Emotion Edge"
 STALE_SECONDS: Final = 3.0
-"""Seconds without a new frame after which the display says that the picture is old."""
+"""Seconds without a new frame after which the display says that its picture is old."""
 
 RETRY_SECONDS: Final = 3.0
 """Seconds between two attempts to find a display."""
 
 _REFUSED_SECONDS: Final = 60.0
-"""The same for a display that refused a window: each attempt starts a process, which is expensive on a board."""
+"""Seconds between two attempts on a display that refused a window: each starts a process, expensive on a board."""
 
 _MANAGER: Final = Path("/etc/systemd/system/display-manager.service")
-"""Exists where a desktop is installed; its screen is not taken, not even before the desktop has started."""
+"""Exists if a desktop is installed; the whole screen is then not used, not even before the desktop has started."""
 
 _ESCAPE: Final = 27
 _TICK_MS: Final = 15
@@ -50,30 +50,30 @@ _UNSET: Final = "neither DISPLAY nor WAYLAND_DISPLAY is set"
 
 
 class _RefusedError(NoScreenError):
-    """There is a display, and it refuses a window."""
+    """A display exists but refuses to open a window."""
 
 
 class Surface(Protocol):
-    """Where an image is shown. Each method may raise NoScreenError when the display is lost."""
+    """The window or screen on which images are shown. Each method may raise NoScreenError if the display is lost."""
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height to fill in pixels; None: the image's own size."""
+        """Width and height in pixels that images should fill; None: images keep their size."""
 
     def present(self, picture: Image) -> None:
         """Show an image, BGR uint8 [H, W, 3]."""
 
     def wait(self) -> bool:
-        """Wait for a moment; False when the user has closed it."""
+        """Wait for a moment; return False if the user has closed the surface."""
 
     def close(self) -> None:
         """Release the display."""
 
 
 def window_problem() -> str | None:
-    """Why no window can be opened, or None.
+    """Describe why no window can be opened; None if one can.
 
-    The attempt runs in a process of its own, since Qt aborts the process when it cannot open the display.
+    The attempt runs in a process of its own, because Qt aborts the process if it cannot open the display.
     """
     try:
         _try_window()
@@ -83,7 +83,7 @@ def window_problem() -> str | None:
 
 
 def display_available(settings: DisplaySettings) -> tuple[bool, str]:
-    """Whether a display is available now, and which one, or why not; nothing is shown."""
+    """Return whether a display is available now, and its name or why there is none; nothing is shown."""
     try:
         if _wants_window(settings):
             _try_window()
@@ -109,7 +109,7 @@ def _display() -> str:
 
 
 def _try_window() -> None:
-    """Raise NoScreenError where no window can be opened."""
+    """Raise NoScreenError if no window can be opened."""
     display = _display() or "of this machine"
     if sys.platform == "linux":
         if not _display():
@@ -159,11 +159,11 @@ class Display:
         self._closed = threading.Event()
 
     def show(self, frame: Frame, reading: Reading) -> None:
-        """Replace the newest frame; any thread."""
+        """Replace the newest frame. May be called from any thread."""
         self._newest = frame, reading, time.monotonic()
 
     def close(self) -> None:
-        """Ask the loop in the main thread to end; any thread."""
+        """Ask the loop in the main thread to end. May be called from any thread."""
         self._closed.set()
 
     def run_until(self, stop: threading.Event) -> None:
@@ -208,7 +208,7 @@ class Display:
             raise NoScreenError(f"{_UNSET}, and {error}" if self._settings.mode == "auto" else str(error)) from error
 
     def _show_on(self, surface: Surface, stop: threading.Event) -> bool:
-        """Show the newest frame until the end; False when the user ends it. Raises NoScreenError when it is lost."""
+        """Show the newest frame until the end; return False if the user ends it. Raises NoScreenError."""
         shown: tuple[Frame, str, tuple[int, int] | None] | None = None
         while not self._ended(stop):
             newest = self._newest
@@ -230,10 +230,10 @@ class Display:
 
 
 class Window:
-    """An OpenCV window, after `_try_window` has succeeded. Main thread only."""
+    """An OpenCV window; `_try_window` must have succeeded before. Main thread only."""
 
     def __init__(self, fullscreen: bool = False) -> None:
-        """Open it; it is drawn with the first image."""
+        """Open the window; it appears with the first image."""
         ratio = cv2.WINDOW_FREERATIO if fullscreen else cv2.WINDOW_KEEPRATIO
         cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_GUI_NORMAL | ratio)
         # Qt 5.15 can lose the X11 event that maps the window, and then never draws it: in 7 of 40 starts on a loaded
@@ -249,7 +249,7 @@ class Window:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Size of the display where the window fills it."""
+        """Size of the display if the window fills it, else None."""
         return self._screen
 
     def present(self, picture: Image) -> None:
@@ -262,13 +262,13 @@ class Window:
         cv2.imshow(TITLE, picture)
 
     def wait(self) -> bool:
-        """Process window events and keys; False when the user has closed it."""
+        """Process window events and keys; return False if the user has closed the window."""
         key = cv2.waitKey(_TICK_MS) & 0xFF
         return key not in (_ESCAPE, ord("q")) and not _gone()
 
     def close(self) -> None:
         """Close the window."""
-        with suppress(cv2.error):  # it is closed already
+        with suppress(cv2.error):  # the window is closed already
             cv2.destroyAllWindows()
             cv2.waitKey(1)  # processes the close event
 
@@ -282,7 +282,7 @@ def _gone() -> bool:
 
 
 def _fill_screen() -> tuple[int, int] | None:
-    """Fill the display and return its width and height in pixels, or None where no window manager does it.
+    """Make the window fill the display; return its width and height in pixels, or None without a window manager.
 
     OpenCV does not report the display's size, and its Qt windows shrink an image to fit but never enlarge it. So an
     image that is larger than any display is shown first, and the size of the window is read.
@@ -295,7 +295,7 @@ def _fill_screen() -> tuple[int, int] | None:
     while len(sizes) < 20:
         cv2.waitKey(50)
         sizes.append(_size())
-        if sizes[-1] != before and len(sizes) > 4 and len(set(sizes[-4:])) == 1:  # it does not grow any more
+        if sizes[-1] != before and len(sizes) > 4 and len(set(sizes[-4:])) == 1:  # the window has stopped growing
             return sizes[-1]
     return None
 
@@ -306,7 +306,7 @@ def _size() -> tuple[int, int]:
 
 
 def _framed(picture: Image, screen: tuple[int, int]) -> Image:
-    """The image centred on a black screen."""
+    """Return the image centred on a black screen."""
     left, top = (screen[0] - picture.shape[1]) // 2, (screen[1] - picture.shape[0]) // 2
     right, bottom = screen[0] - picture.shape[1] - left, screen[1] - picture.shape[0] - top
     return np.asarray(cv2.copyMakeBorder(picture, top, bottom, left, right, cv2.BORDER_CONSTANT), np.uint8)

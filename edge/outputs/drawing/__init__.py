@@ -1,1 +1,1 @@
-"""What is drawn over a frame: boxes, labels, text, blurred faces, and the JPEG of it."""
+"""Draws over frames: boxes, labels, text, blurred faces; and encodes the result as JPEG."""

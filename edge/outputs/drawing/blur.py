@@ -1,4 +1,4 @@
-"""Pixelation of faces, applied before a frame is shown or sent."""
+"""Pixelates faces before a frame is shown or sent."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ CELLS: Final = 4
 Faces", 1973), and networks need fewer."""
 
 PICTURE_CELLS: Final = 8
-"""Cells per side of a frame in which no faces were looked for: it is pixelated as a whole."""
+"""Cells per side of a frame on which no detection ran: all of it is pixelated."""
 
 REMEMBER: Final = 1.0
 """Seconds for which the last box of a lost face stays pixelated."""
@@ -23,25 +23,25 @@ _MARGIN: Final = 0.25
 """Margin around a box as a share of its size: detectors' boxes end at forehead and chin."""
 
 _STRAY: Final = 0.5
-"""Growth of that margin per second since the face was lost, as a share of the box."""
+"""Growth of that margin per second since the face was lost, as a share of the box's size."""
 
 
 class FaceBlur:
-    """Pixelates the faces of successive frames; one thread."""
+    """Pixelates the faces of successive frames. For one thread."""
 
     def __init__(self, region: Sequence[float] | None = None) -> None:
-        """region: where faces are detected: x, y, width, height as fractions of the frame; None: everywhere."""
+        """region: part in which faces are detected: x, y, width, height as fractions of the frame; None: everywhere."""
         self._region = region
         self._last: dict[int, tuple[float, Box]] = {}
 
     def change(self, region: Sequence[float] | None) -> None:
-        """Go on with another region, as in the constructor."""
+        """Continue with another region, as in the constructor."""
         self._region = region
 
     def __call__(self, frame: Frame, reading: Reading) -> Frame:
-        """The frame with each face of its Reading pixelated, faces lost within the last second too.
+        """Return the frame with each face of its Reading pixelated, and faces lost within the last second too.
 
-        A face the detector misses stays visible; what lies outside `region` is pixelated entirely.
+        A face that the detector misses stays visible; what lies outside `region` is pixelated entirely.
         """
         if not reading.analysed:
             self._last.clear()
@@ -71,7 +71,7 @@ def pixelate(image: Image, boxes: Iterable[Box]) -> None:
 
 
 def _pixelated(image: Image, across: int, down: int) -> Image:
-    """The image reduced to `across` x `down` cells, each its mean colour."""
+    """Reduce the image to `across` x `down` cells, each of its mean colour, and enlarge it again."""
     height, width = image.shape[:2]
     few = cv2.resize(image, (min(width, across), min(height, down)), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(few, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)

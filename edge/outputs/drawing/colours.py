@@ -1,4 +1,4 @@
-"""The colour of each emotion, for frames, page and plots."""
+"""The colour of each emotion, for frames, web page and plots."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -8,7 +8,7 @@ from zlib import crc32
 from edge.labels import UNCERTAIN
 
 Colour = tuple[int, int, int]
-"""Blue, green, red, 0 to 255."""
+"""Blue, green and red, each 0 to 255."""
 
 COLOURS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -33,13 +33,13 @@ _own: dict[str, str] = {}
 
 
 def choose_colours(labels: Iterable[str], groups: Mapping[str, Sequence[str]] | str = "") -> None:
-    """Choose the colours of labels that have none, for the whole process; call it before anything is drawn.
+    """Choose the colours of labels that have none, for the whole process. Call it before anything is drawn.
 
-    A group has the colour of its first emotion. Another name has one that depends on the name alone, or the next that
-    no label has yet, as long as there are enough.
+    A group gets the colour of its first emotion. Any other label gets one that depends on its name alone, or the next
+    one that no label has yet, as long as there are enough.
 
     Args:
-        labels: that are published.
+        labels: the published labels.
         groups: the setting `emotion.labels`.
     """
     names = set(labels)
@@ -54,16 +54,16 @@ def choose_colours(labels: Iterable[str], groups: Mapping[str, Sequence[str]] | 
 
 
 def all_colours() -> Mapping[str, str]:
-    """sRGB colour of each emotion and of each label that `choose_colours` was called with."""
+    """Return the sRGB colours of all emotions and of the labels passed to `choose_colours`, by label."""
     return {**_own, **COLOURS}
 
 
 def colour_of(emotion: str) -> str:
-    """The label's sRGB colour as `#rrggbb`; of an unknown label, that of `uncertain`."""
+    """Return the label's sRGB colour as `#rrggbb`; for an unknown label, that of `uncertain`."""
     return COLOURS.get(emotion) or _own.get(emotion, COLOURS[UNCERTAIN])
 
 
 def bgr(emotion: str) -> Colour:
-    """The same for OpenCV."""
+    """Return the label's colour as blue, green and red for OpenCV; for an unknown label, that of `uncertain`."""
     colour = colour_of(emotion)
     return int(colour[5:7], 16), int(colour[3:5], 16), int(colour[1:3], 16)

@@ -1,4 +1,4 @@
-"""Boxes and tags of faces: the emotion's word and its confidence as a bar, on the edge of the face's own box."""
+"""Draws boxes and tags of faces: the emotion's word and its confidence as a bar, at the edge of the face's box."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,25 +18,25 @@ from edge.reading import Box, Face, Image
 from edge.translations import Words, capitalised, label_text
 
 EMPTY: Final[Colour] = (50, 46, 44)
-"""The part of a bar that is not filled."""
+"""Colour of the part of a confidence bar that is not filled."""
 
 _ARC: Final = np.linspace(0, math.pi / 2, 7) + np.arange(4)[:, None] * math.pi / 2
 _ARCS: Final = np.stack([np.cos(_ARC), np.sin(_ARC)], axis=-1)
-"""The four quarters of a circle, from its right downwards."""
+"""The four quarters of a unit circle, clockwise from the right: float [4, points, 2]."""
 
 _SMALLEST_WORD: Final = 0.7
-"""Smallest height of a word's capitals in units of `Sizes.text`; a face that has no room for it gets a bar alone."""
+"""Smallest height of a word's capitals in units of `Sizes.text`; a face without room for it gets only a bar."""
 
 _WIDEST: Final = 1.5
-"""Widest tag, in widths of the face's box."""
+"""Largest width of a tag, in widths of the face's box."""
 
 _STEPS: Final = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4)
-"""Sizes of a word that are tried, so that few layers have to be rendered and cached."""
+"""Sizes of a word to try, as factors on the largest: few, so that few layers are rendered and cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Rect:
-    """Whole pixels; right and bottom are exclusive."""
+    """A rectangle in whole pixels; right and bottom are exclusive."""
 
     left: int
     top: int
@@ -54,7 +54,7 @@ def draw_faces(image: Image, under: Image, faces: Sequence[tuple[Face, Box]], si
 
     Args:
         image: BGR uint8 [H, W, 3].
-        under: the frame without anything drawn on it, at least as high.
+        under: the frame before anything was drawn on it, at least as high as the image.
         faces: each with its box in pixels of `image`.
         sizes: of `image`.
         words: the emotions in the viewer's language.
@@ -63,7 +63,7 @@ def draw_faces(image: Image, under: Image, faces: Sequence[tuple[Face, Box]], si
     for face, box in faces:
         _draw_box(image, face, box, sizes)
     taken: list[_Rect] = []
-    # The largest first: it has the first choice of a place.
+    # The largest face chooses its place first.
     for index in sorted(range(len(faces)), key=lambda index: -faces[index][1].area):
         face, box = faces[index]
         others = [*(rect for at, rect in enumerate(rects) if at != index), *taken]
@@ -76,7 +76,7 @@ def draw_faces(image: Image, under: Image, faces: Sequence[tuple[Face, Box]], si
 
 
 def _tags(face: Face, box: Box, sizes: Sizes, words: Words) -> Iterator[Layer]:
-    """The tags to try, the best first: the word as large as the face allows, then smaller, then the bar alone."""
+    """Yield the tags to try, the best first: the word as large as the face allows, then smaller, then only the bar."""
     word = capitalised(label_text(face.emotion, words))
     smallest = max(7, round(sizes.text * _SMALLEST_WORD))
     widest = max(box.width * _WIDEST, 4 * sizes.space)
@@ -89,7 +89,7 @@ def _tags(face: Face, box: Box, sizes: Sizes, words: Words) -> Iterator[Layer]:
 
 @lru_cache(maxsize=128)
 def _tag(word: str, capital: int, sizes: Sizes) -> Layer:
-    """A panel with the word, and room for the bar below it; without a word, a bar of `capital` pixels' length."""
+    """Render a tag: a panel with a word and room for the bar; without a word, only a bar of `capital` pixels."""
     pad, bar = max(2, round(capital * 0.4)), bar_height(sizes)
     if not word:
         return panel(capital, bar + 2, 0)
@@ -108,9 +108,9 @@ def bar_height(sizes: Sizes) -> int:
 def _place(
     tags: Iterator[Layer], box: Box, others: Sequence[_Rect], width: int, height: int, sizes: Sizes
 ) -> tuple[Layer, _Rect] | None:
-    """The first tag and place that lies in the image and on none of the others; None where there is none.
+    """Return the first tag and place inside the image that overlap none of the others; None if there is none.
 
-    The places lean on the box: above it, below it, then inside its lower and upper edge.
+    Places touch the box: above it, below it, then inside its lower and upper edge.
     """
     gap = sizes.stroke // 2 + 1
     for tag in tags:
@@ -128,7 +128,7 @@ def _place(
 
 
 def _draw_bar(image: Image, face: Face, at: _Rect, sizes: Sizes) -> None:
-    """Fill the lower edge of the tag from the left by the confidence."""
+    """Draw the confidence bar along the lower edge of a tag, filled from the left."""
     bar = bar_height(sizes)
     left, right, top = at.left + 1, at.right - 1, at.bottom - bar - 1
     filled = round((right - left) * min(1.0, max(0.0, face.confidence)))
@@ -137,14 +137,14 @@ def _draw_bar(image: Image, face: Face, at: _Rect, sizes: Sizes) -> None:
 
 
 def _outline(box: Box, radius: float) -> npt.NDArray[np.int32]:
-    """The corners of a rounded rectangle, int32 [n, 1, 2], in 1/8 pixels."""
+    """Return the corners of a rounded rectangle, int32 [n, 1, 2], in 1/8 pixels."""
     left, top, right, bottom = box.x + radius, box.y + radius, box.x + box.width - radius, box.y + box.height - radius
     corners = np.array(((right, bottom), (left, bottom), (left, top), (right, top)))
     return np.asarray(np.rint((corners[:, None] + radius * _ARCS) * 8), np.int32).reshape(-1, 1, 2)
 
 
 def _draw_box(image: Image, face: Face, box: Box, sizes: Sizes) -> None:
-    # A face far away gets a thinner line.
+    # A small face gets a thinner line.
     stroke = max(2, min(sizes.stroke, round(box.width / 24)))
     outline = _outline(box, min(box.width / 4, box.height / 4, 2 * sizes.space))
     cv2.polylines(image, [outline], True, DARK, stroke + 2, cv2.LINE_AA, shift=3)

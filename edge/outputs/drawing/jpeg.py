@@ -1,4 +1,4 @@
-"""Annotated frames as JPEG, and the placeholder image shown while privacy is on."""
+"""Encodes annotated frames as JPEG, and draws the placeholder image that is shown while privacy is on."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -25,18 +25,18 @@ _LIGHT: Final = (235, 235, 235)
 
 
 def jpeg(frame: Frame, reading: Reading, context: Context = PLAIN) -> bytes:
-    """The frame with its Reading drawn on it, as JPEG."""
+    """Draw a Reading on its frame and encode the result as JPEG."""
     picture = annotate(frame.image, reading, context=context)
     return cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))[1].tobytes()
 
 
 def frame_jpeg_encoder(settings: Settings) -> JpegEncoder:
-    """The encoder for the daemon's frames, in `display.language`; the daemon has already applied `display.blur`."""
+    """Return the encoder for the daemon's frames, to which the daemon has already applied `display.blur`."""
     return partial(jpeg, context=Context(words_of(settings.display.language)))
 
 
 def upload_jpeg_encoder(settings: Settings) -> JpegEncoder:
-    """The encoder for uploaded images, which applies `display.blur` itself."""
+    """Return the encoder for uploaded images, which applies `display.blur` itself."""
     encode = frame_jpeg_encoder(settings)
     if not settings.display.blur:
         return encode
@@ -45,7 +45,7 @@ def upload_jpeg_encoder(settings: Settings) -> JpegEncoder:
 
 @lru_cache(maxsize=1)
 def privacy_card(width: int, height: int, language: str = "en") -> Image:
-    """The placeholder shown while privacy is on: a crossed-out camera and two lines of text.
+    """Draw the placeholder shown while privacy is on: a crossed-out camera and two lines of text.
 
     Returns:
         BGR uint8 [height, width, 3], cached: do not write to it.

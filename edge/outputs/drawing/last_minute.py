@@ -1,4 +1,4 @@
-"""The last minute of the scene, which the overlay draws beside the newest Reading."""
+"""Collects the last minute of the scene, which the overlay draws as a timeline and on the circumplex."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ SLOT: Final = 0.5
 """Seconds per column of the timeline."""
 
 _RATE_SECONDS: Final = 2.0
-"""Window over which the displayed frame rate is measured."""
+"""Seconds over which the displayed frame rate is averaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The largest face in one slot of the timeline. slot: `captured_at // SLOT`; valence, arousal: as of `Face`."""
+    """The largest face in one slot of the timeline. slot: `captured_at // SLOT`; valence, arousal: as in `Face`."""
 
     slot: int
     emotion: str
@@ -28,7 +28,7 @@ class Moment:
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """The last minute, oldest first. Compared by identity, so that cached drawings are found without hashing it."""
+    """The moments of the last minute, oldest first. Compared by identity, as hashing them for a cache would be slow."""
 
     moments: tuple[Moment, ...] = ()
 
@@ -52,10 +52,10 @@ PLAIN: Final = Context(words_of())
 
 
 class LastMinute:
-    """An Output that keeps the Context of the newest Reading."""
+    """An Output that computes the Context for the newest Reading."""
 
     def __init__(self, words: Words, fps: bool = False) -> None:
-        """words: in the viewer's language. fps: whether the frame rate is shown."""
+        """words: texts in the viewer's language. fps: whether the frame rate is shown."""
         self._words = words
         self._fps = fps
         self._moments: deque[Moment] = deque(maxlen=round(MINUTE / SLOT))
@@ -65,7 +65,7 @@ class LastMinute:
         self._slot = -1
 
     def put(self, reading: Reading) -> None:
-        """Add the largest face. The last Reading of each slot counts, once the slot is over."""
+        """Add the largest face of a Reading. When a slot is over, its last Reading enters the timeline."""
         if not reading.analysed:
             return
         slot = int(reading.captured_at // SLOT)
@@ -74,7 +74,7 @@ class LastMinute:
             self._moments.clear()
             self._latest = None
         self._times.append(reading.captured_at)
-        if slot != self._slot:  # once per slot: a number that changes with every frame cannot be read
+        if slot != self._slot:  # once per slot: no one can read a number that changes with every frame
             self._slot = slot
             if self._latest:
                 self._moments.append(self._latest)
@@ -90,7 +90,7 @@ class LastMinute:
         """Nothing to release."""
 
     def context(self) -> Context:
-        """The Context of the newest Reading; any thread."""
+        """Return the Context for the newest Reading. May be called from any thread."""
         return self._context
 
     def _rate(self) -> float | None:

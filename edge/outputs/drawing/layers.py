@@ -1,4 +1,4 @@
-"""Overlay layers that are rendered once and blended over many frames.
+"""Overlay layers: rendered once, then blended over many frames.
 
 A layer holds, per pixel, the share of the frame that remains and the colour that is added. Blending a layer costs two
 passes over the area it covers, independent of how much is drawn on it.
@@ -46,7 +46,7 @@ class Layer:
 
 @lru_cache(maxsize=256)
 def _rounded(width: int, height: int, radii: tuple[int, int, int, int]) -> Coverage:
-    """A rectangle with rounded corners: top left, top right, bottom right, bottom left, in pixels."""
+    """Render a rectangle with rounded corners. radii: top left, top right, bottom right, bottom left, in pixels."""
     cover = np.full((height, width), 255, np.uint8)
     for corner, radius in enumerate(radii):
         radius = min(radius, width // 2, height // 2)
@@ -62,12 +62,12 @@ def _rounded(width: int, height: int, radii: tuple[int, int, int, int]) -> Cover
 
 
 def clear(width: int, height: int) -> Layer:
-    """A layer with nothing on it."""
+    """Return an empty layer, which leaves the frame unchanged."""
     return Layer(np.full((height, width, 3), 255, np.uint8), np.zeros((height, width, 3), np.uint8))
 
 
 def panel(width: int, height: int, *radii: int) -> Layer:
-    """A dark, slightly transparent rectangle with rounded corners.
+    """Return a layer with a dark, slightly transparent rectangle with rounded corners.
 
     Args:
         width: pixels.
@@ -83,7 +83,7 @@ def panel(width: int, height: int, *radii: int) -> Layer:
 
 
 def paint(layer: Layer, cover: Coverage, x: int, y: int, colour: Colour = WHITE) -> None:
-    """Paint `cover` in a colour onto a layer, top left corner at x, y, clipped. Modifies it: not for a cached layer."""
+    """Paint `cover` in a colour onto a layer, its top left corner at x, y, clipped. Never pass a cached layer."""
     left, top = max(0, -x), max(0, -y)
     cover = cover[top : top + layer.height - max(0, y), left : left + layer.width - max(0, x)]
     x, y = max(0, x), max(0, y)
@@ -100,7 +100,7 @@ def blend(image: Image, layer: Layer, x: int, y: int, under: Image | None = None
         image: BGR uint8 [H, W, 3].
         layer: what is blended over it.
         x: column of the layer's top left corner.
-        y: row of the same.
+        y: row of the layer's top left corner.
         under: the image to blend with, of the same shape; None: `image` itself.
     """
     left, top = max(0, -x), max(0, -y)

@@ -1,4 +1,4 @@
-"""The annotated frame: faces with their emotions, the last minute, and the notice that emotion recognition runs."""
+"""Annotates frames: faces with their emotions, the last minute, and the notice that emotion recognition runs."""
 
 import math
 from functools import lru_cache
@@ -13,11 +13,11 @@ from edge.reading import Box, Image, Reading
 
 
 def annotate(image: Image, reading: Reading, message: str = "", context: Context = PLAIN) -> Image:
-    """A copy of the image with the Reading drawn on it, sharp at the image's own size.
+    """Return a copy of the image with the Reading drawn on it, sharp at the image's own size.
 
     Args:
         image: BGR uint8 [H, W, 3], the frame of the Reading or the same scene at another size.
-        reading: what was found in it.
+        reading: the faces found in the frame.
         message: a line across the top, such as that the image is old; empty: none.
         context: what else is drawn.
     """
@@ -44,7 +44,7 @@ def annotate(image: Image, reading: Reading, message: str = "", context: Context
 
 
 def wrapped(text: str, room: int, capital: int) -> list[Coverage]:
-    """The text in rendered lines of at most `room` pixels; a longer word has a line of its own."""
+    """Wrap text into rendered lines of at most `room` pixels; a longer word gets a line of its own."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
@@ -56,7 +56,7 @@ def wrapped(text: str, room: int, capital: int) -> list[Coverage]:
 
 
 def _clipped(layer: Layer, height: int) -> Layer:
-    """On a thumbnail a strip ends at half the height, so that some of the frame stays visible."""
+    """Clip a strip to half the image's height, so that some of a small frame stays visible."""
     return Layer(layer.keep[: height // 2], layer.add[: height // 2])
 
 
@@ -72,24 +72,24 @@ def _banner(message: str, width: int, height: int, sizes: Sizes) -> Layer:
 
 
 def _band(sizes: Sizes) -> int:
-    """Height of the timeline."""
+    """Return the height of the timeline in pixels."""
     return 2 * sizes.space
 
 
 def _scale(sizes: Sizes) -> int:
-    """Height of capitals in the timeline's scale."""
+    """Return the height in pixels of capitals in the timeline's scale."""
     return max(7, round(sizes.text * 0.6))
 
 
 @lru_cache(maxsize=16)
 def _footer(notice: str, fps: str, now: str, width: int, height: int, sizes: Sizes) -> Layer:
-    """The strip along the bottom: the notice and the frame rate, with room for the timeline above them.
+    """Render the strip along the bottom: the notice and the frame rate, with room for the timeline above them.
 
-    now: the word at the end of the timeline's scale; empty: no timeline.
+    now: the word for the present at the end of the timeline's scale; empty: no timeline.
     """
     space = sizes.space
     room = width - 4 * space if now else width - 2 * space
-    # A little smaller, or without the rate, if that makes it one line.
+    # A smaller font, or leaving the frame rate out, may fit the notice into one line.
     small = max(7, round(sizes.text * 0.75))
     for capital, figure in ((sizes.text, fps), (small, fps), (small, ""), (sizes.text, "")):
         rate = render_text(figure, capital) if figure else None

@@ -1,4 +1,4 @@
-"""What fills a whole screen: the annotated frame, and a panel beside it where the screen is wider."""
+"""Fills a whole screen: the annotated frame, and a panel beside it if the screen is wider."""
 
 import math
 from functools import lru_cache
@@ -19,10 +19,10 @@ from edge.reading import Image, Reading
 from edge.translations import capitalised, confidence_text, looks_text
 
 PANEL_SHARE: Final = 0.2
-"""From this share of the screen's width on, free space beside the frame becomes a panel."""
+"""Least share of the screen's width that must be free beside the frame for the panel."""
 
 _WIDE: Final = 1.75
-"""On a screen at least so wide for its height, as one of 16:9, the frame leaves room for the panel."""
+"""Least ratio of width to height of a screen, such as 16:9, on which the frame shrinks to make room for the panel."""
 
 _GROUND: Final[Colour] = (30, 25, 22)
 
@@ -30,13 +30,13 @@ _GROUND: Final[Colour] = (30, 25, 22)
 def on_screen(
     image: Image, reading: Reading, size: tuple[int, int], message: str = "", context: Context = PLAIN
 ) -> Image:
-    """The frame as large as the screen allows, annotated, with a panel at its right where there is room.
+    """Return the annotated frame as large as the screen allows, with a panel at its right if there is room.
 
     A screen of 16:9 or wider always has the panel: a frame of its shape is shown smaller, at four fifths of the width.
 
     Args:
         image: BGR uint8 [H, W, 3], the frame of the Reading.
-        reading: what was found in it.
+        reading: the faces found in the frame.
         size: width and height of the screen in pixels.
         message: a line across the top; empty: none.
         context: what else is drawn; without a last minute there is no panel.
@@ -63,7 +63,7 @@ def on_screen(
 
 
 def fitted(image: Image, screen: tuple[int, int]) -> Image:
-    """The image scaled to the largest size that fits the screen (width, height)."""
+    """Scale an image to the largest size that fits the screen (width, height)."""
     height, width = image.shape[:2]
     share = min(screen[0] / width, screen[1] / height)
     size = max(1, round(width * share)), max(1, round(height * share))
@@ -73,7 +73,7 @@ def fitted(image: Image, screen: tuple[int, int]) -> Image:
 
 
 def _draw_panel(side: Image, reading: Reading, context: Context) -> None:
-    """From the top: the emotion of the largest face, the circumplex, and the last minute with its scale."""
+    """Draw from the top: the emotion of the largest face, the circumplex, and the last minute with its scale."""
     height, width = side.shape[:2]
     assert context.past is not None
     sizes = Sizes.of(round(height * 4 / 3), height)
@@ -115,7 +115,7 @@ def _draw_panel(side: Image, reading: Reading, context: Context) -> None:
 
 @lru_cache(maxsize=32)
 def _text_layer(text: str, room: int, capital: int, width: int, left: int) -> Layer:
-    """White lines of text on nothing, as small as one line needs, but not below half the size."""
+    """Render lines of white text on an empty layer, shrunk to fit one line but to no less than half the size."""
     longest = render_text(text, capital, "bold").shape[1]
     capital = max(capital // 2, min(capital, int(capital * room / longest)))
     lines = wrapped(text, room, capital)

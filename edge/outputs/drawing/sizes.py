@@ -1,4 +1,4 @@
-"""Sizes of what is drawn on a frame, derived from the frame's own size."""
+"""Sizes of text, lines and margins that are drawn on a frame, derived from the frame's own size."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class Sizes:
     text, a 29th of the height, is at that limit.
 
     Attributes:
-        word: height of capitals in an emotion's word, at most.
+        word: largest height of capitals in an emotion's word.
         text: height of capitals in all other text.
         space: the unit of margins.
     """
@@ -23,12 +23,12 @@ class Sizes:
 
     @classmethod
     def of(cls, width: int, height: int, faces: int = 1) -> "Sizes":
-        """Sizes for a frame of width x height pixels. faces: with more in view, their words are smaller."""
+        """Return the sizes for a frame of width x height pixels. faces: number in view; more make words smaller."""
         room = min(height, width * 0.75)
         share = 16 if faces < 2 else 20 if faces < 4 else 26
         return cls(max(8, round(room / share)), max(7, round(room / 29)), max(3, round(room / 60)))
 
     @property
     def stroke(self) -> int:
-        """Line width of a face's box."""
+        """Line width of a face's box, in pixels."""
         return max(2, round(self.space / 2))

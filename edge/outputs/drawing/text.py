@@ -18,19 +18,19 @@ Coverage = npt.NDArray[np.uint8]
 """Coverage of each pixel by the glyphs, uint8 [height, width], 0 to 255."""
 
 _FILE: Final = Path(__file__).parent / "font" / "inter.npz"
-_CAPITAL: Final = 1000  # units of a capital's height in the file
+_CAPITAL: Final = 1000  # capital's height in the font file's units
 _RING: Final = 0.352
-"""Ascent of the tallest letter, Å, above the capitals, in capital heights; no descender is longer."""
+"""Height of the tallest letter, Å, above the capitals, in capital heights; no descender is longer."""
 
 _SUPERSAMPLING: Final = 4
-"""Glyphs are filled at this multiple of the resolution, then averaged."""
+"""Factor of the resolution at which glyphs are filled before they are averaged down."""
 
 _SHIFT: Final = 4  # fractional bits of OpenCV's coordinates
 
 
 @lru_cache(maxsize=1)
 def _glyphs() -> dict[Weight, dict[str, tuple[int, list[npt.NDArray[np.int16]]]]]:
-    """Advance and polygons of each weight and character, in font units, y downwards from the baseline."""
+    """Load advance and polygons of each weight and character, in font units, y downwards from the baseline."""
     weights: tuple[Weight, ...] = ("regular", "bold")
     font: dict[Weight, dict[str, tuple[int, list[npt.NDArray[np.int16]]]]] = {}
     with np.load(_FILE) as file:
@@ -71,7 +71,8 @@ def render_text(text: str, capital: int, weight: Weight = "regular") -> Coverage
     coverage = np.zeros(((capital + 2 * margin(capital)) * _SUPERSAMPLING, width * _SUPERSAMPLING), np.uint8)
     start, baseline = 0, (margin(capital) + capital) * _SUPERSAMPLING
     for advance, polygons in found:
-        # Minus half a pixel: OpenCV's coordinates are pixel centres. Inner polygons are holes by the even-odd rule.
+        # Half a pixel is subtracted: OpenCV's coordinates are pixel centres. Inner polygons are holes by the even-odd
+        # rule.
         at = [
             np.rint((polygon * scale + (start * scale - 0.5, baseline - 0.5)) * 2**_SHIFT).astype(np.int32)
             for polygon in polygons
@@ -84,5 +85,5 @@ def render_text(text: str, capital: int, weight: Weight = "regular") -> Coverage
 
 
 def margin(capital: int) -> int:
-    """Rows above the capitals and below the baseline in the result of `render_text`."""
+    """Return the rows above the capitals and below the baseline in the result of `render_text`."""
     return math.ceil(capital * _RING) + 1

@@ -1,4 +1,4 @@
-"""Drawings of the last minute: the timeline with its scale, and the circumplex with its ends in words."""
+"""Draws the last minute: the timeline with its scale, and the circumplex with words at its ends."""
 
 import math
 from functools import lru_cache
@@ -17,16 +17,16 @@ from edge.reading import Face, Image, Reading
 from edge.translations import Words, capitalised
 
 _TRAIL: Final = round(6 / SLOT)
-"""Slots whose path on the circumplex is drawn."""
+"""Number of slots of the timeline whose path is drawn on the circumplex."""
 
 _LINES: Final[Colour] = (130, 124, 120)
 QUIET: Final[Colour] = (200, 196, 190)
-"""Text of scales: 7:1 on a panel."""
+"""Colour of the text of scales, with a contrast of 7:1 on a panel."""
 
 
 @lru_cache(maxsize=4)
 def timeline(past: Past, now: int, width: int, height: int) -> Image:
-    """The last minute, now at the right: one column per slot in the emotion's colour, its height the confidence.
+    """Draw the last minute, now at the right: a column per slot, its colour the emotion, its height the confidence.
 
     Args:
         past: the moments.
@@ -50,12 +50,12 @@ def timeline(past: Past, now: int, width: int, height: int) -> Image:
 
 
 def scale_height(capital: int) -> int:
-    """Rows that the scale below a timeline takes."""
+    """Return the number of rows of the scale below a timeline."""
     return round(capital * 1.9)
 
 
 def paint_scale(layer: Layer, left: int, top: int, width: int, capital: int, now: str) -> None:
-    """Paint a mark at each ten seconds, with `60 s`, `30 s` and the word for now, below a timeline of that width."""
+    """Paint a mark every ten seconds, with `60 s`, `30 s` and the word `now`, below a timeline of this width."""
     tick: Coverage = np.full((max(2, capital // 3), 1), 255, np.uint8)
     for tenth in range(7):
         paint(layer, tick, left + round((width - 1) * tenth / 6), top, _LINES)
@@ -69,7 +69,7 @@ def paint_scale(layer: Layer, left: int, top: int, width: int, capital: int, now
 
 @lru_cache(maxsize=4)
 def _circumplex(side: int, words: tuple[str, str, str, str]) -> Layer:
-    """A circle with its axes; words: what is at its right, left, top and bottom."""
+    """Render a circle with its axes. words: at its right, left, top and bottom."""
     layer = panel(side, side)
     capital = _capital(side)
     lines = np.zeros((side * 4, side * 4), np.uint8)
@@ -83,7 +83,7 @@ def _circumplex(side: int, words: tuple[str, str, str, str]) -> Layer:
     above, below = capital // 2 - margin(capital), side - capital - capital // 2 - margin(capital)
     paint(layer, top, (side - top.shape[1]) // 2, above, QUIET)
     paint(layer, bottom, (side - bottom.shape[1]) // 2, below, QUIET)
-    # There is no room beside the circle: one word stands above its end of the axis, the other below.
+    # Beside the circle there is no room: one word stands above its end of the axis, the other below.
     over, under = (side // 2 + offset - margin(capital) for offset in (-3 * capital // 2, capital // 2))
     paint(layer, left, round(side / 2 - _radius(side)) + capital // 2, over, QUIET)
     paint(layer, right, round(side / 2 + _radius(side)) - capital // 2 - right.shape[1], under, QUIET)
@@ -99,7 +99,7 @@ def _radius(side: int) -> float:
 
 
 def circumplex(past: Past, reading: Reading, side: int, words: Words) -> Image:
-    """The faces on the plane of valence and arousal, the largest with its path of the last seconds.
+    """Draw the faces on the plane of valence and arousal, the largest with its path of the last seconds.
 
     Args:
         past: the last minute.
