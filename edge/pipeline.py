@@ -1,4 +1,4 @@
-"""From a frame to a Reading: detect or follow by optical flow, track, crop, classify, smooth."""
+"""Turns a frame into a Reading: detect faces or follow them by optical flow, track, crop, classify, smooth."""
 
 import math
 import time
@@ -20,7 +20,7 @@ from edge.reading import Box, Face, Frame, Reading
 
 
 class Pipeline:
-    """Analyses the frames of one source in order, and keeps the tracks between them. Belongs to one thread."""
+    """Analyses the frames of one source in order, and keeps the tracks between them. For one thread."""
 
     def __init__(
         self,
@@ -30,14 +30,14 @@ class Pipeline:
         confirm: int = CONFIRM,
         still: bool = False,
     ) -> None:
-        """Take the networks and settings to run with.
+        """Create a pipeline with opened networks.
 
         Args:
             detector: finds the faces.
             classifier: classifies them.
             settings: all settings; those of detector, emotion and display.blur are used.
-            confirm: detections that confirm a track; 1 for single images.
-            still: each frame is an image of its own: faces are detected and classified in every one.
+            confirm: number of detections that confirm a track; 1 for single images.
+            still: each frame is an unrelated image: faces are detected and classified in every one.
         """
         self.card = classifier.card
         self._search = FaceSearch(detector, settings.detector, still)
@@ -59,17 +59,17 @@ class Pipeline:
 
     @property
     def server(self) -> str | None:
-        """`online`, or why the classification server is not used; None: none is set."""
+        """`online`, or why the prediction server is not used; None if the settings name none."""
         return self._classifier.server
 
     @property
     def tentative(self) -> bool:
-        """Whether there is a track that is not confirmed yet."""
+        """Whether any track is not confirmed yet."""
         return bool(self._tracker.tentative)
 
     @property
     def visible_tracks(self) -> frozenset[int]:
-        """The tracks found or followed in the last frame, without those that linger at their last place."""
+        """Ids of the tracks found or followed in the last frame, without lost faces that are still reported."""
         return frozenset(face.track for face in self._visible)
 
     def change(self, settings: Settings, detector: Detector) -> None:
@@ -83,13 +83,13 @@ class Pipeline:
             self._interval = 1 / settings.emotion.rate if settings.emotion.rate else 0.0
 
     def use_classifier(self, classifier: Classifier) -> None:
-        """Replace the classifier by one with the same labels; it classifies every face next, tracks and scores stay."""
+        """Replace the classifier by one with the same labels; it soon classifies every face, tracks and scores stay."""
         self._classifier = classifier
         self.card = classifier.card
         self._classified_at = {}
 
     def analyse(self, frame: Frame) -> Reading:
-        """Analyse one frame. `stages` of the result holds the stages that ran."""
+        """Analyse one frame. The Reading's `stages` has the stages that ran."""
         stages: dict[str, float] = {}
         if frame.unrelated:
             self._tracker.clear()
@@ -110,7 +110,7 @@ class Pipeline:
         return Reading(frame.sequence, frame.captured_at, frame.wall_time, width, height, faces, stages, others=others)
 
     def _faces(self, frame: Frame, stages: dict[str, float]) -> list[TrackedFace]:
-        """The tracked faces: followed from the last frame, or detected where that is due or a face was lost."""
+        """Return the tracked faces: followed from the last frame, or detected if that is due or a face was lost."""
         now = frame.captured_at
         with _Timed(stages, "follow"):
             area = self._search.area(frame.image)
@@ -127,9 +127,9 @@ class Pipeline:
                 if len(moved) == self._anchored:
                     return followed
         tracked = [face.detection for face in self._in_view]
-        # A face that was lost a moment ago counts too: only the network that found it can find it again.
+        # Recently lost faces count too: only the network that found a face can find it again.
         far = self._search.far(frame.image, [face.box for face in tracked])
-        # What one network found is confirmed by the same one.
+        # A track found by the large network must be confirmed by the same network.
         confirms = bool(self._tracker.tentative) and self._search.large
         with _Timed(stages, "detect"):
             detections = self._search(frame, tracked, large_due or far or confirms)
@@ -144,7 +144,7 @@ class Pipeline:
         return followed
 
     def _due_for_classification(self, visible: Sequence[TrackedFace], now: float) -> list[TrackedFace]:
-        """The faces to classify in this frame. Once one is due, all that waited half the interval go in its batch."""
+        """Return the faces to classify in this frame. If one is due, all that waited half the interval join it."""
         if self._interval:
             waited = [now - self._classified_at.get(face.track, -math.inf) for face in visible]
             if max(waited, default=0.0) < self._interval - self._cadence.period / 2:
@@ -165,12 +165,12 @@ def _crosses_border(box: Box, area: Box) -> bool:
 
 
 def open_pipeline(settings: Settings, runtime: Runtime, confirm: int = CONFIRM) -> Pipeline:
-    """A pipeline with the networks that the settings name.
+    """Open the networks that the settings name, and return a pipeline that uses them.
 
     Args:
         settings: all settings.
         runtime: interpreter of the networks.
-        confirm: detections that confirm a track; 1: each frame is an image of its own.
+        confirm: number of detections that confirm a track; 1: each frame is an unrelated image.
 
     Raises:
         EmotionEdgeError: a model is missing or damaged.
@@ -183,7 +183,7 @@ def open_pipeline(settings: Settings, runtime: Runtime, confirm: int = CONFIRM) 
 
 
 def read_once(settings: Settings, runtime: Runtime, frame: Frame) -> Reading:
-    """Analyse one image with networks of its own, apart from the stream that is analysed meanwhile."""
+    """Analyse one image with newly opened networks, independent of the pipeline that analyses the camera."""
     return open_pipeline(settings, runtime, confirm=1).analyse(frame)
 
 

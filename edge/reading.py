@@ -1,4 +1,4 @@
-"""The frozen values that flow from the camera to the outputs."""
+"""The immutable data types that are passed from the camera to the outputs."""
 
 import math
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ Image = npt.NDArray[np.uint8]
 """BGR [height, width, 3] or grey [height, width], uint8, 0 to 255."""
 
 VERSION: Final = 1
-"""Version of the JSON shapes; goes up when one changes in a way that breaks its subscribers."""
+"""Version of the JSON messages; raised when one changes in a way that breaks its subscribers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in pixels of the frame it was found in; it may reach past the frame's edge."""
+    """A rectangle in pixels of the frame in which it was found; it may extend past the frame's edge."""
 
     x: float
     y: float
@@ -43,12 +43,12 @@ class Box:
 class Frame:
     """One picture from a camera.
 
-    image: what is shown, BGR uint8 [H, W, 3].
-    captured_at: seconds of `time.monotonic()` at which the sensor (or, where the camera does not say, the read) ended.
+    image: the full picture, BGR uint8 [H, W, 3].
+    captured_at: seconds of `time.monotonic()` at which the sensor finished (or reading, if the camera does not tell).
     wall_time: the same moment as seconds since the epoch, UTC.
-    sequence: counts every frame the camera gave, those dropped too.
-    analysis: a smaller BGR picture of the same scene and aspect for the detector, where the camera gives one for free.
-    unrelated: it does not show the scene of the frame before, as one picture of a folder of them.
+    sequence: number of the frame; dropped frames are counted too.
+    analysis: a smaller BGR picture of the same scene and aspect ratio for the detector, if the camera provides one.
+    unrelated: the frame does not continue the scene of the previous one, such as the pictures of a folder.
     """
 
     image: Image
@@ -78,10 +78,10 @@ class Face:
 
     track: id that lives as long as the face is in view. detection: where it is in this frame.
     emotion: a label of the model's primary label set, or `uncertain`. confidence: smoothed probability of that label,
-    0 to 1; of the best label where the emotion is `uncertain`. scores: smoothed probability of each label; the
-    sum is 1, or less where `emotion.labels` leaves emotions out.
-    valence, arousal: -1 to 1; None where the model has no such output and not all its labels are emotions.
-    votes: the label that each member of a committee gave last, by the member's name; empty where one model decides.
+    0 to 1; of the best label if the emotion is `uncertain`. scores: smoothed probability of each label; the
+    sum is 1, or less if `emotion.labels` leaves emotions out.
+    valence, arousal: -1 to 1; None if the model has no such output and not all its labels are emotions.
+    votes: the latest label from each member of a committee, by the member's name; empty if one model decides.
     """
 
     track: int
@@ -94,7 +94,7 @@ class Face:
     votes: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The face as in the MQTT message `faces`, for JSON."""
+        """Return the face for JSON, as in the MQTT message `faces`."""
         box = self.detection.box
         return {
             "id": self.track,
@@ -111,13 +111,13 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was seen in one frame: facts and faces, no pixels.
+    """The result of one frame: facts and faces, no pixels.
 
     sequence, captured_at, wall_time: of the frame. width, height: of the frame, pixels.
     stages: milliseconds spent in each stage of the pipeline, by its name.
-    analysed: whether faces were looked for at all; False while detection is switched off, and of the card that stands
-    for the camera while privacy is on.
-    others: where faces were found that do not count: too small, too many, or seen for the first time.
+    analysed: whether detection ran; False while it is switched off, and for the privacy card that replaces the camera's
+    picture.
+    others: boxes of faces that do not count: too small, too many, or seen for the first time.
     """
 
     sequence: int
@@ -132,11 +132,11 @@ class Reading:
 
     @property
     def leader(self) -> Face | None:
-        """The face the scene is judged by: the largest."""
+        """The largest face, whose emotion is that of the scene."""
         return max(self.faces, key=lambda face: face.detection.box.area, default=None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The Reading as the MQTT message `faces` (docs/mqtt.md), for JSON."""
+        """Return the Reading for JSON, as the MQTT message `faces` (docs/mqtt.md)."""
         return {
             "v": VERSION,
             "ts": timestamp(self.wall_time),
@@ -148,23 +148,25 @@ class Reading:
 
 
 PRIVACY: Final = "off: privacy is on"
-"""`Stats.camera` while privacy is on."""
+"""Value of `Stats.camera` while privacy is on."""
 
 PACES: Final = ("full", "limited", "hot", "idle", "night")
-"""What `Stats.pace` may be."""
+"""Possible values of `Stats.pace`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """How the daemon is doing, for the topic `stats`, the page and the benchmark.
+    """Statistics of the daemon, for the topic `stats`, the page and the benchmark.
 
-    fps: frames analysed a second. captured, dropped: frames since start, and those the newest-frame rule skipped.
-    stages: median milliseconds a stage. latency_ms: p50, p95 and p99 from capture to the Reading, by those names.
-    temperature: degrees Celsius of the hottest thermal zone, None where there is none. throttled: the Pi's firmware
-    has lowered the clock, None where it cannot be asked. camera: `online`, or why there is no picture.
-    pace: `full`, or why fewer frames are analysed: `limited` by the settings, `hot`, `idle`, `night`. rate_limit: how
-    many a second at most, None: as many as there are. server: `online`, or why the server that should classify is not
-    used; None where none is set. bad: frames since start that could not be decoded and were passed over.
+    fps: frames analysed a second. captured: frames since start. dropped: frames replaced by a newer one before
+    analysis.
+    stages: median milliseconds of each stage. latency_ms: p50, p95 and p99 from capture to the Reading, by those names.
+    temperature: degrees Celsius of the hottest thermal zone, None if there is none. throttled: the Pi's firmware
+    has lowered the clock, None if unknown. camera: `online`, or why there is no picture.
+    pace: `full`, or why fewer frames are analysed: `limited` by the settings, `hot`, `idle`, `night`. rate_limit: most
+    frames analysed a second, None: no limit. server: `online`, or why the prediction server is not used; None if there
+    is
+    none. bad: frames since start that could not be decoded.
     """
 
     fps: float
@@ -186,13 +188,13 @@ class Stats:
 
 
 def timestamp(wall_time: float) -> str:
-    """`2026-11-20T18:03:11.482Z` of seconds since the epoch."""
+    """Format seconds since the epoch as `2026-11-20T18:03:11.482Z`."""
     text = datetime.fromtimestamp(wall_time, UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
 
 
 def rounded(value: float, digits: int) -> float:
-    """A number for JSON, which has no NaN: rounded, and 0 where the value is not finite."""
+    """Round a number for JSON, which has no NaN: 0 if it is not finite."""
     return round(float(value), digits) if math.isfinite(value) else 0.0
 
 

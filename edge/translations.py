@@ -1,4 +1,4 @@
-"""What people read on the screen, in their language; translations.yaml beside this has all of it."""
+"""Texts on the screen in the user's language, from translations.yaml."""
 
 import re
 from collections.abc import Mapping
@@ -10,24 +10,24 @@ from typing import Final
 import yaml
 
 Words = Mapping[str, str]
-"""A text of each key of translations.yaml; an emotion's key is its label."""
+"""Texts of one language by the keys of translations.yaml; an emotion's key is its label."""
 
 _FILE: Final = Path(__file__).with_suffix(".yaml")
 _TEXT: Final = _FILE.read_text(encoding="utf-8")
 
-# By their first column: to parse the whole file takes longer than most commands.
+# Found by a pattern: parsing the whole file takes longer than most commands.
 LANGUAGES: Final = tuple(re.findall(r'^"?([a-z]{2,3})"?:', _TEXT, re.MULTILINE))
-"""Codes of the languages there are, in the order of the file."""
+"""Codes of the available languages, in the order of the file."""
 
 
 @cache
 def words_of(language: str = "en") -> Words:
-    """The texts of a language, by the keys of English, which stands in for what a language does not have."""
+    """Return the texts of a language by key; a text that the language lacks is English."""
     return MappingProxyType({**_block("en"), **_block(language)})
 
 
 def _block(language: str) -> dict[str, str]:
-    """One language's texts; the others are not parsed, since that takes most of a second on a board."""
+    """Parse the texts of one language only: all of them would take most of a second on a board."""
     start = re.search(rf'^"?{language}"?:\n', _TEXT, re.MULTILINE)
     if not start:
         raise KeyError(language)
@@ -36,27 +36,27 @@ def _block(language: str) -> dict[str, str]:
 
 
 def label_text(label: str, words: Words) -> str:
-    """An emotion's name in the language of `words`; a label of the user's own as it is written, `_` as a space."""
+    """Return an emotion's name in the language of `words`; a user's own label unchanged, but `_` as a space."""
     return words[label] if f"looks_{label}" in words else label.replace("_", " ")
 
 
 def looks_text(label: str, words: Words) -> str:
-    """What a face with this label looks like: `looks happy`; for a label of the user's own, its name."""
+    """Describe a face with this label, `looks happy`; for a user's own label, its name."""
     return words.get(f"looks_{label}") or label_text(label, words)
 
 
 def capitalised(text: str) -> str:
-    """The text with its first letter in upper case, the rest as it is."""
+    """Return the text with its first letter in upper case and the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 
 def confidence_text(confidence: float) -> str:
-    """`97%`; at most `99%`, since no network is certain."""
+    """Format a confidence, 0 to 1, as `97%`; at most `99%`, because no network is certain."""
     return f"{min(0.99, confidence):.0%}"
 
 
 def known_language(language: str) -> str:
-    """The language's code as it came. Raises ValueError where translations.yaml does not have it."""
+    """Return the language code unchanged. Raises ValueError if translations.yaml does not have it."""
     if language not in LANGUAGES:
         raise ValueError(f"must be one of {', '.join(LANGUAGES)}")
     return language

@@ -1,1 +1,1 @@
-"""The record of what was seen: rows from Readings, the SQLite file they lie in, and what they sum up to."""
+"""The record of emotions over time: rows made from Readings, their SQLite file, and their summary."""

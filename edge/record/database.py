@@ -1,4 +1,4 @@
-"""The file of the record: SQLite, whole after a power cut, and never larger or older than it may be.
+"""The record's SQLite file: intact after a power cut, and limited in size and age.
 
 Times are milliseconds since the epoch, UTC. docs/record.md describes the tables for those who read them.
 """
@@ -18,7 +18,7 @@ from edge.system.state_folder import SERVICE_STATE, state_folder
 NAME: Final = "record.sqlite3"
 _SUFFIXES: Final = (".sqlite3", ".db")
 APPLICATION_ID: Final = 0x454D4F45
-"""`EMOE` in the file's header: the file is a record of ours (SQLite, "Application ID")."""
+"""`EMOE` in the file's header, which marks the file as a record of this program (SQLite, "Application ID")."""
 
 MIGRATIONS: Final = (
     """
@@ -39,19 +39,19 @@ MIGRATIONS: Final = (
     CREATE INDEX watched_began ON watched (began);
     """,
 )
-"""What brings a file from version n to n + 1, by n. A released one is never changed; a new one is added."""
+"""SQL that brings a file from version n to n + 1, by n. A released one is never changed; a new one is appended."""
 
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PAGE_LIMIT: Final = 0.9
-"""Of the allowed size, what is left when the file was too large: so that not every batch makes room again."""
+"""Share of the allowed size to which a file that is too large is reduced, so that not every batch must delete rows."""
 _LOG_BYTES: Final = 1 << 22
 _BUSY_S: Final = 5.0
 
 
 class Database:
-    """The file, open for writing. Belongs to one thread.
+    """The record's file, open for writing. For one thread.
 
-    rows: rows in `seen` and `watched`.
+    rows: number of rows in `seen` and `watched`.
     """
 
     def __init__(self, path: Path, version: str, model: str, model_sha256: str, check: bool = True) -> None:
@@ -60,8 +60,8 @@ class Database:
         Args:
             path: the file.
             version: of the daemon; stored with the first rows.
-            model: name of its network.
-            model_sha256: hash of its network.
+            model: name of the emotion model; stored with the first rows.
+            model_sha256: hash of the emotion model.
             check: check the whole file for damage.
 
         Raises:
@@ -84,29 +84,29 @@ class Database:
 
     @property
     def bytes(self) -> int:
-        """What the file and its write-ahead log take on the disk."""
+        """Bytes that the file and its write-ahead log take on the disk."""
         return sum(file.stat().st_size for file in self._files() if file.exists())
 
     @property
     def oldest(self) -> float | None:
-        """When the oldest row began, in seconds since the epoch; None without rows."""
+        """Time at which the oldest row began, in seconds since the epoch; None without rows."""
         query = "SELECT min(began) FROM (SELECT min(began) AS began FROM seen UNION ALL SELECT min(began) FROM watched)"
         (began,) = self._connection.execute(query).fetchone()
         return None if began is None else began / 1000
 
     @property
     def in_place(self) -> bool:
-        """Whether the file and its log are still those that were opened: nobody else reads what goes to others."""
+        """Whether the opened file and log are still at their paths; rows written to deleted files would be lost."""
         return self._identities() == self._opened
 
     def note(self, version: str, model: str, model_sha256: str) -> None:
-        """What the next rows come from; where that is something else than before, they begin another run."""
+        """Set program version and model of the rows written next; if these differ from before, another run begins."""
         if (version, model, model_sha256) != self._about:
             self._about = (version, model, model_sha256)
             self._run = None
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Add the rows: all of them or, when this raises sqlite3.Error, none."""
+        """Add the rows: all of them, or none if this raises sqlite3.Error."""
         with self._transaction():
             run = self._run or self._begin_run()
             for row in rows:
@@ -137,14 +137,14 @@ class Database:
         self.rows += len(rows)
 
     def delete_before(self, before: float) -> int:
-        """Delete what began before that moment, seconds since the epoch; how many rows that were."""
+        """Delete rows that began before a time, in seconds since the epoch; return their number."""
         limit = (round(before * 1000),)
         with self._transaction():
             deleted = sum(
                 self._connection.execute(f"DELETE FROM {table} WHERE began < ?", limit).rowcount
                 for table in ("seen", "watched")
             )
-            # A run's rows are all older than the next run.
+            # All rows of a run are older than those of the next run.
             self._connection.execute("DELETE FROM runs WHERE id < (SELECT max(id) FROM runs WHERE began < ?)", limit)
         self.rows -= deleted
         if deleted:
@@ -152,7 +152,7 @@ class Database:
         return deleted
 
     def shrink_to(self, limit: int) -> int:
-        """Where the file has more than `limit` bytes, delete its oldest rows; how many rows that were."""
+        """If the file has more than `limit` bytes, delete its oldest rows; return their number."""
         used = self._used()
         if used <= limit:
             return 0
@@ -178,20 +178,20 @@ class Database:
         if check and (found := run("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise _damaged(str(found))
         if not ours:
-            run("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or never
+            run("PRAGMA auto_vacuum = INCREMENTAL")  # must precede the first table
             run(f"PRAGMA application_id = {APPLICATION_ID}")
         run("PRAGMA journal_mode = WAL")
         # FULL syncs the write-ahead log at each commit; with NORMAL a power cut can lose all since the last checkpoint.
         run("PRAGMA synchronous = FULL")
         run(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-        run("PRAGMA secure_delete = ON")  # what is forgotten is to be gone
+        run("PRAGMA secure_delete = ON")  # deleted personal data is overwritten
         migrate(self._connection, MIGRATIONS)
 
     def _files(self) -> tuple[Path, Path]:
         return self.path, self.path.with_name(self.path.name + "-wal")
 
     def _identities(self) -> list[tuple[int, int] | None]:
-        """Of each file, device and inode: an inode is no other file's while it is open."""
+        """Return device and inode of the file and its log; while a file is open, no other file can have its inode."""
         found = [file.stat() if file.exists() else None for file in self._files()]
         return [status and (status.st_dev, status.st_ino) for status in found]
 
@@ -204,7 +204,7 @@ class Database:
         return inserted.lastrowid
 
     def _shrink(self) -> None:
-        # As a script, since that runs a statement to its end: a step of this one frees a single page.
+        # `executescript` runs the statement to its end; each step of it frees only one page.
         self._connection.executescript("PRAGMA incremental_vacuum")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -244,7 +244,7 @@ def is_damaged(error: Exception) -> bool:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file and its log to `...-damaged-<time>...`; returns the new name."""
+    """Rename a damaged file and its log to `...-damaged-<time>...`; return the new name."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     aside = path.with_name(f"{path.stem}-damaged-{stamp}{path.suffix}")
     for end in ("-wal", "-shm", ""):
@@ -255,16 +255,16 @@ def set_aside(path: Path) -> Path:
 
 
 def delete_set_aside(path: Path, before: float) -> None:
-    """Delete the damaged files of this record that were last written before that moment, seconds since the epoch."""
+    """Delete the damaged files of this record that were last written before a time, in seconds since the epoch."""
     for file in path.parent.glob(f"{path.stem}-damaged-*{path.suffix}*"):
         if file.stat().st_mtime < before:
             file.unlink()
 
 
 def path_to_write(settings: RecordSettings) -> Path:
-    """Where the daemon keeps its record: the setting, else the service's folder, else the user's (XDG state).
+    """Return the path of the daemon's record: from the setting, else in the service's or the user's folder (XDG state).
 
-    Raises EmotionEdgeError for a name that is no database's: what is damaged is renamed, and that must be ours.
+    Raises EmotionEdgeError for a name that is no database's: a damaged file is renamed, which must not hit others.
     """
     if settings.file:
         if settings.file.suffix not in _SUFFIXES:
@@ -274,9 +274,9 @@ def path_to_write(settings: RecordSettings) -> Path:
 
 
 def path_to_read(settings: RecordSettings) -> Path:
-    """The record that is there: the setting, else the service's, else the user's.
+    """Return the path of the existing record: from the setting, else the service's, else the user's.
 
-    Raises EmotionEdgeError when there is none.
+    Raises EmotionEdgeError if there is none.
     """
     paths = [settings.file] if settings.file else [SERVICE_STATE / NAME, path_to_write(settings)]
     for path in paths:
@@ -293,7 +293,7 @@ def path_to_read(settings: RecordSettings) -> Path:
 
 @contextmanager
 def reading_from(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that only reads, while the daemon may write. Raises EmotionEdgeError for what cannot be read."""
+    """Open a read-only connection, while the daemon may write. Raises EmotionEdgeError if the file cannot be read."""
     try:
         with closing(_open_to_read(path)) as connection:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])

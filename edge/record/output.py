@@ -1,4 +1,4 @@
-"""The record of what was seen, on this board's disk: emotions and times, never a picture."""
+"""Keeps the record on this board's disk: emotions and times, never a picture."""
 
 import json
 import logging
@@ -27,10 +27,10 @@ from edge.system.threads import start_worker
 _log = logging.getLogger(__name__)
 
 BATCH_S: Final = 10.0
-"""Seconds between two writes: what a power cut takes at most, besides the minute that is not full."""
+"""Seconds between two writes: a power cut loses the rows of this time and of the current minute."""
 
 ROWS_KEPT: Final = 20_000
-"""Rows that wait for a disk that is full, the oldest dropped first: hours of a face or two."""
+"""Most rows that wait while the disk is full, hours of one or two faces; beyond that the oldest are dropped."""
 
 RETRY_S: Final = 30.0
 _TIDY_S: Final = 3600.0
@@ -42,11 +42,11 @@ _CLOSE_S: Final = 0.9
 class RecordOutput:
     """An Output that keeps a record in SQLite.
 
-    `put` and `report` never wait: a thread of its own writes, a batch every few seconds. A disk that is full or not
-    there pauses the record, and it resumes by itself; a damaged file is put aside.
+    `put` and `report` never wait: a thread of its own writes a batch every few seconds. A disk that is full or missing
+    pauses the record, which resumes by itself; a damaged file is renamed and a new one begun.
 
     path: the file. paused: why nothing is written, or an empty string. dropped: rows lost because too many waited.
-    rows, bytes: what the file holds.
+    rows, bytes: size of the file.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class RecordOutput:
         retry: float = RETRY_S,
         clock: TrustedClock | None = None,
     ) -> None:
-        """Begin to record.
+        """Start to record.
 
         Args:
             settings: which file, and how much is kept.
             model: name of the model that runs.
             model_sha256: its hash.
             every: seconds between two batches.
-            retry: seconds between two tries while the record is paused.
-            clock: tells how old rows are; None: the system's.
+            retry: seconds between two attempts while the record is paused.
+            clock: clock by which the age of rows is measured; None: the system's.
 
         Raises:
             EmotionEdgeError: the file's name is no database's.
@@ -89,23 +89,23 @@ class RecordOutput:
         self._thread = start_worker("record", self._run)
 
     def put(self, reading: Reading) -> None:
-        """One Reading: the rows that end with it wait for the next batch."""
+        """Add a Reading: the rows that end with it wait for the next batch."""
         self._add(self._builder.add(reading))
 
     def report(self, stats: Stats) -> None:
-        """Where the camera is lost, what it showed has ended. What follows is of the model that runs now."""
+        """End the open rows if the camera is lost, and store the model's name and hash for the rows that follow."""
         self._about = (__version__, stats.model, stats.model_sha256)
         if stats.camera != "online":
             self._add(self._builder.end())
 
     def close(self) -> None:
-        """Write what waits, within a second."""
+        """Write the waiting rows, within a second."""
         self._add(self._builder.end())
         self._closing.set()
         self._thread.join(_CLOSE_S)
 
     def today(self) -> str:
-        """The summary of the day so far as JSON; `null` while there is none. Any thread; it may wait for the disk."""
+        """Return the summary of today as JSON, `null` if there is none. For any thread; it may wait for the disk."""
         now = time.monotonic()
         if now - self._today[0] >= _TODAY_S:
             day = datetime.now().astimezone().date()
@@ -153,7 +153,7 @@ class RecordOutput:
             self._database.close()
 
     def _write(self, last: bool) -> None:
-        """Write what waits; on any trouble with the disk, keep it and say so once."""
+        """Write the waiting rows; if the disk fails, keep them and log that once."""
         rows = self._take()
         try:
             database = self._opened()
@@ -175,7 +175,7 @@ class RecordOutput:
                 self._pause(error)
 
     def _opened(self) -> Database:
-        """The database; opened again where somebody deleted or replaced its files."""
+        """Return the database, reopened if its files were deleted or replaced."""
         if self._database and not self._database.in_place:
             self._let_go()
         if self._database is None:
@@ -208,10 +208,10 @@ class RecordOutput:
         self.paused = str(error)
 
     def _tidy(self, database: Database, last: bool) -> None:
-        """Delete what is too much or too old: at the start, every hour and at the end, by a clock that can be trusted.
+        """Delete rows over the size limit; hourly and at the end, if the clock is trusted, also rows that are too old.
 
-        Of more than a day that is too old, a day's rows go each time: a clock that is wrong all the same, or a setting,
-        can be mended before everything is gone.
+        If rows are more than a day too old, only one day's rows are deleted each time: a wrong clock or setting can be
+        corrected before everything is deleted.
         """
         database.shrink_to(self._limit)
         if not self._clock.trusted() or (time.monotonic() - self._tidied_at < _TIDY_S and not last):

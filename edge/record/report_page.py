@@ -16,7 +16,7 @@ _CHANGES_SHOWN: Final = 10
 
 
 def report_page(summary: Summary, device: str) -> str:
-    """The page, HTML. device: the name people know the board by."""
+    """Return the report as an HTML page. device: name of the board, as users know it."""
     title = _title(summary.first, summary.last)
     style = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in ("style.css", "report.css"))
     icon = "data:image/svg+xml;base64," + b64encode((_FOLDER / "icon.svg").read_bytes()).decode()

@@ -19,7 +19,7 @@ _HEIGHT: Final = 100
 
 
 def duration(seconds: float) -> str:
-    """`3 h 12 min`, `12 min`, `40 s`."""
+    """Format seconds as `3 h 12 min`, `12 min` or `40 s`."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -27,12 +27,12 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as text, such as `12%`; a share above zero but below half a percent is `<1%`."""
+    """Format a share, 0 to 1, such as `12%`; a share above zero but below half a percent as `<1%`."""
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def ordered(emotions: Iterable[str]) -> list[str]:
-    """The emotions by valence on the circumplex, the most pleasant first; unknown names last."""
+    """Sort emotions by valence on the circumplex, the most pleasant first; unknown names last."""
     known = list(COLOURS)
 
     def place(emotion: str) -> tuple[float, int]:
@@ -42,12 +42,12 @@ def ordered(emotions: Iterable[str]) -> list[str]:
 
 
 def time_label(slot: Slot, days: int) -> str:
-    """Start of the slot: `14:15`, with the day before it in a report of several days."""
+    """Format the start of a slot: `14:15`, preceded by the day in a report of several days."""
     return f"{slot.start:%H:%M}" if days == 1 else f"{slot.start:%a %d %b, %H:%M}"
 
 
 def legend(summary: Summary) -> str:
-    """The colours of the emotions in the report."""
+    """Return the legend of emotions and their colours."""
     items = "".join(
         f'<li style="--hue:{colour_of(emotion)}"><i></i>{_name(emotion)}</li>' for emotion in ordered(summary.seconds)
     )
@@ -55,7 +55,7 @@ def legend(summary: Summary) -> str:
 
 
 def shares(summary: Summary) -> str:
-    """One stacked column per slot, the most pleasant emotion on top; below it the share of time with a face in view."""
+    """Plot a stacked column per slot, the most pleasant emotion on top; below it, the share of time with a face."""
     order = ordered(summary.seconds)
     days = (summary.last - summary.first).days + 1
     columns, bars = [], []
@@ -86,7 +86,7 @@ def shares(summary: Summary) -> str:
 
 
 def axis_line(summary: Summary, axis: str, high: str, low: str) -> str:
-    """Valence or arousal over time, one step per slot.
+    """Plot valence or arousal over time, one step per slot.
 
     Args:
         summary: the days.
@@ -109,12 +109,12 @@ def axis_line(summary: Summary, axis: str, high: str, low: str) -> str:
 
 
 def axis_ticks(summary: Summary) -> str:
-    """The times below the lines of `axis_line`."""
+    """Return the time labels below the plots of `axis_line`."""
     return f'<div class="ends"><span></span><span></span>{_ticks(summary)}</div>'
 
 
 def bars(summary: Summary) -> str:
-    """A bar chart of the time in each emotion, longest first; the full width of a bar is the total time."""
+    """Plot the time in each emotion as bars, longest first; the full width of a bar is the total time."""
     seconds = summary.seconds
     total = sum(seconds.values())
     return "".join(
@@ -128,9 +128,9 @@ def bars(summary: Summary) -> str:
 
 
 def days(summary: Summary) -> str:
-    """Each day as a strip of its slots: the colour of the emotion shown most, the stronger the longer a face was there.
+    """Plot each day as a strip of its slots, in the colour of the most frequent emotion, stronger with more face time.
 
-    Beside it the emotion shown most that day and the time with a face in view.
+    Beside it are the day's most frequent emotion and the time with a face in view.
     """
     by_day: dict[date, list[Slot]] = {}
     for slot in summary.slots:
@@ -166,11 +166,11 @@ def days(summary: Summary) -> str:
 
 
 def circumplex(summary: Summary) -> str:
-    """Time on the plane of valence and arousal as a smoothed heat map; dots are the emotions' places."""
+    """Plot time on the plane of valence and arousal as a smoothed heat map; dots mark the emotions' places."""
     smooth = _smoothed(_smoothed(summary.circumplex))
     most = max((cell for row in smooth for cell in row), default=0.0)
     cells = [
-        # The square root, so that rare values stay visible beside common ones.
+        # The square root keeps rare values visible beside common ones.
         f'<rect x="{column}" y="{CELLS - 1 - row}" width="1" height="1" opacity="{_short((cell / most) ** 0.5)}"/>'
         for row, line in enumerate(smooth)
         for column, cell in enumerate(line)
@@ -192,7 +192,7 @@ def circumplex(summary: Summary) -> str:
 
 
 def table(summary: Summary) -> str:
-    """The slots in which faces were seen, as a table."""
+    """Return the slots in which faces were seen, as an HTML table."""
     order = ordered(summary.seconds)
     days = (summary.last - summary.first).days + 1
     names = ("from", *map(_name, order), "in view", "changes", "valence", "arousal")
@@ -209,7 +209,7 @@ def table(summary: Summary) -> str:
 
 
 def changes_table(changes: Mapping[tuple[str, str], int], most: int) -> str:
-    """The most frequent changes from one emotion to another, at most `most` of them."""
+    """Return the most frequent changes from one emotion to another as an HTML table of at most `most` rows."""
     rows = "".join(
         f'<tr><td><i style="--hue:{colour_of(before)}"></i>{_name(before)}</td>'
         f'<td><i style="--hue:{colour_of(after)}"></i>{_name(after)}</td><td>{count}</td></tr>'
@@ -232,7 +232,7 @@ def _svg(summary: Summary, content: str, label: str) -> str:
 
 
 def _watched(summary: Summary) -> str:
-    """Rectangles for the slots in which frames were analysed; elsewhere the hatched background shows."""
+    """Return rectangles for the slots in which frames were analysed; elsewhere the hatched background shows."""
     runs = _runs([slot.watched >= slot.length / 100 or bool(slot.seconds) for slot in summary.slots])
     return "".join(
         f'<rect class="watched" x="{first}" y="0" width="{end - first}" height="{_HEIGHT}"/>' for first, end in runs
@@ -240,12 +240,12 @@ def _watched(summary: Summary) -> str:
 
 
 def _place(index: int, top: float, height: float) -> str:
-    # A little wider than its slot, or the background would show between two columns.
+    # A little wider than its slot: else the background would show between two columns.
     return f'x="{index}" y="{_short(top)}" width="1.02" height="{_short(height)}"'
 
 
 def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
-    """Runs of set flags as (first index, one past the last)."""
+    """Return runs of set flags as (first index, one past the last)."""
     edges = [index for index in range(len(flags) + 1) if _at(flags, index) != _at(flags, index - 1)]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
@@ -255,7 +255,7 @@ def _at(flags: Sequence[bool], index: int) -> bool:
 
 
 def _ticks(summary: Summary) -> str:
-    """Labels below the plot: hours of one day, or days; on narrow screens CSS hides every other one."""
+    """Return labels below a plot: hours of one day, or days; on narrow screens CSS hides every other one."""
     slots = summary.slots
     if summary.first == summary.last:
         marks = [(index, f"{slot.start:%H:%M}") for index, slot in enumerate(slots) if _on_the_hour(slot, 3)]
@@ -277,7 +277,7 @@ def _name(emotion: str) -> str:
 
 
 def _smoothed(cells: Sequence[Sequence[float]]) -> list[list[float]]:
-    """The cells after a binomial filter (1, 2, 1) in both directions, which spreads each over its neighbours."""
+    """Smooth the cells with a binomial filter (1, 2, 1) in both directions."""
 
     def line(values: Sequence[float]) -> list[float]:
         padded = [values[0], *values, values[-1]]

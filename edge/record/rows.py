@@ -1,4 +1,4 @@
-"""From Readings to the rows of the record: a row a change, and a row a minute, for every face."""
+"""Turns Readings into rows of the record: each face gets a row per minute, and another one when its emotion changes."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final, Literal
 from edge.reading import Face, Reading
 
 GAP_S: Final = 2.0
-"""Without a Reading for this long, what was seen ends with the last one before."""
+"""Seconds without a Reading after which rows end at the time of the last one."""
 
 _CLOCK_JUMP_S: Final = 1.0
 _MINUTE_S: Final = 60
@@ -20,7 +20,7 @@ class Seen:
     """A face that showed one emotion for a while, within one minute of the clock (UTC).
 
     track: the face's id in this run. start: why the row begins: the face appeared, its emotion changed, or a minute
-    was full. began: milliseconds since the epoch. duration: milliseconds, by a clock that nobody sets.
+    was full. began: milliseconds since the epoch. duration: milliseconds, by a clock that cannot be set.
     confidence, valence, arousal: means over its frames, in the ranges of `Face`; valence and arousal 0 if unknown.
     """
 
@@ -37,7 +37,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Time in which pictures were analysed, whether a face was in them or not; the fields are those of `Seen`."""
+    """Time in which frames were analysed, with or without a face; the fields are those of `Seen`."""
 
     began: int
     duration: int
@@ -54,7 +54,7 @@ class _Moment:
 
 
 class _Open:
-    """A row that is still growing."""
+    """A row that is not complete yet."""
 
     def __init__(self, start: Start, emotion: str, since: _Moment) -> None:
         self.emotion = emotion
@@ -85,10 +85,11 @@ class _Open:
 
 
 class RowBuilder:
-    """Follows the faces of one Reading after another. Belongs to one thread.
+    """Builds rows from one Reading after another. For one thread.
 
-    Rows end at whole minutes, so that each belongs to one time slot of any report. A clock that is set meanwhile ends
-    every row: a row's times are all from before or all from after.
+    Rows end at whole minutes, so that each belongs to one time slot of any report. If the system's clock is set, every
+    row
+    ends, so that no row mixes times from before and after.
     """
 
     def __init__(self) -> None:
@@ -98,7 +99,7 @@ class RowBuilder:
         self._last = _Moment(0.0, 0.0)
 
     def add(self, reading: Reading) -> list[Row]:
-        """The rows that end with this Reading."""
+        """Add a Reading; return the rows that end with it."""
         if not reading.analysed:
             return self.end()
         now = _Moment(reading.wall_time, reading.captured_at)
@@ -131,7 +132,7 @@ class RowBuilder:
         return rows
 
     def end(self) -> list[Row]:
-        """The rows still open, closed at the time of the last Reading, because no more frames come."""
+        """End all open rows at the time of the last Reading, because no more frames come, and return them."""
         rows: list[Row] = [row.ended(track, self._last) for track, row in self._open.items()]
         rows += self._watched(self._last)
         self._open = {}
@@ -146,7 +147,7 @@ class RowBuilder:
 
 
 def _follows(last: _Moment, now: _Moment) -> bool:
-    """Whether nothing was missed between the two, and nobody set the clock."""
+    """Whether no frames are missing between two moments, and the system's clock was not set."""
     passed = now.steady - last.steady
     return 0 <= passed <= GAP_S and abs(now.wall - last.wall - passed) <= _CLOCK_JUMP_S
 

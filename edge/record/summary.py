@@ -1,4 +1,4 @@
-"""What the rows of some days sum up to, time slot by time slot, in the board's local time."""
+"""Sums of the record's rows over some days, by time slot, in the board's local time."""
 
 import sqlite3
 from bisect import bisect_right
@@ -11,21 +11,21 @@ from edge.labels import CIRCUMPLEX
 from edge.reading import timestamp
 
 VERSION: Final = 1
-"""Goes up when the JSON changes in a way that breaks its readers."""
+"""Version of the JSON; raised when it changes in a way that breaks its readers."""
 
 _SLOT_MINUTES: Final = (15, 30, 60, 120, 240, 1440)
 _MOST_SLOTS: Final = 200
 CELLS: Final = 16
-"""Cells of the circumplex in each direction."""
+"""Number of cells of the circumplex in each direction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One time slot. start: local time. length: seconds, shorter for one that the day's end cuts.
+    """One time slot. start: local time. length: seconds, fewer if the day's end cuts it.
 
     seconds: face-seconds by emotion: two happy faces for a second are two seconds. present: seconds with a face in
     view; watched: seconds in which pictures were analysed. appeared: faces that came into view; changed: changes of
-    emotion. valence, arousal: means over the face-seconds, -1 to 1; None where there are none.
+    emotion. valence, arousal: means over the face-seconds, -1 to 1; None if there are none.
     """
 
     start: datetime
@@ -41,7 +41,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Days of the record. first, last: local days, both included. slots: all of them, seen in or not.
+    """Sums of some days. first, last: local days, both included. slots: all time slots, empty ones too.
 
     changes: how often an emotion followed another in the same face, by (from, to).
     circumplex: face-seconds [arousal][valence] in CELLS x CELLS cells, both from -1 to 1.
@@ -56,7 +56,7 @@ class Summary:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Face-seconds by emotion, the most first."""
+        """Face-seconds by emotion, in descending order."""
         total: dict[str, float] = {}
         for slot in self.slots:
             for emotion, seconds in slot.seconds.items():
@@ -75,18 +75,18 @@ class Summary:
 
     @property
     def appeared(self) -> int:
-        """Faces that came into view; a person who comes again counts again."""
+        """Number of faces that came into view; a person who comes again counts again."""
         return sum(slot.appeared for slot in self.slots)
 
     @property
     def changed(self) -> int:
-        """Changes of emotion."""
+        """Number of changes of emotion."""
         return sum(slot.changed for slot in self.slots)
 
 
 @dataclass(slots=True)
 class _Sums:
-    """A slot that is still being added to."""
+    """Sums of one slot while rows are being added."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     present: float = 0.0
@@ -99,12 +99,12 @@ class _Sums:
 
 
 def days_until(last: date, days: int) -> list[date]:
-    """That many days in a row, of which `last` is the last."""
+    """Return `days` consecutive days, of which `last` is the last."""
     return [last - timedelta(days=before) for before in range(days - 1, -1, -1)]
 
 
 def summarise(connection: sqlite3.Connection, days: list[date]) -> Summary:
-    """The sums of these days, which follow one another. Raises sqlite3.Error."""
+    """Sum up the rows of consecutive days. Raises sqlite3.Error."""
     minutes = next((m for m in _SLOT_MINUTES if len(days) * 1440 / m <= _MOST_SLOTS), _SLOT_MINUTES[-1])
     starts = [start for day in days for start in _slot_starts(day, minutes)]
     ends = [*starts[1:], _midnight(days[-1] + timedelta(days=1))]
@@ -130,7 +130,7 @@ def summarise(connection: sqlite3.Connection, days: list[date]) -> Summary:
         slot.present += max(0, began + duration - max(began, covered)) / 1000
         covered = max(covered, began + duration)
         slot.appeared += start == "appeared"
-        if emotion in CIRCUMPLEX or valence or arousal:  # else unknown, as of a label of the user's own
+        if emotion in CIRCUMPLEX or valence or arousal:  # else unknown: a label of the user's own
             slot.placed += seconds
             slot.valence += valence * seconds
             slot.arousal += arousal * seconds
@@ -155,7 +155,7 @@ def summarise(connection: sqlite3.Connection, days: list[date]) -> Summary:
 
 
 def rows_of(connection: sqlite3.Connection, days: list[date] | None = None) -> Iterator[dict[str, Any]]:
-    """Every face's rows of these days, or of all, oldest first, times in UTC. Raises sqlite3.Error."""
+    """Yield the rows of all faces on these days, or of all days, oldest first, times in UTC. Raises sqlite3.Error."""
     names = ("run", "track", "start", "emotion", "confidence", "valence", "arousal", "frames")
     query = f"SELECT began, duration, {', '.join(names)} FROM seen"
     limits: tuple[int, ...] = ()
@@ -168,7 +168,7 @@ def rows_of(connection: sqlite3.Connection, days: list[date] | None = None) -> I
 
 
 def summary_json(summary: Summary) -> dict[str, Any]:
-    """The summary as JSON has it; docs/record.md describes the fields."""
+    """Return the summary for JSON; docs/record.md describes the fields."""
     return {
         "v": VERSION,
         "first": summary.first.isoformat(),
@@ -198,7 +198,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
 
 
 def zone(summary: Summary) -> str:
-    """The local time zone as it was, `CET (UTC+01:00)`; both names where it changed."""
+    """Return the local time zone of the days, `CET (UTC+01:00)`; two names if it changed."""
     names = dict.fromkeys(
         name if (name := str(slot.start.tzname())) == "UTC" else f"{name} (UTC{slot.start.isoformat()[-6:]})"
         for slot in summary.slots
@@ -220,7 +220,7 @@ def _slot(start: datetime, length: float, total: _Sums) -> Slot:
         length=length,
         seconds=total.seconds,
         present=min(total.present, length),
-        # The rows of `watched` come once a minute, those of faces every ten seconds.
+        # Rows of `watched` come once a minute, those of faces every ten seconds.
         watched=min(max(total.watched, total.present), length),
         appeared=total.appeared,
         changed=total.changed,
@@ -230,7 +230,7 @@ def _slot(start: datetime, length: float, total: _Sums) -> Slot:
 
 
 def _slot_starts(day: date, minutes: int) -> Iterator[datetime]:
-    """Local times from midnight on; 92 quarters of an hour on a day that loses an hour, 100 on one that gains it."""
+    """Yield the local times of a day's slots: 92 quarter hours when clocks go forward, 100 when they go back."""
     moment, end = _midnight(day).timestamp(), _midnight(day + timedelta(days=1)).timestamp()
     if minutes == 1440:
         yield _midnight(day)

@@ -1,8 +1,7 @@
-"""TensorFlow Serving's REST protocol, the server's side: from a request to faces, from scores to an answer.
+"""The server's side of TensorFlow Serving's REST protocol: decodes requests to faces, and encodes scores to answers.
 
 https://www.tensorflow.org/tfx/serving/api_rest; of it `predict` in the row format ("instances") and in the column
-format ("inputs"), the status and the metadata. An answer holds probabilities, which are calibrated already, where a
-bare network's would hold logits.
+format ("inputs"), the status and the metadata. Answers hold calibrated probabilities, in place of a network's logits.
 """
 
 import base64
@@ -26,14 +25,14 @@ from edge.models.card import EmotionCard, InputSpec
 from edge.reading import Box
 
 FACES_MAX: Final = 64
-"""In one request."""
+"""Most faces in one request."""
 REQUEST_BYTES: Final = 4 << 20
 FACE_LIMITS: Final = replace(UPLOAD_LIMITS, pixels=1_000_000)
-"""Of a face that comes as an image file."""
+"""Limits for a face that is sent as an image file."""
 
 
 class RefusedError(Exception):
-    """A request that is not answered. status: of HTTP; the text has the reason."""
+    """A request that cannot be served. status: of HTTP; the text has the reason."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -41,23 +40,23 @@ class RefusedError(Exception):
 
 
 def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> tuple[Pixels, bool]:
-    """The faces of a request for predictions.
+    """Decode the faces of a request for predictions.
 
     Args:
         body: of the request, JSON.
-        card: of the model that is asked.
-        decoder: decodes faces that come as image files.
+        card: of the requested model.
+        decoder: decodes faces that are sent as image files.
 
     Returns:
         uint8 [n, height, width, channels], as the card says; and whether the request is in the column format, in which
-        it is answered.
+        the answer must be too.
 
     Raises:
         RefusedError: the request cannot be answered.
     """
     spec = card.input
     most = 2 * FACES_MAX * spec.height * (spec.width * (spec.channels + 1) + 2)
-    if sum(map(body.count, (b",", b"[", b"{"))) > most:  # each may become an object, which takes a hundred bytes
+    if sum(map(body.count, (b",", b"[", b"{"))) > most:  # each may become an object of a hundred bytes
         raise RefusedError(413, f"more than {most} values in one request")
     try:
         request = json.loads(body)
@@ -101,7 +100,7 @@ def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> tuple[Pix
 
 
 def answer_of(scores: Scores, model: LocalClassifier | Committee, columns: bool = False) -> dict[str, Any]:
-    """What is answered to `predict`. columns: in the column format, a list for each output."""
+    """Build the answer to `predict`. columns: use the column format, a list for each output."""
     primary, affect = voted_outputs(model.card.primary)
     predictions = []
     for row, probabilities in enumerate(scores.probabilities):
@@ -118,19 +117,19 @@ def answer_of(scores: Scores, model: LocalClassifier | Committee, columns: bool 
 
 
 def version_of(card: EmotionCard) -> str:
-    """TensorFlow Serving's versions are whole numbers: the first of the model's own."""
+    """Return the first number of the model's version: TensorFlow Serving's versions are whole numbers."""
     digits = card.version.split(".")[0]
     return digits if digits.isdecimal() else "1"
 
 
 def status_of(card: EmotionCard) -> dict[str, Any]:
-    """The response to a request for a model's status."""
+    """Build the answer to a request for a model's status."""
     told = {"error_code": "OK", "error_message": ""}
     return {"model_version_status": [{"version": version_of(card), "state": "AVAILABLE", "status": told}]}
 
 
 def metadata_of(name: str, model: LocalClassifier | Committee) -> dict[str, Any]:
-    """The response to a request for a model's metadata. name: as it is served."""
+    """Build the answer to a request for a model's metadata. name: under which the model is served."""
     card, outputs = model.card, voted_outputs(model.card.primary)
     spec = card.input
     signature = {
@@ -164,9 +163,9 @@ def _is_binary(instance: Any) -> bool:
 
 
 def _from_list(instance: Any, spec: InputSpec) -> Pixels:
-    """One face of nested lists of pixels; ValueError where it is none.
+    """Convert nested lists of pixels to one face. Raises ValueError if they are none.
 
-    Nothing is handed to NumPy before its shape and types are known: of one long text NumPy makes an array of gigabytes.
+    Shape and types are checked before NumPy sees them: of one long text NumPy makes an array of gigabytes.
     """
     wanted = f"{spec.height} rows of {spec.width} pixels of {spec.channels} number(s) from 0 to 255"
     if spec.channels == 1:
@@ -193,7 +192,7 @@ def _names(instances: Mapping[str, Any]) -> str:
 
 
 def _shape_of(instance: Any) -> str:
-    """As far as the first elements tell."""
+    """Describe the shape of nested lists, by their first elements."""
     sizes = []
     while isinstance(instance, list):
         sizes.append(len(instance))
@@ -202,7 +201,7 @@ def _shape_of(instance: Any) -> str:
 
 
 def _from_file(text: Any, card: EmotionCard, decoder: ImageDecoder) -> Pixels:
-    """One face of an image file in base64, of any size; ValueError or EmotionEdgeError where it is none."""
+    """Decode an image file in base64, of any size, to one face. Raises ValueError or EmotionEdgeError if it is none."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""`emotion-edge serve`: the installed models over HTTP, for other boards and for image files. Nothing is kept."""
+"""`emotion-edge serve`: predictions of the installed models over HTTP, for other boards and for image files."""
 
 import asyncio
 import hmac
@@ -40,24 +40,24 @@ Model = LocalClassifier | Committee
 _Result = TypeVar("_Result")
 
 WAITING_MAX: Final = 64
-"""Requests that wait; one more gets 503."""
+"""Most requests that wait; one more gets status 503."""
 _HELD_MAX: Final = 64 << 20
-"""Bytes of all bodies together, of requests that are on their way, wait or are answered."""
+"""Most bytes of all request bodies together, whether being received, waiting or being answered."""
 
 _READ_OFF: Final = 64 << 20
-"""A body is read up to here though it is refused: a client that is still sending does not see an answer."""
+"""Bytes up to which a refused body is still read: a client that is sending does not see an answer."""
 _BODY_SECONDS: Final = 20.0
 _IDLE_SECONDS: Final = 600.0
-"""Boards keep their connection between two faces."""
+"""Seconds after which an idle connection is closed: boards keep theirs between two faces."""
 _LIFE_SECONDS: Final = 1.0
 
 
 class Predictions:
-    """The networks behind the server, run one request at a time in a thread of their own.
+    """The networks of the server, which run one request at a time in a thread of their own.
 
-    Requests are read in other threads, so that an image that takes long to decode does not block the networks.
+    Requests are decoded in other threads, so that an image that takes long does not block the networks.
 
-    models: by the names they are served under.
+    models: by the names under which they are served.
     """
 
     def __init__(
@@ -68,12 +68,14 @@ class Predictions:
         detector: Detector,
         alive: Callable[[], None],
     ) -> None:
-        """Args:
-        settings: of the daemon.
-        models: by the names they are served under.
-        chosen: the model for whole images.
-        detector: for whole images.
-        alive: called in the networks' thread after each request.
+        """Start the threads.
+
+        Args:
+            settings: of the daemon.
+            models: by the names under which they are served.
+            chosen: the model for whole images.
+            detector: for whole images.
+            alive: called in the networks' thread after each request.
         """
         self.models = models
         self._settings = settings
@@ -81,16 +83,16 @@ class Predictions:
         self._detector = detector
         self._decoder = ImageDecoder()
         self._readers = ThreadPoolExecutor(2, "requests")
-        self._one_image = asyncio.Semaphore(1)  # decoded images take memory; and one reader stays for requests of JSON
+        self._one_image = asyncio.Semaphore(1)  # limits memory, and leaves a reader to requests of JSON
         self._networks = ThreadPoolExecutor(1, "networks")
         self._alive = alive
         self._waiting = 0
 
     async def faces(self, model: Model, body: bytes, gone: Callable[[], bool]) -> dict[str, Any]:
-        """The answer to `predict`.
+        """Return the answer to `predict`.
 
         Args:
-            model: that is asked.
+            model: the requested one.
             body: of the request, JSON.
             gone: whether the client has left.
 
@@ -102,7 +104,7 @@ class Predictions:
             return await self._in(self._networks, gone, lambda: answer_of(model.classify(crops), model, columns))
 
     async def image(self, body: bytes, gone: Callable[[], bool]) -> dict[str, Any]:
-        """What is seen in an image file, as on the topic `faces`.
+        """Analyse an image file; return its Reading for JSON, as on the topic `faces`.
 
         Args:
             body: the file.
@@ -117,7 +119,7 @@ class Predictions:
                 return await self._in(self._networks, gone, lambda: self._seen(image))
 
     async def reached(self) -> None:
-        """Until the networks' thread has come this far."""
+        """Wait until the networks' thread has finished all earlier requests."""
         await asyncio.get_running_loop().run_in_executor(self._networks, lambda: None)
 
     def close(self) -> None:
@@ -161,7 +163,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class _Shared:
-    """What all handlers use. held: bytes of the bodies that are on their way, by handler."""
+    """Objects that all handlers use. held: bytes of the bodies that are being received, by handler."""
 
     predictions: Predictions
     token: str
@@ -172,7 +174,7 @@ class _Shared:
 
 @stream_request_body
 class _Handler(RequestHandler):
-    """What every answer has in common: host names, the token, bodies of a bounded size, errors as `{"error": ...}`."""
+    """Base class of all handlers: host names, the token, bodies of limited size, errors as `{"error": ...}`."""
 
     body_max = 0
 
@@ -217,14 +219,14 @@ class _Handler(RequestHandler):
         self.shared.held[self] = len(self.body)
 
     def admit(self) -> None:
-        """Raises RefusedError for a client that may not ask: not in `prepare`, when a body may still be on its way."""
+        """Raise RefusedError for a client without access. Not for `prepare`, when its body may not have arrived."""
         if not self._known_host:
             raise RefusedError(403, "not a name of this server: use its host name, or add the name to serve.names")
         if not self._admitted:
             raise RefusedError(401, "a token is wanted: Authorization: Bearer <token>")
 
     def whole_body(self) -> bytes:
-        """The request's body. Raises RefusedError when it is larger than this request may be."""
+        """Return the request's body. Raises RefusedError if it is larger than allowed."""
         if self._received > self.body_max:
             self.body.clear()
             raise RefusedError(413, f"{self._received} bytes; at most {self.body_max} are taken")
@@ -234,7 +236,7 @@ class _Handler(RequestHandler):
         return body
 
     def model(self, name: str, version: str | None) -> Model:
-        """The model of a path. Raises RefusedError."""
+        """Return the model that a path names. Raises RefusedError."""
         found = self.shared.predictions.models.get(name)
         if found is None:
             raise RefusedError(404, f"no model {name!r} (here: {', '.join(self.shared.predictions.models)})")
@@ -297,9 +299,9 @@ class _Picture(_Handler):
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGINT or SIGTERM; the exit status.
+    """Serve until SIGINT or SIGTERM; return the exit status.
 
-    Raises EmotionEdgeError when the port is taken, the chosen model is missing, or the token cannot be read.
+    Raises EmotionEdgeError if the port is in use, the chosen model is missing, or the token cannot be read.
     """
     serve = settings.serve
     token = token_of("serve.token", serve.token, serve.token_file)
@@ -350,9 +352,9 @@ async def _serve(server: BoundedServer, sockets: list[Any], predictions: Predict
 
 
 async def _live(notifier: Notifier, predictions: Predictions) -> None:
-    """Signs of life for systemd's watchdog while nobody asks, as long as the networks' thread takes work.
+    """Feed systemd's watchdog without requests too, as long as the networks' thread accepts work.
 
-    With many that wait, this one has to wait, too; each that is done is a sign then.
+    If many requests wait, this check waits behind them; each finished request then feeds the watchdog.
     """
     while True:
         await predictions.reached()
@@ -361,7 +363,7 @@ async def _live(notifier: Notifier, predictions: Predictions) -> None:
 
 
 def _models(settings: Settings, runtime: Runtime) -> tuple[dict[str, Model], str]:
-    """The chosen model and every other that is here, by name; and the chosen one's name."""
+    """Load the chosen model and every other installed one; return them by name, and the chosen one's name."""
     threads = settings.runtime.threads
     balance = settings.emotion.fixed_balance
     first = open_local(active_model(settings.emotion.model), runtime, threads, balance)

@@ -1,1 +1,1 @@
-"""What is asked of the machine: board, process, systemd and the state folder."""
+"""Access to the machine: sensors of the board, process, threads, systemd, files and the state folder."""

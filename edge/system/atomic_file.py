@@ -1,4 +1,4 @@
-"""Small files that outlast a power cut, a kill and a full disk: the old content is left, or the new one."""
+"""Writes small files that survive a power cut, a kill and a full disk with either the old or the new content."""
 
 import errno
 import os
@@ -7,15 +7,15 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Replace a file, or make it; it is on the disk when this returns.
+    """Replace or create a file; its content is on the disk when this returns.
 
     Args:
-        path: the file; its folder must be there.
-        content: all of it.
+        path: the file; its folder must exist.
+        content: the whole content.
         mode: its permissions, whatever the umask.
 
     Raises:
-        OSError: it could not be written; the old file is as it was.
+        OSError: it could not be written; the old file is unchanged.
     """
     fresh = path.with_name(f".{path.name}.new")
     try:
@@ -33,14 +33,14 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def overwrite(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a small file over itself, which needs no free space on the disk, or make it; it is on the disk afterwards.
+    """Overwrite a small file in place, which needs no free disk space, or create it; wait until it is on the disk.
 
     After a power cut each sector of the file is the old one or the new one.
 
     Args:
-        path: the file; its folder must be there.
-        content: all of it.
-        mode: permissions of a file that is made.
+        path: the file; its folder must exist.
+        content: the whole content.
+        mode: permissions of a new file.
 
     Raises:
         OSError: it could not be written.

@@ -1,4 +1,4 @@
-"""Temperature and throttling, as the board reports them."""
+"""Reads temperature and throttling from the board."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from typing import Final
 
 THERMAL: Final = Path("/sys/class/thermal")
 FIRMWARE: Final = Path("/sys/devices/platform")
-"""Below it: soc/soc:firmware/get_throttled; on a Pi 5 the soc's name ends with its address."""
+"""Folder that contains soc/soc:firmware/get_throttled; on a Pi 5 the soc's name ends with its address."""
 
 
 def temperature(thermal: Path = THERMAL) -> float | None:
-    """Degrees Celsius of the hottest thermal zone, or None where there is none."""
+    """Return the degrees Celsius of the hottest thermal zone, or None if there is none."""
     readings = []
-    with suppress(OSError):  # of the folder, where the process has no file descriptor left
+    with suppress(OSError):  # listing fails if the process has no file descriptor left
         for zone in thermal.glob("thermal_zone*/temp"):
-            with suppress(OSError, ValueError):  # a zone whose sensor is off
+            with suppress(OSError, ValueError):  # the zone's sensor may be off
                 readings.append(int(zone.read_text()) / 1000)  # the kernel counts millidegrees
     return max(readings, default=None)
 
 
 def throttled(firmware: Path = FIRMWARE) -> bool | None:
-    """Whether the Pi's firmware throttles the processor now; None where that cannot be found out.
+    """Whether the Pi's firmware throttles the processor now; None if unknown.
 
     Bits 0 to 3 of its word: under-voltage, frequency capped, throttled, soft temperature limit (Raspberry Pi
     documentation, `vcgencmd get_throttled`).
@@ -35,12 +35,12 @@ def throttled(firmware: Path = FIRMWARE) -> bool | None:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """temperature: degrees Celsius, throttled: the clock is held down; None where it is not known."""
+    """State of the board. temperature: degrees Celsius; throttled: the clock is held down; None if unknown."""
 
     temperature: float | None
     throttled: bool | None
 
 
 def health(thermal: Path = THERMAL, firmware: Path = FIRMWARE) -> Health:
-    """The board's temperature and throttling now."""
+    """Return the board's current temperature and throttling."""
     return Health(temperature(thermal), throttled(firmware))

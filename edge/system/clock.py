@@ -1,4 +1,4 @@
-"""Whether the system's clock can be trusted: it is synchronised, and nobody set it to another time lately."""
+"""Tells whether the system's clock can be trusted: it is synchronised, and was not set recently."""
 
 import ctypes
 import time
@@ -7,34 +7,34 @@ from pathlib import Path
 from typing import Final
 
 TIMESYNC: Final = Path("/run/systemd/timesync")
-"""Of systemd-timesyncd, which keeps a file `synchronized` in it once it is (systemd-timesyncd.service(8))."""
+"""Folder in which systemd-timesyncd creates a file `synchronized` once the clock is (systemd-timesyncd.service(8))."""
 
 JUMP_S: Final = 10.0
-"""A clock that is this far off another one that nobody can set has been set."""
+"""Seconds of deviation from a clock that cannot be set, beyond which the system's clock counts as set."""
 SETTLE_S: Final = 3600.0
-"""How long a clock must go on undisturbed before it is trusted again after it was set."""
+"""Seconds without another jump after which a clock that was set is trusted again."""
 
 _TIME_ERROR: Final = 5
-"""Of adjtimex(2): the clock is not synchronised."""
+"""Return value of adjtimex(2): the clock is not synchronised."""
 _TIMEX_BYTES: Final = 512
-"""More than `struct timex` takes on any platform; zeros in it change nothing."""
+"""Size of the buffer for `struct timex`, larger than on any platform; zeros in it change nothing."""
 
 
 def synchronised(timesync: Path = TIMESYNC) -> bool | None:
-    """Whether the clock was set by a time server since the start; None where it cannot be found out."""
+    """Whether a time server has set the clock since the start; None if unknown."""
     if (timesync / "synchronized").exists():
         return True
     try:
         state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (AttributeError, OSError):
         state = -1
-    if state == -1:  # a sandbox does not let us ask (ProtectClock=)
+    if state == -1:  # the sandbox forbids the call (ProtectClock=)
         return False if timesync.is_dir() else None
     return bool(state != _TIME_ERROR)
 
 
 class TrustedClock:
-    """Watches the clock for jumps; `trusted` must be asked now and then. Belongs to one thread."""
+    """Watches the clock for jumps; `trusted` must be called regularly. For one thread."""
 
     def __init__(
         self,
@@ -42,12 +42,12 @@ class TrustedClock:
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
     ) -> None:
-        """Begin to watch.
+        """Start to watch.
 
         Args:
             synchronised: whether the clock is synchronised; None: not known.
             wall: the clock, in seconds since the epoch.
-            steady: a clock that nobody can set and that goes on during suspend, in seconds.
+            steady: a clock that cannot be set and that continues during suspend, in seconds.
         """
         self._synchronised = synchronised
         self._wall = wall
@@ -60,7 +60,7 @@ class TrustedClock:
     def trusted(self) -> bool:
         """Whether the clock is known to be right.
 
-        Where it is not known whether it is synchronised, it is trusted once nobody set it for an hour.
+        If it is unknown whether it is synchronised, it is trusted after an hour in which it was not set.
         """
         now, state = self._steady(), self._synchronised()
         offset = self._wall() - now
@@ -75,5 +75,5 @@ class TrustedClock:
         return state and now >= self._settled_at
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         return self._wall()

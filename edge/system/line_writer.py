@@ -1,4 +1,4 @@
-"""Lines to a terminal, a pipe or a log that may stand still: who writes never waits for who reads."""
+"""Writes lines to a terminal, a pipe or a log that may block, without ever blocking the caller."""
 
 import threading
 from collections import deque
@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable
 
 
 class LineWriter:
-    """Writes lines in a thread of its own; where they are not taken, the oldest are dropped. Any thread may call it.
+    """Writes lines in a thread of its own; while none can be written, the oldest are dropped. Any thread may call it.
 
     The thread is a daemon thread that holds no lock while it writes: the process can end while it is blocked.
     """
 
     def __init__(self, write: Callable[[str], object], name: str, waiting: int) -> None:
-        """Begin to write.
+        """Start the thread.
 
         Args:
             write: writes a text, and may block or raise OSError or ValueError; after that nothing more is written.
             name: of the thread.
-            waiting: lines that are kept while nobody reads.
+            waiting: most lines that wait; beyond that the oldest are dropped.
         """
         self._write = write
         self._lines: deque[str] = deque()
@@ -30,7 +30,7 @@ class LineWriter:
         self._thread.start()
 
     def put(self, lines: Iterable[str]) -> None:
-        """Have lines written, each with its line end; never waits."""
+        """Queue lines, each with its line end, for writing; never waits."""
         with self._changed:
             self._lines.extend(lines)
             while len(self._lines) > self._limit:
@@ -44,12 +44,12 @@ class LineWriter:
         return self._dropped
 
     def flush(self, within: float) -> bool:
-        """Wait up to `within` seconds until all lines are written; returns whether they are."""
+        """Wait up to `within` seconds until all lines are written; return whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: not (self._lines or self._busy) or self._ended(), within)
 
     def close(self, within: float) -> None:
-        """Write what is left, within so many seconds, and end; a write that blocks is left behind."""
+        """Write the waiting lines, for at most `within` seconds, and end the thread unless its write still blocks."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -69,7 +69,7 @@ class LineWriter:
             try:
                 if text:
                     self._write(text)
-            except (OSError, ValueError) as error:  # the reader of a pipe went away
+            except (OSError, ValueError) as error:  # the reader of a pipe has gone
                 self.failed = error
             with self._changed:
                 self._busy = False

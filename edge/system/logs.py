@@ -1,7 +1,7 @@
-"""The log: where it goes, what a line looks like, and how much one place in the code may write to it.
+"""The log: its destination, the format of its lines, and a limit on the lines from one place in the code.
 
-On a terminal and in a file a line is `12:03:04 WARNING message`; in the journal the message alone, with the priority in
-front that journald takes off (sd-daemon(3)) and with the journal's own time.
+On a terminal and in a file a line is `12:03:04 WARNING message`; in the journal it is the message alone, after the
+priority that journald removes (sd-daemon(3)), with the journal's own time.
 """
 
 import logging
@@ -16,22 +16,22 @@ from typing import Final
 from edge.system.line_writer import LineWriter
 
 LINES_MAX: Final = 20
-"""Lines from one place in the code in each period; what others send must not fill the disk."""
+"""Most lines from one place in the code in each period: messages that strangers cause must not fill the disk."""
 
 PERIOD_S: Final = 60.0
 
 _WAITING: Final = 2000
-"""Lines kept for a log that is not read, the oldest dropped first."""
+"""Most lines that wait for a log that is not read; beyond that the oldest are dropped."""
 _FLUSH_S: Final = 0.5
 
 CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
-"""All control characters but tab and line feed: a terminal that shows the log must not obey them."""
+"""Replacements for all control characters but tab and line feed, so that they cannot change a terminal."""
 
 
 class RateLimit(logging.Filter):
     """Lets each place in the code log LINES_MAX lines in PERIOD_S seconds, and logs the number left out.
 
-    Below INFO nothing is left out: who asks for debug output wants all of it.
+    Below INFO nothing is left out: debug output was requested.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,7 +40,7 @@ class RateLimit(logging.Filter):
         self._seen: dict[tuple[str, int], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log it; adds to the message how many like it were left out before."""
+        """Whether to log the record; adds to its message how many like it were left out before."""
         if record.levelno < logging.INFO:
             return True
         now, place = self._clock(), (record.pathname, record.lineno)
@@ -55,7 +55,7 @@ class RateLimit(logging.Filter):
 
 
 class _Formatter(logging.Formatter):
-    """For terminals and files."""
+    """Formats lines for terminals and files."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
@@ -65,7 +65,7 @@ class _Formatter(logging.Formatter):
 
 
 class _JournalFormatter(logging.Formatter):
-    """For journald, which makes an entry of each line and takes the priority, 0 to 7, from its beginning."""
+    """Formats lines for journald, which makes each an entry and reads the priority, 0 to 7, from its beginning."""
 
     def format(self, record: logging.LogRecord) -> str:
         priority = 3 if record.levelno >= logging.ERROR else 4 if record.levelno >= logging.WARNING else 6
@@ -76,7 +76,7 @@ class _JournalFormatter(logging.Formatter):
 
 
 class _Handler(logging.Handler):
-    """Hands lines to a thread that writes them, so that a log that is not read stops nothing."""
+    """Passes lines to a thread that writes them, so that a log that is not read blocks nothing."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         super().__init__()
@@ -107,11 +107,11 @@ def start_logging(level: str, service: bool = False) -> None:
 
     Args:
         level: as in `log.level`.
-        service: the program runs for long, and must go on where nobody reads its standard error.
+        service: the program runs for long, and must continue if its standard error is not read.
     """
-    if logging.getLogger().handlers:  # somebody who runs this program inside another has seen to it
+    if logging.getLogger().handlers:  # a program that embeds this one has set up logging
         return
-    descriptor = sys.__stderr__.fileno() if sys.__stderr__ else 2  # sys.stderr may be a stream of somebody's own
+    descriptor = sys.__stderr__.fileno() if sys.__stderr__ else 2  # sys.stderr may be replaced by another stream
     if service:
         _make_non_blocking(descriptor)
     handler = _Handler(lambda text: write_all(descriptor, text))
@@ -127,7 +127,7 @@ def is_journal(descriptor: int, environment: Mapping[str, str] = os.environ) -> 
 
 
 def _make_non_blocking(descriptor: int) -> None:
-    """Let writes to a pipe or socket that is full fail at once: libraries in C write there, too."""
+    """Make writes to a full pipe or socket fail at once, for C libraries that write to it directly."""
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISFIFO(mode):  # opened again: other processes with the pipe still block
         try:
@@ -142,7 +142,7 @@ def _make_non_blocking(descriptor: int) -> None:
 
 
 def write_all(descriptor: int, text: str, encoding: str = "utf-8") -> None:
-    """Write all bytes to a file descriptor; a Python stream would hold its lock while the write blocks."""
+    """Write a text to a file descriptor completely; a Python stream would hold its lock while the write blocks."""
     data = memoryview(text.encode(encoding, "replace"))
     while data:
         try:

@@ -1,20 +1,20 @@
-"""The newest version that the board's updater has stored; makes no request to the network."""
+"""Reads the newest version that the board's updater has stored, without using the network."""
 
 import re
 from pathlib import Path
 from typing import Final
 
 UPDATES: Final = Path("/var/lib/emotion-deploy")
-"""Root's folder for upgrades."""
+"""Folder of root for upgrades."""
 
 NEWEST_FILE: Final = "newest-version"
-"""There; `systemd/update` writes what its apt source offers into it."""
+"""File in UPDATES into which `systemd/update` writes the newest version that its apt source offers."""
 
 _VERSION: Final = re.compile(r"(?:\d{1,6}:)?(\d{1,6}(?:\.\d{1,6}){0,5})[0-9A-Za-z.+~-]{0,60}", re.ASCII)
 
 
 def newest_version(installed: str, folder: Path = UPDATES) -> str:
-    """The version in the file where that is newer than the installed one, else the installed one.
+    """Return the version in the file if it is newer than the installed one, else the installed one.
 
     Args:
         installed: such as `0.1.0`.

@@ -1,4 +1,4 @@
-"""This process: its processor cores, its heap, and its end where a thread hangs."""
+"""Controls this process: its processor cores, its heap, and its end if a thread hangs."""
 
 import ctypes
 import logging
@@ -14,14 +14,15 @@ from edge.system import threads
 _log = logging.getLogger(__name__)
 
 _M_ARENA_MAX: Final = -8
-"""Of mallopt(3)."""
+"""Parameter of mallopt(3): number of heaps."""
 
 
 def end_process(status: int) -> int:
-    """Return the status to exit with, or end the process at once where a worker thread still hangs.
+    """Return the status to exit with, or end the process at once if a worker thread still hangs.
 
-    The interpreter would stop such a thread inside OpenCV or FFmpeg when it returns, which aborts the process, or wait
-    for a lock that it holds. Call it once everything that can be closed is closed.
+    At a normal exit, the interpreter would stop such a thread inside OpenCV or FFmpeg, which aborts the process, or
+    wait
+    for a lock that it holds. Call it after everything that can be closed is closed.
     """
     left = threads.hanging()
     if not left:
@@ -33,18 +34,18 @@ def end_process(status: int) -> int:
 
 
 def use_cores(count: int) -> None:
-    """Run on so many cores, with every thread there is and will be; 0: on all that the process was started with.
+    """Limit the process, with all present and future threads, to `count` cores; 0: all that it was started with.
 
-    The last ones are taken: a Raspberry Pi serves its interrupts on the first.
+    The last ones are used: a Raspberry Pi serves its interrupts on the first.
     """
-    import cv2  # here: commands that only end the process do not load it
+    import cv2  # not at the top: commands that only end the process do not load it
 
     given = _given()
     cores = given[-count:] if count else given
     for task in Path("/proc/self/task").iterdir():
         try:
             os.sched_setaffinity(int(task.name), cores)
-        except ProcessLookupError:  # a thread that has just ended
+        except ProcessLookupError:  # the thread has just ended
             continue
         except OSError as error:
             _log.warning("pace.cores: the system does not let us choose cores: %s", error.strerror)

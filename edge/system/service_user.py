@@ -1,4 +1,4 @@
-"""The user that the service runs as: checks of root's are of use only where that user would find the same."""
+"""Switches to the service's user, so that checks run by root find what the service would find."""
 
 import os
 import pwd
@@ -13,13 +13,14 @@ _HIDDEN: Final = (Path("/home"), Path("/root"), Path("/run/user"))
 
 
 def become_service_user() -> bool:
-    """Switch to the service's user, with its groups, state folder and working folder, where root runs the command and
-    the service is installed.
+    """Switch to the service's user, with its groups, state folder and working folder, if root or that user calls it.
+
+    Does nothing if the service is not installed.
 
     Returns:
         Whether this process now runs as the service's user.
     """
-    if "STATE_DIRECTORY" in os.environ:  # by systemd itself
+    if "STATE_DIRECTORY" in os.environ:  # systemd has switched already
         return False
     try:
         user = pwd.getpwnam(SERVICE_USER)
@@ -37,6 +38,6 @@ def become_service_user() -> bool:
 
 
 def hidden_from_service(path: Path) -> bool:
-    """Whether the service sees nothing at a path, whatever its permissions."""
+    """Whether a path is invisible to the service, whatever its permissions."""
     whole = Path("/") / path
     return any(folder in (whole, *whole.parents) for folder in _HIDDEN)

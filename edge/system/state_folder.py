@@ -1,4 +1,4 @@
-"""Where the daemon keeps what outlasts a restart."""
+"""Locates the state folder, which keeps data over a restart."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,9 @@ SERVICE_STATE: Final = Path("/var/lib/emotion-edge")
 
 
 def state_folder() -> Path:
-    """The folder set by systemd (StateDirectory=), else one in the user's home.
+    """Return the state folder: the one that systemd sets (StateDirectory=), else one in the user's home.
 
-    The environment's names are those of systemd.exec(5) and of the XDG Base Directory Specification.
+    The names of the environment variables are from systemd.exec(5) and the XDG Base Directory Specification.
     """
     if given := os.environ.get("STATE_DIRECTORY", "").split(":")[0]:
         return Path(given)
@@ -19,7 +19,7 @@ def state_folder() -> Path:
 
 
 def home() -> Path:
-    """The user's home folder; a path that does not exist where the user has none."""
+    """Return the user's home folder; a path that does not exist if the user has none."""
     try:
         return Path.home()
     except RuntimeError:  # neither $HOME nor an entry in the user database
@@ -27,7 +27,7 @@ def home() -> Path:
 
 
 def expanded(path: Path | str) -> Path:
-    """The path with `~` at its beginning replaced; as it is where that names nobody's home."""
+    """Replace `~` at the beginning of a path; unchanged if there is no such home."""
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -1,7 +1,7 @@
-"""Word to the service manager: that we are ready, how we do, and that we are alive.
+"""Notifies the service manager that the daemon is ready, of its status, and that it is alive.
 
-The protocol of sd_notify(3) and sd_watchdog_enabled(3): one datagram a message, to the socket that $NOTIFY_SOCKET
-names; where it names none, nothing is sent.
+The protocol of sd_notify(3) and sd_watchdog_enabled(3): each message is one datagram to the socket that $NOTIFY_SOCKET
+names; without that variable nothing is sent.
 """
 
 import logging
@@ -15,21 +15,21 @@ from typing import Final
 _log = logging.getLogger(__name__)
 
 _FEEDS: Final = 4
-"""Signs of life in each watchdog period; systemd asks for two, and a slow frame may cost one."""
+"""Watchdog messages in each watchdog period; systemd recommends two, and a slow frame may delay one."""
 
 _PATIENCE_S: Final = 1.0
 
 
 class Notifier:
-    """The way to the service manager. Every method may be called from any thread; none raises.
+    """Sends notifications to the service manager. Every method may be called from any thread; none raises.
 
-    watchdog: seconds within which the manager wants a sign of life, None where it wants none.
+    watchdog: seconds within which the manager expects a sign of life, None if it expects none.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        """environment: where NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are looked up."""
+        """environment: contains NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
         address = environment.get("NOTIFY_SOCKET", "")
-        self._address = "\0" + address[1:] if address.startswith("@") else address  # @: of the abstract name space
+        self._address = "\0" + address[1:] if address.startswith("@") else address  # @: abstract namespace
         self._socket: socket.socket | None = None
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -39,11 +39,11 @@ class Notifier:
         self._failed = False
 
     def ready(self) -> None:
-        """The start, or a reload, is done."""
+        """Notify that the start, or a reload, is finished."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """One line for people: `systemctl status` shows it."""
+        """Set the status line that `systemctl status` shows."""
         self._send(f"STATUS={' '.join(text.split())}")
 
     def reloading(self) -> None:
@@ -55,7 +55,7 @@ class Notifier:
         self._send("STOPPING=1")
 
     def alive(self) -> None:
-        """A sign of life; call it whenever something was got done, it is sent as often as the watchdog wants it."""
+        """Feed the watchdog. Call it after each piece of work; it sends no more messages than the watchdog needs."""
         if self.watchdog is None:
             return
         now = time.monotonic()
@@ -76,7 +76,7 @@ class Notifier:
 
 
 def _period(environment: Mapping[str, str]) -> float | None:
-    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):  # meant for a parent of ours
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):  # meant for a parent process
         return None
     try:
         microseconds = int(environment.get("WATCHDOG_USEC", "0"))

@@ -1,4 +1,4 @@
-"""How to reach the broker, from the settings: address, login and certificates."""
+"""Reads from the settings how to reach the broker: address, login and certificates."""
 
 import secrets
 import shlex
@@ -19,15 +19,15 @@ VERSIONS: Final[Mapping[str, tuple[MQTTProtocolVersion, ...]]] = {
     "5": (MQTTProtocolVersion.MQTTv5,),
     "3.1.1": (MQTTProtocolVersion.MQTTv311,),
 }
-"""The protocol versions to try on each connection, by mqtt.version."""
+"""The protocol versions to try on each connection, in order, for each value of mqtt.version."""
 
 CONNACK_TIMEOUT_S: Final = 4.0
-"""Some brokers do not answer, or close the connection, at a protocol version that they do not support."""
+"""Seconds to wait for the answer to CONNECT: some brokers give none to a protocol version that they do not support."""
 
 
 @dataclass(frozen=True)
 class BrokerAccess:
-    """How to reach a broker and log in."""
+    """Address, login and certificates of a broker."""
 
     host: str
     port: int
@@ -43,7 +43,7 @@ class BrokerAccess:
 
 
 def broker_access(settings: MqttSettings) -> BrokerAccess:
-    """The access that the settings describe.
+    """Return the access that the settings describe.
 
     Raises:
         EmotionEdgeError: the password or a certificate cannot be read.
@@ -61,7 +61,7 @@ def broker_access(settings: MqttSettings) -> BrokerAccess:
 
 
 def subscribe_command(settings: MqttSettings) -> str:
-    """The mosquitto_sub command that shows what this device publishes; the password is left for the user to add."""
+    """Return the mosquitto_sub command that shows what this device publishes; the user must add the password."""
     words = ["mosquitto_sub", "-h", settings.host, "-p", str(settings.port)]
     if settings.username:
         words += ["-u", settings.username, "-P", "PASSWORD"]
@@ -74,7 +74,7 @@ def subscribe_command(settings: MqttSettings) -> str:
 
 
 def _tls(settings: MqttSettings) -> ssl.SSLContext:
-    """A TLS context that checks the chain and the name of the broker's certificate."""
+    """Return a TLS context that checks the chain and the name of the broker's certificate."""
     refuse_lone_key("mqtt", settings.cert_file, settings.key_file)
     context = client_context("mqtt.ca_file", settings.ca_file)
     if settings.cert_file:

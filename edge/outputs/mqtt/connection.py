@@ -1,4 +1,4 @@
-"""One connection to a broker, from CONNECT to its end, and the reason for its end in words."""
+"""One connection to a broker, from CONNECT to its end, and the reason for its end as text."""
 
 import logging
 import select
@@ -24,17 +24,17 @@ _log = logging.getLogger(__name__)
 _KEEPALIVE_S: Final = 20
 _CONNECT_S: Final = 5.0
 _MAX_IN_FLIGHT: Final = 10
-"""Unacknowledged messages at a time; brokers allow 20 (Mosquitto's Receive Maximum) and more."""
+"""Most unacknowledged messages at a time; brokers allow 20 (Mosquitto's Receive Maximum) and more."""
 
 MAX_INCOMING: Final = 65_536
-"""Bytes of an incoming packet that are kept."""
+"""Bytes of an incoming packet that are kept; the rest is discarded."""
 
 _MAX_PAYLOAD: Final = MAX_INCOMING // 2
-"""Larger payloads are ignored: they may be cut off, and everything that a device subscribes to is much smaller."""
+"""Bytes above which a payload is ignored: it may be cut off, and messages to a device are much smaller."""
 
 _UNSUPPORTED_VERSION: Final = 0x84
 _REFUSED_LOGIN: Final = (0x86, 0x87, 0x8C)
-"""Bad user name or password, not authorized, bad authentication method."""
+"""MQTT 5 reason codes: bad user name or password, not authorized, bad authentication method."""
 
 _PROTOCOL_ERROR: Final = 0x82
 _KEEPALIVE_TIMEOUT: Final = 0x8D
@@ -43,8 +43,9 @@ _KEEPALIVE_TIMEOUT: Final = 0x8D
 class _BoundedClient(paho.Client):
     """A client that keeps the first MAX_INCOMING bytes of a packet and discards the rest while it is read.
 
-    An MQTT 5 broker is told the limit in CONNECT. With 3.1.1 the packet is not refused but read to its end and
-    acknowledged: a retained one would otherwise end every connection.
+    An MQTT 5 broker is told the limit in CONNECT. With 3.1.1, a packet over the limit is read to its end and
+    acknowledged:
+    if it were refused, a retained one would end every connection.
     """
 
     def _sock_recv(self, bufsize: int) -> bytes:
@@ -55,7 +56,7 @@ class _BoundedClient(paho.Client):
 class Connection:
     """A connection and its unacknowledged messages. Used by one thread, and never opened again.
 
-    Messages that are unacknowledged when it ends are given back: the client library queues nothing.
+    The client library queues nothing: messages that are unacknowledged at the end remain available to the caller.
 
     Attributes:
         accepted: whether the broker has accepted the connection.
@@ -78,7 +79,7 @@ class Connection:
         Args:
             access: the broker's address and the login.
             status: the topic of the device's status.
-            protocol: the MQTT version to speak.
+            protocol: the MQTT version to use.
             topics: what to subscribe to besides the status.
             on_message: called with each message on those topics and the status, in the thread that calls `wait`.
             as_device: publish `online` and `offline` as the device's status; False for another client than the device.
@@ -123,7 +124,7 @@ class Connection:
 
     @property
     def open(self) -> bool:
-        """Whether the socket is open, accepted by the broker or not yet."""
+        """Whether the socket is open, whether or not the broker has accepted the connection yet."""
         return self._client.socket() is not None and not self._aborted
 
     @property
@@ -135,7 +136,7 @@ class Connection:
 
     @property
     def version_refused(self) -> bool:
-        """Whether the broker refused this version of MQTT, closed the connection at it, or did not answer."""
+        """Whether the broker refused this MQTT version, closed the connection because of it, or did not answer."""
         return not self.accepted and (self.refusal is None or self.refusal.value == _UNSUPPORTED_VERSION)
 
     @property
@@ -145,12 +146,12 @@ class Connection:
 
     @property
     def unacknowledged(self) -> list[Outgoing]:
-        """The messages that were sent and are not acknowledged, in their order."""
+        """The messages that were sent but not acknowledged, in the order of sending."""
         return [outgoing for outgoing in self._unacknowledged.values() if outgoing]
 
     @property
     def unconfirmed(self) -> list[Outgoing]:
-        """The unacknowledged messages, and the largest that was sent with QoS 0."""
+        """The unacknowledged messages, and the largest one that was sent with QoS 0."""
         return [*self.unacknowledged, *([self._largest_qos0] if self._largest_qos0 else [])]
 
     def start_session(self) -> None:
@@ -167,7 +168,7 @@ class Connection:
             self._client.subscribe([(topic, 1) for topic in topics])
 
     def send(self, outgoing: Outgoing) -> None:
-        """Publish a message; `wait` writes what the socket does not take at once."""
+        """Publish a message; later calls of `wait` write what the socket does not accept at once."""
         properties = None
         if outgoing.expiry is not None and self._protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -179,7 +180,7 @@ class Connection:
             self._largest_qos0 = outgoing
 
     def wait(self, wake: socket.socket, timeout: float) -> None:
-        """Read and write until there is something to do, at most `timeout` seconds.
+        """Read and write until something happens, for at most `timeout` seconds.
 
         Args:
             wake: a non-blocking socket that ends the wait when it is readable; it is emptied.
@@ -202,8 +203,8 @@ class Connection:
         try:
             self._client.loop_read()
             while isinstance(tls := self._client.socket(), ssl.SSLSocket) and tls.pending():
-                self._client.loop_read()  # decrypted already: select does not see it
-        except (IndexError, ValueError, struct.error) as error:  # paho on malformed packets
+                self._client.loop_read()  # decrypted already: select does not see these bytes
+        except (IndexError, ValueError, struct.error) as error:  # paho raises these for malformed packets
             self._ended = f"the broker sent a malformed packet ({type(error).__name__}: {error})"
             self.abort()
 
@@ -230,7 +231,7 @@ class Connection:
             connection.close()
 
     def end_reason(self) -> str:
-        """Why the connection ended, or why the broker did not accept it, in words."""
+        """Describe why the connection ended, or why the broker did not accept it."""
         if self.refusal is not None and self.refusal.value in _REFUSED_LOGIN:
             return f"the broker refuses the login: {self.refusal} (check mqtt.username and the password)"
         if self.refusal is not None:
@@ -301,7 +302,7 @@ class Connection:
 
 
 def connect_error_text(error: Exception) -> str:
-    """Why a Connection could not be made, and what to do, in words."""
+    """Describe why a Connection could not be made, and what to do. error: raised by its constructor."""
     match error:
         case ssl.SSLCertVerificationError():
             return (
@@ -325,7 +326,7 @@ def connect_error_text(error: Exception) -> str:
 
 
 def _connect_properties(protocol: MQTTProtocolVersion) -> Properties | None:
-    """The properties of CONNECT; MQTT 3.1.1 has none."""
+    """Return the properties of CONNECT; None for MQTT 3.1.1, which has none."""
     if protocol != MQTTProtocolVersion.MQTTv5:
         return None
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -334,6 +335,6 @@ def _connect_properties(protocol: MQTTProtocolVersion) -> Properties | None:
 
 
 def _set_no_delay(_client: paho.Client, _data: object, connection: object) -> None:
-    # A small message must not wait for the TCP acknowledgement of the one before it.
+    # With Nagle's algorithm, a small message would wait for the TCP acknowledgement of the previous one.
     if isinstance(connection, socket.socket):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -18,7 +18,7 @@ _START_S: Final = 10.0
 
 
 class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
-    """amqtt sends a new client the retained messages of all others' subscriptions too; this subclass does not."""
+    """A broker that sends a new client only the retained messages it subscribed to; amqtt's own sends too many."""
 
     async def _publish_retained_messages_for_subscription(
         self, subscription: tuple[str, int], session: Session
@@ -28,10 +28,10 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
 
 
 class EmbeddedBroker:
-    """A broker that runs until it is closed. port: where it listens on 127.0.0.1."""
+    """A running broker, until it is closed. port: port on 127.0.0.1 on which it listens."""
 
     def __init__(self, port: int) -> None:
-        """Start on this port, which is free. Raises EmotionEdgeError when the broker does not come up."""
+        """Start the broker on a free port. Raises EmotionEdgeError if it does not start."""
         self.port = port
         self._loop = asyncio.new_event_loop()
         self._up = threading.Event()
@@ -56,7 +56,7 @@ class EmbeddedBroker:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        # amqtt raises where a client closes the connection unanswered, as MQTT 5 clients do, which it does not support.
+        # amqtt raises if a client closes the connection unanswered, as MQTT 5 clients do, which it does not support.
         self._loop.set_exception_handler(lambda _, context: _log.debug("broker: %s", context.get("message")))
         try:
             broker = _Broker(
@@ -66,7 +66,7 @@ class EmbeddedBroker:
                 }
             )
             await broker.start()
-        except Exception as error:  # raised by the constructor, in the caller's thread
+        except Exception as error:  # the constructor raises it in the caller's thread
             self._error = error
             return
         finally:
@@ -76,14 +76,14 @@ class EmbeddedBroker:
 
 
 def start_broker(first_port: int = 1883) -> EmbeddedBroker:
-    """A broker on the first free port from `first_port` on. Raises EmotionEdgeError when none of 20 is free."""
+    """Start a broker on the first free port from `first_port` on. Raises EmotionEdgeError if none of 20 is free."""
     problem = f"every port from {first_port} on is taken"
     for port in range(first_port, min(first_port + PORTS_TRIED, 65536)):
         if not _free(port):
             continue
         try:
             return EmbeddedBroker(port)
-        except EmotionEdgeError as error:  # another demo took the port between the check and the start
+        except EmotionEdgeError as error:  # another demo took the port after the check
             problem = str(error)
     raise EmotionEdgeError(f"broker: cannot start on 127.0.0.1: {problem} (set mqtt.port or mqtt.host)")
 

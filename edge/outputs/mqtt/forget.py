@@ -1,4 +1,4 @@
-"""Deletes everything that the broker retains of a device, Home Assistant's discovery message included."""
+"""`emotion-edge forget`: deletes a device's retained messages from the broker, Home Assistant's discovery included."""
 
 import socket
 import time
@@ -16,7 +16,7 @@ _DONE_S: Final = 5.0
 
 
 def forget(settings: MqttSettings) -> bool:
-    """Delete every message that the broker retains of the device; Home Assistant then removes it.
+    """Delete all messages of the device that the broker retains; Home Assistant then removes the device.
 
     Returns:
         Whether the device's status is `online`: a running daemon publishes everything again.

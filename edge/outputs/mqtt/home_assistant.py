@@ -1,7 +1,7 @@
 """Home Assistant device discovery: one retained message that describes the device and all its entities.
 
 The fields are those of Home Assistant's documentation of MQTT discovery and of each MQTT platform; `default_entity_id`
-is used from version 2025.10 on; earlier versions make the entity id of the names.
+is used from version 2025.10 on; earlier versions derive the entity id from the names.
 """
 
 import re
@@ -21,10 +21,10 @@ from edge.outputs.mqtt.topics import Topics, topics_of
 from edge.reading import PACES
 
 NOBODY: Final = "nobody"
-"""The emotion sensor's state with no face in view; while the camera is off it is unknown."""
+"""State of the emotion sensor with no face in view; while the camera is off its state is unknown."""
 
 _MAX_STATE: Final = 250
-"""Home Assistant accepts states of 255 characters."""
+"""Most characters of a state, below Home Assistant's limit of 255."""
 
 _DEVICE_TREE: Final = Path("/proc/device-tree/model")
 _UNKNOWN: Final = "None"
@@ -34,13 +34,13 @@ _UNKNOWN: Final = "None"
 def discovery_message(
     settings: MqttSettings, labels: Sequence[str], page: str = "", models: Sequence[str] = ()
 ) -> Outgoing | None:
-    """The discovery message to publish; None where mqtt.discovery_prefix is empty.
+    """Return the discovery message to publish; None if mqtt.discovery_prefix is empty.
 
     Args:
         settings: device id, topics and what the device offers.
         labels: of the emotion model.
-        page: address of the live page in the network; empty: it cannot be reached from there.
-        models: names of the emotion models that may be chosen; empty: none may.
+        page: address of the live page on the network; empty: the page cannot be reached from there.
+        models: names of the emotion models that may be chosen; empty: none.
     """
     topic = topics_of(settings).discovery
     message = encode(device_message(settings, labels, page, models))
@@ -50,9 +50,9 @@ def discovery_message(
 def device_message(
     settings: MqttSettings, labels: Sequence[str], page: str = "", models: Sequence[str] = ()
 ) -> Message:
-    """The content of the discovery message: device, origin, availability and components; as `discovery_message`."""
+    """Return the content of `discovery_message`, from the same arguments: device, origin, availability, components."""
     topics = topics_of(settings)
-    # Letters, digits and underscores: what Home Assistant's ids are made of.
+    # Home Assistant's ids consist of letters, digits and underscores.
     slug = re.sub(r"[^a-z0-9_]", "_", settings.device_id.lower())
     parts = {
         **_scene(topics.state, labels),
@@ -82,7 +82,7 @@ def device_message(
 
 
 def _scene(topic: str, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Emotion, faces and presence; all are unknown while the camera is off or lost."""
+    """Return the sensors of emotion, number of faces and presence; all are unknown while the camera is off or lost."""
     emotions = list(dict.fromkeys([*labels, UNCERTAIN, NOBODY]))
     attributes = ("confidence", "valence", "arousal", "faces", "watching", "camera")
     listed = ", ".join(f"'{name}': value_json.{name}" for name in attributes)
@@ -130,7 +130,7 @@ def _scene(topic: str, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _event(topic: str) -> dict[str, Any]:
-    """The event entity; Home Assistant wants the kind of event in `event_type`."""
+    """Return the event entity; Home Assistant expects the kind of event in `event_type`."""
     rest = "value_json.items() | rejectattr('0', 'in', ['v', 'event'])"
     return {
         "platform": "event",
@@ -219,7 +219,7 @@ def _diagnostics(topic: str) -> dict[str, dict[str, Any]]:
 
 
 def _update(topic: str) -> dict[str, Any]:
-    """The update entity: installed and newest version, without a command to install it."""
+    """Return the update entity: installed and newest version, without a command to install it."""
     versions = "{'installed_version': value_json.version, 'latest_version': value_json.newest_version}"
     return {
         "platform": "update",
@@ -237,7 +237,7 @@ def _choose_model(topics: Topics, models: Sequence[str]) -> dict[str, dict[str, 
             "platform": "select",
             "name": "Choose model",
             "state_topic": topics.stats,
-            # A model that was installed since may have a name that is no option: the state is unknown then.
+            # A model that was installed since may have a name that is no option: the state is then unknown.
             "value_template": f"{{{{ value_json.model if value_json.model in {list(models)} else '{_UNKNOWN}' }}}}",
             "command_topic": topics.model_command,
             "options": list(models),
@@ -249,7 +249,7 @@ def _choose_model(topics: Topics, models: Sequence[str]) -> dict[str, dict[str, 
 
 
 def page_address(settings: WebSettings) -> str:
-    """The address of the live page in the network; empty where it is not reached from there."""
+    """Return the address of the live page on the network; empty if it cannot be reached from there."""
     if not (settings.enabled and settings.on_network):
         return ""
     try:
@@ -264,7 +264,7 @@ def page_address(settings: WebSettings) -> str:
 
 
 def _board_model() -> str:
-    """The board's name in the device tree, such as `Raspberry Pi 5 Model B Rev 1.0`."""
+    """Return the board's name from the device tree, such as `Raspberry Pi 5 Model B Rev 1.0`."""
     try:
         return _DEVICE_TREE.read_text(encoding="utf-8", errors="replace").strip("\0 \n") or "Emotion Edge"
     except OSError:

@@ -1,4 +1,4 @@
-"""The queue of messages to the broker: the last events in order, and only the newest message of every other topic."""
+"""The queue of messages to the broker: the latest events in order, and only the newest message of every other topic."""
 
 import math
 import threading
@@ -18,7 +18,7 @@ from edge.reading import Frame, Reading, Stats
 from edge.system.newest_version import newest_version
 
 EVENTS_KEPT: Final = 200
-"""Events kept through an outage; the oldest is dropped first."""
+"""Most events that wait for a connection; beyond that the oldest are dropped."""
 
 _EXPIRY_HEARTBEATS: Final = 3
 _STATES_REMEMBERED: Final = 16
@@ -31,7 +31,7 @@ class Outgoing:
 
     Attributes:
         expiry: seconds after which an MQTT 5 broker deletes it; None: never.
-        resend: it is sent again on the next connection where it was not acknowledged on this one.
+        resend: whether it is sent again on the next connection if this one ends before its acknowledgement.
     """
 
     topic: str
@@ -43,7 +43,7 @@ class Outgoing:
 
 
 class Outbox:
-    """Filled by the analysis thread, emptied by the sender's thread; neither waits for the other.
+    """Queue that the analysis thread fills and the sender's thread empties; neither waits for the other.
 
     Without a connection, events are kept and faces and pictures are dropped. A new connection begins with the discovery
     message and the newest switches, state and stats.
@@ -58,7 +58,7 @@ class Outbox:
         Args:
             settings: topics and rates.
             discovery: Home Assistant's discovery message; None: none is sent.
-            draw: makes a JPEG of a picture that was asked for.
+            draw: makes the JPEG of a requested snapshot.
         """
         self.dropped = 0
         self._draw = draw
@@ -84,7 +84,7 @@ class Outbox:
         self._stats_waiting = False
 
     def change(self, settings: MqttSettings) -> None:
-        """Apply the rates of these settings."""
+        """Apply the rates of new settings."""
         with self._lock:
             self._heartbeat = settings.heartbeat
             self._faces_period = 1 / settings.faces_rate
@@ -92,16 +92,16 @@ class Outbox:
             self._state_due = min(self._state_due, time.monotonic() + settings.heartbeat)
 
     def put(self, reading: Reading) -> bool:
-        """Queue a Reading: events where something changed, the state, and its faces if the rate allows.
+        """Queue a Reading: events for changes, the state, and its faces if the rate allows.
 
-        Returns whether there is something to send now.
+        Returns whether a message is ready to be sent.
         """
         with self._lock:
             self._add_events(reading)
             self._reading = reading
             if self._connected and reading.analysed and reading.captured_at >= self._faces_due:
-                # From the previous due time, not from the frame: else a camera slightly faster than `faces_rate` would
-                # halve the published rate.
+                # Counted from the previous due time, not from the frame: else a camera slightly faster than
+                # `faces_rate` would halve the published rate.
                 late = reading.captured_at - self._faces_due
                 since = self._faces_due if late < self._faces_period else reading.captured_at
                 self._faces_due = since + self._faces_period
@@ -109,7 +109,7 @@ class Outbox:
             return self._connected and self._is_due()
 
     def report(self, stats: Stats) -> bool:
-        """Queue Stats; the faces of a lost camera leave. Returns whether there is something to send now."""
+        """Queue Stats; if the camera is lost, also `face_left` of its faces. Returns whether a message is ready."""
         now = time.time()
         with self._lock:
             message = stats_message(stats, now, newest_version(__version__))
@@ -121,7 +121,7 @@ class Outbox:
             return self._connected and self._is_due()
 
     def switched(self, switches: Switches) -> bool:
-        """Queue the switches; privacy drops a waiting picture. Returns whether there is something to send now."""
+        """Queue the state of the switches; privacy drops a waiting snapshot. Returns whether a message is ready."""
         with self._lock:
             self._switches = switches
             if switches.privacy:
@@ -129,19 +129,19 @@ class Outbox:
             return self._connected and self._is_due()
 
     def picture(self, frame: Frame, reading: Reading) -> bool:
-        """Queue a picture that was asked for. Returns whether it will be sent: not without a connection."""
+        """Queue a requested snapshot. Returns whether it will be sent: not without a connection."""
         with self._lock:
             if self._connected:
                 self._picture = frame, reading
             return self._connected
 
     def send_discovery(self) -> None:
-        """Send the discovery message again."""
+        """Queue the discovery message again."""
         with self._lock:
             self._discovery_due = self._discovery is not None
 
     def on_connected(self) -> None:
-        """Send everything that is retained: the broker may have lost it."""
+        """Queue all retained messages again, because the broker may have lost them."""
         with self._lock:
             self._connected = True
             self._discovery_due = self._discovery is not None
@@ -150,7 +150,7 @@ class Outbox:
             self._stats_waiting = self._stats is not None
 
     def on_disconnected(self, unacknowledged: Iterable[Outgoing]) -> None:
-        """Drop faces and picture, and put the unacknowledged events back in front."""
+        """Drop faces and snapshot, and put the unacknowledged events back in front."""
         with self._lock:
             self._connected = False
             self._faces = self._picture = None
@@ -158,32 +158,32 @@ class Outbox:
             self._queue_events([*back, *self._events])
 
     def next(self) -> Outgoing | None:
-        """The next message: events in their order, then the newest of each other topic. None when nothing is due."""
+        """Remove and return the next message: first events in order, then the newest of each topic; else None."""
         with self._lock:
             outgoing = self._next()
             if outgoing or not self._picture:
                 return outgoing
             picture, self._picture = self._picture, None
-        # Without the lock, so that the analysis does not wait for the JPEG.
+        # Drawn outside the lock, so that the analysis does not wait for the JPEG.
         return Outgoing(self._topics.snapshot, self._draw(*picture), qos=0, retain=False)
 
     def until_due(self) -> float:
-        """Seconds until the next message is due if nothing changes."""
+        """Return the seconds until the next message is due if nothing changes."""
         with self._lock:
             return 0.0 if self._is_due() else max(0.0, self._state_due - time.monotonic())
 
     def end(self) -> None:
-        """Queue `face_left` of every face in view, and no more state: `final_state` follows."""
+        """Queue `face_left` of every face in view, and stop queueing the state: `final_state` replaces it."""
         with self._lock:
             self._end_tracks(time.time())
             self._state_sent, self._state_due = self._scene(), math.inf
 
     def final_state(self) -> Outgoing:
-        """The retained state of a daemon that has ended."""
+        """Return the retained state of a daemon that has ended."""
         return self._state(state_message(None, _ENDED, time.time()))
 
     def sent_state(self, payload: bytes) -> bool:
-        """Whether a message on the topic `state` is one of the last that this outbox gave out."""
+        """Whether a message on the topic `state` is one of the last that this outbox created."""
         return payload in self._states
 
     def _next(self) -> Outgoing | None:
@@ -225,10 +225,11 @@ class Outbox:
         return self._scene() != self._state_sent or time.monotonic() >= self._state_due
 
     def _scene(self) -> tuple[Any, ...]:
-        """The values whose change sends the state before its heartbeat.
+        """Return the values whose change sends the state before its heartbeat.
 
-        Of the camera's text only the part before the colon, as in `lost: ...`: each attempt to open the camera may fail
-        for another reason, and that is no change of the scene.
+        Of the camera's text only the part before the colon counts, as in `lost: ...`: each attempt to open the camera
+        may
+        fail for another reason, and that is no change of the scene.
         """
         reading, kind = self._reading, self._camera.partition(":")[0]
         if reading is None:

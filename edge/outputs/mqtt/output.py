@@ -1,4 +1,4 @@
-"""The MQTT output: publishes Readings and Stats, and connects again after every outage."""
+"""The MQTT output: publishes Readings and Stats, and reconnects after every outage."""
 
 import logging
 import math
@@ -27,12 +27,12 @@ from edge.system.threads import start_worker
 _log = logging.getLogger(__name__)
 
 _FOREIGN_STATES: Final = 3
-"""So many states that another client published on our topic are not just the last ones of an earlier run."""
+"""Messages of another client on this device's topic that mean two devices have the same id."""
 
 _SHORTEST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 30.0
 _LASTED_S: Final = 10.0
-"""A connection that lasted so long was of use: after it, back-off and log begin anew."""
+"""Seconds after which a connection counts as successful: back-off and log then start anew."""
 
 _FLUSH_S: Final = 0.3
 _GOODBYE_S: Final = 0.5
@@ -42,8 +42,9 @@ _CLOSE_S: Final = 1.0
 class MqttOutput:
     """An Output that publishes under `<base_topic>/<device_id>/`; its topics are in docs/mqtt.md.
 
-    `put` and `report` never wait: a thread of its own connects and sends. It speaks MQTT 5, or 3.1.1 where the broker
-    does not support 5.
+    `put` and `report` never wait: a thread of its own connects and sends. It uses MQTT 5, or 3.1.1 if the broker does
+    not
+    support 5.
     """
 
     def __init__(
@@ -54,14 +55,14 @@ class MqttOutput:
         draw: JpegEncoder = jpeg,
         choose_model: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Begin to connect; a broker that is not there yet is an outage like any other.
+        """Start to connect; a broker that is not available yet is an outage like any other.
 
         Args:
             settings: broker, topics and rates.
             controls: the switches that commands may set; None: no commands are accepted.
             discovery: Home Assistant's discovery message; None: none is sent.
-            draw: makes a JPEG of a picture that was asked for.
-            choose_model: called with the payload of each command on `model/set`; None: there is none.
+            draw: makes the JPEG of a requested snapshot.
+            choose_model: called with the payload of each command on `model/set`; None: the topic is not subscribed.
 
         Raises:
             EmotionEdgeError: the password or a certificate cannot be read.
@@ -92,7 +93,7 @@ class MqttOutput:
 
     @property
     def connection(self) -> str:
-        """`connected`, or why not."""
+        """`connected`, or why there is no connection."""
         return self._problem or "connected"
 
     @property
@@ -106,22 +107,22 @@ class MqttOutput:
             self._wake()
 
     def report(self, stats: Stats) -> None:
-        """Publish Stats, and the state where the camera was lost or found."""
+        """Publish Stats, and the state if the camera was lost or found."""
         if self._outbox.report(stats):
             self._wake()
 
     def change(self, settings: Settings) -> None:
-        """Apply the rates of other settings; any thread."""
+        """Apply the rates of new settings. May be called from any thread."""
         self._outbox.change(settings.mqtt)
         self._wake()
 
     def picture(self, frame: Frame, reading: Reading) -> None:
-        """Publish a picture on the topic `snapshot`; without a connection it is dropped."""
+        """Publish a snapshot on the topic `snapshot`; without a connection it is dropped."""
         if self._outbox.picture(frame, reading):
             self._wake()
 
     def close(self) -> None:
-        """Publish what waits, `face_left` of every face, the final state and `offline`; then disconnect.
+        """Publish waiting messages, `face_left` of every face, the final state and `offline`; then disconnect.
 
         Takes at most a second. Without a connection nothing is published.
         """
@@ -135,9 +136,9 @@ class MqttOutput:
             self._wake()
 
     def _on_message(self, message: paho.MQTTMessage) -> None:
-        """Handle a message of another client; called in the sender's thread."""
+        """Handle a message from another client. Called in the sender's thread."""
         if message.topic == self._topics.status:
-            if not message.payload:  # `forget` deleted what the broker retained of this device
+            if not message.payload:  # `forget` deleted a retained message of this device
                 _log.info("MQTT: the retained messages of this device were deleted; publishing them again")
                 self._outbox.on_connected()
         elif message.topic == self._birth:
@@ -201,7 +202,7 @@ class MqttOutput:
             return None
 
     def _use(self, connection: Connection) -> float:
-        """Serve a connection until it ends or `close` is called; returns the seconds since the broker accepted it."""
+        """Serve a connection until it ends or `close` is called; return the seconds since the broker accepted it."""
         accepted_at = math.inf
         try:
             self._wait_for_answer(connection)
@@ -248,14 +249,14 @@ class MqttOutput:
             connection.wait(self._woken, 0.0 if connection.ready else max(0.0, ends - time.monotonic()))
 
     def _lost(self, problem: str) -> None:
-        """Note and log why there is no connection."""
+        """Store and log why there is no connection."""
         self._problem = problem
         if not self._closing.is_set():
             text = f"MQTT: no connection to {self._access.address}: {problem}; trying again until there is one"
             self._log_once(logging.WARNING, text)
 
     def _log_once(self, level: int, text: str) -> bool:
-        """Log a line that was not logged since the last connection that lasted; returns whether it was."""
+        """Log a text unless it was logged since the last successful connection; return whether it was logged now."""
         if text in self._logged:
             return False
         self._logged.add(text)

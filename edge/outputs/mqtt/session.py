@@ -1,4 +1,4 @@
-"""Logs in at the broker once, for commands: the daemon's own connections are in output.py."""
+"""Logs in at the broker once, for subcommands; the daemon's own connections are in output.py."""
 
 import socket
 import time
@@ -16,12 +16,12 @@ from edge.outputs.mqtt.topics import topics_of
 def log_in(
     settings: MqttSettings, wake: socket.socket, on_message: Callable[[paho.MQTTMessage], None] | None = None
 ) -> Connection:
-    """A connection that the broker accepted, under a client id of its own.
+    """Open a connection that the broker accepts, under a client id of its own.
 
     Args:
         settings: broker, login and version.
         wake: as in `Connection.wait`.
-        on_message: called with each message on the device's status.
+        on_message: called with each message on the topic of the device's status.
 
     Raises:
         EmotionEdgeError: the password or a certificate cannot be read, or the broker cannot be reached or refuses.
@@ -47,7 +47,7 @@ def log_in(
 
 
 def login_problem(settings: MqttSettings) -> str:
-    """Why the broker cannot be used with these settings; empty where a login works."""
+    """Try to log in, and describe why the broker cannot be used with these settings; empty if it can."""
     woken, waker = socket.socketpair()
     with woken, waker:
         woken.setblocking(False)

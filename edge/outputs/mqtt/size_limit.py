@@ -1,4 +1,4 @@
-"""Leaves out messages that are too large for the broker: it would close the connection at each of them."""
+"""Leaves out messages that are too large for the broker, which would close the connection at each of them."""
 
 import logging
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from edge.outputs.mqtt.outbox import Outgoing
 _log = logging.getLogger(__name__)
 
 _LOSSES: Final = 3
-"""So many short connections in a row that end after the same largest message end because of it."""
+"""Consecutive short connections with the same largest message after which the message is taken as the cause."""
 
 _ALWAYS_SENT: Final = 1000
-"""Bytes of a packet that no broker is expected to refuse; a connection that ends after it ends for another reason."""
+"""Bytes of a packet that every broker accepts; if a connection ends after a smaller one, that has another cause."""
 
 
 def packet_size(outgoing: Outgoing) -> int:
-    """Bytes of the PUBLISH packet in MQTT 5; one or two less in 3.1.1 (MQTT 5.0, sections 2.1.4 and 3.3)."""
+    """Return the bytes of the PUBLISH packet in MQTT 5; one or two less in 3.1.1 (MQTT 5.0, sections 2.1.4 and 3.3)."""
     rest = 2 + len(outgoing.topic.encode()) + (2 if outgoing.qos else 0) + 1 + len(outgoing.payload)
     rest += 5 if outgoing.expiry is not None else 0
     length_bytes = 1 + (rest > 127) + (rest > 16_383) + (rest > 2_097_151)
@@ -24,11 +24,11 @@ def packet_size(outgoing: Outgoing) -> int:
 
 
 class SizeLimit:
-    """The largest packet that the broker accepts: as announced in MQTT 5, or learned where it announces none.
+    """The largest packet that the broker accepts: as announced in MQTT 5, or learned if it announces none.
 
-    A broker without an announcement closes the connection at a packet that is too large. Where _LOSSES short
-    connections in a row end while the largest unconfirmed message is on the same topic, messages of more than half its
-    size are left out, until a connection that lasted is lost. Used by one thread.
+    A broker without an announcement closes the connection at a packet that is too large. If _LOSSES consecutive short
+    connections end while the largest unconfirmed message is on the same topic, messages of more than half its size are
+    left out, until a connection that lasted is lost. For one thread.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class SizeLimit:
 
         Args:
             unconfirmed: messages that were sent and not acknowledged, or sent with QoS 0.
-            lasted: whether the connection was of use for a while.
+            lasted: whether the connection was open for at least `_LASTED_S` of the MQTT output.
         """
         if lasted:
             self._learned = None

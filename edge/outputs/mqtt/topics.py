@@ -1,4 +1,4 @@
-"""The topics of a device, each named here only; docs/mqtt.md describes what is published on them."""
+"""The MQTT topics of a device, each named in this file only; docs/mqtt.md describes the messages."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ class Topics:
 
     Attributes:
         device: base topic and device id, `emotion/<device_id>`; all but Home Assistant's topics are below it.
-        discovery: where Home Assistant reads which entities the device has; None where discovery is off.
-        home_assistant: where Home Assistant publishes `online` when it has started; None where discovery is off.
+        discovery: where Home Assistant reads which entities the device has; None if discovery is off.
+        home_assistant: where Home Assistant publishes `online` when it has started; None if discovery is off.
     """
 
     device: str
@@ -22,50 +22,50 @@ class Topics:
 
     @property
     def status(self) -> str:
-        """`online` or `offline`, retained; `offline` is also the will."""
+        """Topic of `online` or `offline`, retained; `offline` is also the will."""
         return f"{self.device}/status"
 
     @property
     def state(self) -> str:
-        """The emotion of the scene now, retained."""
+        """Topic of the current emotion of the scene, retained."""
         return f"{self.device}/state"
 
     @property
     def faces(self) -> str:
-        """Every face of an analysed frame."""
+        """Topic of every face of an analysed frame."""
         return f"{self.device}/faces"
 
     @property
     def event(self) -> str:
-        """Faces that appear or leave, and emotions that change."""
+        """Topic of events: faces that appear or leave, and emotions that change."""
         return f"{self.device}/event"
 
     @property
     def stats(self) -> str:
-        """Rates, latencies and temperature, retained."""
+        """Topic of rates, latencies and temperature, retained."""
         return f"{self.device}/stats"
 
     @property
     def snapshot(self) -> str:
-        """Pictures that were asked for, JPEG."""
+        """Topic of requested pictures, JPEG."""
         return f"{self.device}/snapshot"
 
     @property
     def all(self) -> str:
-        """The filter for everything below the device."""
+        """Topic filter for everything below the device."""
         return f"{self.device}/#"
 
     def command(self, control: str) -> str:
-        """Where the device listens for commands to a control of edge/controls.py."""
+        """Return the topic of commands to a control of edge/controls.py, such as `privacy`."""
         return f"{self.device}/{control}/set"
 
     @property
     def model_command(self) -> str:
-        """Where the device takes the name of another emotion model; `stats` has the one that runs."""
+        """Topic of commands that name another emotion model; `stats` has the one that runs."""
         return self.command("model")
 
     def control_state(self, control: str) -> str:
-        """The position of a switch, retained."""
+        """Return the topic of the position of a switch, retained."""
         return f"{self.device}/{control}/state"
 
     @property
@@ -76,7 +76,7 @@ class Topics:
 
 
 def topics_of(settings: MqttSettings) -> Topics:
-    """The topics of the device that these settings name."""
+    """Return the topics of the device that the settings name."""
     prefix = settings.discovery_prefix
     return Topics(
         device=f"{settings.base_topic}/{settings.device_id}",

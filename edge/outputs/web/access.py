@@ -1,4 +1,4 @@
-"""Who may use the live page: by which names it is called, with which password, through which proxies."""
+"""Access to the live page: accepted host names, password, certificate and reverse proxies."""
 
 import hashlib
 import hmac
@@ -22,12 +22,12 @@ class PageAccess:
     """Who may use the live page.
 
     Attributes:
-        hosts: names that it is called by.
-        password: empty where none is asked for.
+        hosts: accepted host names of the page.
+        password: empty if none is required.
         tls: None for plain HTTP.
         proxies: networks of reverse proxies whose X-Forwarded-For is believed.
         guesses: limits wrong passwords.
-        devices: browsers that had the right one.
+        devices: recognises browsers that had the right password.
     """
 
     hosts: HostNames
@@ -38,16 +38,16 @@ class PageAccess:
     devices: DeviceCookies = field(default_factory=DeviceCookies)
 
     def matches(self, given: str) -> bool:
-        """Whether this is the password; it takes equally long for each that is not."""
+        """Whether `given` is the password; the comparison takes the same time for every wrong one."""
         digests = (hashlib.sha256(text.encode()).digest() for text in (given, self.password))
         return hmac.compare_digest(*digests)
 
     def client(self, peer: str, forwarded: str) -> str:
-        """The address of a client, which may have come through proxies.
+        """Return the address of a client, which may have come through proxies.
 
         Args:
-            peer: address of whoever is connected.
-            forwarded: the header X-Forwarded-For, to which each proxy adds whom it serves; empty where there is none.
+            peer: address at the other end of the connection.
+            forwarded: the header X-Forwarded-For, to which each proxy appends its own client; empty if there is none.
         """
         client = peer
         for address in reversed(forwarded.split(",")):
@@ -68,7 +68,7 @@ class PageAccess:
 
 
 def page_access(settings: WebSettings) -> PageAccess:
-    """As the settings say. Raises EmotionEdgeError when the password or a certificate cannot be read."""
+    """Return the access that the settings describe. Raises EmotionEdgeError for an unreadable secret."""
     password = secret_of("web.password", settings.password, settings.password_file)
     proxies = tuple(ip_network(proxy.strip(), strict=False) for proxy in settings.proxies.split(",") if proxy.strip())
     hosts = host_names(settings.names, settings.on_network)

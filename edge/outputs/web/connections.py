@@ -1,4 +1,4 @@
-"""An HTTP server with a limit on its connections: who is idle makes room for who comes."""
+"""An HTTP server with a limit on its connections: at the limit, a new connection replaces an idle one."""
 
 import asyncio
 import logging
@@ -15,20 +15,21 @@ from tornado.web import Application, RequestHandler
 _log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX: Final = 512
-"""Half of the 1,024 files that a process may have open where nobody says otherwise."""
+"""Most open connections: half of the 1,024 files that a process may open by default."""
 
 _CROWDED_S: Final = 0.01
-"""Between two connections that are accepted while there is no room: a hundred a second at most, so that a crowd that
-connects again and again takes little processor time."""
+"""Seconds between two accepted connections while the limit is reached: at a hundred a second, clients that reconnect
+again and again cost little processor time.
+"""
 
 _PAUSE_S: Final = 0.2
-"""Until accepting is tried again where the system gives no descriptor."""
+"""Seconds until accepting is retried if the system has no file descriptor left."""
 
 
 class Connections:
-    """Those of one server. Belongs to its event loop.
+    """The open connections of one server. For its event loop only.
 
-    A connection is idle until a handler says that it works for it, and again once that has answered.
+    A connection is idle except while a handler works on its request.
     """
 
     def __init__(self) -> None:
@@ -36,32 +37,32 @@ class Connections:
         self._idle: OrderedDict[IOStream, None] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many are open."""
+        """Number of open connections."""
         return len(self._open)
 
     def opened(self, stream: IOStream) -> None:
-        """A connection was accepted."""
+        """Register an accepted connection, as idle."""
         self._open.add(stream)
         self._idle[stream] = None
 
     def closed(self, stream: IOStream) -> None:
-        """A connection has ended."""
+        """Remove a connection that has ended."""
         self._open.discard(stream)
         self._idle.pop(stream, None)
 
     def working(self, handler: RequestHandler) -> None:
-        """The handler works for its client."""
+        """Mark the connection of a handler as busy, while it works on the request."""
         self._idle.pop(_stream(handler), None)
 
     def idle(self, handler: RequestHandler) -> None:
-        """The handler has answered."""
+        """Mark the connection of a handler as idle, after its answer."""
         stream = _stream(handler)
         if stream in self._open:
             self._idle[stream] = None
             self._idle.move_to_end(stream)
 
     def end_one(self) -> bool:
-        """Close the connection that has been idle longest; False where none is idle."""
+        """Close the connection that has been idle longest; return False if none is idle."""
         if not self._idle:
             return False
         stream, _ = self._idle.popitem(last=False)
@@ -72,29 +73,28 @@ class Connections:
 class BoundedServer(HTTPServer):
     """An HTTPServer with at most CONNECTIONS_MAX connections.
 
-    With the limit reached, a new connection takes the place of the one that has been idle longest; where none is idle,
-    the new one is closed.
+    At the limit, a new connection replaces the one that has been idle longest; if none is idle, the new one is closed.
     """
 
     def initialize(self, application: Application, connections: Connections, **options: Any) -> None:  # type: ignore[override]
-        """connections: those of this server. options: of HTTPServer."""
+        """connections: registry of this server's connections. options: of HTTPServer."""
         super().initialize(application, **options)
         self._accepted = connections
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        """Begin to accept connections; in the event loop."""
+        """Start to accept connections on listening sockets. Call it in the event loop."""
         for listening in sockets:
             task = asyncio.get_running_loop().create_task(self._accept(listening))
             self._sockets[listening.fileno()] = listening
             self._handlers[listening.fileno()] = partial(_cancel, task)
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
-        """Serve a connection."""
+        """Register and serve an accepted connection."""
         self._accepted.opened(stream)
         super().handle_stream(stream, address)
 
     def on_close(self, server_conn: Any) -> None:
-        """A connection has ended."""
+        """Remove a connection that has ended."""
         super().on_close(server_conn)
         self._accepted.closed(server_conn.stream)
 
@@ -102,7 +102,7 @@ class BoundedServer(HTTPServer):
         while True:
             try:
                 connection, address = await asyncio.get_running_loop().sock_accept(listening)
-            except ConnectionError:  # gone before it was accepted
+            except ConnectionError:  # the client left before it was accepted
                 continue
             except OSError as error:
                 _log.warning("no connection is accepted for the moment: %s", error.strerror)
@@ -114,7 +114,7 @@ class BoundedServer(HTTPServer):
                 connection.close()
             else:
                 self._handle_connection(connection, address)
-            await asyncio.sleep(_CROWDED_S if crowded else 0)  # let those be served who are here
+            await asyncio.sleep(_CROWDED_S if crowded else 0)  # lets open connections be served first
 
 
 def _cancel(task: asyncio.Task[None]) -> None:
@@ -122,6 +122,6 @@ def _cancel(task: asyncio.Task[None]) -> None:
 
 
 def _stream(handler: RequestHandler) -> Any:
-    """The connection's, which Tornado's types do not know."""
+    """Return the connection of a handler's request, which Tornado's types do not declare."""
     connection: Any = handler.request.connection
     return connection.stream

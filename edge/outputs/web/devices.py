@@ -1,4 +1,4 @@
-"""Recognises browsers that have shown the right password, whatever address they share with others."""
+"""Recognises browsers that have shown the right password, even if they share an address with others."""
 
 import hashlib
 import hmac
@@ -11,9 +11,9 @@ _ID_BYTES: Final = 12
 
 
 class DeviceCookies:
-    """Makes and checks a session cookie that holds a random id and its signature, and nothing of the password.
+    """Creates and checks a session cookie that holds a random id and its signature, and nothing of the password.
 
-    The cookie lets nobody in: the password is asked for all the same. The key lives as long as the process.
+    The cookie gives no access: the password is required all the same. The key lives as long as the process.
     """
 
     def __init__(self) -> None:
@@ -22,12 +22,12 @@ class DeviceCookies:
         """Of the cookie: another one for each daemon on a board, as browsers do not tell ports apart."""
 
     def new(self) -> str:
-        """The value of a new cookie."""
+        """Return the value of a new cookie."""
         device = secrets.token_hex(_ID_BYTES)
         return f"{device}.{self._sign(device)}"
 
     def device(self, cookies: Mapping[str, Morsel[Any]]) -> str:
-        """The id in a request's cookies; empty where there is none, or another process signed it."""
+        """Return the id in a request's cookies; empty if there is none or another process signed it."""
         morsel = cookies.get(self.name)
         device, _, signature = morsel.value.partition(".") if morsel else ("", "", "")
         genuine = hmac.compare_digest(signature.encode(), self._sign(device).encode())

@@ -1,6 +1,6 @@
 """The page's statements for visitors: whether recognition runs now, what leaves the board, and what is stored.
 
-Every sentence follows from the state at that moment; the page holds the sentences by key, in each language.
+Every statement follows from the current state; the page has the sentences by key, in each language.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ MQTT: Final = "MQTT"
 RECORD: Final = "Record"
 CONNECTED: Final = "connected"
 PAUSED: Final = "paused"
-"""Names and words in `health`, as the page shows them."""
+"""Names of parts and texts of states in `health`, as the page shows them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the settings decide.
+    """The facts for the statements that depend on the settings.
 
     Attributes:
         images: the page shows images.
-        shared: others than this machine can reach the page.
-        snapshots: an image can be asked for over MQTT.
+        shared: other machines can reach the page.
+        snapshots: an image can be requested over MQTT.
         server: a server classifies the faces.
         record_days: days that the record is kept; 0: there is none.
     """
@@ -38,12 +38,12 @@ class Facts:
 
 
 def is_shared(web: WebSettings) -> bool:
-    """Whether other machines can reach the page: over the network, or through a proxy that serves it."""
+    """Whether other machines can reach the page: over the network, or through a reverse proxy."""
     return web.on_network or bool(web.proxies or web.names)
 
 
 def facts_of(settings: Settings) -> Facts:
-    """The facts that follow from the settings."""
+    """Derive the facts from the settings."""
     return Facts(
         images=settings.web.enabled and settings.web.images,
         shared=settings.web.enabled and is_shared(settings.web),
@@ -54,7 +54,7 @@ def facts_of(settings: Settings) -> Facts:
 
 
 def recognition(live: LatestReading) -> str:
-    """`running`, `off` (detection is switched off), `privacy` (the camera is off) or `lost` (there is no picture)."""
+    """Return `running`, `off` (detection is switched off), `privacy` (the camera is off) or `lost` (no picture)."""
     if live.stats and live.stats.camera == PRIVACY:
         return "privacy"
     if live.problem() or live.newest is None:
@@ -63,12 +63,12 @@ def recognition(live: LatestReading) -> str:
 
 
 def statements(facts: Facts, state: str, health: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The sentences that are true now, in the order they are shown: `key` of the text, and the values for its fields.
+    """Return the statements that are true now, in the order of display: `key` of the text, and values for its fields.
 
     Args:
         facts: from the settings.
         state: from `recognition`.
-        health: how the parts do, with the MQTT connection and the record under their names.
+        health: state of the MQTT connection and of the record, by the names MQTT and RECORD.
     """
     runs = {"running": "say_running", "off": "say_off", "privacy": "say_off", "lost": "say_no_picture"}
     keys = [runs[state]]

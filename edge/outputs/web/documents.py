@@ -1,4 +1,4 @@
-"""Answers of the live page that end: its files, the newest Reading, health, settings, documents of other parts."""
+"""Handlers of the live page for single answers: its files, the newest Reading, health, settings, other documents."""
 
 import asyncio
 import json
@@ -19,16 +19,16 @@ from edge.translations import LANGUAGES, words_of
 
 PAGE: Final = Path(__file__).parent / "page"
 SETTINGS: Final = "/settings.json"
-"""Where the page looks for `settings_document`."""
+"""Path from which the page loads `settings_document`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Text that is made anew for each request.
+    """Text that is generated for each request.
 
     Attributes:
-        content_type: as in the header.
-        make: called in a thread of its own, so it may wait for a disk.
+        content_type: for the HTTP header.
+        make: returns the text; called in a thread of its own, so it may wait for a disk.
     """
 
     content_type: str
@@ -36,7 +36,7 @@ class Document:
 
 
 def settings_document(settings: Settings) -> Document:
-    """Every setting as JSON: by section, `name`, `value`, `about` and whether it was `changed`; passwords as stars."""
+    """Return every setting as JSON, by section: `name`, `value` (stars for passwords), `about`, whether `changed`."""
     values, defaults = yaml.safe_load(dump(settings)), yaml.safe_load(dump(Settings.model_construct()))
     shown = {
         section: [
@@ -55,21 +55,21 @@ def settings_document(settings: Settings) -> Document:
 
 
 class NotFoundHandler(PageHandler):
-    """404."""
+    """Answers 404 to every other path."""
 
     def get(self) -> None:
         raise HTTPError(404)
 
 
 class NoImagesHandler(PageHandler):
-    """In place of the pictures, where the settings want none to leave the board."""
+    """Answers requests for pictures if the setting web.images forbids them."""
 
     def get(self) -> None:
         raise HTTPError(403, reason="Images are off (web.images)")
 
 
 class PageFileHandler(PageHandler, StaticFileHandler):
-    """A file of the page itself."""
+    """Serves the static files of the page."""
 
     def initialize(self, access: PageAccess, path: str, default_filename: str | None = None) -> None:  # type: ignore[override]
         PageHandler.initialize(self, access)
@@ -80,7 +80,7 @@ class PageFileHandler(PageHandler, StaticFileHandler):
 
 
 class PageWordsHandler(PageHandler):
-    """The page's texts as JSON, `language` and `words`, in the language the browser prefers."""
+    """Answers with the page's texts as JSON, `language` and `words`, in the language the browser prefers."""
 
     def initialize(self, access: PageAccess, fallback: str) -> None:  # type: ignore[override]
         super().initialize(access)
@@ -94,7 +94,7 @@ class PageWordsHandler(PageHandler):
 
 
 def preferred_language(accepted: str, fallback: str) -> str:
-    """The first language of an Accept-Language header (RFC 9110, 12.5.4), by its weights, that there are texts in."""
+    """Return the highest-weighted language of an Accept-Language header (RFC 9110, 12.5.4) that has translations."""
     weighted = []
     for part in accepted[:1000].split(","):
         name, _, weight = part.partition(";q=")
@@ -106,7 +106,7 @@ def preferred_language(accepted: str, fallback: str) -> str:
 
 
 class LatestReadingHandler(PageHandler):
-    """The newest Reading as JSON, in the shape of the topic `faces`; null before the first."""
+    """Answers with the newest Reading as JSON, in the shape of the topic `faces`; null before the first."""
 
     def initialize(self, access: PageAccess, live: LatestReading) -> None:  # type: ignore[override]
         super().initialize(access)
@@ -119,7 +119,7 @@ class LatestReadingHandler(PageHandler):
 
 
 class HealthHandler(PageHandler):
-    """200 while there is a live picture, 503 and the reason while there is none."""
+    """Answers 200 while there is a live picture, else 503 and the reason."""
 
     def initialize(self, access: PageAccess, live: LatestReading) -> None:  # type: ignore[override]
         super().initialize(access)
@@ -132,7 +132,7 @@ class HealthHandler(PageHandler):
 
 
 class DocumentHandler(PageHandler):
-    """The Document of the path."""
+    """Answers with the Document that is registered for the path."""
 
     def initialize(self, access: PageAccess, documents: Mapping[str, Document]) -> None:  # type: ignore[override]
         super().initialize(access)

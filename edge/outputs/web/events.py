@@ -19,7 +19,7 @@ _STATUS_SECONDS: Final = 1.0
 
 
 class EventFeed:
-    """Makes each event once for all clients. Belongs to the server's thread."""
+    """Creates each event once for all clients. For the server's thread only."""
 
     def __init__(
         self,
@@ -29,12 +29,14 @@ class EventFeed:
         health: Mapping[str, Callable[[], str]],
         facts: Facts,
     ) -> None:
-        """Args:
-        live: the newest Reading.
-        streams: of which `status` says whether a page's is open.
-        about: what never changes.
-        health: the state of each part of the daemon by its name; an empty text for one that works.
-        facts: what the settings decide about images and the record.
+        """Create the feed.
+
+        Args:
+            live: the newest Reading.
+            streams: knows which pages have an open stream.
+            about: facts about the daemon that never change.
+            health: returns the state of each part of the daemon, by its name; an empty text for one that works.
+            facts: for the statements about images and the record.
         """
         self._live = live
         self._streams = streams
@@ -47,11 +49,11 @@ class EventFeed:
         self._status_at = 0.0
 
     def first(self) -> bytes:
-        """The first events of each client: `about`, and the last minute as `minute`."""
+        """Return the first events of each client: `about`, and the last minute as `minute`."""
         return event("about", self._about) + event("minute", self._live.minute())
 
     def scene(self) -> bytes:
-        """The newest Reading as `scene`; the same object until there is another, b"" before the first."""
+        """Return the event `scene` with the newest Reading, cached until there is a newer one; b"" before the first."""
         newest = self._live.newest
         if newest and newest is not self._scene_of:
             reading = newest[1]
@@ -61,7 +63,7 @@ class EventFeed:
         return self._scene
 
     def status(self, page: str) -> bytes:
-        """The event `status`. page: id of the client's page; the event includes whether its stream is open."""
+        """Return the event `status`. page: id of the client's page; the event says whether its stream is open."""
         if time.monotonic() - self._status_at >= _STATUS_SECONDS / 2:
             self._status_at = time.monotonic()
             problem = self._live.problem()
@@ -80,12 +82,12 @@ class EventFeed:
 
 
 def event(name: str, data: Any) -> bytes:
-    """One event in the format of `text/event-stream`. data: sent as JSON."""
+    """Format one event of a `text/event-stream`. data: sent as JSON."""
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 class EventsHandler(StreamingHandler):
-    """`about` and `minute` once, `scene` when there is a new Reading, `status` every second."""
+    """Sends `about` and `minute` once, `scene` when there is a new Reading, `status` every second."""
 
     def initialize(self, access: PageAccess, viewers: set[StreamingHandler], feed: EventFeed) -> None:  # type: ignore[override]
         super().initialize(access, viewers)

@@ -1,4 +1,4 @@
-"""How fast passwords may be tried: slowly by who guesses, at once by who has shown the right one before."""
+"""Limits how fast passwords are tried: slow for guessers, at once for clients that had the right one before."""
 
 import asyncio
 import heapq
@@ -11,21 +11,21 @@ from itertools import count
 from typing import Final, TypeVar
 
 FIRST_DELAY_S: Final = 1.0
-"""What the first wrong password of an address costs it; each further one twice as much."""
+"""Seconds for which an address is blocked after its first wrong password; doubled after each further one."""
 
 LONGEST_DELAY_S: Final = 60.0
 
 ACCOUNT_BURST: Final = 20
-"""Wrong passwords from addresses that never had the right one, before all such addresses have to queue."""
+"""Wrong passwords, from all addresses that never had the right one, after which these addresses must queue."""
 
 ACCOUNT_RATE: Final = 1.0
-"""Wrong passwords a second that are answered from then on, from all such addresses together."""
+"""Wrong passwords per second that are answered from then on, for all such addresses together."""
 
 PATIENCE_S: Final = 5.0
-"""A password that comes while its address is blocked waits, where that is over so soon."""
+"""Longest remaining block, in seconds, for which a password from a blocked address waits instead of being refused."""
 
 LINE_MAX: Final = 2
-"""Passwords of one address that wait for an answer."""
+"""Most passwords of one address that wait for an answer."""
 
 QUEUE_MAX: Final = 256
 _ADDRESSES_MAX: Final = 4096
@@ -42,19 +42,22 @@ class Answer(Enum):
 
 
 class Guesses:
-    """Limits wrong passwords by address and for the page as a whole; a right one never counts. One event loop's.
+    """Limits wrong passwords by address and for the page as a whole; a right one never counts. For one event loop.
 
-    After a wrong password of an address none from there is looked at for a while. Addresses and browsers that had the
-    right password before are told at once. All others share a budget of wrong passwords, for which they queue once it
-    is used up: those first who have guessed wrong least often, and of these who came last, so that a rightful user
-    is not behind the guessers.
+    After a wrong password, passwords from the same address are not checked for a while. Addresses and browsers that had
+    the
+    right password before are answered at once otherwise. All others share a budget of wrong passwords, for which they
+    queue
+    once it is used up: those with the fewest wrong ones first, and among these the newest first, so that a rightful
+    user is
+    not behind the guessers.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # by address: how often, blocked until
+        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # by address: number, blocked until
         self._known: OrderedDict[str, None] = OrderedDict()
-        self._line: dict[str, int] = {}  # by address: how many wait for an answer
+        self._line: dict[str, int] = {}  # by address: passwords that wait for an answer
         self._budget = float(ACCOUNT_BURST)
         self._filled_at = clock()
         self._queue: list[tuple[int, int, asyncio.Future[bool]]] = []
@@ -62,11 +65,11 @@ class Guesses:
         self._serving: asyncio.Task[None] | None = None
 
     async def answer(self, address: str, right: bool, device: str = "") -> Answer:
-        """What to say, once it may be said.
+        """Decide how to answer a password, after the delay that the limits demand.
 
         Args:
             address: of the client, as text.
-            right: whether its password is right; unless RIGHT or WRONG is returned, the client learns nothing of it.
+            right: whether its password is right; unless RIGHT or WRONG is returned, the client must not learn this.
             device: id of a browser that had the right password before; it counts in place of the address, which it
                 may share with others.
         """
@@ -108,7 +111,7 @@ class Guesses:
         return Answer.WRONG
 
     async def _turn(self, wrong: int) -> bool:
-        """Wait until the budget has room for another wrong password, and take it; False where too many wait."""
+        """Wait until the budget has room for another wrong password, and take it; return False if too many wait."""
         self._fill()
         if self._budget >= 1 and not self._queue:
             self._budget -= 1
@@ -142,7 +145,7 @@ class Guesses:
 
 
 def _network_of(address: str) -> str:
-    """The address; of IPv6 the /64 that one client may choose freely in."""
+    """Return an IPv4 address, or of IPv6 the /64 network, in which a client can choose its address freely."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""What every answer of the live page has in common: whom it is given to, and its headers."""
+"""Base class of the live page's handlers: checks who asks, and sets the headers of every answer."""
 
 import logging
 from base64 import b64decode
@@ -28,10 +28,11 @@ _HEADERS: Final[Mapping[str, str]] = {
 
 
 class PageHandler(RequestHandler):
-    """Answers those who may use the page, and not on behalf of another site.
+    """Answers clients with access to the page, but no request that another site triggers.
 
-    Sec-Fetch-Site is what the browser says about who asks (W3C, Fetch Metadata Request Headers); over plain HTTP on the
-    network it does not say so, and Origin and Cross-Origin-Resource-Policy remain.
+    The header Sec-Fetch-Site says which site triggers a request (W3C, Fetch Metadata Request Headers). Browsers do not
+    send
+    it over plain HTTP on the network; there, Origin and Cross-Origin-Resource-Policy protect.
     """
 
     access: PageAccess
@@ -41,7 +42,7 @@ class PageHandler(RequestHandler):
 
     @property
     def connections(self) -> Connections:
-        """Those of the server that this handler belongs to."""
+        """Registry of the server's connections."""
         connections: Connections = self.settings["connections"]
         return connections
 
@@ -63,7 +64,7 @@ class PageHandler(RequestHandler):
         """Refuse other methods than POST, and a body whose announced length is too large.
 
         Args:
-            largest: bytes of a body at most.
+            largest: most bytes of a body.
             too_large: reason of the status 413.
 
         Raises:
@@ -114,7 +115,7 @@ class PageHandler(RequestHandler):
 
 
 def _host_of(origin: str) -> str | None:
-    """Host and port of an Origin header; None where it is no address."""
+    """Return host and port of an Origin header; None if it is no address."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
@@ -122,7 +123,7 @@ def _host_of(origin: str) -> str | None:
 
 
 def _password_in(header: str) -> str | None:
-    """The password of an Authorization header, Basic with any user name, or Bearer; None where it holds none."""
+    """Return the password of an Authorization header, Basic with any user name, or Bearer; None if it has none."""
     scheme, _, value = header.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()

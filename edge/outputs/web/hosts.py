@@ -1,4 +1,4 @@
-"""The names that a server is called by: a site's own name that resolves to this board is none (DNS rebinding)."""
+"""Checks the Host header against the server's names, because an attacker's name may resolve to it (DNS rebinding)."""
 
 import socket
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class HostNames:
     any_address: bool
 
     def __contains__(self, host: str) -> bool:
-        """Whether the value of a Host header is one of them."""
+        """Whether a value of the Host header is accepted."""
         lower = host.lower()
         name = lower if lower.endswith("]") else lower.rpartition(":")[0] or lower
         if name in self.names:
@@ -33,7 +33,7 @@ class HostNames:
 
 
 def host_names(names: str, on_network: bool) -> HostNames:
-    """The Host names that are answered.
+    """Return the accepted host names of a server.
 
     Args:
         names: additional names, separated by commas.

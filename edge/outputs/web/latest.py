@@ -1,4 +1,4 @@
-"""What the live page shows now: written by the analysis thread, read by the page's server."""
+"""The state that the live page shows, written by the analysis thread and read by the page's server."""
 
 import time
 from collections import deque
@@ -7,7 +7,7 @@ from typing import Any, Final
 from edge.reading import Frame, Reading, Stats, rounded_if_known
 
 FRESH_SECONDS: Final = 5.0
-"""Without a new frame for this long, the daemon does not count as healthy."""
+"""Seconds without a new frame after which the daemon no longer counts as healthy."""
 
 MINUTE: Final = 60.0
 _SAMPLE_SECONDS: Final = 0.25
@@ -28,7 +28,7 @@ class LatestReading:
         self._samples: deque[_Sample] = deque(maxlen=round(MINUTE / _SAMPLE_SECONDS))
 
     def show(self, frame: Frame, reading: Reading) -> None:
-        """The newest frame; one thread."""
+        """Store the newest frame and its Reading. For one thread."""
         self.newest = frame, reading
         self._shown_at = time.monotonic()
         if not self._samples or self._shown_at - self._samples[-1][0] >= _SAMPLE_SECONDS:
@@ -37,7 +37,7 @@ class LatestReading:
             self._samples.append((self._shown_at, *seen))
 
     def minute(self) -> list[list[Any]]:
-        """The last minute, oldest first: seconds ago, emotion of the largest face or None, valence, arousal."""
+        """Return the last minute, oldest first: seconds ago, emotion of the largest face or None, valence, arousal."""
         now = time.monotonic()
         samples = self._samples.copy()
         return [
@@ -46,7 +46,7 @@ class LatestReading:
         ]
 
     def problem(self) -> str:
-        """Why there is no live picture; empty while there is one."""
+        """Describe why there is no live picture; empty while there is one."""
         age = time.monotonic() - self._shown_at
         if self.newest is not None and age < FRESH_SECONDS:
             return ""

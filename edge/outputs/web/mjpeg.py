@@ -1,4 +1,4 @@
-"""The annotated MJPEG stream, in the width each viewer asks for, and the newest frame as one JPEG."""
+"""The annotated MJPEG stream, in the width that each viewer requests, and the newest frame as one JPEG."""
 
 import asyncio
 import logging
@@ -27,10 +27,10 @@ WIDTHS: Final = (320, 480, 640, 960, 1280, 1920)
 """Stream widths in pixels besides the camera's own. Few, so that viewers share encoded frames."""
 
 RATE: Final = 15.0
-"""Pictures a second at most: enough to follow a face, and half the work of 30."""
+"""Most pictures a second for one viewer: enough to follow a face, and half the work of 30."""
 
 SENDS_MAX: Final = 300
-"""Pictures a second to all viewers together: with more than 20, each gets fewer, so that the analysis does not."""
+"""Most pictures a second to all viewers together: with more than 20 viewers each gets fewer, to spare the analysis."""
 
 _NICENESS: Final = 10
 
@@ -40,7 +40,7 @@ class StreamViewer:
     """A client of the MJPEG stream.
 
     Attributes:
-        width: pixels asked for; 0 for the camera's own width.
+        width: requested pixels; 0 for the camera's own width.
         page: id that the client's page gave itself.
         new: set when `jpeg` was replaced.
         jpeg: the newest encoded frame; it replaces one that was not sent in time.
@@ -57,7 +57,7 @@ class StreamViewer:
 class StreamEncoder:
     """Annotates and encodes the newest frame once per width, and only while there are viewers.
 
-    All methods belong to the server's thread. encoded: frames encoded since start.
+    All methods belong to the server's thread. encoded: number of frames encoded since start.
     """
 
     def __init__(self, live: LatestReading, draw: JpegEncoder) -> None:
@@ -71,7 +71,7 @@ class StreamEncoder:
 
     @property
     def watched(self) -> bool:
-        """Whether there are viewers; any thread."""
+        """Whether there are viewers. May be read from any thread."""
         return bool(self._viewers)
 
     def arrived(self) -> None:
@@ -79,12 +79,12 @@ class StreamEncoder:
         self._arrived.set()
 
     def watches(self, page: str) -> bool:
-        """Whether this page's stream is open."""
+        """Whether the stream of this page is open. page: id of the page."""
         return any(viewer.page == page for viewer in self._viewers)
 
     @contextmanager
     def viewing(self, width: int, page: str, new: asyncio.Event) -> Iterator[StreamViewer]:
-        """Register a viewer for the duration of the context."""
+        """Register a viewer during the body of the `with` statement."""
         viewer = StreamViewer(width, page, new)
         self._viewers.add(viewer)
         self._arrived.set()
@@ -96,7 +96,7 @@ class StreamEncoder:
                 self._made.clear()
 
     async def picture(self, width: int) -> bytes:
-        """The newest picture as it is now; b"" before the first. Raises cv2.error."""
+        """Encode the newest picture; return b"" before the first. Raises cv2.error."""
         newest = self._live.newest
         return await self._encoded(newest, min(width or _across(newest), _across(newest))) if newest else b""
 
@@ -145,7 +145,7 @@ def below_the_analysis() -> None:
 
 
 def drawn(draw: JpegEncoder, frame: Frame, reading: Reading, width: int) -> bytes:
-    """The frame as a JPEG of that width, never wider than it is: made smaller first, so that text stays legible."""
+    """Encode the frame as a JPEG of at most `width`; it is shrunk before drawing, so that text stays legible."""
     return draw(replace(frame, image=narrowed(frame.image, width)), reading)
 
 
@@ -154,7 +154,7 @@ def _across(newest: tuple[Frame, Reading]) -> int:
 
 
 def _width(handler: PageHandler) -> int:
-    """The width that is asked for, rounded up to one of WIDTHS; 0 for the camera's own."""
+    """Return the requested width, rounded up to one of WIDTHS; 0 for the camera's own."""
     asked = handler.get_query_argument("width", "")
     if not asked:
         return 0
@@ -164,8 +164,9 @@ def _width(handler: PageHandler) -> int:
 
 
 class StreamHandler(StreamingHandler):
-    """Motion JPEG, `multipart/x-mixed-replace`. Each picture is followed by the next boundary at once: browsers show a
-    part when they see its end.
+    """Sends motion JPEG, `multipart/x-mixed-replace`.
+
+    Each picture is followed by the next boundary at once: browsers show a part when they see its end.
     """
 
     def initialize(self, access: PageAccess, viewers: set[StreamingHandler], streams: StreamEncoder) -> None:  # type: ignore[override]
@@ -188,7 +189,7 @@ class StreamHandler(StreamingHandler):
 
 
 class LatestPictureHandler(PageHandler):
-    """The newest picture, annotated; status 503 while there is no recent one."""
+    """Answers with the newest picture, annotated; status 503 while there is no recent one."""
 
     def initialize(self, access: PageAccess, live: LatestReading, streams: StreamEncoder) -> None:  # type: ignore[override]
         super().initialize(access)

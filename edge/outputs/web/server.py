@@ -1,4 +1,4 @@
-"""The live page: the annotated stream, the emotions and the daemon's state, for a browser."""
+"""The live page's server: the annotated stream, the emotions and the daemon's state, for a browser."""
 
 import asyncio
 import logging
@@ -45,17 +45,18 @@ _log = logging.getLogger(__name__)
 PORTS_TRIED: Final = 20
 _GOODBYE_SECONDS: Final = 0.3
 _IDLE_SECONDS: Final = 60.0
-"""For a client that has connected to send its request's header."""
+"""Seconds that a connected client may take to send its request's header."""
 
 _UPLOAD_SECONDS: Final = 120.0
-"""For an uploaded image: 16 MB at 140 kB a second."""
+"""Seconds that receiving an uploaded image may take: 16 MB at 140 kB a second."""
 
 
 class WebViewer:
     """A Viewer and Output that serves the live page from a thread with an event loop of its own.
 
-    `show`, `put` and `report` only remember the newest value. Pictures are annotated and encoded once for all who look
-    in one size, and only while somebody looks.
+    `show`, `put` and `report` only store the newest value. Pictures are annotated and encoded once for all viewers of
+    the
+    same width, and only while there are viewers.
 
     url: the page's address.
     """
@@ -78,17 +79,18 @@ class WebViewer:
 
         Args:
             settings: of the page.
-            device: the name people know this board by.
-            topics: commands that subscribe to them, shown as they are.
-            documents: what else is served, by path.
-            facts: what the settings decide about images and the record; None: as the page's own settings say.
+            device: name of the board, as users know it.
+            topics: commands that subscribe to its MQTT topics, to be shown on the page.
+            documents: additional documents to serve, by path.
+            facts: for the statements about images and the record; None: as the page's own settings say.
             read: analyses an uploaded image, in a thread of the page's; None: there are no uploads.
             webcam: opens an analysis for the camera of a visitor's browser; None: the page offers none.
-            health: the state of other parts of the daemon by name, in words; called in the event loop, so it must not
-                wait.
+            health: returns the state of other parts of the daemon as text, by name; called in the event loop, so it
+                must
+                not wait.
             draw: makes the JPEGs of the stream, in a thread of the page's.
-            draw_given: the same for uploaded images.
-            language: of the page for browsers that ask for none of those there are.
+            draw_given: makes the JPEGs of uploaded images.
+            language: of the page for browsers that ask for none of the available ones.
 
         Raises:
             EmotionEdgeError: no port is free, or the password or a certificate cannot be read.
@@ -126,16 +128,16 @@ class WebViewer:
 
     @property
     def encoded(self) -> int:
-        """Pictures encoded since start."""
+        """Number of pictures encoded since start."""
         return self._streams.encoded
 
     @property
     def reading(self) -> int:
-        """Images that are uploaded, wait to be analysed or are now."""
+        """Number of uploads that are being received, wait for the analysis, or are being analysed."""
         return self._reader.waiting + len(self._reader.receiving) if self._reader else 0
 
     def show(self, frame: Frame, reading: Reading) -> None:
-        """Make this the newest frame; any thread."""
+        """Store the newest frame and Reading. May be called from any thread."""
         self._live.show(frame, reading)
         if self._streams.watched:
             self._call(self._streams.arrived)
@@ -144,7 +146,7 @@ class WebViewer:
         """Ignored: `show` gets the same Reading with its frame."""
 
     def report(self, stats: Stats) -> None:
-        """Make these the newest Stats; any thread."""
+        """Store the newest Stats. May be called from any thread."""
         self._live.stats = stats
 
     def close(self) -> None:
@@ -181,7 +183,7 @@ class WebViewer:
             self._webcams.close()
         for viewer in self._viewers:
             viewer.on_connection_close()
-        with suppress(TimeoutError):  # of those who stall
+        with suppress(TimeoutError):  # viewers that stall keep it from ending
             await asyncio.wait_for(self._left(), _GOODBYE_SECONDS)
         await server.close_all_connections()
         await self._left()
@@ -225,7 +227,7 @@ class WebViewer:
 
 
 def _url_host(host: str) -> str:
-    """The host of a URL that people can open."""
+    """Return the host for a URL that users can open."""
     if host in ("0.0.0.0", "::"):
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host

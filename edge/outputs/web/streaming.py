@@ -1,4 +1,4 @@
-"""Answers that do not end by themselves: the stream and the events."""
+"""Base class for answers that do not end by themselves: the MJPEG stream and the events."""
 
 import asyncio
 import socket
@@ -13,13 +13,13 @@ from edge.outputs.web.access import PageAccess
 from edge.outputs.web.handler import PageHandler
 
 VIEWERS_MAX: Final = 200
-"""Of these answers at once: each open page has two."""
+"""Most endless answers at a time: each open page has two."""
 
 _STALL_SECONDS: Final = 10.0
-"""A viewer that takes nothing for this long is disconnected."""
+"""Seconds after which a viewer that accepts no data is disconnected."""
 
 _SEND_BUFFER: Final = 128 * 1024
-"""Bytes that the kernel may buffer for one viewer: frames that a slow one has not taken are old, and cost memory."""
+"""Bytes that the kernel may buffer for one viewer: frames that a slow viewer has not read are old, and cost memory."""
 
 
 class StreamingHandler(PageHandler):
@@ -34,7 +34,7 @@ class StreamingHandler(PageHandler):
 
     async def prepare(self) -> None:
         await super().prepare()
-        self.page = self.get_query_argument("page", "")[:32]  # not in `initialize`, which may not refuse
+        self.page = self.get_query_argument("page", "")[:32]  # `initialize` may not refuse a request
 
     def on_connection_close(self) -> None:
         self.gone = True
@@ -42,7 +42,7 @@ class StreamingHandler(PageHandler):
 
     @contextmanager
     def viewing(self) -> Iterator[None]:
-        """Count as a viewer for the duration of the context. Raises HTTPError where there are too many."""
+        """Count as a viewer during the body of the `with` statement. Raises HTTPError if there are too many viewers."""
         if len(self.viewers) >= VIEWERS_MAX:
             raise HTTPError(503, reason="Too many pages are open")
         if self.connection.stream.closed():
@@ -58,11 +58,11 @@ class StreamingHandler(PageHandler):
 
     @property
     def connection(self) -> Any:
-        """Of Tornado, whose types do not know it."""
+        """The request's connection, which Tornado's types do not declare."""
         return self.request.connection
 
     async def send(self, *parts: bytes) -> bool:
-        """Write the parts and wait until the system has taken them; False when the viewer is gone or stalls."""
+        """Write the parts and wait until the system has accepted them; return False if the viewer left or stalls."""
         try:
             for part in parts:
                 self.write(part)

@@ -1,4 +1,4 @@
-"""An image that somebody uploads to the page: analysed, sent back annotated, and not kept."""
+"""Images that visitors upload to the page: analysed, sent back annotated, and not kept."""
 
 import asyncio
 import json
@@ -23,31 +23,34 @@ from edge.reading import Frame, Reading
 _log = logging.getLogger(__name__)
 
 BYTES_MAX: Final = 16 * 1024 * 1024
-"""Of one image."""
+"""Most bytes of one image."""
 
 HELD_MAX: Final = 48 * 1024 * 1024
-"""Bytes of all uploads together that are held in memory."""
+"""Most bytes of all uploads together in memory."""
 
 WAITING_MAX: Final = 3
-"""Images that are whole and wait to be analysed, or are now."""
+"""Most complete images that wait for the analysis or are being analysed."""
 
 RECEIVING_MAX: Final = 8
-"""Uploads that are on their way; with one more, the slowest is ended."""
+"""Most uploads that are being received; one more ends the slowest."""
 
 _SLOW_S: Final = 2.0
-"""An upload that began less than this ago is not slow yet."""
+"""Age in seconds below which an upload never counts as the slowest."""
 
 Read = Callable[[Frame], Reading]
-"""Analyses one frame by itself; it may take a second."""
+"""Analyses one frame by itself; a call may take a second."""
 
 
 class ImageReader:
-    """Analyses uploaded images one at a time, in a thread of lower priority than the analysis of the camera's."""
+    """Analyses uploaded images one at a time, in a thread of lower priority than the analysis of the camera."""
 
     def __init__(self, read: Read, draw: JpegEncoder) -> None:
-        """Args:
-        read: called in that thread alone. May raise EmotionEdgeError, whose text the client gets.
-        draw: of the annotated image that is sent back.
+        """Start the thread.
+
+        Args:
+            read: analyses an image, called in that thread only. May raise EmotionEdgeError, whose text is sent to the
+                client.
+            draw: makes the annotated image that is sent back.
         """
         self.waiting = 0
         self.receiving: set[UploadHandler] = set()
@@ -58,13 +61,13 @@ class ImageReader:
 
     @property
     def held(self) -> int:
-        """Bytes of uploads that are on their way."""
+        """Bytes of the uploads that are being received."""
         return sum(len(upload.body) for upload in self.receiving)
 
     async def answer(self, data: Bytes) -> str:
-        """JSON for an image file: `reading` as on the topic `faces`, `picture` as a data URL.
+        """Return JSON for an image file: `reading` as on the topic `faces`, `picture` as a data URL.
 
-        Raises EmotionEdgeError for what cannot be decoded.
+        Raises EmotionEdgeError if it cannot be decoded.
         """
         self.waiting += 1
         try:
@@ -73,7 +76,7 @@ class ImageReader:
             self.waiting -= 1
 
     def close(self) -> None:
-        """Begin no more, and give up an image that is being decoded."""
+        """Start no further analysis, and drop an image that is being decoded."""
         self._decoder.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -86,7 +89,7 @@ class ImageReader:
 
 @stream_request_body
 class UploadHandler(PageHandler):
-    """POST of an image file; the answer is JSON, or one line of text with the error."""
+    """Answers POST of an image file with JSON, or with one line of text in case of an error."""
 
     def initialize(self, access: PageAccess, reader: ImageReader) -> None:  # type: ignore[override]
         super().initialize(access)
@@ -97,7 +100,7 @@ class UploadHandler(PageHandler):
 
     @property
     def rate(self) -> float:
-        """Bytes a second so far."""
+        """Mean rate of the upload so far, in bytes per second."""
         return len(self.body) / (time.monotonic() - self.began)
 
     async def prepare(self) -> None:

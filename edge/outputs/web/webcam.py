@@ -1,4 +1,4 @@
-"""The camera of a browser: frames that the page's own visitor sends, analysed one after another, and forgotten."""
+"""Analyses frames that a visitor's browser sends from its own camera, one after another; none is kept."""
 
 import asyncio
 import json
@@ -19,27 +19,27 @@ from edge.outputs.web.mjpeg import below_the_analysis
 from edge.reading import Frame, Reading
 
 BYTES_MAX: Final = 512 * 1024
-"""Bytes of one frame; the page sends JPEG of 640 pixels' width, about 40 kB."""
+"""Most bytes of one frame; the page sends JPEG of 640 pixels' width, about 40 kB."""
 
 LIMITS: Final = ImageLimits(WEB_FORMATS, 1280 * 1280, 0, 60, 2)
 SESSIONS_MAX: Final = 2
-"""Browsers at once: each has networks of its own."""
+"""Most browsers at a time: each has networks of its own."""
 
 RECEIVING_MAX: Final = 8
-"""Frames on their way at once; together they take 4 MB."""
+"""Most frames that are being received at a time; together they take 4 MB."""
 
 INTERVAL_S: Final = 0.08
-"""Least time between two frames of one browser."""
+"""Least seconds between two frames of one browser."""
 
 IDLE_S: Final = 10.0
-"""A browser that sends nothing for this long gives its place up."""
+"""Seconds without a frame after which a browser's session ends."""
 
 Analyse = Callable[[Frame], Reading]
 
 
 @dataclass(slots=True)
 class _Session:
-    """analyse: tracks faces from frame to frame; opened with the first frame, in the thread that runs it."""
+    """Session of one browser. analyse: tracks faces from frame to frame; opened with the first frame."""
 
     last: float
     analyse: Analyse | None = None
@@ -48,13 +48,13 @@ class _Session:
 
 
 class Webcams:
-    """Analyses the frames of browsers' cameras in a thread that gives way to the board's own. Nothing is kept.
+    """Analyses frames of browsers' cameras in a thread of lower priority than the board's analysis. Nothing is kept.
 
-    All methods belong to the server's thread. receiving: requests whose body is on its way.
+    All methods belong to the server's thread. receiving: number of requests whose body is being received.
     """
 
     def __init__(self, open_analysis: Callable[[], Analyse]) -> None:
-        """open_analysis: opens networks and a tracker of their own; called in the thread that runs them."""
+        """open_analysis: opens networks and a tracker for one session; called in the thread that runs them."""
         self._open = open_analysis
         self.receiving: set[WebcamHandler] = set()
         self._sessions: dict[str, _Session] = {}
@@ -62,7 +62,7 @@ class Webcams:
         self._pool = ThreadPoolExecutor(1, "web-webcam", initializer=below_the_analysis)
 
     def admit(self, name: str, now: float) -> None:
-        """Admit a frame of this session. Raises HTTPError if it comes too early or too many sessions are open."""
+        """Admit a frame of a session. Raises HTTPError if it comes too early or too many sessions are open."""
         self._sessions = {key: one for key, one in self._sessions.items() if one.busy or now - one.last < IDLE_S}
         session = self._sessions.get(name)
         if session is None:
@@ -75,17 +75,17 @@ class Webcams:
         self._sessions[name].busy = True
 
     def release(self, name: str) -> None:
-        """The frame is done with."""
+        """End the handling of a frame that was admitted."""
         if session := self._sessions.get(name):
             session.busy = False
 
     async def answer(self, name: str, data: Bytes) -> str:
-        """The Reading of a frame as JSON, as on the topic `faces`. Raises EmotionEdgeError for what is no image."""
+        """Return the Reading of a frame as JSON, as on the topic `faces`. Raises EmotionEdgeError if it is no image."""
         session = self._sessions[name]
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._analysed, session, data)
 
     def close(self) -> None:
-        """Begin no more."""
+        """Start no further analysis."""
         self._decoder.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -100,7 +100,7 @@ class Webcams:
 
 @stream_request_body
 class WebcamHandler(PageHandler):
-    """POST of one frame, `?session=NAME`; the answer is its Reading as JSON, without any image."""
+    """Answers POST of one frame, `?session=NAME`, with its Reading as JSON, without any image."""
 
     def initialize(self, access: PageAccess, webcams: Webcams) -> None:  # type: ignore[override]
         super().initialize(access)
