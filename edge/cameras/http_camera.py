@@ -7,18 +7,17 @@ import socket
 import ssl
 import threading
 import time
-import urllib.request
 from contextlib import suppress
 from http.client import BadStatusLine, HTTPException, HTTPResponse
-from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 
 from edge.cameras.camera import Picture, as_bgr
+from edge.cameras.http_request import UnencryptedError, opener, request
 from edge.cameras.image_header import read_header
 from edge.cameras.mjpeg_parser import PART_MAX, MjpegParser
 from edge.cameras.opencv import BadFrames
@@ -64,7 +63,9 @@ class HttpCamera:
         self.name = f"camera {without_password(url)}"
         self._url = url
         try:
-            self._opener = _opener(url, settings.ca_file)
+            secure = url.startswith("https:")  # http may redirect to https
+            context = camera_context(url, settings.ca_file) if secure else client_context(SETTING, None)
+            self._opener = opener(url, context)
         except (OSError, ValueError) as error:
             raise EmotionEdgeError(f"{self.name}: {_reason(url, error)}") from None
         self._period = 1 / settings.fps
@@ -116,7 +117,7 @@ class HttpCamera:
     def _ask(self) -> HTTPResponse:
         """Send the request and return the open response. Raises EmotionEdgeError."""
         try:
-            response = self._opener.open(_request(self._url), timeout=TIMEOUT)
+            response = self._opener.open(request(self._url), timeout=TIMEOUT)
         except (BadStatusLine, UnicodeEncodeError) as error:  # not quite HTTP, or a password that Python cannot encode
             raise NotPicturesError from error
         except (OSError, HTTPException, ValueError) as error:
@@ -227,40 +228,6 @@ class HttpCamera:
         return None if image is None else as_bgr(np.asarray(image, np.uint8))
 
 
-def _opener(url: str, ca_file: Path | None) -> urllib.request.OpenerDirector:
-    """Return a URL opener that logs in by Basic or Digest with the user name and password of the address.
-
-    Raises EmotionEdgeError, OSError or ValueError, as `edge.cameras.tls.camera_context`.
-    """
-    secure = url.startswith("https:")
-    context = camera_context(url, ca_file) if secure else client_context(SETTING, None)  # http may redirect to https
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
-    with suppress(ValueError):
-        parts = urlsplit(url)
-        if parts.username is not None:
-            passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-            user, password = unquote(parts.username), unquote(parts.password or "")
-            passwords.add_password(None, _request(url).full_url, user, password)
-            handlers += [
-                urllib.request.HTTPBasicAuthHandler(passwords),
-                urllib.request.HTTPDigestAuthHandler(passwords),
-            ]
-    return urllib.request.build_opener(*handlers)
-
-
-def _request(url: str) -> urllib.request.Request:
-    """Return the HTTP request for an address, without its user name and password. Raises ValueError."""
-    parts = urlsplit(url)
-    _ = parts.port  # raises ValueError for a port that is no number
-    place = parts.netloc.rpartition("@")[2]
-    path = quote(parts.path, safe="/%:=&?~+!$,;'@()*[]|")
-    query = quote(parts.query, safe="/%:=&?~+!$,;'@()*[]|")
-    return urllib.request.Request(
-        parts._replace(netloc=place, path=path, query=query, fragment="").geturl(),
-        headers={"User-Agent": "emotion-edge", "Accept": "*/*"},
-    )
-
-
 def _reason(url: str, error: Exception) -> str:
     """Describe why an address could not be opened, without any part of its password."""
     if re.search("[/?#]", url.partition("://")[2].rpartition("@")[0]):
@@ -282,6 +249,8 @@ def _reason(url: str, error: Exception) -> str:
         return (
             f"asks for a login of the kind {scheme[1]}, which is not known here: choose Basic or Digest in the camera"
         )
+    if isinstance(error, UnencryptedError):
+        return f"{error.reason}, which protects neither pictures nor password: to allow it, write the http address"
     if isinstance(error, HTTPException | ValueError):
         return "not an address (is there a : with anything but a port after it, or a [ without its ]?)"
     parts = urlsplit(url)

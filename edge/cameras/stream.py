@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import time
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ import cv2
 
 from edge.cameras.camera import Picture
 from edge.cameras.opencv import BadFrames, VideoReader
-from edge.cameras.tls import check_for_ffmpeg
+from edge.cameras.tls import TLS_PORTS, untrusted
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 
@@ -49,15 +50,21 @@ class StreamCamera:
                 picture follows within 20 more.
         """
         self.name = f"camera {without_password(url)}"
-        try:
-            check_for_ffmpeg(url, ca_file)
-        except EmotionEdgeError as error:
-            raise EmotionEdgeError(f"{self.name}: {error}") from None
-        except (OSError, ValueError):
-            raise EmotionEdgeError(f"{self.name}: {_reason(url)}") from None
-        self._url = url
+        self._relay = None
+        if url.startswith(tuple(f"{scheme}://" for scheme in TLS_PORTS)):
+            from edge.cameras.tls_relay import TlsRelay  # few cameras need it
+
+            try:
+                self._relay = TlsRelay(url, ca_file)
+            except EmotionEdgeError as error:
+                raise EmotionEdgeError(f"{self.name}: {error}") from None
+            except ssl.SSLCertVerificationError as error:
+                raise EmotionEdgeError(f"{self.name}: {untrusted(error)}") from None
+            except (OSError, ValueError):
+                raise EmotionEdgeError(f"{self.name}: {_reason(url)}") from None
         self._bad_frames = BadFrames(self.name)
-        self._video = VideoReader(url, cv2.CAP_FFMPEG, self._bad_frames, _STREAM_OPTIONS)
+        opened = self._relay.url if self._relay else url
+        self._video = VideoReader(opened, cv2.CAP_FFMPEG, self._bad_frames, _STREAM_OPTIONS)
         # No picture can be decoded before the first key frame; some cameras send one only every 10 s or more.
         self._first, deadline = None, time.monotonic() + _FIRST_PICTURE_S
         while self._first is None and self._video.capture.isOpened() and time.monotonic() < deadline:
@@ -66,7 +73,7 @@ class StreamCamera:
             if time.monotonic() - began < 0.1:  # returns at once: the stream has ended
                 break
         if self._first is None:
-            self._video.close()
+            self.close()
             raise EmotionEdgeError(f"{self.name}: {_reason(url)}")
 
     def read(self) -> Picture | None:
@@ -89,6 +96,8 @@ class StreamCamera:
 
     def close(self) -> None:
         self._video.close()
+        if self._relay:
+            self._relay.close()
 
 
 def _reason(url: str) -> str:

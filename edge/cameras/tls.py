@@ -8,12 +8,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from edge.config.certificate import client_context
-from edge.errors import EmotionEdgeError
 
 TLS_PORTS: Final = {"https": 443, "rtsps": 322}
 SETTING: Final = "camera.ca_file"
 
-_TIMEOUT_S: Final = 5.0
+TIMEOUT_S: Final = 5.0
 
 
 def camera_context(url: str, ca_file: Path | None) -> ssl.SSLContext:
@@ -44,26 +43,6 @@ def camera_context(url: str, ca_file: Path | None) -> ssl.SSLContext:
     return pinned
 
 
-def check_for_ffmpeg(url: str, ca_file: Path | None) -> None:
-    """Check the certificate of a camera on a connection of its own, just before FFmpeg opens the stream.
-
-    FFmpeg does not check certificates, and OpenCV's wheels pass it no options to do so: measured with OpenCV 4.11,
-    neither
-    `tls_verify` nor even `user_agent` of OPENCV_FFMPEG_CAPTURE_OPTIONS has an effect.
-
-    Raises:
-        EmotionEdgeError: the certificate is not trusted; the text does not name the camera.
-        OSError, ValueError: the camera cannot be reached.
-    """
-    if urlsplit(url).scheme not in TLS_PORTS:
-        return
-    try:
-        with _connected(url, camera_context(url, ca_file)):
-            pass
-    except ssl.SSLCertVerificationError as error:
-        raise EmotionEdgeError(untrusted(error)) from None
-
-
 def untrusted(error: ssl.SSLCertVerificationError) -> str:
     """Return the message for a certificate that is not trusted."""
     return (
@@ -77,14 +56,15 @@ def _shown_certificate(url: str) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with _connected(url, context) as connection:
+    with connected(url, context) as connection:
         return connection.getpeercert(binary_form=True) or b""
 
 
-def _connected(url: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+def connected(url: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """Connect to a camera over TLS. Raises OSError or ValueError, before anything but the handshake is sent."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or TLS_PORTS[parts.scheme]
-    connection = socket.create_connection((host, port), timeout=_TIMEOUT_S)
+    connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
     try:
         return context.wrap_socket(connection, server_hostname=host)
     except BaseException:

@@ -1,6 +1,7 @@
 """A small RTSP server, as an IP camera is, for tests: motion JPEG in RTP (RFC 2435), inside the RTSP connection."""
 
 import socketserver
+import ssl
 import struct
 import threading
 import time
@@ -57,13 +58,24 @@ class _Server(socketserver.ThreadingTCPServer):
 class RtspServer:
     """Serves pictures on the loopback over RTSP, over and over, until it is stopped."""
 
-    def __init__(self, images: Sequence[Image | None], fps: float = 20.0) -> None:
-        """images: BGR; None: one of which a packet is lost."""
-        self._images, self._fps = images, fps
+    def __init__(
+        self, images: Sequence[Image | None], fps: float = 20.0, tls: ssl.SSLContext | None = None, tcp: bool = True
+    ) -> None:
+        """Listen.
+
+        Args:
+            images: BGR; None: one of which a packet is lost.
+            fps: pictures a second.
+            tls: with its certificate; None: without encryption.
+            tcp: whether pictures can be had over this connection; False: not at all.
+        """
+        self._images, self._fps, self._tcp = images, fps, tcp
         self._stopped = threading.Event()
         self._frozen = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
-        self.url = f"rtsp://127.0.0.1:{self._server.server_address[1]}/stream"
+        self.requests: list[str] = []
+        """First lines, and the transports that were asked for."""
+        self._server = _Server(("127.0.0.1", 0), self._handler(tls))
+        self.url = f"rtsp{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}/stream"
 
     def freeze(self) -> None:
         """Send nothing more, with the connections left open."""
@@ -80,16 +92,24 @@ class RtspServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def _handler(self) -> type[socketserver.StreamRequestHandler]:
-        images, fps, stopped, frozen = self._images, self._fps, self._stopped, self._frozen
+    def _handler(self, tls: ssl.SSLContext | None) -> type[socketserver.StreamRequestHandler]:
+        requests, images, fps, tcp = self.requests, self._images, self._fps, self._tcp
+        stopped, frozen = self._stopped, self._frozen
 
         class Handler(socketserver.StreamRequestHandler):
+            def setup(self) -> None:
+                if tls:
+                    self.request = tls.wrap_socket(self.request, server_side=True)
+                super().setup()
+
             def handle(self) -> None:
                 while request := self.rfile.readline().decode():
+                    requests.append(request)
                     head = {}
                     while line := self.rfile.readline().decode().strip():
                         name, _, value = line.partition(":")
                         head[name.lower()] = value.strip()
+                    requests.append(head.get("transport", ""))
                     if not self.answer(request.split()[0], head):
                         return
 
@@ -101,7 +121,7 @@ class RtspServer:
                     body = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=test\r\nt=0 0\r\n"
                     body += f"m=video 0 RTP/AVP 26\r\na=framerate:{fps}\r\na=control:track\r\n"
                     more = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n"
-                elif method == "SETUP" and "interleaved" in head["transport"]:
+                elif method == "SETUP" and tcp and "interleaved" in head["transport"]:
                     more += "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n"
                 elif method == "SETUP":
                     status = "461 Unsupported Transport"
