@@ -122,7 +122,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if getattr(arguments, "file", None):
         arguments.config = arguments.file
     reload_asked = threading.Event()
-    if arguments.command == "run" and not sys.stdin.isatty():  # closing the terminal ends what runs in it
+    if arguments.command == "run" and not sys.stdin.isatty():  # a closed terminal ends the program by SIGHUP
         signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
     try:
         settings = load(arguments)
@@ -249,7 +249,7 @@ def _run(arguments: argparse.Namespace, settings: "Settings", reload_asked: thre
 
 
 def _problems(arguments: argparse.Namespace, settings: "Settings") -> list[str]:
-    """Run check-config's checks; root checks with the rights of the service's user, and keeps only those."""
+    """Run check-config's checks; as root, with the rights of the service's user, for the rest of the process."""
     from edge.commands.check_config import config_problems
     from edge.config.load import config_path
     from edge.system.service_user import SERVICE_USER, become_service_user

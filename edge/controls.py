@@ -41,7 +41,7 @@ class Switches:
 
 
 class Controls:
-    """The switches as users set them and as the analysis applied them. Every method may be called from any thread.
+    """The switches as users set them and as the analysis applied them. Thread-safe.
 
     A change is acknowledged (listeners are called) once it is applied and on the disk. If it cannot be written, privacy
     is
@@ -200,7 +200,7 @@ def switches_file(device_id: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """Switches from files. devices: names under which they were stored, if known. intact: every file could be read."""
+    """Switches from files. devices: names under which they were stored, if known. intact: all files were readable."""
 
     switches: Switches
     devices: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from edge.reading import Box, Face, Frame, Reading
 
 
 class Pipeline:
-    """Analyses the frames of one source in order, and keeps the tracks between them. For one thread."""
+    """Analyses the frames of one source in order, and keeps the tracks between them. Not thread-safe."""
 
     def __init__(
         self,

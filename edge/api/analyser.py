@@ -19,7 +19,7 @@ from edge.reading import Frame, Image, Reading
 
 
 class Analyser:
-    """Finds faces in pictures or video and classifies their emotions. Not safe to use from two threads at once.
+    """Finds faces in pictures or video and classifies their emotions. Not thread-safe.
 
     Example:
         >>> from edge import Analyser

@@ -146,7 +146,8 @@ class Capture:
     def pause(self, why: str) -> None:
         """Close the camera, and return no frame until `resume`; `why` becomes the status.
 
-        Waits until the camera is closed, 2 s at most for a read that hangs. A file begins anew afterwards.
+        Waits until the camera is closed, 2 s at most for a read that hangs. A file restarts from its beginning
+        afterwards.
         """
         with self._changed:
             self._paused, self._pauses = True, self._pauses + 1

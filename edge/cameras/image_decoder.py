@@ -58,12 +58,12 @@ class ImageLimits:
 
 
 UPLOAD_LIMITS: Final = ImageLimits(WEB_FORMATS, 50_000_000, 1920, 90, 5)
-"""For images that come over the network. A JPEG of 50 megapixels fits, as a phone's camera makes it; of other formats,
-and of progressive JPEG, about 23.
+"""Limits for images from the network. They allow a JPEG of 50 megapixels, as phones make it, and about 23 in other
+formats and in progressive JPEG.
 """
 
 FILE_LIMITS: Final = ImageLimits(ALL_FORMATS, 50_000_000, 0, 450, 15)
-"""For image files on the board: not scaled, and in each format up to 50 megapixels."""
+"""Limits for image files on the board: no scaling, and up to 50 megapixels in each format."""
 
 
 class NoDecoderError(EmotionEdgeError):
@@ -71,10 +71,10 @@ class NoDecoderError(EmotionEdgeError):
 
 
 class ImageDecoder:
-    """Decodes one image at a time; may be used from any thread."""
+    """Decodes one image at a time. Thread-safe."""
 
     def __init__(self, idle_s: float = 30.0) -> None:
-        """Args: idle_s: seconds after the last image until the process is ended."""
+        """Prepare, without a process yet. idle_s: seconds after the last image until the process is ended."""
         self._idle_s = idle_s
         self._turn = threading.Lock()
         self._closed = threading.Event()
@@ -142,7 +142,7 @@ class _Worker:
     """One decoding process, and a thread that kills it when its time is over."""
 
     def __init__(self) -> None:
-        """Start the process and the thread. Raises NoDecoderError where the system has no memory for the process."""
+        """Start the process and the thread. Raises NoDecoderError if the system has no memory for the process."""
         hidden = ("EMOTION_EDGE_", "NOTIFY_", "WATCHDOG_")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
         environment |= {
@@ -183,7 +183,7 @@ class _Worker:
         self._again.set()
 
     def end(self) -> None:
-        """End the process now. May be called from any thread."""
+        """End the process now. Thread-safe."""
         with self._lock:
             self._ended = True
             self._process.kill()
@@ -226,7 +226,7 @@ class _Worker:
         ended_by = -self._process.wait() if not answer else 0
         if late or ended_by == signal.SIGXCPU:
             raise EmotionEdgeError(f"the image takes over {limits.seconds} s to decode: save it anew or smaller")
-        if ended_by == signal.SIGKILL:  # by the kernel for want of memory, or by a user
+        if ended_by == signal.SIGKILL:  # killed by the kernel (no memory) or by a user
             raise _GoneError
         if status == TOO_LARGE:
             raise EmotionEdgeError(

@@ -20,14 +20,13 @@ WEB_FORMATS: Final[frozenset[Format]] = frozenset({"JPEG", "PNG", "WebP"})
 ALL_FORMATS: Final[frozenset[Format]] = WEB_FORMATS | {"BMP", "TIFF", "PNM"}
 
 SCANS_MAX: Final = 100
-"""Most scans of a JPEG. A progressive one has about ten; each scan costs a pass over all pixels."""
+"""Maximum number of scans of a JPEG. A progressive one has about ten; each scan costs a pass over all pixels."""
 
 _SEGMENTS_MAX: Final = 20_000
-"""Most segments of a JPEG or chunks of a PNG: a file of 100 MB in pieces of 8 kB has 12,500."""
+"""Maximum number of segments of a JPEG or chunks of a PNG: a file of 100 MB in pieces of 8 kB has 12,500."""
 
 _MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
-"""The next JPEG marker that begins a segment. FF 00 is a data byte FF, FF FF is fill, 01 and D0 to D7 have no segment.
-"""
+"""Pattern of the next JPEG marker that begins a segment: not FF 00 (data), FF FF (fill), or 01 and D0 to D7."""
 
 _UPRIGHT: Final = 1
 _PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -57,7 +56,7 @@ class ImageHeader:
 
 
 def read_header(data: Bytes, formats: frozenset[Format] = WEB_FORMATS) -> ImageHeader:
-    """Read the header of an image file; the format is told by its bytes, not its name.
+    """Read the header of an image file; the format is recognised by its bytes, not by the file's name.
 
     Args:
         data: the whole file.
@@ -79,7 +78,7 @@ def read_header(data: Bytes, formats: frozenset[Format] = WEB_FORMATS) -> ImageH
 
 
 def image_format(data: Bytes) -> Format | None:
-    """Tell a file's format by its first bytes; None if it is none of ALL_FORMATS."""
+    """Recognise a file's format by its first bytes; return None if it is none of ALL_FORMATS."""
     if data[:3] == b"\xff\xd8\xff":
         return "JPEG"
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -266,7 +265,7 @@ def _orientation_in(tags: dict[int, int]) -> int:
 
 
 def _first_directory(tiff: bytes) -> dict[int, int]:
-    """Return number and value of the tags of a TIFF's first directory that hold a single SHORT or LONG."""
+    """Return numbers and values of the tags in a TIFF's first directory, only those with one SHORT or LONG."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         raise _DamagedError

@@ -71,7 +71,7 @@ class ImageFiles:
     """
 
     def __init__(self, path: Path, settings: CameraSettings) -> None:
-        """Raises EmotionEdgeError when there is no picture that can be decoded."""
+        """Open the image or folder. Raises EmotionEdgeError if no picture can be decoded."""
         self.name = f"{'folder' if path.is_dir() else 'image'} {printable(path)}"
         self.lossless = not settings.realtime
         self._loop = settings.loop

@@ -4,17 +4,17 @@ import re
 from typing import Final
 
 PART_MAX: Final = 16 * 1024 * 1024
-"""Most bytes of one image; a stream that sends more without an image's end is no motion JPEG."""
+"""Maximum bytes of one image; a stream that sends more without an image's end is no motion JPEG."""
 
 _HEADER_MAX: Final = 8192
-"""Bytes before an image in which its part's header is searched for."""
+"""Maximum bytes before an image that may contain its multipart header."""
 
 _BEGIN: Final = b"\xff\xd8\xff"
 _LENGTH: Final = re.compile(rb"^content-length[ \t]*:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _TYPE: Final = re.compile(rb"^content-type[ \t]*:[ \t]*([a-z]+)", re.IGNORECASE | re.MULTILINE)
 _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
-"""The next JPEG marker that begins a segment, or the end of the image, as in image_header."""
+"""Pattern of the next JPEG marker that begins a segment or ends the image."""
 _START: Final = 0xD8
 _END: Final = 0xD9
 _AFTER_PART: Final = re.compile(rb"(?:\r?\n)*(?:--|\xff\xd8\xff)|(?:\r?\n)+$")

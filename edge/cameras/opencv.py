@@ -36,7 +36,7 @@ class BadFrames:
     """Counts the frames of a camera that cannot be decoded, and logs the 1st, 10th, 100th, ... of them."""
 
     def __init__(self, name: str) -> None:
-        """Args: name: of the camera, for the log."""
+        """Start with no bad frames. name: of the camera, for the log."""
         self.count = 0
         self._taken = 0
         self._name = name
@@ -121,7 +121,7 @@ class VideoReader:
                 self._look_up_geometry()
 
     def close(self) -> None:
-        """Release the source; if a read takes longer than 0.3 s more, it releases the source when it ends."""
+        """Release the source; if another thread still reads after 0.3 s, that thread releases it."""
         self.closed.set()
         if self._reading.acquire(timeout=0.3):
             self.capture.release()

@@ -18,8 +18,8 @@ TIMEOUT_S: Final = 5.0
 def camera_context(url: str, ca_file: Path | None) -> ssl.SSLContext:
     """Return a TLS context that refuses a camera whose certificate is not trusted.
 
-    If `ca_file` holds the very certificate that the camera presents, its host name is not checked: cameras sign their
-    own certificates, with names such as `IPCamera`.
+    The host name is not checked if `ca_file` holds the camera's own certificate: cameras sign theirs themselves, with
+    names such as `IPCamera`.
 
     Args:
         url: the camera's address.

@@ -1,4 +1,4 @@
-"""V4L2 cameras, such as USB cameras: lists them, reads them, and tells why one cannot be opened."""
+"""V4L2 cameras, such as USB cameras: lists and reads them, and finds out why one cannot be opened."""
 
 import fcntl
 import os

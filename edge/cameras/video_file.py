@@ -14,7 +14,7 @@ from edge.config import CameraSettings
 from edge.errors import EmotionEdgeError
 
 _GAP_MAX: Final = 3600.0
-"""Most seconds between two pictures; a time stamp further ahead is wrong."""
+"""Maximum seconds between two pictures; a time stamp further ahead is wrong."""
 
 
 class VideoFile:

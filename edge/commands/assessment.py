@@ -16,10 +16,10 @@ from edge.outputs.web.disclosure import is_shared
 from edge.translations import words_of
 
 OPEN: Final = "**[to be filled in]**"
-"""Placeholder for what only the owner of the board can answer."""
+"""Placeholder for answers that only the owner of the board can give."""
 
 LAW_AS_OF: Final = "November 2026"
-"""When docs/privacy.md was last checked against the sources."""
+"""Month in which docs/privacy.md was last checked against the sources."""
 
 
 def assessment(settings: Settings, out: Path) -> Path:

@@ -57,7 +57,7 @@ def report(settings: Settings, seconds: float, plot: Path | None = None) -> None
 
 
 def _flat_out(settings: Settings, seconds: float) -> dict[str, Any]:
-    """Time each stage at full speed: decoding, analysis and the networks inside it, drawing, JPEG encoding."""
+    """Time each stage at full speed: decoding, analysis and the networks in it, drawing, and JPEG encoding."""
     runtime = choose(settings.runtime.interpreter)
     inside: list[float] = []
     pipeline = open_pipeline(settings, _watched(runtime, inside))

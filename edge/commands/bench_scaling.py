@@ -33,7 +33,7 @@ Curve = Mapping[int, float]
 
 
 def growth(settings: Settings, runtime: Runtime, seconds: float) -> tuple[dict[int, Curve], dict[int, Curve]]:
-    """Measure the curves over FACES, on frames of 960x720, and over WIDTHS, each by k, for `seconds` in all."""
+    """Measure two curves for each k, over FACES on frames of 960x720 and over WIDTHS, for `seconds` in all."""
     tiles = _tiles()
     each = seconds / len(K) / (len(FACES) + len(WIDTHS))
 
@@ -46,7 +46,7 @@ def growth(settings: Settings, runtime: Runtime, seconds: float) -> tuple[dict[i
 
 
 def _cost(settings: Settings, runtime: Runtime, k: int, seconds: float, look: Callable[[int], Image]) -> float:
-    """Return the mean processor time per frame in milliseconds. look: gives the frame of a number."""
+    """Return the mean processor time per frame in milliseconds. look: returns the frame with a given number."""
     detector = settings.detector.model_copy(update={"every": k, "region": None, "max_faces": 16})
     pipeline = open_pipeline(settings.model_copy(update={"detector": detector}), runtime)
     times: list[float] = []
@@ -75,7 +75,7 @@ def _resized(part: Image, width: int) -> Image:
 
 
 def _wall(tiles: list[tuple[Image, Image]], number: int, count: int) -> Image:
-    """Compose a frame of 960x720 with `count` faces; over the frame numbers they move to and fro."""
+    """Compose a frame of 960x720 with `count` faces, which move to and fro from one frame `number` to the next."""
     length = len(tiles)
     face, none = tiles[length - 1 - abs(number % (2 * length - 2) - (length - 1))]
     shown = [face if n < count else none for n in range(16)]

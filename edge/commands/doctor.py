@@ -42,7 +42,7 @@ _LOOKS: Final = 3
 def report(settings: Settings, files: Sequence[str] = ()) -> int:
     """Print a line for each part; return the exit status, 1 if there is a fault.
 
-    files: lines of `config_problems`, about files that the settings name.
+    files: problems with files that the settings name, one line each.
     """
     checks: dict[str, Callable[[Settings], Finding]] = {
         "interpreter": _interpreter,
@@ -102,7 +102,7 @@ def _accelerator(settings: Settings) -> Finding:
 def _models(settings: Settings) -> Finding:
     here = settings.emotion.model_copy(update={"server": ""})  # the server is checked by itself
     pipeline = open_pipeline(settings.model_copy(update={"emotion": here}), choose(settings.runtime.interpreter))
-    # Run every stage once, so that a file that loads but does not run is found.
+    # A model file may load but fail to run: run every stage once.
     pipeline.analyse(Frame(np.zeros((480, 640, 3), np.uint8), 0.0, 0.0, 0))
     card = pipeline.card
     labels = ", ".join(card.primary.labels)

@@ -20,7 +20,7 @@ _FREE_MB: Final = 200
 
 
 def service_properties() -> dict[str, str]:
-    """Return the service's properties by systemctl's names; empty if the service is not installed."""
+    """Return the service's properties by their names in systemctl; empty if the service is not installed."""
     names = ("LoadState", "ActiveState", "StatusText", "NRestarts", "Result")
     command = ["systemctl", "show", _UNIT, *(f"--property={name}" for name in names)]
     try:

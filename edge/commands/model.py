@@ -17,7 +17,7 @@ from edge.system.state_folder import expanded
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> None:
-    """Run `emotion-edge model` with parsed arguments. Raises EmotionEdgeError, without any change."""
+    """Run `emotion-edge model` with parsed arguments. If it raises EmotionEdgeError, nothing was changed."""
     names: dict[Kind, str] = {"emotion": settings.emotion.model, "detector": yunet_name(settings.detector.size)}
     match arguments.action:
         case "list":

@@ -16,7 +16,7 @@ class Progress:
     """Shows on standard error how far a long command is."""
 
     def __init__(self, total: float, unit: str) -> None:
-        """total: the amount of work; 0: unknown. unit: what the amount counts, in the plural, such as `pictures`."""
+        """Begin at zero. total: the whole amount; 0: unknown. unit: what is counted, in the plural: `pictures`."""
         self._total = total
         self._unit = unit
         self._terminal = sys.stderr.isatty()

@@ -27,8 +27,8 @@ PATIENCE = 10.0
 def snapshot(settings: Settings, image: Path | None, out: Path, after: float = 0.0) -> str:
     """Analyse an image file or one frame of the camera, write the annotated picture, and return the JSON.
 
-    after: seconds to watch the camera before, so that its exposure settles and the scores are smoothed.
-    Raises EmotionEdgeError if there is no picture or `out` cannot be written.
+    Raises EmotionEdgeError if there is no picture or `out` cannot be written. after: seconds for which the camera is
+    watched first, so that its exposure settles and the scores are smoothed.
     """
     if image is not None and not image.exists():
         raise EmotionEdgeError(f"snapshot: image {image}: not there")

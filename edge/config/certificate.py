@@ -7,7 +7,7 @@ from edge.errors import EmotionEdgeError
 
 
 def load_certificate(context: ssl.SSLContext, section: str, cert_file: Path, key_file: Path | None) -> None:
-    """Load a certificate and its key into a TLS context. section: of the settings, such as `web`, for messages.
+    """Load a certificate and its key into a TLS context. section: name of the settings' section, for messages.
 
     Raises EmotionEdgeError if a file cannot be read or certificate and key do not match.
     """

@@ -186,7 +186,7 @@ def _shortened(text: str) -> str:
 
 
 def dump(settings: Settings) -> str:
-    """Return the settings as YAML, with stars in place of passwords, those in the camera's address included."""
+    """Return the settings as YAML; stars replace passwords, also in the camera's address."""
     sections = {
         section: {key: without_password(value) if isinstance(value, str) else value for key, value in keys.items()}
         for section, keys in settings.model_dump(mode="json").items()

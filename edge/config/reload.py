@@ -63,7 +63,7 @@ class Reloader:
 
     @property
     def settings(self) -> Settings:
-        """The settings that are in effect. May be read from any thread."""
+        """The settings that are in effect. Thread-safe."""
         return self._settings
 
     def start(self, listeners: Sequence[Callable[[Settings], None]]) -> None:

@@ -59,7 +59,7 @@ def none_or_one_up(rate: float) -> float:
 
 
 def _as_text(value: object) -> object:
-    """Undo YAML's conversion where a setting is a word: it reads an unquoted `0` as a number and `off` as false."""
+    """Undo YAML's conversion of an unquoted `0` to a number and of `off` to false, where the setting is a word."""
     if value is False:
         return "off"
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

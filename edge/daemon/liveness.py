@@ -14,7 +14,7 @@ _OPENING_PATIENCE_S: Final = 20.0
 
 
 class Liveness:
-    """Feeds the watchdog once per cycle of the analysis loop, unless the camera's driver hangs. For one thread.
+    """Feeds the watchdog once per cycle of the analysis loop, unless the camera's driver hangs. Not thread-safe.
 
     A missing camera, privacy and idling do not stop the feeding.
     """

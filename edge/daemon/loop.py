@@ -105,11 +105,11 @@ class Daemon:
         self._thread.start()
 
     def send(self, command: Command) -> None:
-        """Queue a command, which the loop carries out between two frames. May be called from any thread."""
+        """Queue a command, which the loop carries out between two frames. Thread-safe."""
         self._commands.put(command)
 
     def stats(self) -> Stats:
-        """Return the current statistics. May be called from any thread."""
+        """Return the current statistics. Thread-safe."""
         capture, pacer = self._parts.capture, self._parts.pacer
         return self._parts.meter.stats(
             capture.captured,
@@ -266,7 +266,7 @@ class _Publisher:
         self._analysing = True
 
     def publish(self, frame: Frame, reading: Reading) -> None:
-        """Pass a frame to viewers always, and to outputs if it was analysed or is the first that was not."""
+        """Pass each frame to viewers, and its Reading to outputs if it was analysed or is the first that was not."""
         if reading.analysed or self._analysing:
             for output in self._outputs:
                 output.put(reading)

@@ -52,7 +52,7 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """Returns the settings and statistics at the moment of the call. stats: None until the analysis has begun."""
+    """Functions that return the current settings and statistics. stats: None until the analysis has begun."""
 
     settings: Callable[[], Settings]
     stats: Callable[[], Stats | None]

@@ -23,25 +23,25 @@ RECOVER_CHECKS: Final = 3
 STEP: Final = 2 / 3
 STEPS: Final = 6
 MIN_FPS: Final = 2.0
-"""Least frames analysed per second, however hot the board is."""
+"""Minimum number of frames analysed per second, however hot the board is."""
 
 _ASSUMED_FPS: Final = 30.0
 _EARLY_SHARE: Final = 0.1
 """Share of a period by which a frame may come early, because cameras jitter."""
 
 _DAWN: Final = 1.25
-"""Factor between the brightness at which night begins and the one at which it ends (hysteresis)."""
+"""Ratio of the brightness at which night ends to that at which it begins (hysteresis)."""
 
 
 class Pacer:
-    """Decides by time stamps which frames are analysed. For one thread, except for `next_due`.
+    """Decides by time stamps which frames are analysed. Not thread-safe, except for `next_due`.
 
     state: `full`; `limited`, by `pace.max_fps`; `hot`; `idle`: nobody was in view for a while; `night`: the picture is
     dark and nobody is in it. limit: most frames analysed per second now; None: no limit.
     """
 
     def __init__(self, settings: PaceSettings, sense: Callable[[], Health] = health) -> None:
-        """settings: limits, and when to idle. sense: reads the board's sensors."""
+        """Start at full rate. settings: limits, and when to idle. sense: reads the board's sensors."""
         self._settings = settings
         self._sense = sense
         self._due = self._checked_at = self._active = self._dark_since = self._face_at = -math.inf
@@ -76,7 +76,7 @@ class Pacer:
             self._idle = False
 
     def next_due(self) -> float:
-        """Return the time, in seconds of `time.monotonic()`, before which no frame will be analysed. For any thread."""
+        """Return the time, in seconds of `time.monotonic()`, before which no frame will be analysed. Thread-safe."""
         limit = self.limit
         return -math.inf if limit is None else self._due - _EARLY_SHARE / limit
 
@@ -97,9 +97,9 @@ class Pacer:
         """Record that a frame was analysed, and decide whether the board idles.
 
         Args:
-            frame: the frame.
-            face: it has a face, or detection is off.
-            tentative: it may have a face, which the next frame has to confirm.
+            frame: the analysed frame.
+            face: whether it has a face, or detection is off.
+            tentative: whether it may have a face, which the next frame has to confirm.
         """
         at = frame.captured_at
         if self._active == -math.inf:

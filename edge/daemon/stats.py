@@ -25,10 +25,10 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 class Meter:
-    """Measures rates and latencies of analysed frames. Any thread may call it."""
+    """Measures rates and latencies of analysed frames. Thread-safe."""
 
     def __init__(self, card: Card, runtime: Runtime) -> None:
-        """card: of the model that runs. runtime: interpreter that runs it."""
+        """Start without measurements. card: of the model that runs. runtime: interpreter that runs it."""
         self._card = card
         self._runtime = runtime
         self._lock = threading.Lock()
@@ -38,7 +38,7 @@ class Meter:
         self._stages: deque[Mapping[str, float]] = deque(maxlen=WINDOW)
 
     def change_model(self, card: Card) -> None:
-        """Report this card's model from now on."""
+        """Report another model from now on. card: of that model."""
         self._card = card
 
     def add(self, reading: Reading) -> None:

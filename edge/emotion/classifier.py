@@ -16,7 +16,7 @@ from edge.reading import Box, Detection, Image
 
 
 class Classifier(Protocol):
-    """Classifies the emotions of faces. Not safe to call from two threads at once."""
+    """Classifies the emotions of faces. Not thread-safe."""
 
     @property
     def card(self) -> EmotionCard:
@@ -38,7 +38,7 @@ class Classifier(Protocol):
         ...
 
     def classify(self, crops: Pixels) -> Scores:
-        """Classify face crops made to the card's specification: uint8 [n, height, width, channels]."""
+        """Classify face crops, uint8 [n, height, width, channels], of the size in the card's `input`."""
         ...
 
 

@@ -130,7 +130,7 @@ class Committee:
         return self._decide([crops[_input(member.card)] for member in self._members])
 
     def classify(self, crops: Pixels) -> Scores:
-        """Classify face crops made to the committee's card: they are shrunk for members with smaller inputs."""
+        """Classify face crops of the committee's input size; they are shrunk for members with smaller inputs."""
         return self._decide([fitted_crops(crops, member.card.input) for member in self._members])
 
     def _milliseconds(self) -> float:
@@ -290,7 +290,7 @@ def _check_alike(name: str, leader: EmotionCard, member: EmotionCard) -> None:
 
 
 def _face(card: EmotionCard) -> tuple[str, ...]:
-    """Describe how a face is cropped, which must be the same for all members; size and colour may differ."""
+    """Describe the crop about a face as text; all members must agree on it, but not on size and colour."""
     crop = card.crop
     return crop.area, f"scale {crop.scale}", f"shift {crop.shift[0]}, {crop.shift[1]}"
 

@@ -48,7 +48,7 @@ class GroupedClassifier:
 
 
 def groups_of(settings: EmotionSettings, labels: Sequence[str]) -> Mapping[str, Sequence[str]] | None:
-    """Return the groups that `emotion.labels` makes of a model's labels, each with its labels; None if it is empty.
+    """Group a model's labels as `emotion.labels` says: labels by the name of their group; None if it is empty.
 
     Raises:
         EmotionEdgeError: the label set is unknown or has a label to which none of the model's maps, or a group names a

@@ -83,7 +83,7 @@ def _balanced(card: EmotionCard, balance: float | None) -> EmotionCard:
 
 
 def mismatch(card: EmotionCard, network: Network) -> str:
-    """Describe how a card does not fit a network, to follow "its card"; empty if it fits."""
+    """Describe how a card differs from a network file, to follow "its card"; empty if they agree."""
     named = {card.input.name, *(output.name for output in card.outputs)}
     there = set(network.inputs) | set(network.outputs)
     if missing := named - there:

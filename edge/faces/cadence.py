@@ -28,10 +28,10 @@ _MEAN_WEIGHT: Final = 0.1
 
 
 class Cadence:
-    """Decides for each frame whether faces are detected in it. For one thread."""
+    """Decides for each frame whether faces are detected in it. Not thread-safe."""
 
     def __init__(self, every: int | Literal["auto"] = "auto") -> None:
-        """every: detect in every n-th frame, 1 in each; `auto`: as measured times of detection and tracking allow."""
+        """Start without measurements. every: detect in every n-th frame; `auto`: as often as measured times allow."""
         self._fixed = 0 if every == "auto" else every
         self.period = 0.0
         """Mean time between frames, seconds; 0 until it is known."""
@@ -94,7 +94,7 @@ class Cadence:
 
 
 class SceneCut:
-    """Detects a change of scene between two frames. For one thread."""
+    """Detects a change of scene between two frames. Not thread-safe."""
 
     def __init__(self) -> None:
         self._before: Image | None = None

@@ -13,7 +13,7 @@ from edge.reading import Detection, Image
 
 
 class Detector(Protocol):
-    """Detects faces. Not safe to call from two threads at once.
+    """Detects faces. Not thread-safe.
 
     size: width and height in pixels to which a larger image is resized for detection.
     """

@@ -39,7 +39,7 @@ _SWITCHED: Final = 1.6
 
 
 class Exposure:
-    """Computes the gain for the frames of a stream, smoothed over time. For one thread."""
+    """Computes the gain for the frames of a stream, smoothed over time. Not thread-safe."""
 
     def __init__(self) -> None:
         self._gain = 1.0

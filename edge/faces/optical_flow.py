@@ -29,7 +29,7 @@ _MAX_RETURN_ERROR: Final = 1.0
 """Largest forward-backward error of a point, pixels of the patch."""
 
 _MIN_POINTS: Final = 16
-"""Least number of points within that error; with fewer, the face is lost: occluded or turned away."""
+"""Minimum number of points, tracked within _MAX_RETURN_ERROR, without which a face is lost: occluded or turned away."""
 
 _FIT_POINTS: Final = 13
 """Number of points, those with the least error, to which the transform is fitted."""
@@ -66,7 +66,7 @@ class _Patch:
 
 
 class OpticalFlow:
-    """Follows faces from frame to frame by their patches. For one thread."""
+    """Follows faces from frame to frame by their patches. Not thread-safe."""
 
     def __init__(self) -> None:
         self._patches: dict[int, _Patch] = {}

@@ -15,7 +15,7 @@ _ROTATIONS: Final = (90, 180, 270)
 """Clockwise rotations to try, degrees."""
 
 _SCORE_MIN: Final = 0.8
-"""Least detection score of a face that counts in the check."""
+"""Minimum detection score of a face that counts in the check."""
 
 _MARGIN: Final = 0.04
 """Margin by which the best score of a rotated picture must exceed that of the unrotated one: detectors find some faces
@@ -47,7 +47,7 @@ def rotation_needed(detector: Detector, image: Image) -> int | None:
 
 
 def _best_score(faces: list[Detection]) -> float:
-    """Return the best score of the faces whose eyes are above their mouth; those without landmarks count."""
+    """Return the highest detection score among faces whose eyes are above their mouth, or that have no landmarks."""
     return max((face.score for face in faces if _is_upright(face)), default=0.0)
 
 
@@ -77,7 +77,7 @@ class OrientationCheck:
         self._results: list[int] = []
 
     def __call__(self, frame: Frame) -> None:
-        """Check a frame if the last check is long enough ago. For one thread."""
+        """Check a frame, unless less than _CHECK_S seconds have passed since the last check. Not thread-safe."""
         if len(self._results) >= _AGREEING or frame.captured_at - self._checked_at < _CHECK_S:
             return
         self._checked_at = frame.captured_at

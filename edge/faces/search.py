@@ -40,7 +40,7 @@ class FaceSearch:
     """
 
     def __init__(self, detector: Detector, settings: DetectorSettings, still: bool = False) -> None:
-        """still: each frame is an unrelated image, which is searched at all sizes and rotations."""
+        """Prepare. still: each frame is an unrelated image, searched by every network and at several rotations."""
         self.ignored: tuple[Box, ...] = ()
         self.large = False
         """Whether the last search used the large network of `detector.size: auto`."""
@@ -115,7 +115,9 @@ class FaceSearch:
     def _rolls(self, now: float, tracked: Sequence[Detection], found: Sequence[Detection]) -> list[float]:
         """List the rotations, in degrees, in which the picture is also searched.
 
-        These are for the most rolled tracked face; if no face is found, one of LOOK and -LOOK at each TURN_INTERVAL.
+        If rolled faces are tracked, the roll of the most rolled one; if no face is found, LOOK and -LOOK by turns, once
+        per
+        TURN_INTERVAL.
         """
         if self._still:  # the roll of faces found upright is underestimated: 15 degrees for 40
             return [LOOK, -LOOK]
@@ -170,7 +172,7 @@ def _to_frame(face: Detection, left: float, top: float, ratio: float) -> Detecti
 
 
 def _joined(found: list[Detection], more: Sequence[Detection]) -> list[Detection]:
-    """Merge two lists of faces, best score first; of a face that is in both, keep the better detection."""
+    """Merge two lists of detections, best score first; of two of the same face, keep the better one."""
     joined: list[Detection] = []
     for face in sorted([*found, *more], key=lambda face: face.score, reverse=True):
         if all(face.box.iou(other.box) <= OVERLAP for other in joined):

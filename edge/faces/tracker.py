@@ -90,7 +90,7 @@ class Tracker:
     """
 
     def __init__(self, confirm: int = CONFIRM) -> None:
-        """confirm: number of detections that confirm a track; 1 for single images."""
+        """Start without tracks. confirm: number of detections that confirm a track; 1 for single images."""
         self._confirm = confirm
         self._tracks: list[_Track] = []
         self._last_id = 0

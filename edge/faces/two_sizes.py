@@ -57,10 +57,10 @@ class TwoSizes:
 
 
 class SizeChoice:
-    """Selects the network for each frame of a stream. For one thread."""
+    """Selects the network for each frame of a stream. Not thread-safe."""
 
     def __init__(self, small: tuple[int, int], min_face: float = 0.0) -> None:
-        """small: input width and height of the small network. min_face: width of the smallest wanted face, pixels."""
+        """Start with the small network. small: its input width and height. min_face: least width of a face, pixels."""
         self._min_face = min_face
         self._small = small
         self._looked_at = -math.inf

@@ -99,7 +99,7 @@ def active_model(name: str) -> str:
 
 
 def is_skipped(name: str) -> bool:
-    """Whether the model installed for a name is skipped because it ended the analysis. Raises as `read_active`."""
+    """Whether the model installed for a name is skipped because it ended the analysis. Raises EmotionEdgeError."""
     return read_active().changed == name and bool(failure(active_stamp()))
 
 

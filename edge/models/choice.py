@@ -32,7 +32,7 @@ class _Choice(BaseModel):
 
 
 class ModelChoice:
-    """Keeps the chosen emotion model. Every method may be called from any thread.
+    """Keeps the chosen emotion model. Thread-safe.
 
     Attributes:
         name: the model to run, as in emotion.model.

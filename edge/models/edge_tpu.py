@@ -46,7 +46,7 @@ class EdgeTpu:
 
 
 def edge_tpu_for(choice: AcceleratorChoice) -> EdgeTpu | None:
-    """Return the Edge TPU for a setting; None for `cpu`. With `edgetpu` it counts as found even if it is not."""
+    """Return the Edge TPU for a setting; None for `cpu`. With `edgetpu`, it is tried even if none is found."""
     match choice:
         case "cpu":
             return None
@@ -126,10 +126,10 @@ def _one_line(error: Exception) -> str:
 
 
 class EdgeTpuNetwork:
-    """A network on an Edge TPU that may be unplugged. For one thread; another one of its own looks for the device."""
+    """A network on an Edge TPU that may be unplugged. Not thread-safe; a thread of its own looks for the device."""
 
     def __init__(self, name: str, edge_tpu: EdgeTpu, load: Callable[[], Run]) -> None:
-        """name: of the model, for the log. load: returns the network, ready to run; it may raise any exception."""
+        """Load the network. name: of the model, for the log. load: returns the network, or raises any exception."""
         self._name = name
         self._find = edge_tpu.find
         self._load = load

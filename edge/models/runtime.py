@@ -116,7 +116,7 @@ def _tensor(details: Mapping[str, Any]) -> Tensor:
 
 
 class Network:
-    """A TFLite file ready to run, its outputs by their names in the signature. Not safe to use from two threads.
+    """A TFLite file ready to run, its outputs by their names in the signature. Not thread-safe.
 
     If an Edge TPU is plugged in and the folder has the same model compiled for it, the Edge TPU runs it.
 

@@ -28,7 +28,7 @@ FACES: Final = 50
 """Readings with faces after which a model has passed its trial."""
 
 SURVIVED_S: Final = 60.0
-"""Seconds after which a crash no longer counts as one of the model; an error in the analysis still counts."""
+"""Seconds of running after which a crash is not blamed on the model; an error in the analysis still is."""
 
 Stamp = tuple[int, int]
 
@@ -59,7 +59,7 @@ def failure(stamp: Stamp | None) -> str:
 
 
 class ModelTrial:
-    """Trial of the most recently installed model. For one thread."""
+    """Trial of the most recently installed model. Not thread-safe."""
 
     def __init__(self, stamp: Stamp | None, clock: Callable[[], float] = time.monotonic) -> None:
         """Count a start of the daemon with this model.
@@ -121,7 +121,7 @@ class ModelTrial:
 
 
 def _file() -> Path:
-    """Return the path of the record: the service's, also for commands that root runs, else the user's."""
+    """Return the path of the record: the service's, if it runs or is installed, else the user's."""
     by_service = "STATE_DIRECTORY" in os.environ or not SERVICE_STATE.is_dir()
     return (state_folder() if by_service else SERVICE_STATE) / RECORD_FILE
 

@@ -19,7 +19,7 @@ class Output(Protocol):
         """Accept Stats. Called every few seconds, and at once when the camera is lost or found."""
 
     def close(self) -> None:
-        """Publish the end and release everything, within a second."""
+        """Publish that the daemon ends, and release everything, within a second."""
 
 
 class SnapshotListener(Protocol):

@@ -39,7 +39,7 @@ class Console:
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        """stream: where to write, standard output unless given."""
+        """Start the writing thread. stream: where to write; None: standard output."""
         stream = stream or sys.stdout
         self._colour = stream.isatty() and not os.environ.get("NO_COLOR")
         self._emotions: dict[int, str] = {}

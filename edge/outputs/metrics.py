@@ -48,7 +48,7 @@ class RecordFigures:
 
 
 class Metrics:
-    """An Output that counts Readings and Stats, and returns the counts as Prometheus text. For any thread."""
+    """An Output that counts Readings and Stats, and returns the counts as Prometheus text. Thread-safe."""
 
     def __init__(
         self,

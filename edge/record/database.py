@@ -49,7 +49,7 @@ _BUSY_S: Final = 5.0
 
 
 class Database:
-    """The record's file, open for writing. For one thread.
+    """The record's file, open for writing. Not thread-safe.
 
     rows: number of rows in `seen` and `watched`.
     """

@@ -30,7 +30,7 @@ BATCH_S: Final = 10.0
 """Seconds between two writes: a power cut loses the rows of this time and of the current minute."""
 
 ROWS_KEPT: Final = 20_000
-"""Most rows that wait while the disk is full, hours of one or two faces; beyond that the oldest are dropped."""
+"""Maximum number of rows that wait while the disk is full, hours of a face or two; then the oldest are dropped."""
 
 RETRY_S: Final = 30.0
 _TIDY_S: Final = 3600.0
@@ -105,7 +105,7 @@ class RecordOutput:
         self._thread.join(_CLOSE_S)
 
     def today(self) -> str:
-        """Return the summary of today as JSON, `null` if there is none. For any thread; it may wait for the disk."""
+        """Return the summary of today as JSON, `null` if there is none. Thread-safe; it may wait for the disk."""
         now = time.monotonic()
         if now - self._today[0] >= _TODAY_S:
             day = datetime.now().astimezone().date()

@@ -85,7 +85,7 @@ class _Open:
 
 
 class RowBuilder:
-    """Builds rows from one Reading after another. For one thread.
+    """Builds rows from one Reading after another. Not thread-safe.
 
     Rows end at whole minutes, so that each belongs to one time slot of any report. If the system's clock is set, every
     row

@@ -1,7 +1,8 @@
 """The server's side of TensorFlow Serving's REST protocol: decodes requests to faces, and encodes scores to answers.
 
-https://www.tensorflow.org/tfx/serving/api_rest; of it `predict` in the row format ("instances") and in the column
-format ("inputs"), the status and the metadata. Answers hold calibrated probabilities, in place of a network's logits.
+It implements `predict` in the row format ("instances") and in the column format ("inputs"), the status and the metadata
+of https://www.tensorflow.org/tfx/serving/api_rest. Answers hold calibrated probabilities, in place of a network's
+logits.
 """
 
 import base64
@@ -25,7 +26,7 @@ from edge.models.card import EmotionCard, InputSpec
 from edge.reading import Box
 
 FACES_MAX: Final = 64
-"""Most faces in one request."""
+"""Maximum number of faces in one request."""
 REQUEST_BYTES: Final = 4 << 20
 FACE_LIMITS: Final = replace(UPLOAD_LIMITS, pixels=1_000_000)
 """Limits for a face that is sent as an image file."""
@@ -163,7 +164,7 @@ def _is_binary(instance: Any) -> bool:
 
 
 def _from_list(instance: Any, spec: InputSpec) -> Pixels:
-    """Convert nested lists of pixels to one face. Raises ValueError if they are none.
+    """Convert nested lists of pixels to one face. Raises ValueError for other contents.
 
     Shape and types are checked before NumPy sees them: of one long text NumPy makes an array of gigabytes.
     """
@@ -201,7 +202,7 @@ def _shape_of(instance: Any) -> str:
 
 
 def _from_file(text: Any, card: EmotionCard, decoder: ImageDecoder) -> Pixels:
-    """Decode an image file in base64, of any size, to one face. Raises ValueError or EmotionEdgeError if it is none."""
+    """Decode an image file in base64, of any size, to one face. Raises ValueError or EmotionEdgeError."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:

@@ -40,15 +40,15 @@ Model = LocalClassifier | Committee
 _Result = TypeVar("_Result")
 
 WAITING_MAX: Final = 64
-"""Most requests that wait; one more gets status 503."""
+"""Maximum number of requests that wait; one more gets status 503."""
 _HELD_MAX: Final = 64 << 20
-"""Most bytes of all request bodies together, whether being received, waiting or being answered."""
+"""Maximum bytes of all request bodies together, whether being received, waiting or being answered."""
 
 _READ_OFF: Final = 64 << 20
-"""Bytes up to which a refused body is still read: a client that is sending does not see an answer."""
+"""Bytes up to which a refused body is still read: a client reads no answer while it sends."""
 _BODY_SECONDS: Final = 20.0
 _IDLE_SECONDS: Final = 600.0
-"""Seconds after which an idle connection is closed: boards keep theirs between two faces."""
+"""Seconds after which an idle connection is closed: long, because boards reuse theirs for the next face."""
 _LIFE_SECONDS: Final = 1.0
 
 
@@ -89,7 +89,7 @@ class Predictions:
         self._waiting = 0
 
     async def faces(self, model: Model, body: bytes, gone: Callable[[], bool]) -> dict[str, Any]:
-        """Return the answer to `predict`.
+        """Classify the faces of a `predict` request, and return the answer for JSON.
 
         Args:
             model: the requested one.

@@ -4,7 +4,7 @@ import random
 
 
 class Backoff:
-    """Delays that double from `first` to `longest`. For one thread."""
+    """Delays that double from `first` to `longest`. Not thread-safe."""
 
     def __init__(self, first: float, longest: float, jitter: float = 0.0) -> None:
         """Set the delays, in seconds.

@@ -35,7 +35,7 @@ def throttled(firmware: Path = FIRMWARE) -> bool | None:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """State of the board. temperature: degrees Celsius; throttled: the clock is held down; None if unknown."""
+    """State of the board. temperature: degrees Celsius; throttled: the processor's clock is reduced; None: unknown."""
 
     temperature: float | None
     throttled: bool | None

@@ -10,7 +10,7 @@ TIMESYNC: Final = Path("/run/systemd/timesync")
 """Folder in which systemd-timesyncd creates a file `synchronized` once the clock is (systemd-timesyncd.service(8))."""
 
 JUMP_S: Final = 10.0
-"""Seconds of deviation from a clock that cannot be set, beyond which the system's clock counts as set."""
+"""Seconds by which the system's clock may drift from the steady one before it counts as having been set."""
 SETTLE_S: Final = 3600.0
 """Seconds without another jump after which a clock that was set is trusted again."""
 
@@ -34,7 +34,7 @@ def synchronised(timesync: Path = TIMESYNC) -> bool | None:
 
 
 class TrustedClock:
-    """Watches the clock for jumps; `trusted` must be called regularly. For one thread."""
+    """Watches the clock for jumps; `trusted` must be called regularly. Not thread-safe."""
 
     def __init__(
         self,
@@ -58,9 +58,9 @@ class TrustedClock:
         self._began = steady()
 
     def trusted(self) -> bool:
-        """Whether the clock is known to be right.
+        """Whether the system's clock is known to be right.
 
-        If it is unknown whether it is synchronised, it is trusted after an hour in which it was not set.
+        If it is unknown whether the clock is synchronised, it is trusted after an hour in which it was not set.
         """
         now, state = self._steady(), self._synchronised()
         offset = self._wall() - now

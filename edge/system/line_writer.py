@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 
 class LineWriter:
-    """Writes lines in a thread of its own; while none can be written, the oldest are dropped. Any thread may call it.
+    """Writes lines in a thread of its own; while none can be written, the oldest are dropped. Thread-safe.
 
     The thread is a daemon thread that holds no lock while it writes: the process can end while it is blocked.
     """

@@ -16,12 +16,12 @@ from typing import Final
 from edge.system.line_writer import LineWriter
 
 LINES_MAX: Final = 20
-"""Most lines from one place in the code in each period: messages that strangers cause must not fill the disk."""
+"""Maximum number of lines from one place in the code per period, so that no stranger can fill the disk."""
 
 PERIOD_S: Final = 60.0
 
 _WAITING: Final = 2000
-"""Most lines that wait for a log that is not read; beyond that the oldest are dropped."""
+"""Maximum number of lines that wait for a log that is not read; beyond that the oldest are dropped."""
 _FLUSH_S: Final = 0.5
 
 CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
@@ -129,15 +129,15 @@ def is_journal(descriptor: int, environment: Mapping[str, str] = os.environ) -> 
 def _make_non_blocking(descriptor: int) -> None:
     """Make writes to a full pipe or socket fail at once, for C libraries that write to it directly."""
     mode = os.fstat(descriptor).st_mode
-    if stat.S_ISFIFO(mode):  # opened again: other processes with the pipe still block
+    if stat.S_ISFIFO(mode):  # a new descriptor: other processes' descriptors of the pipe still block
         try:
             fresh = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
-        except PermissionError:  # another user's, as in a container
+        except PermissionError:  # the pipe is another user's, as in a container
             os.set_blocking(descriptor, False)
             return
         os.dup2(fresh, descriptor)
         os.close(fresh)
-    elif stat.S_ISSOCK(mode):  # the journal's, of this service alone
+    elif stat.S_ISSOCK(mode):  # a socket to the journal, used by this service only
         os.set_blocking(descriptor, False)
 
 

@@ -21,13 +21,13 @@ _PATIENCE_S: Final = 1.0
 
 
 class Notifier:
-    """Sends notifications to the service manager. Every method may be called from any thread; none raises.
+    """Sends notifications to the service manager. Thread-safe; no method raises.
 
     watchdog: seconds within which the manager expects a sign of life, None if it expects none.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        """environment: contains NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
+        """Read the service manager's variables. environment: may have NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address  # @: abstract namespace
         self._socket: socket.socket | None = None

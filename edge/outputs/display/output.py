@@ -40,7 +40,7 @@ _REFUSED_SECONDS: Final = 60.0
 """Seconds between two attempts on a display that refused a window: each starts a process, expensive on a board."""
 
 _MANAGER: Final = Path("/etc/systemd/system/display-manager.service")
-"""Exists if a desktop is installed; the whole screen is then not used, not even before the desktop has started."""
+"""File that exists if a desktop is installed; the whole screen is then left to it, even before it has started."""
 
 _ESCAPE: Final = 27
 _TICK_MS: Final = 15
@@ -152,18 +152,18 @@ class Display:
     """A Viewer that shows the newest frame; `run_until` draws it in the main thread."""
 
     def __init__(self, settings: DisplaySettings, context: Callable[[], Context] = lambda: PLAIN) -> None:
-        """settings: of the display. context: returns what is drawn besides the newest Reading."""
+        """Prepare, without opening a display. context: returns what is drawn besides the newest Reading."""
         self._settings = settings
         self._context = context
         self._newest: tuple[Frame, Reading, float] | None = None
         self._closed = threading.Event()
 
     def show(self, frame: Frame, reading: Reading) -> None:
-        """Replace the newest frame. May be called from any thread."""
+        """Replace the newest frame. Thread-safe."""
         self._newest = frame, reading, time.monotonic()
 
     def close(self) -> None:
-        """Ask the loop in the main thread to end. May be called from any thread."""
+        """Ask the loop in the main thread to end. Thread-safe."""
         self._closed.set()
 
     def run_until(self, stop: threading.Event) -> None:
@@ -208,7 +208,7 @@ class Display:
             raise NoScreenError(f"{_UNSET}, and {error}" if self._settings.mode == "auto" else str(error)) from error
 
     def _show_on(self, surface: Surface, stop: threading.Event) -> bool:
-        """Show the newest frame until the end; return False if the user ends it. Raises NoScreenError."""
+        """Show the newest frame until `stop` is set; return False if the user ends it. Raises NoScreenError."""
         shown: tuple[Frame, str, tuple[int, int] | None] | None = None
         while not self._ended(stop):
             newest = self._newest

@@ -27,10 +27,10 @@ _STRAY: Final = 0.5
 
 
 class FaceBlur:
-    """Pixelates the faces of successive frames. For one thread."""
+    """Pixelates the faces of successive frames. Not thread-safe."""
 
     def __init__(self, region: Sequence[float] | None = None) -> None:
-        """region: part in which faces are detected: x, y, width, height as fractions of the frame; None: everywhere."""
+        """Start. region: where faces are detected: x, y, width, height as fractions of the frame; None: everywhere."""
         self._region = region
         self._last: dict[int, tuple[float, Box]] = {}
 

@@ -55,7 +55,7 @@ class LastMinute:
     """An Output that computes the Context for the newest Reading."""
 
     def __init__(self, words: Words, fps: bool = False) -> None:
-        """words: texts in the viewer's language. fps: whether the frame rate is shown."""
+        """Start empty. words: texts in the viewer's language. fps: whether the frame rate is shown."""
         self._words = words
         self._fps = fps
         self._moments: deque[Moment] = deque(maxlen=round(MINUTE / SLOT))
@@ -90,7 +90,7 @@ class LastMinute:
         """Nothing to release."""
 
     def context(self) -> Context:
-        """Return the Context for the newest Reading. May be called from any thread."""
+        """Return the Context for the newest Reading. Thread-safe."""
         return self._context
 
     def _rate(self) -> float | None:

@@ -19,10 +19,10 @@ from edge.reading import Image, Reading
 from edge.translations import capitalised, confidence_text, looks_text
 
 PANEL_SHARE: Final = 0.2
-"""Least share of the screen's width that must be free beside the frame for the panel."""
+"""Minimum share of the screen's width that must be free beside the frame for the panel."""
 
 _WIDE: Final = 1.75
-"""Least ratio of width to height of a screen, such as 16:9, on which the frame shrinks to make room for the panel."""
+"""Minimum ratio of width to height of a screen, such as 16:9, on which the frame shrinks to make room for the panel."""
 
 _GROUND: Final[Colour] = (30, 25, 22)
 

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _KEEPALIVE_S: Final = 20
 _CONNECT_S: Final = 5.0
 _MAX_IN_FLIGHT: Final = 10
-"""Most unacknowledged messages at a time; brokers allow 20 (Mosquitto's Receive Maximum) and more."""
+"""Maximum number of unacknowledged messages at a time; brokers allow 20 (Mosquitto's Receive Maximum) and more."""
 
 MAX_INCOMING: Final = 65_536
 """Bytes of an incoming packet that are kept; the rest is discarded."""
@@ -54,7 +54,7 @@ class _BoundedClient(paho.Client):
 
 
 class Connection:
-    """A connection and its unacknowledged messages. Used by one thread, and never opened again.
+    """A connection and its unacknowledged messages. Not thread-safe, and never opened again.
 
     The client library queues nothing: messages that are unacknowledged at the end remain available to the caller.
 

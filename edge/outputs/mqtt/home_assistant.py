@@ -24,7 +24,7 @@ NOBODY: Final = "nobody"
 """State of the emotion sensor with no face in view; while the camera is off its state is unknown."""
 
 _MAX_STATE: Final = 250
-"""Most characters of a state, below Home Assistant's limit of 255."""
+"""Maximum characters of a state, below Home Assistant's limit of 255."""
 
 _DEVICE_TREE: Final = Path("/proc/device-tree/model")
 _UNKNOWN: Final = "None"

@@ -18,7 +18,7 @@ from edge.reading import Frame, Reading, Stats
 from edge.system.newest_version import newest_version
 
 EVENTS_KEPT: Final = 200
-"""Most events that wait for a connection; beyond that the oldest are dropped."""
+"""Maximum number of events that wait for a connection; beyond that the oldest are dropped."""
 
 _EXPIRY_HEARTBEATS: Final = 3
 _STATES_REMEMBERED: Final = 16

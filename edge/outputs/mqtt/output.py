@@ -112,7 +112,7 @@ class MqttOutput:
             self._wake()
 
     def change(self, settings: Settings) -> None:
-        """Apply the rates of new settings. May be called from any thread."""
+        """Apply the rates of new settings. Thread-safe."""
         self._outbox.change(settings.mqtt)
         self._wake()
 

@@ -28,7 +28,7 @@ class SizeLimit:
 
     A broker without an announcement closes the connection at a packet that is too large. If _LOSSES consecutive short
     connections end while the largest unconfirmed message is on the same topic, messages of more than half its size are
-    left out, until a connection that lasted is lost. For one thread.
+    left out, until a connection that lasted is lost. Not thread-safe.
     """
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from tornado.web import Application, RequestHandler
 _log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX: Final = 512
-"""Most open connections: half of the 1,024 files that a process may open by default."""
+"""Maximum number of open connections: half of the 1,024 files that a process may open by default."""
 
 _CROWDED_S: Final = 0.01
 """Seconds between two accepted connections while the limit is reached: at a hundred a second, clients that reconnect
@@ -77,7 +77,7 @@ class BoundedServer(HTTPServer):
     """
 
     def initialize(self, application: Application, connections: Connections, **options: Any) -> None:  # type: ignore[override]
-        """connections: registry of this server's connections. options: of HTTPServer."""
+        """Prepare the server. connections: registry of its open connections. options: of HTTPServer."""
         super().initialize(application, **options)
         self._accepted = connections
 

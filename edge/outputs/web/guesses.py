@@ -25,7 +25,7 @@ PATIENCE_S: Final = 5.0
 """Longest remaining block, in seconds, for which a password from a blocked address waits instead of being refused."""
 
 LINE_MAX: Final = 2
-"""Most passwords of one address that wait for an answer."""
+"""Maximum number of passwords of one address that wait for an answer."""
 
 QUEUE_MAX: Final = 256
 _ADDRESSES_MAX: Final = 4096
@@ -55,7 +55,8 @@ class Guesses:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # by address: number, blocked until
+        # Wrong passwords of each address: how many, and the time until which the address is blocked.
+        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
         self._line: dict[str, int] = {}  # by address: passwords that wait for an answer
         self._budget = float(ACCOUNT_BURST)
@@ -98,7 +99,7 @@ class Guesses:
                 return Answer.LATER
             if self._wrong.get(client, (0, 0.0)) == state:
                 break
-            self._budget += not known  # another password from there was wrong meanwhile
+            self._budget += not known  # another wrong password of this client came meanwhile
         if right:
             self._wrong.pop(client, None)
             if not known:

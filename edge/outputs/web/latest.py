@@ -28,7 +28,7 @@ class LatestReading:
         self._samples: deque[_Sample] = deque(maxlen=round(MINUTE / _SAMPLE_SECONDS))
 
     def show(self, frame: Frame, reading: Reading) -> None:
-        """Store the newest frame and its Reading. For one thread."""
+        """Store the newest frame and its Reading. Not thread-safe."""
         self.newest = frame, reading
         self._shown_at = time.monotonic()
         if not self._samples or self._shown_at - self._samples[-1][0] >= _SAMPLE_SECONDS:

@@ -27,10 +27,10 @@ WIDTHS: Final = (320, 480, 640, 960, 1280, 1920)
 """Stream widths in pixels besides the camera's own. Few, so that viewers share encoded frames."""
 
 RATE: Final = 15.0
-"""Most pictures a second for one viewer: enough to follow a face, and half the work of 30."""
+"""Maximum pictures a second for one viewer: enough to follow a face, and half the work of 30."""
 
 SENDS_MAX: Final = 300
-"""Most pictures a second to all viewers together: with more than 20 viewers each gets fewer, to spare the analysis."""
+"""Maximum pictures a second to all viewers together: with more than 20, each gets fewer, to spare the analysis."""
 
 _NICENESS: Final = 10
 
@@ -71,7 +71,7 @@ class StreamEncoder:
 
     @property
     def watched(self) -> bool:
-        """Whether there are viewers. May be read from any thread."""
+        """Whether there are viewers. Thread-safe."""
         return bool(self._viewers)
 
     def arrived(self) -> None:

@@ -137,7 +137,7 @@ class WebViewer:
         return self._reader.waiting + len(self._reader.receiving) if self._reader else 0
 
     def show(self, frame: Frame, reading: Reading) -> None:
-        """Store the newest frame and Reading. May be called from any thread."""
+        """Store the newest frame and Reading. Thread-safe."""
         self._live.show(frame, reading)
         if self._streams.watched:
             self._call(self._streams.arrived)
@@ -146,7 +146,7 @@ class WebViewer:
         """Ignored: `show` gets the same Reading with its frame."""
 
     def report(self, stats: Stats) -> None:
-        """Store the newest Stats. May be called from any thread."""
+        """Store the newest Stats. Thread-safe."""
         self._live.stats = stats
 
     def close(self) -> None:

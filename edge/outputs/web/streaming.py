@@ -13,7 +13,7 @@ from edge.outputs.web.access import PageAccess
 from edge.outputs.web.handler import PageHandler
 
 VIEWERS_MAX: Final = 200
-"""Most endless answers at a time: each open page has two."""
+"""Maximum number of endless answers at a time: each open page has two."""
 
 _STALL_SECONDS: Final = 10.0
 """Seconds after which a viewer that accepts no data is disconnected."""
@@ -42,7 +42,7 @@ class StreamingHandler(PageHandler):
 
     @contextmanager
     def viewing(self) -> Iterator[None]:
-        """Count as a viewer during the body of the `with` statement. Raises HTTPError if there are too many viewers."""
+        """Register this response as a viewer during the `with` statement. Raises HTTPError if there are too many."""
         if len(self.viewers) >= VIEWERS_MAX:
             raise HTTPError(503, reason="Too many pages are open")
         if self.connection.stream.closed():

@@ -23,16 +23,16 @@ from edge.reading import Frame, Reading
 _log = logging.getLogger(__name__)
 
 BYTES_MAX: Final = 16 * 1024 * 1024
-"""Most bytes of one image."""
+"""Maximum bytes of one image."""
 
 HELD_MAX: Final = 48 * 1024 * 1024
-"""Most bytes of all uploads together in memory."""
+"""Maximum bytes of all uploads together in memory."""
 
 WAITING_MAX: Final = 3
-"""Most complete images that wait for the analysis or are being analysed."""
+"""Maximum number of complete images that wait for the analysis or are being analysed."""
 
 RECEIVING_MAX: Final = 8
-"""Most uploads that are being received; one more ends the slowest."""
+"""Maximum number of uploads that are being received; one more ends the slowest."""
 
 _SLOW_S: Final = 2.0
 """Age in seconds below which an upload never counts as the slowest."""

@@ -19,17 +19,17 @@ from edge.outputs.web.mjpeg import below_the_analysis
 from edge.reading import Frame, Reading
 
 BYTES_MAX: Final = 512 * 1024
-"""Most bytes of one frame; the page sends JPEG of 640 pixels' width, about 40 kB."""
+"""Maximum bytes of one frame; the page sends JPEG of 640 pixels' width, about 40 kB."""
 
 LIMITS: Final = ImageLimits(WEB_FORMATS, 1280 * 1280, 0, 60, 2)
 SESSIONS_MAX: Final = 2
-"""Most browsers at a time: each has networks of its own."""
+"""Maximum number of browsers at a time: each has networks of its own."""
 
 RECEIVING_MAX: Final = 8
-"""Most frames that are being received at a time; together they take 4 MB."""
+"""Maximum number of frames that are being received at a time; together they take 4 MB."""
 
 INTERVAL_S: Final = 0.08
-"""Least seconds between two frames of one browser."""
+"""Minimum seconds between two frames of one browser."""
 
 IDLE_S: Final = 10.0
 """Seconds without a frame after which a browser's session ends."""
@@ -54,7 +54,7 @@ class Webcams:
     """
 
     def __init__(self, open_analysis: Callable[[], Analyse]) -> None:
-        """open_analysis: opens networks and a tracker for one session; called in the thread that runs them."""
+        """Start the thread. open_analysis: opens networks and a tracker for one session; called in that thread."""
         self._open = open_analysis
         self.receiving: set[WebcamHandler] = set()
         self._sessions: dict[str, _Session] = {}
