@@ -44,8 +44,7 @@ class Controls:
     """The switches as users set them and as the analysis applied them. Thread-safe.
 
     A change is acknowledged (listeners are called) once it is applied and on the disk. If it cannot be written, privacy
-    is
-    still switched on, without an acknowledgement, and writing is retried; any other change is dropped.
+    is still switched on, without an acknowledgement, and writing is retried; any other change is dropped.
 
     former_devices: earlier names of this device, under which the switches were stored.
     """
@@ -120,7 +119,7 @@ class Controls:
                 self._wanted = wanted
                 _log.info("%s: %s", name, "on" if on else "off")
         if self._wanted != wanted:
-            self._acknowledge()  # publish the old state: whoever set it may show the new one
+            self._acknowledge()  # publish the unchanged state: the client may show the wanted one
 
     def ask_snapshot(self) -> None:
         """Request a picture of the next frame."""

@@ -128,8 +128,7 @@ def map_matrix(source: Sequence[str], target: Sequence[str]) -> npt.NDArray[np.f
     """Return the matrix [len(source), len(target)] that maps probabilities over `source` to `target`.
 
     A label maps to itself if `target` has it, else to its merged class of compact4. A label that `target` cannot
-    express
-    has a row of zeros, so that mapped probabilities may sum to less than 1.
+    express has a row of zeros, so that mapped probabilities may sum to less than 1.
     """
     matrix = np.zeros((len(source), len(target)), np.float32)
     for row, label in enumerate(source):

@@ -165,8 +165,7 @@ class Stats:
     has lowered the clock, None if unknown. camera: `online`, or why there is no picture.
     pace: `full`, or why fewer frames are analysed: `limited` by the settings, `hot`, `idle`, `night`. rate_limit: most
     frames analysed a second, None: no limit. server: `online`, or why the prediction server is not used; None if there
-    is
-    none. bad: frames since start that could not be decoded.
+    is none. bad: frames since start that could not be decoded.
     """
 
     fps: float

@@ -38,8 +38,7 @@ class Capture:
     """Reads a camera in a thread and keeps the newest frame; frames that nobody fetched in time are counted.
 
     A lossless source (a file with `realtime: false`) waits for its consumer instead. Every public method and property
-    may
-    be used from any thread.
+    may be used from any thread.
     """
 
     def __init__(
@@ -53,8 +52,7 @@ class Capture:
         """Start the thread.
 
         A camera that cannot be opened raises nothing: `status` gives the reason, and opening is retried after 0.5 s,
-        then
-        after twice as long each time, up to 10 s.
+        then after twice as long each time, up to 10 s.
 
         Args:
             settings: which camera, and how it is read.

@@ -1,8 +1,7 @@
 """Decodes image files from outside in a separate process, which can be killed.
 
 The process has a limit on its address space and its processor time, starts with the first image and ends after some
-time
-without one. If it passes a limit or crashes, that image alone is lost: the next one gets a new process.
+time without one. If it passes a limit or crashes, that image alone is lost: the next one gets a new process.
 """
 
 import logging

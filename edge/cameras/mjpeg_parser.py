@@ -26,10 +26,8 @@ class MjpegParser:
     """Accepts the bytes of a stream in pieces of any size, and returns each image as soon as its last byte has arrived.
 
     A Content-Length is trusted while what follows the part is another part or image. Cameras send wrong lengths or
-    none,
-    boundaries that differ from the announced one, and none at the beginning. Without a length, the end of an image is
-    found
-    by walking its segments, so that the end of a thumbnail inside is not mistaken for it.
+    none, boundaries that differ from the announced one, and none at the beginning. Without a length, the end of an
+    image is found by walking its segments, so that the end of a thumbnail inside is not mistaken for it.
     """
 
     def __init__(self) -> None:

@@ -70,7 +70,7 @@ class StreamCamera:
         while self._first is None and self._video.capture.isOpened() and time.monotonic() < deadline:
             began = time.monotonic()
             self._first = self._video.read()
-            if time.monotonic() - began < 0.1:  # returns at once: the stream has ended
+            if time.monotonic() - began < 0.1:  # the read returned at once: the stream has ended
                 break
         if self._first is None:
             self.close()

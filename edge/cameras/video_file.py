@@ -45,7 +45,7 @@ class VideoFile:
             raise EmotionEdgeError(f"{self.name}: cannot be decoded (not a video, or of a kind OpenCV does not read)")
         self._pace = Pace() if settings.realtime else None
         self.seconds = max(0.0, self._video.capture.get(cv2.CAP_PROP_FRAME_COUNT)) * self._period
-        """Length as the file says, 0 where it does not."""
+        """Length that the file declares, in seconds; 0 if it declares none."""
 
     def read(self) -> Picture | None:
         picture, self._next = self._next, None

@@ -62,8 +62,7 @@ def load(arguments: Namespace) -> Settings:
 
     The file is `--config`, else $EMOTION_EDGE_CONFIG, else /etc/emotion-edge/config.yaml if that exists. Raises
     EmotionEdgeError for a file that cannot be read, an unknown setting, and an invalid value; each message says where
-    it
-    stands.
+    it stands.
     """
     given = _Given()
     if path := config_path(arguments.config):
@@ -93,7 +92,7 @@ def _validated(given: _Given) -> Settings:
         first = {problem["loc"][:2]: problem for problem in reversed(error.errors())}
         problems = (_explain(problem, given.origins) for problem in reversed(first.values()))
         raise EmotionEdgeError("\nemotion-edge: ".join(problems)) from None
-    except EmotionEdgeError as error:  # settings that contradict each other: begins with a name
+    except EmotionEdgeError as error:  # contradictory settings: the message begins with a name
         origin = given.origins.get(re.split("[: ]", str(error), maxsplit=1)[0])
         raise EmotionEdgeError(f"{origin.rpartition(': ')[0] or origin}: {error}" if origin else str(error)) from None
 

@@ -46,9 +46,8 @@ def without_password(text: str) -> str:
     """Replace the passwords in a URL by stars; text without `://` is returned unchanged.
 
     Replaced are: all between :// and the last @ except a user name, the query, the fragment, and what follows a = in
-    the
-    path, where some cameras expect a password. The URL is not parsed, because an unescaped password may contain / ? and
-    #.
+    the path, where some cameras expect a password. The URL is not parsed, because an unescaped password may contain / ?
+    and #.
     """
     scheme, mark, rest = text.partition("://")
     if not mark:

@@ -60,7 +60,7 @@ def _or_host_name(device_id: str) -> str:
 
 class CameraSettings(_Section):
     source: Annotated[str, Text, RESTART] = "auto"
-    """auto, picamera2, a V4L2 index or /dev path, a video, an image or folder of images, or an rtsp/http address."""
+    """Camera: auto, picamera2, V4L2 index or /dev path, video, image, folder of images, or rtsp/http address."""
     width: Annotated[Pixels, RESTART] = 640
     """Width to ask a camera for, in pixels."""
     height: Annotated[Pixels, RESTART] = 480
@@ -135,7 +135,7 @@ class RuntimeSettings(_Section):
     interpreter: Annotated[RuntimeChoice, RESTART] = "auto"
     """Library that runs the networks: auto, ai-edge-litert or tflite-runtime."""
     accelerator: Annotated[AcceleratorChoice, RESTART] = "auto"
-    """auto: a Coral Edge TPU where one is found and the models are compiled for it; edgetpu: always try it; cpu."""
+    """Accelerator: auto uses a Coral Edge TPU if one is found and models are compiled for it, edgetpu always, cpu none."""
     threads: Annotated[int, Field(ge=1, le=16), RESTART] = 1
     """Processor threads that run each network."""
 
@@ -282,7 +282,7 @@ class RecordSettings(_Section):
 
 class DisplaySettings(_Section):
     mode: Annotated[Literal["auto", "window", "drm", "off"], Text, RESTART] = "auto"
-    """window: on a desktop; drm: the whole screen, without a desktop; auto: what there is; off."""
+    """Display: window (on a desktop), drm (the whole screen, without a desktop), auto (what is available) or off."""
     fullscreen: Annotated[bool, RESTART] = False
     """Let the window fill the display."""
     language: Annotated[str, AfterValidator(known_language), RESTART] = "en"
@@ -313,7 +313,7 @@ class NoticeSettings(_Section):
 
 class LogSettings(_Section):
     level: Annotated[Literal["debug", "info", "warning", "error"], LIVE] = "info"
-    """Lowest level that is logged."""
+    """Lowest level of messages that are logged."""
 
 
 class Settings(_Section):

@@ -40,9 +40,8 @@ class Components:
     """The parts that the analysis loop works with.
 
     snapshot_listeners: get the frame after a snapshot was requested. blur: blurs the faces in every picture that leaves
-    the
-    loop; None: faces stay visible. language: of the privacy card. trial: of the most recently installed model. reopen:
-    opens the classifier of the earlier model if that one fails.
+    the loop; None: faces stay visible. language: of the privacy card. trial: of the most recently installed model.
+    reopen: opens the classifier of the earlier model if that one fails.
     """
 
     capture: Capture

@@ -34,7 +34,7 @@ class Cadence:
         """Start without measurements. every: detect in every n-th frame; `auto`: as often as measured times allow."""
         self._fixed = 0 if every == "auto" else every
         self.period = 0.0
-        """Mean time between frames, seconds; 0 until it is known."""
+        """Mean time between frames in seconds; 0 until two frames have come."""
         self._costs: dict[bool, float] = {}
         self._large = False
         self._cost_a_face = 0.0

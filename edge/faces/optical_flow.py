@@ -91,8 +91,7 @@ class OpticalFlow:
         """Return the faces' positions in the next frame, by track id; lost faces are left out and no longer followed.
 
         A box keeps its score and aspect ratio; landmarks rotate with the face. If the size of the frames changes, as in
-        some
-        streams, all faces are lost.
+        some streams, all faces are lost.
         """
         if image.shape[:2] != self._size:
             self._patches = {}

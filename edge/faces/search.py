@@ -116,8 +116,7 @@ class FaceSearch:
         """List the rotations, in degrees, in which the picture is also searched.
 
         If rolled faces are tracked, the roll of the most rolled one; if no face is found, LOOK and -LOOK by turns, once
-        per
-        TURN_INTERVAL.
+        per TURN_INTERVAL.
         """
         if self._still:  # the roll of faces found upright is underestimated: 15 degrees for 40
             return [LOOK, -LOOK]

@@ -62,7 +62,7 @@ def letterbox(image: Image, canvas: Image) -> float:
         image = np.asarray(cv2.resize(image, (2 * right, 2 * bottom), interpolation=cv2.INTER_NEAREST), np.uint8)
     if image.ndim == 2:
         image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
-    # At a half, this is the mean of 2x2 pixels.
+    # Bilinear shrinking to a half is the mean of 2x2 pixels.
     cv2.resize(image, (right, bottom), dst=canvas[:bottom, :right], interpolation=cv2.INTER_LINEAR)
     canvas[bottom:] = 0
     canvas[:bottom, right:] = 0

@@ -96,8 +96,7 @@ def analyse_picture(folder: Path, runtime: Runtime) -> Reading:
     """Analyse a drawn picture with a model as the daemon does it, and return the Reading.
 
     An emotion model classifies faces at the places in _BOXES. The faces that a face detector finds are classified by
-    the
-    released emotion model.
+    the released emotion model.
 
     Raises:
         EmotionEdgeError: a value in the Reading is not finite.

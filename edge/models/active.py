@@ -73,8 +73,7 @@ def active_model(name: str) -> str:
     """Return the model to load for a name in the settings: the folder of the installed one, else the name itself.
 
     An installed model that is damaged, missing or ended the analysis is skipped with a warning, in favour of the
-    previous
-    one, then of the name.
+    previous one, then of the name.
     """
     try:
         active = read_active()

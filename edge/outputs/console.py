@@ -87,7 +87,7 @@ def _writer_to(stream: TextIO) -> Callable[[str], object]:
     """
     try:
         raw = io.FileIO(os.dup(stream.fileno()), "w")
-    except io.UnsupportedOperation:  # a stream in memory
+    except io.UnsupportedOperation:  # a stream in memory has no descriptor
         return stream.write
     stream.flush()
 

@@ -88,8 +88,7 @@ class RowBuilder:
     """Builds rows from one Reading after another. Not thread-safe.
 
     Rows end at whole minutes, so that each belongs to one time slot of any report. If the system's clock is set, every
-    row
-    ends, so that no row mixes times from before and after.
+    row ends, so that no row mixes times from before and after.
     """
 
     def __init__(self) -> None:

@@ -83,7 +83,7 @@ class Predictions:
         self._detector = detector
         self._decoder = ImageDecoder()
         self._readers = ThreadPoolExecutor(2, "requests")
-        self._one_image = asyncio.Semaphore(1)  # limits memory, and leaves a reader to requests of JSON
+        self._one_image = asyncio.Semaphore(1)  # one at a time: saves memory and leaves a thread for JSON
         self._networks = ThreadPoolExecutor(1, "networks")
         self._alive = alive
         self._waiting = 0

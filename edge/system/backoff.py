@@ -13,8 +13,7 @@ class Backoff:
             first: delay after the first failure.
             longest: no delay is longer.
             jitter: largest share, 0 to 1, that is randomly subtracted from each delay, so that many boards do not retry
-                at
-                the same time.
+                at the same time.
         """
         self._first = first
         self._longest = longest

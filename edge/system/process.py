@@ -21,8 +21,7 @@ def end_process(status: int) -> int:
     """Return the status to exit with, or end the process at once if a worker thread still hangs.
 
     At a normal exit, the interpreter would stop such a thread inside OpenCV or FFmpeg, which aborts the process, or
-    wait
-    for a lock that it holds. Call it after everything that can be closed is closed.
+    wait for a lock that it holds. Call it after everything that can be closed is closed.
     """
     left = threads.hanging()
     if not left:

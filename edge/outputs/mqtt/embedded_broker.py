@@ -31,7 +31,7 @@ class EmbeddedBroker:
     """A running broker, until it is closed. port: port on 127.0.0.1 on which it listens."""
 
     def __init__(self, port: int) -> None:
-        """Start the broker on a free port. Raises EmotionEdgeError if it does not start."""
+        """Start the broker on `port`, which must be free. Raises EmotionEdgeError if it does not start."""
         self.port = port
         self._loop = asyncio.new_event_loop()
         self._up = threading.Event()

@@ -228,8 +228,7 @@ class Outbox:
         """Return the values whose change sends the state before its heartbeat.
 
         Of the camera's text only the part before the colon counts, as in `lost: ...`: each attempt to open the camera
-        may
-        fail for another reason, and that is no change of the scene.
+        may fail for another reason, and that is no change of the scene.
         """
         reading, kind = self._reading, self._camera.partition(":")[0]
         if reading is None:

@@ -43,8 +43,7 @@ class MqttOutput:
     """An Output that publishes under `<base_topic>/<device_id>/`; its topics are in docs/mqtt.md.
 
     `put` and `report` never wait: a thread of its own connects and sends. It uses MQTT 5, or 3.1.1 if the broker does
-    not
-    support 5.
+    not support 5.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ class DeviceCookies:
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self.name = f"device-{hashlib.sha256(self._key).hexdigest()[:8]}"
-        """Of the cookie: another one for each daemon on a board, as browsers do not tell ports apart."""
+        """Name of the cookie, different for each daemon on a board, because browsers share cookies between ports."""
 
     def new(self) -> str:
         """Return the value of a new cookie."""

@@ -31,8 +31,7 @@ class PageHandler(RequestHandler):
     """Answers clients with access to the page, but no request that another site triggers.
 
     The header Sec-Fetch-Site says which site triggers a request (W3C, Fetch Metadata Request Headers). Browsers do not
-    send
-    it over plain HTTP on the network; there, Origin and Cross-Origin-Resource-Policy protect.
+    send it over plain HTTP on the network; there, Origin and Cross-Origin-Resource-Policy protect.
     """
 
     access: PageAccess

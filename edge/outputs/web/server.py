@@ -55,8 +55,7 @@ class WebViewer:
     """A Viewer and Output that serves the live page from a thread with an event loop of its own.
 
     `show`, `put` and `report` only store the newest value. Pictures are annotated and encoded once for all viewers of
-    the
-    same width, and only while there are viewers.
+    the same width, and only while there are viewers.
 
     url: the page's address.
     """
@@ -86,8 +85,7 @@ class WebViewer:
             read: analyses an uploaded image, in a thread of the page's; None: there are no uploads.
             webcam: opens an analysis for the camera of a visitor's browser; None: the page offers none.
             health: returns the state of other parts of the daemon as text, by name; called in the event loop, so it
-                must
-                not wait.
+                must not wait.
             draw: makes the JPEGs of the stream, in a thread of the page's.
             draw_given: makes the JPEGs of uploaded images.
             language: of the page for browsers that ask for none of the available ones.
