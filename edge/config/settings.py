@@ -135,7 +135,7 @@ class RuntimeSettings(_Section):
     interpreter: Annotated[RuntimeChoice, RESTART] = "auto"
     """Library that runs the networks: auto, ai-edge-litert or tflite-runtime."""
     accelerator: Annotated[AcceleratorChoice, RESTART] = "auto"
-    """Accelerator: auto uses a Coral Edge TPU if one is found and models are compiled for it, edgetpu always, cpu none."""
+    """Accelerator: auto uses a Coral Edge TPU if one is found and the models fit; edgetpu always; cpu never."""
     threads: Annotated[int, Field(ge=1, le=16), RESTART] = 1
     """Processor threads that run each network."""
 
