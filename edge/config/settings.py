@@ -135,7 +135,7 @@ class RuntimeSettings(_Section):
     interpreter: Annotated[RuntimeChoice, RESTART] = "auto"
     """Library that runs the networks: auto, ai-edge-litert or tflite-runtime."""
     accelerator: Annotated[AcceleratorChoice, RESTART] = "auto"
-    """Accelerator: auto uses a Coral Edge TPU if one is found and the models fit; edgetpu always; cpu never."""
+    """Coral Edge TPU, for models compiled for it: auto uses one if it is found, edgetpu always tries it, cpu never."""
     threads: Annotated[int, Field(ge=1, le=16), RESTART] = 1
     """Processor threads that run each network."""
 
