@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -70,6 +70,22 @@ class Detection:
     box: Box
     score: float
     landmarks: npt.NDArray[np.float32] | None = None
+
+    def in_whole(self, left: float, top: float, ratio: float = 1.0) -> "Detection":
+        """This face, found in a part of an image, in pixels of the whole.
+
+        Args:
+            left: of the part, in its own pixels.
+            top: of the part, in its own pixels.
+            ratio: pixels of the whole to one of the part.
+        """
+        box = Box(
+            (self.box.x + left) * ratio, (self.box.y + top) * ratio, self.box.width * ratio, self.box.height * ratio
+        )
+        marks = self.landmarks
+        if marks is not None:
+            marks = (marks + np.array((left, top), np.float32)) * np.float32(ratio)
+        return replace(self, box=box, landmarks=marks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from edge.config import DetectorSettings
 from edge.faces.opencv_detectors import HaarDetector, Res10Detector, YuNetOpenCV
 from edge.faces.two_sizes import TwoSizes
 from edge.faces.yunet import AUTO, LARGE, SIZES, SMALL, YuNet, model_name
+from edge.faces.zoom import CANDIDATE, ZoomingDetector
 from edge.models.active import active_model
 from edge.models.released import model_dir
 from edge.models.runtime import Runtime
@@ -45,8 +46,8 @@ def open_detector(settings: DetectorSettings, runtime: Runtime, threads: int) ->
             found = YuNet(model_dir(name), settings.score, runtime, threads)
             if settings.file or settings.size != AUTO:
                 return found
-            large = active_model(model_name(LARGE))
-            return TwoSizes(found, YuNet(model_dir(large), settings.score, runtime, threads))
+            large = YuNet(model_dir(active_model(model_name(LARGE))), min(settings.score, CANDIDATE), runtime, threads)
+            return TwoSizes(found, ZoomingDetector(large, found, settings.score))
         case "opencv-yunet":
             return YuNetOpenCV(
                 settings.file, SIZES[SMALL if settings.size == AUTO else int(settings.size)], settings.score

@@ -31,6 +31,9 @@ _CROP_GAIN: Final = 12.0
 _NOISY_GAIN: Final = 4.0
 """Gain from which a frame is blurred with the wider kernel, against noise."""
 
+_LEAST_GAIN: Final = 1.05
+"""Gain up to which a frame is left as it is."""
+
 _TIME: Final = 0.3
 """Time constant of the gain's smoothing, seconds."""
 
@@ -39,58 +42,67 @@ _SWITCHED: Final = 1.6
 
 
 class Exposure:
-    """Computes the gain for the frames of a stream, smoothed over time. Not thread-safe."""
+    """Brightens the dark frames of a stream, with a gain that is steady from frame to frame. Belongs to one thread."""
 
     def __init__(self) -> None:
-        self._gain = 1.0
+        self.gain = 1.0
+        """The factor on the last frame's pixels."""
         self._at = -math.inf
 
-    def gain(self, image: Image, now: float) -> float:
-        """Return the factor by which to brighten a frame; 1: it is bright enough.
+    def __call__(self, image: Image, now: float, size: tuple[int, int]) -> tuple[Image, float]:
+        """Prepare a frame, or the part of it that is analysed, for a detector.
 
         Args:
-            image: the frame or the part of it that is analysed, BGR or grey uint8.
+            image: BGR or grey uint8.
             now: time of capture, seconds, monotonic.
+            size: width and height that the detector shrinks it to; a dark image that is larger is shrunk here, as that
+                removes noise.
+
+        Returns:
+            The image itself where it is bright enough, else a brighter and less noisy one; and the pixels of `image` to
+            one of it.
         """
-        wanted = _wanted(image)
-        change = max(wanted / self._gain, self._gain / wanted)
+        bright = _is_bright(image)
+        shrunk = image if bright else _shrunk(image, size)
+        self._follow(1.0 if bright else _wanted(shrunk, image.shape), now)
+        if self.gain <= _LEAST_GAIN:
+            return image, 1.0
+        if bright:
+            shrunk = _shrunk(image, size)
+        kernel, sigma = (5, 1.0) if self.gain > _NOISY_GAIN else (3, 0.7)
+        smooth = cv2.GaussianBlur(shrunk, (kernel, kernel), sigma)
+        return np.asarray(cv2.LUT(smooth, _levels(self.gain)), np.uint8), image.shape[1] / shrunk.shape[1]
+
+    def _follow(self, wanted: float, now: float) -> None:
+        change = max(wanted / self.gain, self.gain / wanted)
         weight = 1.0 if change > _SWITCHED else 1 - math.exp(-max(now - self._at, 0.0) / _TIME)
-        self._gain *= (wanted / self._gain) ** weight
+        self.gain *= (wanted / self.gain) ** weight
         self._at = now
-        return self._gain if self._gain > 1.05 else 1.0
 
 
-def _wanted(image: Image) -> float:
+def _is_bright(image: Image) -> bool:
     samples = image[8::16, 8::16]
     samples = samples[..., 1] if samples.ndim == 3 else samples
-    if not samples.size or np.count_nonzero(samples >= DARK) * 100 > (100 - PERCENTILE) * samples.size:
-        return 1.0
-    # Noise raises the percentile of single pixels; means of about 8x8 pixels do not have it.
+    return not samples.size or np.count_nonzero(samples >= DARK) * 100 > (100 - PERCENTILE) * samples.size
+
+
+def _shrunk(image: Image, size: tuple[int, int]) -> Image:
+    """The image in the largest size of its shape within `size`, (width, height); as it is where that is larger."""
     height, width = image.shape[:2]
-    means = cv2.resize(image, (max(1, width // 8), max(1, height // 8)), interpolation=cv2.INTER_AREA)
+    ratio = max(width / size[0], height / size[1])
+    if ratio <= 1:
+        return image
+    small = (max(1, round(width / ratio)), max(1, round(height / ratio)))
+    return np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _wanted(image: Image, shape: tuple[int, ...]) -> float:
+    """The gain for a dark image. shape: the image's before it was shrunk."""
+    # Noise alone raises the percentile of single pixels: take that of means of about 8x8.
+    height, width = (max(1, min(before // 8, now // 2)) for before, now in zip(shape[:2], image.shape[:2], strict=True))
+    means = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     white = float(np.percentile(means[..., 1] if means.ndim == 3 else means, PERCENTILE))
     return min(max(_FRAME_WHITE / max(white, 1.0), 1.0), _FRAME_GAIN)
-
-
-def brightened(image: Image, gain: float, size: tuple[int, int]) -> tuple[Image, float]:
-    """Brighten a frame for a detector, with less noise.
-
-    Args:
-        image: BGR or grey uint8.
-        gain: factor on the pixels.
-        size: the detector's input width and height; a larger image is shrunk to it first, which removes noise.
-
-    Returns:
-        The brighter image, and how many pixels of `image` one of its pixels stands for.
-    """
-    height, width = image.shape[:2]
-    ratio = max(1.0, width / size[0], height / size[1])
-    if ratio > 1:
-        small = (max(1, round(width / ratio)), max(1, round(height / ratio)))
-        image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
-    kernel, sigma = (5, 1.0) if gain > _NOISY_GAIN else (3, 0.7)
-    smooth = cv2.GaussianBlur(image, (kernel, kernel), sigma)
-    return np.asarray(cv2.LUT(smooth, _levels(gain)), np.uint8), width / image.shape[1]
 
 
 def brighten_crop(crop: Image) -> Image:

@@ -3,14 +3,11 @@
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Final
-
-import numpy as np
 
 from edge.config import DetectorSettings
 from edge.faces.detector import Detector
-from edge.faces.exposure import Exposure, brightened
+from edge.faces.exposure import Exposure
 from edge.faces.roll import LOOK, TURNED, TurnedImage, roll_of
 from edge.faces.two_sizes import SizeChoice, TwoSizes
 from edge.faces.yunet import OVERLAP
@@ -92,9 +89,7 @@ class FaceSearch:
         image = frame.analysis if frame.analysis is not None and fills else frame.image
         ratio = frame.image.shape[1] / image.shape[1]
         left, top, right, bottom = self._bounds(image)
-        part, shrunk = image[top:bottom, left:right], 1.0
-        if (gain := self._exposure.gain(part, frame.captured_at)) > 1:
-            part, shrunk = brightened(part, gain, detector.size)
+        part, shrunk = self._exposure(image[top:bottom, left:right], frame.captured_at, detector.size)
         found = detector.detect(part)
         turning = detector.small if isinstance(detector, TwoSizes) else detector
         for roll in self._rolls(frame.captured_at, tracked, found):
@@ -107,7 +102,7 @@ class FaceSearch:
                 [face for face in more if face.score >= sure or any(face.box.iou(box) > OVERLAP for box in known)],
             )
         if left or top or shrunk * ratio != 1:
-            found = [_to_frame(face, left / shrunk, top / shrunk, shrunk * ratio) for face in found]
+            found = [face.in_whole(left / shrunk, top / shrunk, shrunk * ratio) for face in found]
         kept = self._limited(found, [face.box for face in tracked])
         self.ignored = tuple(face.box for face in found if not any(face is other for other in kept))
         return kept
@@ -157,17 +152,6 @@ class FaceSearch:
         left, top = min(int(x * width), width - 1), min(int(y * height), height - 1)
         right, bottom = round((x + across) * width), round((y + down) * height)
         return left, top, max(right, left + 1), max(bottom, top + 1)
-
-
-def _to_frame(face: Detection, left: float, top: float, ratio: float) -> Detection:
-    """Convert a detection in a part of an image to frame pixels. ratio: frame pixels per image pixel."""
-    box = face.box
-    corner = np.array((left, top), np.float32)
-    return replace(
-        face,
-        box=Box((box.x + left) * ratio, (box.y + top) * ratio, box.width * ratio, box.height * ratio),
-        landmarks=None if face.landmarks is None else (face.landmarks + corner) * np.float32(ratio),
-    )
 
 
 def _joined(found: list[Detection], more: Sequence[Detection]) -> list[Detection]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from edge.faces.assignment import assign
 from edge.faces.yunet import OVERLAP, YuNet
+from edge.faces.zoom import ZoomingDetector
 from edge.reading import Box, Detection, Image
 
 FAR_WIDTH: Final = 20.0
@@ -30,12 +31,12 @@ _log = logging.getLogger(__name__)
 
 
 class TwoSizes:
-    """A `Detector` of two YuNets: both run on single images; in streams a `SizeChoice` selects one for each frame.
+    """A `Detector` of two networks: both run on single images; in streams a `SizeChoice` selects one for each frame.
 
     size: input size of the large one.
     """
 
-    def __init__(self, small: YuNet, large: YuNet) -> None:
+    def __init__(self, small: YuNet, large: ZoomingDetector) -> None:
         self.small, self.large = small, large
         self.size = large.size
 

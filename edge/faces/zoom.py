@@ -1,0 +1,71 @@
+"""Far faces: what the large network half sees is looked at again, enlarged, by the small one."""
+
+import math
+from typing import Final, Protocol
+
+from edge.faces.yunet import OVERLAP
+from edge.reading import Box, Detection, Image
+
+CANDIDATE: Final = 0.05
+"""Detection score from which a place is looked at again."""
+
+MOST: Final = 4
+"""Enlarged looks for one picture at most: together they cost about one run of the large network."""
+
+WIDTH: Final = 64.0
+"""Pixels of the small network's input to which a candidate's width is brought."""
+
+
+class _Network(Protocol):
+    size: tuple[int, int]
+
+    def detect(self, image: Image) -> list[Detection]: ...
+
+
+class ZoomingDetector:
+    """A `Detector`: a large network, whose unsure detections count where a small one is sure of them in a close-up."""
+
+    def __init__(self, large: _Network, small: _Network, score: float) -> None:
+        """Take both networks.
+
+        Args:
+            large: with a least score of at most CANDIDATE.
+            small: with the least score `score`.
+            score: detections of the large network with this score or more count as they are, 0 to 1.
+        """
+        self._large, self._small, self._score = large, small, score
+        self.size = large.size
+
+    def detect(self, image: Image) -> list[Detection]:
+        """The faces of an image of any size, best score first, in its pixels, each with five landmarks."""
+        candidates = self._large.detect(image)
+        found = [face for face in candidates if face.score >= self._score]
+        unsure = candidates[len(found) :]
+        looks = 0
+        for candidate in unsure:
+            if looks == MOST:
+                break
+            if _overlaps(candidate.box, found):
+                continue
+            looks += 1
+            for face in self._close_up(image, candidate.box):
+                if _overlaps(face.box, unsure) and not _overlaps(face.box, found):
+                    found.append(face)
+        return sorted(found, key=lambda face: face.score, reverse=True)
+
+    def _close_up(self, image: Image, box: Box) -> list[Detection]:
+        """The faces of the part about a box, in pixels of the image."""
+        left, width = _span(box.x + box.width / 2, box.width * self._small.size[0] / WIDTH, image.shape[1])
+        top, height = _span(box.y + box.height / 2, box.width * self._small.size[1] / WIDTH, image.shape[0])
+        part = image[top : top + height, left : left + width]
+        return [face.in_whole(left, top) for face in self._small.detect(part)]
+
+
+def _span(centre: float, length: float, limit: int) -> tuple[int, int]:
+    """Begin and length in whole pixels of a span about a centre, moved to lie within 0 and `limit` where it can."""
+    whole = min(math.ceil(length), limit)
+    return round(min(max(centre - whole / 2, 0), limit - whole)), whole
+
+
+def _overlaps(box: Box, faces: list[Detection]) -> bool:
+    return any(box.iou(face.box) > OVERLAP for face in faces)

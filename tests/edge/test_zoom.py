@@ -1,0 +1,88 @@
+"""Far faces are found by a close-up of what the large network half sees."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from edge.config import DetectorSettings
+from edge.faces.detector import open_detector
+from edge.faces.two_sizes import TwoSizes
+from edge.faces.zoom import MOST, ZoomingDetector
+from edge.models.runtime import choose
+from edge.reading import Box, Detection, Image
+from tests.support.moving import At, Head, backdrop, compose, heads
+
+HD = np.zeros((720, 1280, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def cast() -> list[Head]:
+    return heads()
+
+
+@dataclass
+class Network:
+    """Finds the same in every image, and keeps the shapes of those."""
+
+    found: list[Detection] = field(default_factory=list)
+    size: tuple[int, int] = (320, 256)
+    seen: list[tuple[int, ...]] = field(default_factory=list)
+
+    def detect(self, image: Image) -> list[Detection]:
+        self.seen.append(image.shape)
+        return list(self.found)
+
+
+def at(x: float, score: float) -> Detection:
+    return Detection(Box(x, 100, 30, 40), score, np.full((5, 2), x, np.float32))
+
+
+@pytest.mark.parametrize(("width", "size"), [(30, (1280, 720)), (18, (640, 480))])
+def test_somebody_too_far_for_both_networks_is_found_in_a_close_up(
+    cast: list[Head], width: int, size: tuple[int, int]
+) -> None:
+    placed = [At(head, size[0] * (0.3 + 0.4 * n), size[1] / 2, width) for n, head in enumerate(cast)]
+    image = compose(backdrop(*size), placed)
+    alone = open_detector(DetectorSettings(size="640"), choose(), 1).detect(image)
+    found = open_detector(DetectorSettings(), choose(), 1).detect(image)
+    assert len(alone) < len(found) == 2
+    for face in found:
+        assert face.landmarks is not None
+        (box,) = (it.box for it in placed if it.box.iou(face.box) > 0.5)
+        assert box.x < face.landmarks[:, 0].min() < face.landmarks[:, 0].max() < box.x + box.width
+
+
+def test_a_picture_without_faces_has_none() -> None:
+    detector = open_detector(DetectorSettings(), choose(), 1)
+    assert isinstance(detector, TwoSizes)
+    assert [detector.detect(backdrop(1280, 720, seed)) for seed in range(3)] == [[]] * 3
+
+
+def test_sure_faces_are_not_looked_at_again_and_close_ups_are_limited() -> None:
+    large = Network([at(0, 0.9), at(2, 0.3), *(at(100 * n, 0.2) for n in range(1, 12))], (640, 480))
+    small = Network()
+    assert ZoomingDetector(large, small, 0.5).detect(HD) == [large.found[0]]
+    assert len(small.seen) == MOST
+    assert set(small.seen) == {(120, 150, 3)}
+
+
+def test_a_close_up_gives_the_face_in_pixels_of_the_picture() -> None:
+    small = Network([Detection(Box(60, 42, 28, 38), 0.8, np.full((5, 2), 70, np.float32))])
+    (face,) = ZoomingDetector(Network([at(615, 0.1)]), small, 0.5).detect(HD)
+    assert (face.box.x, face.box.y) == (615, 102)
+    assert face.landmarks is not None
+    assert face.landmarks[0].tolist() == [625, 130]
+
+
+def test_what_a_close_up_finds_beside_the_candidate_does_not_count() -> None:
+    small = Network([Detection(Box(0, 0, 28, 38), 0.8)])
+    assert ZoomingDetector(Network([at(615, 0.1)]), small, 0.5).detect(HD) == []
+
+
+@pytest.mark.parametrize("corner", [(-20.0, -20.0), (1270.0, 715.0), (-500.0, 9000.0)])
+def test_a_candidate_at_the_rim_is_looked_at_within_the_picture(corner: tuple[float, float]) -> None:
+    small = Network()
+    ZoomingDetector(Network([Detection(Box(*corner, 30, 40), 0.1)]), small, 0.5).detect(HD)
+    ZoomingDetector(Network([Detection(Box(*corner, 3000, 40), 0.1)]), small, 0.5).detect(HD)
+    assert small.seen == [(120, 150, 3), (720, 1280, 3)]
