@@ -31,7 +31,7 @@ from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import in_memory
 from training.fit import trainable
 from training.networks import NETWORKS, build_network
-from training.objectives import head_sizes, losses, targets
+from training.objectives import build_losses, head_sizes, losses, targets
 from training.validation import validate
 
 WARMUP = 0.05
@@ -88,6 +88,7 @@ def compare(name: str, data: Dataset, seconds: float, config: TrainingConfig) ->
     optimizer = keras.optimizers.AdamW(config.learning_rate, config.weight_decay, global_clipnorm=CLIP)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(optimizer, loss=losses(config), loss_weights=dict(config.heads), jit_compile=jit_compile())
+    build_losses(model, heads)
     images = training.pixels.reshape(len(training), *config.input.shape)
     size = min(config.batch_size, len(training))
     seen, spent = _train(

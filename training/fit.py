@@ -28,7 +28,7 @@ from training.evaluation.figures import read_network, save_network
 from training.evaluation.metrics import ENOUGH
 from training.history import LEARNING_RATE, TRAINING, best_epoch, board, in_short, stale, write_history
 from training.networks import build_network
-from training.objectives import Arrays, head_sizes, losses, sampled_by, targets
+from training.objectives import Arrays, build_losses, head_sizes, losses, sampled_by, targets
 from training.preview import PREVIEW_FILE, write_preview
 from training.progress import counted, say_epoch
 from training.teachers import open_teachers, taught_batches
@@ -204,6 +204,8 @@ def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, te
         # In float16 it wraps the optimizer in one that scales the loss.
         model.compile(optimizer, loss=losses(config), loss_weights=dict(config.heads), jit_compile=jit_compile())
         model.optimizer.build(model.trainable_variables)
+        if team.count == 1:
+            build_losses(model, heads)
         team.join(model)
     averaged.set_weights(network.get_weights())
     keras.config.set_dtype_policy("float32")

@@ -36,6 +36,21 @@ def losses(config: TrainingConfig) -> dict[str, Any]:
     return {head: ConcordanceLoss() if head == AFFECT else SoftLoss(config.focal_gamma) for head in config.heads}
 
 
+def build_losses(model: Any, heads: Mapping[str, int]) -> None:
+    """Make the running means of a compiled model's losses before its first step.
+
+    TensorFlow traces a step a second time if its first call makes variables; a trace takes seconds of processor time.
+
+    Args:
+        model: A Keras model compiled with `losses`, in one process.
+        heads: Number of outputs of each head, as from `head_sizes`.
+    """
+    model.compute_loss(
+        y={head: np.zeros((1, size + 1), np.float32) for head, size in heads.items()},
+        y_pred={head: np.zeros((1, size), np.float32) for head, size in heads.items()},
+    )
+
+
 def targets(config: TrainingConfig, data: Dataset, taught: Mapping[str, npt.NDArray[np.float32]]) -> Arrays:
     """The target of each head: float32 [n, classes + 1], probabilities and the row's weight; for affect [n, 3].
 

@@ -221,7 +221,7 @@ def test_a_model_folder_may_be_given_by_path(tmp_path: Path, astronaut: Image) -
 def composed(fer2013_dir: Path) -> list[Scene]:
     """Frames of 640x480 with PublicTest faces of 64 to 200 pixels; calibration saw Training faces only."""
     pytest.importorskip("skimage", reason="scikit-image is not installed")
-    return list(scenes(read_faces(fer2013_dir, "PublicTest"), 200, (64, 200), seed=11))
+    return list(scenes(read_faces(fer2013_dir, "PublicTest"), 100, (64, 200), seed=11))
 
 
 def test_int8_finds_the_frontal_faces_that_float_finds(composed: list[Scene], onnx: Path) -> None:
@@ -237,7 +237,7 @@ def test_int8_finds_the_frontal_faces_that_float_finds(composed: list[Scene], on
             overlaps.append(match.box.iou(face.box) if match else 0.0)
             if match and overlaps[-1] >= 0.5 and match.landmarks is not None and face.landmarks is not None:
                 far.append(float(np.abs(match.landmarks - face.landmarks).mean()) / face.box.width)
-    assert len(overlaps) > 150
+    assert len(overlaps) > 75
     assert np.mean(np.array(overlaps) >= 0.5) >= 0.95
     assert np.median(overlaps) >= 0.93
     assert np.mean(far) < 0.02

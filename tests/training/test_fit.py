@@ -67,7 +67,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that learned the patterns: what it was made of, and runs/tiny."""
     folder = tmp_path_factory.mktemp("whole")
     write_files(folder / "data")
-    write_config(folder, epochs=16, mixup=0.2)
+    write_config(folder, epochs=12, mixup=0.2)
     with pytest.MonkeyPatch.context() as there:
         there.chdir(folder)
         assert main(["fit", "tiny.yaml"]) == 0
@@ -108,17 +108,17 @@ def test_two_epochs_leave_a_network_its_settings_and_its_history(train: Train, t
 
 def test_a_killed_run_ends_as_one_that_was_not(train: Train, whole: Path, tmp_path: Path) -> None:
     write_files(tmp_path / "data")
-    config = write_config(tmp_path, epochs=16, mixup=0.2)
+    config = write_config(tmp_path, epochs=12, mixup=0.2)
     command = [sys.executable, "-u", "-m", "training.cli", "fit", str(config)]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert any(line.startswith("epoch 2/16") for line in process.stdout)
+        assert any(line.startswith("epoch 2/12") for line in process.stdout)
         process.kill()
     assert process.returncode == -signal.SIGKILL
     done = train(tmp_path, "fit", str(config))
     assert done.returncode == 0, done.stderr
     assert "resuming after epoch" in done.stderr
-    assert "epoch 1/16" not in done.stdout
+    assert "epoch 1/12" not in done.stdout
     killed = run_state(tmp_path)
     for name, values in run_state(whole).items():
         np.testing.assert_allclose(killed[name], values, atol=1e-5, err_msg=name)
@@ -126,7 +126,7 @@ def test_a_killed_run_ends_as_one_that_was_not(train: Train, whole: Path, tmp_pa
     for row, other in zip(*rows, strict=True):
         row.pop("seconds"), other.pop("seconds")
         assert row == other
-    assert max(float(row["public_fer7"]) for row in rows[1]) > 0.9
+    assert max(float(row["public_fer7"]) for row in rows[1]) > 0.8
 
 
 def test_a_run_stops_when_it_no_longer_gains(train: Train, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_student_learns_from_a_committee_of_teachers(train: Train, whole: Path
     assert np.mean(soft.heads["fer7"].argmax(axis=1) == np.arange(140) % 7) > 0.8
     # Of FER's own labels nothing is left: what the student knows it has from its teachers.
     teacher = {"soft_labels": "soft.npz", "weight": 1.0}
-    done = train(tmp_path, "fit", str(write_config(tmp_path, epochs=16, teacher=teacher)))
+    done = train(tmp_path, "fit", str(write_config(tmp_path, epochs=12, teacher=teacher)))
     assert done.returncode == 0, done.stderr
     assert max(float(row["public_fer7"]) for row in history(tmp_path)) > 0.7
     other = write_files(tmp_path / "larger", training=150)

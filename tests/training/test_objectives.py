@@ -8,10 +8,11 @@ from training.datasets.dataset import Dataset, Labels, one_hot
 
 pytest.importorskip("keras", reason="the training extra is not installed")
 
+import keras
 from keras import ops
 
 from training.batches import Batches
-from training.objectives import ConcordanceLoss, SoftLoss, class_weights, targets
+from training.objectives import ConcordanceLoss, SoftLoss, build_losses, class_weights, losses, targets
 
 NAMES = ("happy", "sad")
 
@@ -97,3 +98,27 @@ def test_a_face_laid_over_one_that_says_nothing_keeps_its_label() -> None:
         assert ((weights > 0) & (weights < 1)).any()
         np.testing.assert_allclose(mixed[weights > 0, :-1], np.tile(own, (np.count_nonzero(weights), 1)), atol=1e-6)
         assert not mixed[weights == 0].any()
+
+
+def test_the_first_step_is_traced_once() -> None:
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow traces a step that makes variables twice")
+    traced: list[int] = []
+
+    class Counted(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: object) -> object:
+            traced.append(1)
+            return inputs
+
+    inputs = keras.Input((4,))
+    heads = {"two": 2, "affect": 2}
+    inner = Counted()(inputs)
+    model = keras.Model(inputs, {name: keras.layers.Dense(size, name=name)(inner) for name, size in heads.items()})
+    model.compile("adam", loss=losses(config()))
+    model.optimizer.build(model.trainable_variables)
+    build_losses(model, heads)
+    traced.clear()
+    wanted = {name: np.ones((3, size + 1), np.float32) for name, size in heads.items()}
+    for _ in range(2):
+        model.train_on_batch(np.zeros((3, 4), np.float32), wanted)
+    assert len(traced) == 1

@@ -45,6 +45,7 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_workers_of_which_one_was_killed_end_like_one_with_the_whole_batch(tmp_path: Path) -> None:
     alone, chief, other = (prepare(tmp_path / name) for name in ("alone", "chief", "other"))
     with ExitStack() as processes:
