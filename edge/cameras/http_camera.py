@@ -72,7 +72,7 @@ class HttpCamera:
         self._closed = threading.Event()
         self._bad_frames = BadFrames(self.name)
         self._parser = MjpegParser()
-        self._ends_are_marked = False  # if any image had its end marker, those without it are cut off
+        self._ends_are_marked = False  # if any image had its end marker, images without it are cut off
         self._damage = ""
         self._connection: socket.socket | None = None
         self._response = self._ask()

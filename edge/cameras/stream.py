@@ -52,7 +52,7 @@ class StreamCamera:
         self.name = f"camera {without_password(url)}"
         self._relay = None
         if url.startswith(tuple(f"{scheme}://" for scheme in TLS_PORTS)):
-            from edge.cameras.tls_relay import TlsRelay  # few cameras need it
+            from edge.cameras.tls_relay import TlsRelay  # imported here because few cameras need it
 
             try:
                 self._relay = TlsRelay(url, ca_file)

@@ -1,8 +1,9 @@
-"""Reads a camera over TLS for FFmpeg, which checks no certificate: FFmpeg connects to a port of the loopback interface.
+"""A local relay through which FFmpeg reads cameras over TLS, because FFmpeg checks no certificate.
 
-Every connection to the camera has its certificate checked before a byte is sent. RTSP passes through unchanged. HTTP
-requests are sent anew with the password, which FFmpeg is not told; a token in the address keeps other programs of the
-board out. Playlists (HLS) are rewritten so that what they name over https comes through the relay too.
+FFmpeg connects to a port of the loopback interface. On every connection to the camera the certificate is checked before
+anything else is sent. RTSP passes through unchanged. HTTP requests are sent anew with the password, which FFmpeg does
+not get; a token in the address keeps other programs on the board out. Playlists (HLS) are rewritten so that https
+addresses in them lead through the relay too.
 """
 
 import re
@@ -26,28 +27,28 @@ from edge.system.threads import start_worker
 
 _HOST: Final = "127.0.0.1"
 _CLIENTS_MAX: Final = 8
-"""Connections at a time: FFmpeg needs up to three."""
+"""Maximum number of connections at a time: FFmpeg needs up to three."""
 _CHUNK: Final = 65536
 _PLAYLIST_MAX: Final = 1_000_000
-"""Bytes of a playlist; the rest of a longer one is left out."""
+"""Maximum bytes of a playlist; the rest of a longer one is dropped."""
 _PASSED_ON: Final = ("Content-Type", "Content-Length", "Content-Range", "Accept-Ranges")
 _UDP_REFUSED: Final = b"RTSP/1.0 461 Unsupported Transport\r\nCSeq: %s\r\n\r\n"
 _ADDRESS: Final = re.compile(rb'https://|(?m:^|(?<=URI="))(//?)')
-"""In a playlist: what begins with https, with a host name (//), or with a path of its own server (/)."""
+"""Pattern of addresses in a playlist: beginning with https://, with a host name (//), or with a path (/)."""
 
 
 class TlsRelay:
-    """Give FFmpeg an address to open in place of a camera's `https` or `rtsps` address.
+    """A relay that gives FFmpeg an unencrypted local address for a camera's `https` or `rtsps` address.
 
     Attributes:
-        url: that address.
+        url: the local address.
     """
 
     def __init__(self, url: str, ca_file: Path | None) -> None:
-        """Check the camera's certificate, and begin to listen.
+        """Check the camera's certificate, and start to listen.
 
         Args:
-            url: the camera's, with user name and password.
+            url: of the camera, with user name and password.
             ca_file: certificates to trust, PEM; None: the system's authorities.
 
         Raises:
@@ -74,16 +75,16 @@ class TlsRelay:
         start_worker("camera-relay", partial(self._listen, answer))
 
     def close(self) -> None:
-        """Take no more connections; those that are open end when FFmpeg or the camera closes them."""
+        """Accept no more connections; open ones end when FFmpeg or the camera closes them."""
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends the `accept` that the thread waits in
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends the thread's `accept`
         self._listener.close()
 
     def _listen(self, answer: Callable[[socket.socket], None]) -> None:
         while True:
             try:
                 client, _ = self._listener.accept()
-            except OSError:  # closed
+            except OSError:  # the relay was closed
                 return
             if self._free.acquire(blocking=False):
                 start_worker("camera-client", partial(self._answer, answer, client))
@@ -92,14 +93,14 @@ class TlsRelay:
 
     def _answer(self, answer: Callable[[socket.socket], None], client: socket.socket) -> None:
         try:
-            # FFmpeg or the camera ends the connection, or the camera is not trusted any more.
+            # Errors mean that FFmpeg or the camera closed the connection, or that the certificate is no longer trusted.
             with client, suppress(OSError, HTTPException, ValueError):
                 answer(client)
         finally:
             self._free.release()
 
     def _pass_on(self, client: socket.socket) -> None:
-        """Carry bytes both ways until one side closes. Pictures over UDP, which is not encrypted, are refused."""
+        """Copy bytes both ways until one side closes. Pictures over UDP, which is not encrypted, are refused."""
         with connected(self._camera, self._context) as camera, selectors.DefaultSelector() as selector:
             selector.register(client, selectors.EVENT_READ)
             selector.register(camera, selectors.EVENT_READ)
@@ -123,7 +124,7 @@ class TlsRelay:
                 relay._fetch(self)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Nothing: addresses have the token."""
+                """Log nothing, because addresses contain the token."""
 
         Handler(client, None, None)  # type: ignore[arg-type]  # no server of its own
 
@@ -157,7 +158,7 @@ class TlsRelay:
         if playlist:
             handler.wfile.write(self._rewritten(response.read(_PLAYLIST_MAX), urlsplit(response.url).netloc))
             return
-        handler.connection.settimeout(None)  # FFmpeg takes what it needs, when it needs it
+        handler.connection.settimeout(None)  # FFmpeg may pause reading for any time
         while data := response.read1(_CHUNK):
             handler.wfile.write(data)
 
@@ -168,7 +169,7 @@ class TlsRelay:
 
 
 def _udp_refused(request: bytes) -> bytes:
-    """Return the refusal of a request for pictures over UDP, and nothing for any other request."""
+    """Return the refusal if an RTSP request asks for pictures over UDP; empty for any other request."""
     number = re.search(rb"(?i)\r\ncseq: *(\d+)", request)
     if number and request.startswith(b"SETUP ") and b"RTP/AVP/TCP" not in request:
         return _UDP_REFUSED % number[1]
