@@ -1,1 +1,1 @@
-"""Parts of `training.prepare`: which faces to omit, and how faces are cropped."""
+"""Parts of `training.prepare` that decide which faces to omit, and crop the others."""

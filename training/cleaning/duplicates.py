@@ -11,23 +11,28 @@ Indexes = npt.NDArray[np.int64]
 Thumbnails = npt.NDArray[np.uint8]
 
 HASH_DISTANCE: Final = 8
-"""Bits of 64 in which the perceptual hashes of two near duplicates may differ."""
+"""Most bits, of 64, in which the perceptual hashes of two near duplicates differ."""
 LIKENESS: Final = 0.90
-"""Correlation of the pixels of two thumbnails from which they are one picture.
+"""Least correlation of the pixels of two thumbnails that show the same picture.
 
-Of 120 pairs of FER-2013 looked at near these two limits, 116 were one picture: recropped, recompressed, with or without
-a watermark.
+Of 120 pairs of FER-2013 inspected near HASH_DISTANCE and LIKENESS, 116 were one picture: recropped, recompressed, with
+or without a watermark.
 """
 LIKENESS_DESPITE_LABELS: Final = 0.99
-"""The same where the labels differ: two photographs of one person with two expressions are alike too, so that only what
-recompression changes counts."""
+"""Least correlation of two thumbnails with different labels that are taken for one picture: no more than recompression
+changes, as two photographs of a person with two expressions are similar too.
+"""
 
 _BLOCK_BYTES: Final = 1 << 27
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Near duplicates: first and second, int64 [k]; likeness (correlation), float32 [k]; mirrored, bool [k]."""
+    """Pairs of near duplicates.
+
+    first, second: indexes of the images of each pair, int64 [k]. likeness: correlation, float32 [k]. mirrored: whether
+    one is the mirror image of the other, bool [k].
+    """
 
     first: Indexes
     second: Indexes
@@ -35,12 +40,12 @@ class Pairs:
     mirrored: npt.NDArray[np.bool_]
 
     def take(self, mask: npt.NDArray[np.bool_]) -> "Pairs":
-        """The pairs where a mask, bool [k], is true."""
+        """Select pairs by a mask, bool [k]."""
         return Pairs(self.first[mask], self.second[mask], self.likeness[mask], self.mirrored[mask])
 
 
 def exact_groups(digests: Sequence[bytes]) -> list[Indexes]:
-    """Groups of two or more pixel-identical images, by a digest of each image, in order of appearance."""
+    """Group pixel-identical images (two or more with one digest), in order of appearance."""
     found: dict[bytes, list[int]] = {}
     for i, digest in enumerate(digests):
         found.setdefault(digest, []).append(i)
@@ -48,7 +53,7 @@ def exact_groups(digests: Sequence[bytes]) -> list[Indexes]:
 
 
 def near_pairs(thumbnails: Thumbnails) -> Pairs:
-    """All pairs of images that are near duplicates, upright or mirrored.
+    """Find all pairs of images that are near duplicates, upright or mirrored.
 
     Candidates are pairs whose perceptual hashes (ImageHash's phash, 64 bits) differ in at most HASH_DISTANCE bits. With
     bits written as -1 and 1, their scalar product is 64 - 2 * distance, so one matrix product finds all candidates
@@ -111,9 +116,10 @@ def conflicts(first: Indexes, second: Indexes, labels: Indexes) -> npt.NDArray[n
 
 
 def copies(first: Indexes, second: Indexes, rank: Indexes) -> dict[int, int]:
-    """The images to omit so that no pair remains, each mapped to the kept image that it duplicates.
+    """Choose images to omit so that no pair remains; each is mapped to the kept image that it duplicates.
 
-    rank: int64 [n]; of a pair the image with the higher rank is kept, at equal rank the first.
+    first, second: indexes of the images of each pair. rank: int64 [n]; of a pair the image with the higher rank is
+    kept, at equal rank the first.
     """
     partners: dict[int, list[int]] = {}
     for one, other in zip(first.tolist(), second.tolist(), strict=True):
@@ -143,7 +149,7 @@ def together(first: Indexes, second: Indexes, people: Indexes) -> Indexes:
 
     if not len(first):
         return people
-    # The images of a person are pairs with the first of them.
+    # Each image of a person is paired with the person's first image, so that all are connected.
     known = np.flatnonzero(people >= 0)
     _, earliest, who = np.unique(people[known], return_index=True, return_inverse=True)
     ones, others = np.concatenate([first, known[earliest[who]]]), np.concatenate([second, known])

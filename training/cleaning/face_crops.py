@@ -17,10 +17,11 @@ from training.datasets.dataset import Dataset
 from training.datasets.pixels import read_image
 
 SAME_FACE: Final = 0.3
-"""Intersection over union with the face that the data set names, from which a detection is of it: loose, as every data
-set draws its boxes in its own way."""
+"""Least intersection over union of a detection and the data set's box at which both are the same face: low, as every
+data set draws its boxes in its own way.
+"""
 FILLS: Final = 0.8
-"""Side of the face crop over the shorter side of the image from which the image is a face crop already."""
+"""Least ratio of the face crop's side to the image's shorter side at which the image is already a face crop."""
 _SAMPLE: Final = 100
 _THREADS: Final = 2
 

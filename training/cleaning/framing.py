@@ -1,4 +1,4 @@
-"""What images show beside the face, and so how the board crops for a network that learned from them."""
+"""Chooses the board's crop for a network by how much the training images show around the face."""
 
 import logging
 from typing import Final
@@ -12,7 +12,7 @@ from training.datasets.dataset import Dataset
 
 SAMPLE: Final = 100
 MOST_SPREAD: Final = 0.35
-"""Interquartile range of the faces' sizes over their median up to which one crop has the framing of all."""
+"""Largest interquartile range of the faces' sizes, over their median, at which one crop fits all images."""
 NEARLY_SQUARE: Final = 1.25
 WHOLE: Final = (
     "the whole picture, as the network learned from whole pictures: stretched to the input, averaging where it shrinks"
@@ -22,15 +22,15 @@ _log = logging.getLogger(__name__)
 
 
 def crop_of(data: Dataset, channels: int, cutter: FaceCutter | None = None) -> CropSpec:
-    """The crop by which a board's pictures become like the images of a data set.
+    """Choose the crop with which the board frames faces as the images of a data set do.
 
-    Faces that fill their image, or that the data set names, or images without a face that is found: the standard crop.
-    Square images that show the faces at much the same size: a larger square about the face. Else the whole picture.
+    The standard crop, if faces fill their images, the data set gives face boxes, or few faces are found. A larger
+    square around the face, if images are square with faces of similar size. Else the whole picture.
 
     Args:
         data: The data set, before its images are resized; up to SAMPLE images are looked at.
         channels: 1 for grey, 3 for BGR.
-        cutter: What finds the faces; None opens one.
+        cutter: Face detector; None opens one.
     """
     spec = CropSpec(colour="grey" if channels == 1 else "bgr")
     if data.boxes is not None:
@@ -46,7 +46,7 @@ def crop_of(data: Dataset, channels: int, cutter: FaceCutter | None = None) -> C
         square = cutter.square(image, None)
         if square is not None:
             height, width = image.shape[:2]
-            # The centre of the face's box, from the centre of the square that is cropped about it.
+            # The centre of the face box: the crop's square is shifted from it by `shift`.
             x = square.x + square.width * (0.5 - cutter.spec.shift[0])
             y = square.y + square.width * (0.5 - cutter.spec.shift[1])
             side = float(np.sqrt(width * height))

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 FOLDS: Final = 5
 COMPONENTS: Final = 150
 LEAST_AGREEMENT: Final = 0.75
-"""Of a judge with the labels, mean over the classes, below which nothing is left out on its word: it disputes more than
-a quarter of the labels, and which of these are wrong it cannot know."""
+"""Least agreement of the judging network with the labels (mean over the classes) for faces to be left out by its
+judgement: one that disputes more than a quarter of the labels is mostly wrong itself.
+"""
 MOST_DROPPED: Final = 0.1
-"""Of Training; with more, either the labels or the judge need a look before faces are left out."""
+"""Largest share of Training that may be left out for wrong labels; above it, labels and judge need a closer look."""
 
 Probabilities = npt.NDArray[np.float64]
 
@@ -32,8 +33,9 @@ Probabilities = npt.NDArray[np.float64]
 class Judgement:
     """Result of looking for wrong labels.
 
-    issues: the most likely first. judged: which faces were checked, bool [n]. agreement: share of the checked faces of
-    a class that the judge gives its label, mean over the classes, 0 to 1; None if no face was checked. judge: its name.
+    issues: likely wrong labels, the most likely first. judged: which faces were checked, bool [n]. agreement: share of
+    the checked faces for which the judge predicts the label, mean over the classes, 0 to 1; None if no face was
+    checked. judge: name of the classifier that checked.
     """
 
     issues: "tuple[LabelIssue, ...]"
@@ -42,7 +44,10 @@ class Judgement:
     judge: str
 
     def check_drop(self, dropped: int, training: int) -> None:
-        """Raise EmotionEdgeError where so many faces of Training must not be left out on this judge's word."""
+        """Raise EmotionEdgeError if leaving out `dropped` of the `training` faces in Training cannot be justified.
+
+        That is so if the judge agrees with too few labels (LEAST_AGREEMENT), or the share is above MOST_DROPPED.
+        """
         if not dropped or self.agreement is None:
             return
         hint = "look at label_issues.txt without --drop-label-issues, or name a better network as --judge"
@@ -103,7 +108,7 @@ def cross_validated(thumbnails: npt.NDArray[np.uint8], labels: npt.NDArray[np.in
 
 
 def probabilities_by(judge: Path, thumbnails: npt.NDArray[np.uint8], data: Dataset) -> Probabilities:
-    """Class probabilities from a trained network, [n, classes] of the primary label set of the data set.
+    """Class probabilities from a trained network under the data set's primary label set, [n, classes].
 
     Args:
         judge: Folder of a run or a released model; for a released committee the mean of its members is used. It must
@@ -114,7 +119,7 @@ def probabilities_by(judge: Path, thumbnails: npt.NDArray[np.uint8], data: Datas
     Raises:
         EmotionEdgeError: The folder holds no network, or no head of the network covers every class.
     """
-    # Loads Keras and its backend.
+    # Imported only when needed, as it loads Keras.
     from training.evaluation.members import open_members
 
     members = open_members([judge], data)
@@ -141,7 +146,7 @@ def _probabilities_of_one(
 
 
 def label_issues(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> list[LabelIssue]:
-    """The labels that are likely wrong, the most likely first.
+    """Find the labels that are likely wrong, the most likely first.
 
     Args:
         labels: int64 [n], 0 to classes - 1; every class occurs.
@@ -169,7 +174,7 @@ def find(
         thumbnails: Grey uint8 [n, 48, 48] of the faces `rows`.
         rows: Indexes into the data set, int64 [n].
         data: The data set.
-        judge: Folder of a trained network; None: a classifier fitted here (`cross_validated`).
+        judge: Folder of a trained network; None: a simple classifier fitted to these faces (`cross_validated`).
         seed: Seed of the cross-validation.
     """
     judged = np.zeros(len(data), np.bool_)

@@ -12,20 +12,20 @@ from training.evaluation.slices import sharpness
 FAR: Final = 4.0
 """Modified z-score beyond which an image is an outlier.
 
-Iglewicz and Hoaglin ("How to detect and handle outliers", 1993) propose 3.5, for values that are distributed normally;
-the ends are heavier here. In FER-2013 it is mostly print, drawings and faces lost in blur from 4 on.
+Iglewicz and Hoaglin ("How to detect and handle outliers", 1993) propose 3.5 for normally distributed values; these have
+heavier tails. In FER-2013 most images beyond 4 are text, drawings or extremely blurred.
 """
 FEWEST: Final = 200
-"""With fewer images there is no telling what is usual."""
+"""Fewest images in which outliers are looked for; with fewer, the usual range is not known."""
 RARE: Final = 0.01
-"""Where a larger share of the images is far out by a measure, they are a kind of their own and no outliers."""
+"""Largest share of images beyond FAR in a measure that are outliers; a larger group is a kind of image of its own."""
 COMPONENTS: Final = 64
 
 Measures = Mapping[str, npt.NDArray[np.float64]]
 
 
 def measures(thumbnails: npt.NDArray[np.uint8], sides: npt.NDArray[np.int64]) -> Measures:
-    """Values of the properties by which an image may be an outlier, by name.
+    """Compute the properties by which an image may be an outlier: float64 [n] by name.
 
     brightness: mean grey value. sharpness: logarithm of the variance of the Laplacian divided by the variance of the
     image. likeness to the others: distance from face space (Turk and Pentland, "Eigenfaces for recognition", 1991), the
@@ -53,10 +53,14 @@ def measures(thumbnails: npt.NDArray[np.uint8], sides: npt.NDArray[np.int64]) ->
 
 
 def outliers(thumbnails: npt.NDArray[np.uint8], sides: npt.NDArray[np.int64]) -> dict[int, str]:
-    """The images further out than FAR in one of the `measures`, each with a description of the measure.
+    """Find the images beyond FAR in one of the `measures`; returns index and description of the measure.
 
     Large images, and images very similar to the others, are not outliers, nor is a property shared by more than RARE of
-    the images. With fewer than FEWEST images, none are reported. Arguments are those of `measures`.
+    the images. With fewer than FEWEST images, none are reported.
+
+    Args:
+        thumbnails: Grey uint8 [n, h, w].
+        sides: Shorter side of each image in pixels, int64 [n].
     """
     if len(thumbnails) < FEWEST:
         return {}

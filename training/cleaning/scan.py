@@ -19,9 +19,9 @@ from training.datasets.dataset import Dataset
 from training.datasets.manifest import BLANK, NO_FACE, UNREADABLE
 
 SIDE: Final = 48
-"""Side in pixels of the thumbnails that images are compared by."""
+"""Side in pixels of the thumbnails with which images are compared."""
 BLANK_BELOW: Final = 2.0
-"""An image is blank where the standard deviation of its grey values is below this."""
+"""Standard deviation of an image's grey values below which the image is blank."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,9 +30,10 @@ _log = logging.getLogger(__name__)
 class Scan:
     """Results of one pass over n images.
 
-    reason: UNREADABLE, BLANK, NO_FACE or "". detail: explanation. squares: square of the face crop, in crop mode.
+    reason: why an image is left out: UNREADABLE, BLANK, NO_FACE, or "" if it is not. detail: explanation. squares:
+    square of the face crop; None where whole images are kept.
     thumbnails: grey uint8 [n, SIDE, SIDE] of the kept part, undefined if there is a reason. sides: shorter side of the
-    kept part in pixels, int64 [n]. digests: digest of its pixels, b"" if there is a reason.
+    kept part in pixels, int64 [n]. digests: digest of the kept part's pixels, b"" if there is a reason.
     """
 
     reason: list[str]
@@ -44,11 +45,11 @@ class Scan:
 
 
 def scan(data: Dataset, cutter: FaceCutter | None, largest: int) -> Scan:
-    """Read every image of a data set.
+    """Read every image of a data set, and collect what `prepare` needs to decide which to keep.
 
     Args:
         data: The data set; unreadable files are logged by name.
-        cutter: Crops faces; None keeps whole images.
+        cutter: Detector that finds the face to crop; None keeps whole images.
         largest: Longest side of the kept part, pixels.
     """
     count = len(data)

@@ -53,13 +53,14 @@ def decide(
         found: Results of the scan.
         near: True omits near duplicates; False omits only those across two of the data set's own splits.
         split: Shares of new splits, which keep a person and near duplicates together; None keeps the data set's splits.
-        judge: See `cleaning.label_errors.find`.
-        drop_issues: True omits likely wrong labels, in Training only: a model must not choose the faces that figures
-            are measured on.
+        judge: Folder of a trained network that looks for wrong labels; None: a simple classifier fitted to these faces.
+        drop_issues: True omits faces with likely wrong labels, in Training only: a model must not choose the faces on
+            which it is evaluated.
         seed: Seed of splits and cross-validation.
 
     Raises:
-        EmotionEdgeError: As `split_anew`, `training.cleaning.label_errors.find` and its `Judgement.check_drop`.
+        EmotionEdgeError: There are too few faces or people for the splits, the judge cannot be used, or `drop_issues`
+            would omit too many faces.
     """
     judging = _Judging(data, found)
     judging.exact()
@@ -133,11 +134,11 @@ class _Judging:
         return replace(pairs, first=kept[pairs.first], second=kept[pairs.second])
 
     def two_people(self, pairs: Pairs) -> npt.NDArray[np.bool_]:
-        """Whether the data set assigns a pair to two people, unless it is too alike for that to be right."""
+        """Which pairs show two people, bool [k], by person number; not those too alike for the numbers to be right."""
         return conflicts(pairs.first, pairs.second, self.people) & (pairs.likeness < LIKENESS_DESPITE_LABELS)
 
     def together(self, pairs: Pairs) -> Indexes:
-        """Group number of each face by person and duplicate, as from `duplicates.together`."""
+        """Group number of each face, int64 [n]: a person's faces and near duplicates share one; -1 for no group."""
         there = np.array(self.reason) == ""
         pairs = pairs.take(there[pairs.first] & there[pairs.second] & ~self.two_people(pairs))
         return together(pairs.first, pairs.second, self.people)

@@ -18,20 +18,20 @@ def read_dataset(
     votes: str = "distribution",
     seed: int = 0,
 ) -> Dataset:
-    """Read the data set at a path. Images stay files where the source has files; the recognised format is logged.
+    """Read the data set at a path, and log the format recognised. Image files are listed, not yet loaded.
 
     Args:
         path: A folder or a file.
         format: `auto` to recognise the layout, or one of `formats.FORMATS`.
-        label_set: The primary label set (`edge.labels.labels_of`); None: the data set's own; `own`: likewise, and
-            class names that are no emotion are classes.
-        mapping: YAML file of `class name: emotion` lines, for the formats folder, csv and npy.
-        votes: Training target made of the FER+ votes, one of `fer2013.VOTES`.
-        seed: Seed of the splits that are cut if the source lacks them.
+        label_set: The primary label set (`edge.labels.labels_of`); None: the one that fits the data set's classes;
+            `own`: likewise, and class names that are not emotions become classes of their own.
+        mapping: YAML file of `class name: emotion` lines; only for the formats folder, csv and npy.
+        votes: How FER+ votes become training targets, one of `fer2013.VOTES`.
+        seed: Seed with which splits that the source lacks are cut from Training.
 
     Raises:
-        EmotionEdgeError: No format was recognised (the message lists what was looked for), or a file has an error (with
-            its place).
+        EmotionEdgeError: No format was recognised (the message lists the known ones), or a file has an error (the
+            message names file and line).
     """
     # Imported here because the readers import this package.
     from training.datasets.assemble import Choices

@@ -14,8 +14,8 @@ from training.datasets.tables import header_of, rows, tables_in
 FILE_COLUMN: Final = "subDirectory_filePath"
 _BOX: Final = ("face_x", "face_y", "face_width", "face_height")
 _COLUMNS: Final = (FILE_COLUMN, *_BOX, "expression", "valence", "arousal")
-# In the order of the column `expression` (Mollahosseini, Hasani and Mahoor 2017). None: no class
-# of the label set, or no face; rows without a face are always omitted.
+# Index: value of the column `expression` (Mollahosseini, Hasani and Mahoor 2017). None: `none`, `no face` or another
+# value that is no class of the label set; `no face` rows are omitted anyway.
 _EMOTIONS: Final = (
     "neutral",
     "happy",
@@ -41,8 +41,8 @@ def is_affectnet(file: Path) -> bool:
 def read_affectnet(path: Path, choices: Choices) -> Dataset:
     """Read the faces of AffectNet with their boxes, emotions, and measured valence and arousal (-2: unknown).
 
-    The label set is ferplus8 unless another is chosen. Faces labelled `none` or `uncertain` are kept without a label if
-    valence and arousal are known; `no face` rows are omitted.
+    The label set is ferplus8 unless another is chosen. Faces labelled `none` or `uncertain` are kept, without a label,
+    if valence and arousal are known; rows labelled `no face` are omitted.
 
     Args:
         path: One CSV file, or a folder with training.csv and validation.csv, whose names give the split.

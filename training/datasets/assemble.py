@@ -1,4 +1,4 @@
-"""Makes a `Dataset` of the faces that a reader found; used by all readers."""
+"""Builds a `Dataset` from the faces that a reader found; used by all readers of image files."""
 
 import logging
 import os
@@ -20,7 +20,9 @@ from training.datasets.splits import complete
 SUFFIXES: Final = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"))
 
 UNLABELLED: Final = "fer7"
-"""The label set of a data set that has valence and arousal alone: every data set has one, and this one no face."""
+"""Label set given to a data set that has only valence and arousal, as every data set must have one; no face has a
+label.
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +46,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Options of all readers; see `training.datasets.read_dataset`. own: keep class names that are no emotion."""
+    """Options of all readers, as the arguments of `training.datasets.read_dataset`.
+
+    own: True keeps class names that are not emotions as classes of their own.
+    """
 
     label_set: str | None = None
     mapping: Path | None = None
@@ -53,22 +58,22 @@ class Choices:
     own: bool = False
 
     def own_class(self, name: str) -> str | None:
-        """The label of a class name that is no emotion; None where it is not one of the classes wanted."""
+        """Label for a class name that is not an emotion; None unless `own` or `label_set` admits it."""
         label = own_label(name)
         wanted = self.own or (self.label_set is not None and label in labels_of(self.label_set))
         return label if wanted else None
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Image files in a folder and its subfolders, sorted by name.
+    """List the image files in a folder and its subfolders, sorted by name.
 
-    Hidden files, and folders that `is_passed_over` matches, are omitted.
+    Hidden files, hidden folders and folders of copies that another program made are omitted.
     """
     return sorted(path for path in _files_below(folder) if path.suffix.lower() in SUFFIXES)
 
 
 def passed_over(folders: Iterable[Path]) -> str:
-    """Count the files that `image_files` ignores, by suffix: `12 .heic, 1 without suffix`."""
+    """Describe the files in folders that are not images, counted by suffix: `12 .heic, 1 without suffix`."""
     files = (path for folder in folders for path in _files_below(folder) if path.suffix.lower() not in SUFFIXES)
     counts = Counter(path.suffix.lower() or "without suffix" for path in files)
     return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
@@ -86,7 +91,7 @@ def log_folders_left_out(path: Path) -> None:
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Direct subfolders of a folder, sorted by name, without those that `is_passed_over` matches."""
+    """List the direct subfolders of a folder, sorted by name, without hidden ones and other programs' copies."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not is_passed_over(path.name))
 
 
@@ -140,7 +145,7 @@ def assemble(name: str, path: Path, found: Sequence[Found], choices: Choices) ->
 
 
 def with_splits(data: Dataset, path: Path, seed: int) -> Dataset:
-    """The data set with missing splits cut from Training; the cut is logged."""
+    """Return the data set with the splits that it lacks cut from Training, and log their sizes."""
     judged = next(iter(data.labels.values())).judged
     split = complete(data.split, judged, data.people, seed)
     counts = ", ".join(f"{name} {np.count_nonzero(split == index)}" for index, name in enumerate(SPLITS))

@@ -10,10 +10,13 @@ from training.datasets.dataset import Dataset
 IMAGES: Final = "cohn-kanade-images"
 LABELS: Final = "Emotion"
 PEAK_FRAMES: Final = 3
-"""A sequence goes from neutral to its peak: its last three frames are of the emotion, its first is neutral, as is
-usual with CK+ (Lucey et al. 2010 give the sequence one label, for the last frame)."""
+"""Number of last frames of a sequence that get its emotion label; the first frame is labelled neutral.
 
-# In the order of the numbers in the label files.
+CK+ labels only the last frame of each sequence, which runs from neutral to the peak of the emotion (Lucey et al. 2010);
+three peak frames are the usual practice.
+"""
+
+# Index: the number in a label file.
 _EMOTIONS = ("neutral", "angry", "contempt", "disgust", "fear", "happy", "sad", "surprise")
 
 

@@ -12,11 +12,13 @@ from edge.errors import EmotionEdgeError
 from training.datasets.disk_images import DiskImages
 
 SPLITS = ("Training", "PublicTest", "PrivateTest")
-"""What is learned from, what choices are made on, and what the final figure is from: FER-2013's own names."""
+"""Names of the splits, as in FER-2013: to train on, to make choices on (validation), and for the final figure
+(test).
+"""
 TRAINING, VALIDATION, FINAL = SPLITS
 
 PREPARED = " (prepared)"
-"""At the end of the name of a data set that `emotion-train prepare` made of another: it has not all of its faces."""
+"""Suffix of the name of a data set made by `emotion-train prepare`, which lacks some faces of the original."""
 
 Index = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
 
@@ -35,12 +37,12 @@ class Labels:
     judged: npt.NDArray[np.int64]
 
     def take(self, index: Index) -> "Labels":
-        """The faces at an index array or under a boolean mask."""
+        """Select faces by an index array or a boolean mask."""
         return Labels(self.names, self.probabilities[index], self.judged[index])
 
 
 def one_hot(names: tuple[str, ...], judged: npt.NDArray[np.int64]) -> Labels:
-    """Labels of faces with one class each; -1 for a face without a label."""
+    """Build Labels from class indexes, int64 [n]; -1 for a face without a label."""
     probabilities = np.zeros((len(judged), len(names)), np.float32)
     known = np.flatnonzero(judged >= 0)
     probabilities[known, judged[known]] = 1.0
@@ -51,13 +53,14 @@ def one_hot(names: tuple[str, ...], judged: npt.NDArray[np.int64]) -> Labels:
 class Dataset:
     """Faces with their labels and metadata.
 
-    name: name of the data set. images: uint8 [n, h, w] grey or [n, h, w, 3] BGR; or image files, until
-    `training.datasets.pixels` reads them, into memory or onto the disk. labels: by label set, the primary one first.
+    name: name of the data set. images: paths of image files; or, once `training.datasets.pixels` has loaded them, uint8
+    [n, h, w] grey or [n, h, w, 3] BGR, in memory or mapped from a file. labels: by name of the label set, the primary
+    one first.
     affect: valence and arousal, float32 [n, 2], -1 to 1, a row of NaN if unknown; None if the data set has none.
-    affect_derived: True if they are computed from labels on the circumplex rather than measured. split: int64 [n],
-    index into SPLITS. rows: int64 [n], position of each face in the source, from 0. people: int64 [n], person number,
-    or -1; None if the data set has none. boxes: int64 [n, 4], x, y, width and height of the face in pixels of the
-    upright image, zeros for the whole image; None if the images are faces already.
+    affect_derived: True if valence and arousal were computed from the labels (by their place on the circumplex), not
+    measured. split: int64 [n], index into SPLITS. rows: int64 [n], position of each face in the source, from 0. people:
+    int64 [n], person number, or -1; None if the data set has none. boxes: int64 [n, 4], x, y, width and height of the
+    face in pixels of the upright image, zeros for the whole image; None if the images are faces already.
     """
 
     name: str
@@ -75,13 +78,13 @@ class Dataset:
 
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """The images as an array. Raises TypeError if they are files or on the disk (a programming error)."""
+        """The images as an array in memory. Raises TypeError if they are files or on the disk (a programming error)."""
         if not isinstance(self.images, np.ndarray):
             raise TypeError(f"{self.name}: its images are not in memory; read them with in_memory first")
         return self.images
 
     def take(self, index: Index) -> "Dataset":
-        """The faces at an index array or under a boolean mask."""
+        """Select faces by an index array or a boolean mask."""
         images = self.images
         if isinstance(images, tuple):
             images = tuple(images[i] for i in np.arange(len(self))[index])
@@ -99,7 +102,7 @@ class Dataset:
         )
 
     def part(self, split: str) -> "Dataset":
-        """The faces of one split. Raises EmotionEdgeError if the split is empty."""
+        """Select the faces of one split. Raises EmotionEdgeError if the split is empty."""
         part = self.take(self.split == SPLITS.index(split))
         if not len(part):
             raise EmotionEdgeError(f"data set {self.name}: the split {split} has no faces; use the whole data set")
@@ -107,14 +110,14 @@ class Dataset:
 
 
 def source_of(name: str) -> str:
-    """Name of the original data set: that of the source for a prepared one, else the name itself."""
+    """Return the name of a data set without the suffix that `emotion-train prepare` appends."""
     return name.removesuffix(PREPARED)
 
 
 def clean_training(data: Dataset) -> Dataset:
     """Remove blank Training faces, and those with a pixel-identical copy in PublicTest or PrivateTest.
 
-    They would bias the evaluation. The other splits are unchanged. Images are looked at one by one.
+    Such copies would bias the evaluation. The other splits are unchanged. One image is in memory at a time.
     """
     images = data.images
     if isinstance(images, tuple):

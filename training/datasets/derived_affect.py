@@ -12,10 +12,10 @@ _log = logging.getLogger(__name__)
 
 
 def with_derived_affect(data: Dataset) -> Dataset:
-    """The data set with valence and arousal from its primary labels, placed on the circumplex, marked as derived.
+    """Return the data set with valence and arousal computed from its primary labels (`affect_derived` is True).
 
-    Of a face with votes it is the mean of their places. Unchanged where a class has no place, such as one of the user's
-    own.
+    Each class has a place on the circumplex of valence and arousal; a face with votes gets the weighted mean of their
+    places. If a class has no place, such as a class name of the user's own, the data set is returned unchanged.
     """
     labels = next(iter(data.labels.values()), None)
     if labels is None or not set(labels.names) <= set(CIRCUMPLEX):

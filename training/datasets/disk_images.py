@@ -1,4 +1,4 @@
-"""Images of a data set that are too many for memory: in a file, and read where a batch needs them."""
+"""Images of a data set too large for memory: kept in a file, and read batch by batch."""
 
 import os
 import shutil
@@ -14,11 +14,11 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 
 SHARE: Final = 4
-"""Images that take more than one part in so many of the machine's memory go to the disk."""
+"""Images go to the disk if they need more than 1 / SHARE of the machine's memory."""
 
 
 def memory_limit() -> int:
-    """Bytes of images up to which they are kept in memory."""
+    """Return the largest total size of images, in bytes, that is still kept in memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // SHARE
 
 
@@ -26,9 +26,9 @@ def memory_limit() -> int:
 class DiskImages:
     """Images uint8 [n, h, w] or [n, h, w, c] in a file that is mapped into memory.
 
-    The file has no name: it is gone when the process ends, however it ends.
+    The file has no name, so the system deletes it when the process ends, however it ends.
 
-    array: every image of the file. rows: int64 [n], which of them these are, in their order.
+    array: all images of the file. rows: int64 [n], indexes into `array` of the images of this object, in order.
     """
 
     array: npt.NDArray[np.uint8]
@@ -46,22 +46,22 @@ class DiskImages:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As an array's."""
+        """Shape of the images, like that of a NumPy array."""
         return len(self.rows), *self.array.shape[1:]
 
     def take(self, index: Any) -> "DiskImages":
-        """The images at an index array or under a boolean mask; nothing is read."""
+        """Select images by an index array or a boolean mask, without reading them."""
         return replace(self, rows=self.rows[index])
 
     def reshape(self, count: int, *shape: int) -> "DiskImages":
-        """As an array's, of as many images. Raises ValueError where the count differs."""
+        """Reshape each image, like `numpy.reshape`. Raises ValueError if `count` is not the number of images."""
         if count != len(self):
             raise ValueError(f"{count} images, not {len(self)}")
         return replace(self, array=self.array.reshape(len(self.array), *shape))
 
 
 def disk_array(shape: tuple[int, ...], folder: Path) -> npt.NDArray[np.uint8]:
-    """An array of zeros in a nameless file of a folder. Raises EmotionEdgeError where the disk has too little space."""
+    """Create an array of zeros in an unnamed file in a folder. Raises EmotionEdgeError if the disk is too full."""
     folder.mkdir(parents=True, exist_ok=True)
     size, free = int(np.prod(shape)), shutil.disk_usage(folder).free
     if size > free:
@@ -69,5 +69,5 @@ def disk_array(shape: tuple[int, ...], folder: Path) -> npt.NDArray[np.uint8]:
             f"{folder}: {size / 1e9:.1f} GB of images at the network's size do not fit into memory, and the disk has "
             f"{free / 1e9:.1f} GB left; make `input` smaller or free some space"
         )
-    with tempfile.TemporaryFile(dir=folder) as file:  # the map keeps it open
+    with tempfile.TemporaryFile(dir=folder) as file:  # the memory map keeps the file open
         return np.memmap(file, np.uint8, "w+", shape=shape)

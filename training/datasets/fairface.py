@@ -16,13 +16,13 @@ from training.datasets.tables import rows_of
 
 GROUPS: Final = ("race", "gender", "age")
 PACKED_TABLE: Final = "labels.csv"
-"""In a zip of the faces, with the columns file, age, gender and race."""
+"""Table in a zip archive of the faces, with the columns file, age, gender and race."""
 FACES_MAX: Final = 200_000
-"""Twice the whole of FairFace."""
+"""Most rows that are read; twice the number of faces in FairFace."""
 BYTES_MAX: Final = 1_000_000
-"""Of one image file: FairFace's chips have about 10,000."""
+"""Largest image file that is read, in bytes; FairFace's face images have about 10,000."""
 CENTRE: Final = -0.06
-"""The centre of the board's crop of a chip, below the chip's own, in its sides; the crop is as large as the chip."""
+"""Vertical shift of the board's crop from the centre of a FairFace image, in its sides, down; both are of one size."""
 
 Split = Literal["train", "val"]
 
@@ -31,7 +31,8 @@ Split = Literal["train", "val"]
 class FairFace:
     """The faces of one split.
 
-    source: zip archive, or the folder that file names are relative to. groups: by attribute, the group of each face.
+    source: zip archive, or the folder that file names are relative to. groups: by attribute (age, gender, race), the
+    group of each face.
     """
 
     source: Path
@@ -42,7 +43,7 @@ class FairFace:
         return len(self.files)
 
     def images(self) -> Iterator[Image]:
-        """Iterate over the chips in order, BGR uint8 [h, w, 3]. Raises EmotionEdgeError for an unreadable file."""
+        """Yield the face images in order, BGR uint8 [h, w, 3]. Raises EmotionEdgeError for an unreadable file."""
         if self.source.is_dir():
             for name in self.files:
                 file = self.source / name
@@ -87,7 +88,7 @@ def open_fairface(path: Path, split: Split) -> FairFace | None:
 
 
 def framed(chip: Image, side: int) -> Image:
-    """Crop a chip as the board would, grey uint8 [side, side]."""
+    """Crop a FairFace image as the board would, grey uint8 [side, side]."""
     height, width = chip.shape[:2]
     return cut(chip, Box(0.0, CENTRE * height, float(width), float(height)), side, side, "grey")[:, :, 0]
 

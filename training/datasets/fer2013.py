@@ -19,7 +19,7 @@ VOTES_FILE = "fer2013new.csv"
 VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 VOTES = ("distribution", "majority", "multilabel")
 ENOUGH = 0.3
-"""The share of votes from which a class counts in `multilabel`: the threshold of the paper's own program."""
+"""Least share of the votes with which a class is a target in `multilabel`; from the program of Barsoum et al. 2016."""
 # Rows (from 0) whose pixels differ from the images that the FER+ annotators voted on.
 ROWS_WITHOUT_VOTES = (5274, 33200)
 _COLUMNS = ("emotion", "pixels", "Usage")
@@ -28,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 def is_fer2013(path: Path) -> bool:
-    """True for a CSV file with the columns of FER-2013, or a folder that directly contains one.
+    """Return True for a CSV file with the columns of FER-2013, or a folder that directly contains one.
 
-    For a single file the column Usage is not required; the reader reports its absence.
+    A single file may lack the column Usage, so that the reader can say that it is missing.
     """
     if path.is_dir():
         return (path / FACES_FILE).is_file() or bool(tables_in(path, _has_faces))
@@ -42,7 +42,7 @@ def _has_faces(file: Path) -> bool:
 
 
 def _faces_file(path: Path) -> Path:
-    """The file itself, or the CSV file in a folder: fer2013.csv, else the only one with the right columns."""
+    """Return a path to a file; in a folder find fer2013.csv, else the only CSV file with FER-2013's columns."""
     faces = path if is_csv(path) else path / FACES_FILE
     others = tables_in(path, _has_faces) if path.is_dir() and not faces.is_file() else []
     if len(others) > 1:
@@ -57,14 +57,13 @@ def read_fer2013(path: Path, votes: str = "distribution") -> Dataset:
     """Read all faces of FER-2013, in file order, with the labels `fer7` and, if there are votes, `ferplus8`.
 
     Votes come from fer2013new.csv in the same folder; without it there is neither `ferplus8` nor affect. Valence and
-    arousal are derived from the distribution of votes on the circumplex. The class used in evaluation is the majority
-    class for all `votes`.
+    arousal are the mean place of the votes on the circumplex. Whatever `votes` is, evaluation uses the majority class.
 
     Args:
         path: fer2013.csv, or the folder that holds it under this or another name (icml_face_data.csv).
         votes: Training target, one of VOTES (Barsoum et al. 2016). `distribution`: shares of the votes. `majority`: the
             majority class, zeros if there is none. `multilabel`: equal shares of all classes with enough votes (see
-            `multilabel_targets`); the paper accepts any of them as right, that is any class with a probability above 0.
+            `multilabel_targets`); the paper accepts a prediction of any of them as right.
 
     Raises:
         EmotionEdgeError: The file is not FER-2013's (with the line), or `votes` is unknown.
@@ -112,7 +111,7 @@ def labels_of_votes(
 
 
 def ferplus_targets(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Convert FER+ votes to a distribution [n, 8] and a majority label [n], after Barsoum et al. 2016.
+    """Convert FER+ votes to class distributions [n, 8] and majority labels [n], after Barsoum et al. 2016.
 
     Classes with a single vote are dropped as outliers. Then the votes for `unknown` and `NF` are dropped, and the rest
     is normalised (a row of zeros if nothing is left). The majority label is the emotion with more than half of the
@@ -175,7 +174,7 @@ def _read_faces(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64
 
 
 def _pixels(text: str) -> npt.NDArray[np.uint8] | None:
-    """Parse the pixels of a row; None if one is no number from 0 to 255. NumPy does it in a fifth of Python's time."""
+    """Parse the space-separated pixels of a row; None if one is not a number from 0 to 255."""
     if not text.isascii() or not text.replace(" ", "").isdecimal():
         return None
     values = np.fromstring(text, np.int64, sep=" ")

@@ -13,12 +13,12 @@ from training.datasets.dataset import Dataset
 from training.datasets.fer2013 import VOTE_COLUMNS, VOTES, labels_of_votes
 
 FOLDERS: Final = ("FER2013Train", "FER2013Valid", "FER2013Test")
-"""In the order of SPLITS."""
+"""Folder of each split, in the order of SPLITS."""
 
 LABELS: Final = "label.csv"
 _NAME: Final = re.compile(r"fer(\d{7})\.png")
 _COLUMNS: Final = 2 + len(VOTE_COLUMNS)
-"""Name of the image, the box in it, the votes; there is no header."""
+"""Number of columns of `label.csv`, which has no header: name of the image, face box, votes."""
 
 
 def is_ferplus(path: Path) -> bool:
@@ -60,7 +60,7 @@ def read_ferplus(path: Path, choices: Choices) -> Dataset:
         raise EmotionEdgeError(
             f"{missing[0]}: not there, but {LABELS} names it ({len(missing)} of {len(images)} images)"
         )
-    # The image numbers are not row numbers of FER-2013: rows without a face are not numbered.
+    # The number in an image's name is not its row in FER-2013: rows without a face were not counted.
     unknown = np.full(len(images), -1)
     labels, affect = labels_of_votes(np.array(counts, np.int64), unknown, choices.votes)
     index = np.arange(len(images))

@@ -23,7 +23,7 @@ from training.datasets.names import emotion_of, emotions_of, read_mapping
 from training.datasets.splits import split_of
 
 FER_2013: Final[Mapping[str, str]] = dict(zip("0123456", LABEL_SETS["fer7"], strict=True))
-"""The numbers of FER-2013's column `emotion`."""
+"""Emotion of each number in FER-2013's column `emotion`."""
 
 RAF_DB: Final[Mapping[str, str]] = {
     "1": "surprise",
@@ -34,10 +34,10 @@ RAF_DB: Final[Mapping[str, str]] = {
     "6": "angry",
     "7": "neutral",
 }
-"""The numbers of RAF-DB's basic emotions, by its readme (Li, Deng and Du, CVPR 2017)."""
+"""Emotion of each class number of RAF-DB, by its readme (Li, Deng and Du, CVPR 2017)."""
 
 NUMBERINGS: Final[Mapping[str, Mapping[str, str]]] = {"fer2013": FER_2013, "raf-db": RAF_DB}
-"""What may be given in place of a mapping file."""
+"""Known meanings of class numbers, by the name that is given in place of a mapping file."""
 
 _RAF_DB_FILE = re.compile(r"(train|test)_\d+(_aligned)?\.")
 
@@ -48,10 +48,10 @@ _log = logging.getLogger(__name__)
 
 
 def split_folders(path: Path) -> Mapping[Path, int | None]:
-    """The folders that contain class folders, with the split of each: train, val, test etc., or `path` itself.
+    """Find the folders that contain class folders (train, val, test etc., or `path` itself), with the split of each.
 
-    Folders beside those of the splits, and splits without class folders (images without labels), do not count, unless
-    a folder beside them is an emotion.
+    If there are split folders, other folders beside them are ignored, as are splits without class folders; but if one
+    of the others is named after an emotion, all are taken as class folders of `path`.
     """
     folders = {folder: split_of(folder.name) for folder in folders_in(path)}
     splits = {folder: split for folder, split in folders.items() if split is not None}
@@ -64,7 +64,7 @@ def split_folders(path: Path) -> Mapping[Path, int | None]:
 
 
 def person_of(file: Path) -> str:
-    """Person identifier in a file name of CK+ or JAFFE, else ""."""
+    """Return the person identifier in a file name of CK+ or JAFFE, else ""."""
     return next((found[1] for form in _PERSON if (found := form.match(file.name))), "")
 
 
@@ -104,7 +104,7 @@ def read_folder(path: Path, choices: Choices) -> Dataset:
 
 
 def _emotions(files: Iterable[tuple[str, Path]], choices: Choices, path: Path) -> Mapping[str, str | None]:
-    """The emotion of each class folder. files: class and file of each image."""
+    """Return the emotion of each class folder. files: class name and path of each image."""
     names, files_are_raf_db = set(), True
     for name, file in files:
         names.add(name)

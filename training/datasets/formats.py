@@ -65,11 +65,11 @@ _FORMATS: Final[Mapping[str, Format]] = {
     "jaffe": ("images named like KA.AN1.39.tiff", lambda path: path.is_dir() and bool(jaffe_files(path)), read_jaffe),
     "folder": ("folders of images, a class each, perhaps under train/ and test/", _is_folder, read_folder),
 }
-"""Layouts in the order in which they are looked for: what marks one, in words and as a test, and its reader."""
+"""The known layouts, in the order in which they are tried: description, function that recognises a path, reader."""
 
 FORMATS: Final = tuple(_FORMATS)
 MAPPED: Final = ("folder", "csv", "npy")
-"""The formats whose class names may be mapped; the others have classes of their own."""
+"""Formats for which a mapping of class names may be given; the others have fixed classes."""
 
 _OF_FILES = ("fer2013", "affectnet", "csv")
 _LISTED = 12
@@ -77,7 +77,7 @@ _log = logging.getLogger(__name__)
 
 
 def recognise(path: Path) -> tuple[str, Path]:
-    """Recognise the format (one of FORMATS) of a data set, and locate it, also inside a single enclosing folder.
+    """Return the format of a data set (one of FORMATS) and its path, which may be inside a single enclosing folder.
 
     Raises EmotionEdgeError if no format matches.
     """
@@ -99,10 +99,10 @@ def recognise(path: Path) -> tuple[str, Path]:
 
 
 def read(path: Path, format: str, choices: Choices) -> Dataset:
-    """Read a data set of a known format; see `training.datasets.read_dataset`."""
+    """Read a data set of a known format, one of FORMATS."""
     if format != "auto" and format not in _FORMATS:
         raise EmotionEdgeError(f"data set format {format!r}: not known (known: auto, {', '.join(FORMATS)})")
-    # Report a mistyped label set before reading for minutes.
+    # Raises for a mistyped label set before the data set is read, which may take minutes.
     names = labels_of(choices.label_set) if choices.label_set else ()
     if not path.exists():
         raise EmotionEdgeError(f"{path}: not there; give the folder or file of a data set")
@@ -116,7 +116,7 @@ def read(path: Path, format: str, choices: Choices) -> Dataset:
 
 
 def _lone_folder(path: Path) -> Path | None:
-    """The only subfolder of a folder, if its name means neither a split nor an emotion."""
+    """Return the only subfolder of a folder, if it is named after neither a split nor an emotion, else None."""
     folders = folders_in(path) if path.is_dir() else []
     if len(folders) != 1 or split_of(folders[0].name) is not None or emotion_of(folders[0].name):
         return None

@@ -5,7 +5,7 @@ A prepared folder holds `manifest.csv`, `prepared.json` and the kept images as P
 
 Columns, in this order (UTF-8, comma, a header line; an empty field is "not known" or "does not apply"):
 
-file          of a kept image, relative to the folder, with `/`; empty where left out
+file path of the image in the prepared folder, with `/`; empty if the face was left out
 name          the face in its source: the file's path, or `<data set> row <n>`
 row           `Dataset.rows`: where in the source it is, from 0
 split         one of SPLITS; of a kept image the one it has now, of one left out the one it came with

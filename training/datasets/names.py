@@ -25,13 +25,13 @@ SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
     "surprise": ("surprised",),
     "uncertain": ("uncertainty", "unsure"),
 }
-"""Other names in use, in small letters."""
+"""Other class names in use for each emotion, in lower case."""
 
 _EMOTIONS: Final = {name: name for name in CIRCUMPLEX} | {
     other: name for name, others in SYNONYMS.items() for other in others
 }
 OWN: Final = "own"
-"""The label set that keeps class names as they are; names of emotions stay those."""
+"""Name of the label set that keeps class names that are not emotions; names of emotions still become emotions."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ def read_mapping(path: Path | None) -> Mapping[str, str | None]:
     """Read a YAML file of `class name: label` lines; `class name: null` omits a class.
 
     A label is an emotion, or a class name of the user's own (`edge.labels.own_label`) that is not close to an emotion.
-    Returns an empty mapping if path is None. Raises EmotionEdgeError if the file is missing, invalid, or names what
-    cannot be a label.
+    Returns an empty mapping if path is None. Raises EmotionEdgeError if the file is missing or invalid, or a label in
+    it is not allowed.
     """
     if path is None:
         return {}
@@ -64,7 +64,7 @@ def read_mapping(path: Path | None) -> Mapping[str, str | None]:
 
 
 def _composed(name: str) -> str:
-    """Unicode NFC form: macOS stores accented letters of folder names decomposed, editors composed."""
+    """Convert a name to Unicode NFC, as macOS decomposes accented letters of folder names and editors do not."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -74,16 +74,16 @@ def emotions_of(
     where: str,
     own_class: Callable[[str], str | None] = lambda _: None,
 ) -> Mapping[str, str | None]:
-    """The label of each class name: from the mapping if it has it, else from the name itself; None omits the class.
+    """Return the label of each class name: from the mapping if listed there, else from the name; None omits the class.
 
     Args:
         names: Class names as the data set has them.
         mapping: As of `read_mapping`.
         where: Source, for messages.
-        own_class: The label of a name that is no emotion; None: it cannot be a class.
+        own_class: Function that gives the label of a name that is not an emotion; None if it is not accepted.
 
     Raises:
-        EmotionEdgeError: Lists all unknown names.
+        EmotionEdgeError: A class name is unknown; the message lists all of them.
     """
     found = sorted(set(names))
     own = {name: _composed(name) for name in found}
@@ -103,15 +103,15 @@ def emotions_of(
 
 
 def labels_from(emotions: Sequence[str | None], label_set: str | None, where: str) -> Mapping[str, Labels]:
-    """Labels of faces with one emotion each (None: no label), and the name of their label set.
+    """Build the Labels of faces with one emotion each, by the name of their label set.
 
     Args:
-        emotions: The emotion of each face.
+        emotions: The emotion of each face; None: no label.
         label_set: Name of the label set; None selects the named set with exactly these emotions, else a new set of
             them.
         where: Source, for messages.
 
-    An emotion outside the label set becomes a row of zeros and is logged, as is a class without faces.
+    A face whose emotion is outside the label set gets no label. This is logged, as is a class without faces.
 
     Raises:
         EmotionEdgeError: The label set is unknown, or none is given and there is only one emotion.

@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 
 def npy_pairs(path: Path) -> Mapping[Path, tuple[Path, int | None]]:
-    """Image arrays in a folder, each with its label file and its split, if the file name gives one."""
+    """Find the image arrays in a folder, each with its label file and the split that the file name gives, if any."""
     files = {file.name.casefold(): file for file in sorted(path.glob("*.npy"))}
     pairs = {}
     for name, images in files.items():
@@ -121,9 +121,9 @@ def _labels(path: Path, files: list[Path], arrays: list[Array], choices: Choices
 
 
 def _classes(path: Path, count: int, exact: bool, choices: Choices) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
-    """The label set and the meaning of each class number.
+    """Return the class names of the label set, and the emotion that each class number stands for.
 
-    exact: True if count is the number of all classes, False if classes without faces may exist.
+    exact: True if `count` is the number of all classes, False if there may be further classes without faces.
     """
     mapping = read_mapping(choices.mapping)
     if mapping:

@@ -1,6 +1,6 @@
 """CSV file with one image per line: `path`, and `label` or affect columns; optionally `split` and `person`.
 
-Competitions name these columns otherwise: `image_path,emotion` and the like (PATH_COLUMNS, LABEL_COLUMNS).
+Other names of these columns, such as `image_path,emotion`, are accepted too (PATH_COLUMNS, LABEL_COLUMNS).
 """
 
 import logging
@@ -20,9 +20,9 @@ from training.datasets.tables import header_of, is_csv, rows, tables_in
 PATH_COLUMNS: Final = (
     "path", "image_path", "image", "file", "filename", "file_name", "image_name", "filepath", "file_path", "img"
 )  # fmt: skip
-"""Names of the column of image files; the first that a file has counts."""
+"""Accepted names of the column of image files; the first that is in a file is used."""
 LABEL_COLUMNS: Final = ("label", "emotion", "class", "expression", "target")
-"""Names of the column of class names; the first that a file has counts."""
+"""Accepted names of the column of class names; the first that is in a file is used."""
 OTHER_COLUMNS: Final = ("valence", "arousal", "split", "person")
 _LOOKED_AT: Final = 100
 _UNKNOWN: Final = -2.0
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 def column_of(header: Sequence[str], names: Sequence[str]) -> str | None:
-    """The first of some column names that a header has, as the header spells it, or None."""
+    """Return the first of `names` that is in a header, as the header spells it, or None."""
     found = {name.casefold(): name for name in reversed(header)}
     return next((found[name] for name in names if name in found), None)
 
@@ -42,15 +42,15 @@ def is_path_csv(file: Path) -> bool:
 
 
 def is_submission(file: Path) -> bool:
-    """True for a competition's example of a submission by its name: its labels are invented."""
+    """Return True if the file is named like a competition's sample submission, whose labels are invented."""
     return "submission" in file.stem.casefold()
 
 
 def image_tables(path: Path) -> list[Path]:
-    """The files of this layout: `path` itself, or those in a folder, without examples of submissions.
+    """List the CSV files with this layout: `path` itself, or those in a folder, without sample submissions.
 
-    In a folder a file whose column is not called `path` counts only if its first image is there: other layouts have
-    such tables, too.
+    In a folder, a file whose column is not called `path` is listed only if its first image exists, because other
+    layouts have similar tables.
     """
     if path.is_file():
         return [path] if is_csv(path) and is_path_csv(path) else []
@@ -65,7 +65,7 @@ def _first_image_is_there(file: Path) -> bool:
 
 
 def read_path_csv(path: Path, choices: Choices) -> Dataset:
-    """Read all lines of the file.
+    """Read a data set from a CSV file with one image per line.
 
     Columns: `path` is absolute, or relative to the CSV file's folder or a folder in it. `label` is a class name, or a
     number that indexes `choices.label_set` from 0 unless a mapping defines it; empty if unknown. `valence` and
@@ -119,7 +119,7 @@ def affect_of(file: Path, line: int, valence: str, arousal: str) -> tuple[float,
 
 
 def image_root(file: Path, names: Sequence[str], folders: Sequence[str]) -> Path:
-    """The candidate folder, relative to the CSV file, that contains most of the first images.
+    """Return the candidate folder, relative to the CSV file, that contains most of the first images.
 
     Raises EmotionEdgeError if no candidate contains any, or the file has no lines.
     """
@@ -149,7 +149,7 @@ def _only(path: Path) -> Path:
 
 
 def _emotions(file: Path, labels: Mapping[str, int], choices: Choices) -> Mapping[str, str | None]:
-    """The emotion of each label. labels: each label with the first line it is on."""
+    """Return the emotion of each label. labels: the number of the first line with each label."""
     mapping = read_mapping(choices.mapping)
     numbers = {label: line for label, line in labels.items() if label.lstrip("+-").isdecimal() and label not in mapping}
     if numbers and choices.label_set is None:

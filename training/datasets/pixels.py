@@ -1,4 +1,4 @@
-"""Converts the images of a data set, of any size and kind, to the input size of a network."""
+"""Loads the images of a data set, of any size and file type, in the input size of a network."""
 
 import logging
 import zlib
@@ -20,19 +20,19 @@ _log = logging.getLogger(__name__)
 
 
 def in_memory(data: Dataset, height: int, width: int, channels: int) -> Dataset:
-    """Load and resize all images: uint8 [n, height, width] for 1 channel (grey), [n, height, width, 3] for 3 (BGR).
+    """Load and resize all images, to uint8 [n, height, width] for 1 channel (grey), [n, height, width, 3] for 3 (BGR).
 
-    Face boxes are cut out first; images are stretched to the size. Files that cannot be read, and boxes outside their
-    image, are omitted with a warning. Raises EmotionEdgeError if nothing is left.
+    Faces are cut out by their boxes first; images are stretched to the size. Files that cannot be read, and boxes
+    outside their image, are omitted with a warning. Raises EmotionEdgeError if nothing is left.
     """
     shape = (height, width) if channels == 1 else (height, width, 3)
     return _loaded(data, shape, None)
 
 
 def in_memory_or_on_disk(data: Dataset, height: int, width: int, channels: int, folder: Path) -> Dataset:
-    """As `in_memory`, but images that take too much memory (`disk_images.memory_limit`) are kept in a file of a folder.
+    """Load and resize all images like `in_memory`, but into a file in `folder` if they exceed `memory_limit`.
 
-    Raises EmotionEdgeError also where the disk has too little space.
+    Raises EmotionEdgeError if nothing is left or the disk has too little space.
     """
     shape = (height, width) if channels == 1 else (height, width, 3)
     size = len(data) * height * width * channels
@@ -43,7 +43,7 @@ def in_memory_or_on_disk(data: Dataset, height: int, width: int, channels: int, 
 
 
 def _loaded(data: Dataset, shape: tuple[int, ...], folder: Path | None) -> Dataset:
-    """The images in memory, or in a file of a folder."""
+    """Load the images into memory, or into a file in `folder` if that is not None."""
     if isinstance(data.images, DiskImages):
         raise TypeError(f"{data.name}: its images have been read already")
     if isinstance(data.images, tuple):
@@ -83,7 +83,7 @@ def read_image(path: Path, channels: int) -> Image:
 
 
 def image_of(data: Dataset, row: int, channels: int = 3) -> Image:
-    """One face of a data set, from the array or its file, cut out by its box: uint8 [h, w] or [h, w, 3] BGR.
+    """Return the image of one face of a data set, cut out by its box: uint8 [h, w] or [h, w, 3] BGR.
 
     Args:
         data: The data set.
@@ -100,9 +100,9 @@ def image_of(data: Dataset, row: int, channels: int = 3) -> Image:
 
 
 def fingerprints(data: Dataset) -> npt.NDArray[np.uint32]:
-    """CRC-32 of the grey pixels of each face, uint32 [n], to recognise it again; 0 for an unreadable file.
+    """CRC-32 of the grey pixels of each face, uint32 [n], to identify the face later; 0 for an unreadable file.
 
-    Computed on the original image, before `in_memory` resizes it.
+    Computed on the original image, before it is resized.
     """
 
     def fingerprint(row: int) -> int:

@@ -16,8 +16,8 @@ _COLUMNS = ("file", "row", "split", "person", "valence", "arousal")
 def read_prepared(path: Path) -> Dataset:
     """Read the kept faces of a prepared folder, in the order of the manifest, with labels, splits, people and affect.
 
-    The name is that of the source with the suffix PREPARED. Raises EmotionEdgeError for a folder that `prepare` did not
-    finish, and for an invalid value (with its line).
+    The data set has the name of the original with the suffix PREPARED. Raises EmotionEdgeError for a folder that
+    `prepare` did not finish, and for an invalid value (with its line).
     """
     manifest, facts = path / MANIFEST_FILE, path / FACTS_FILE
     if not manifest.is_file() or not facts.is_file():
@@ -53,7 +53,7 @@ def read_prepared(path: Path) -> Dataset:
 
 
 def _labels(manifest: Path, label_set: str, names: tuple[str, ...]) -> Labels:
-    """Labels of the kept faces under one label set."""
+    """Read the labels of the kept faces under one label set."""
     columns = [it for it in probability_columns(label_set, names) if it in header_of(manifest)]
     judged, probabilities, lines = [], [], []
     for line, (keeps, label, *values) in rows(manifest, ("kept", label_column(label_set), *columns)):
@@ -76,7 +76,7 @@ def _labels(manifest: Path, label_set: str, names: tuple[str, ...]) -> Labels:
 def _numbers(
     manifest: Path, lines: list[int], texts: tuple[str, ...], empty: str
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """A column as float64 [n]; `empty` replaces empty fields."""
+    """Parse a column of numbers as float64 [n]; `empty` replaces empty fields."""
     values = []
     for line, text in zip(lines, texts, strict=True):
         try:

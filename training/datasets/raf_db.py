@@ -15,15 +15,15 @@ _PLACES = (".", "EmoLabel", "basic/EmoLabel")
 
 
 def list_file(path: Path) -> Path | None:
-    """The label list in a folder of RAF-DB, or None."""
+    """Return the path of the label list in a folder of RAF-DB, or None."""
     return next((file for place in _PLACES if (file := path / place / LIST_FILE).is_file()), None)
 
 
 def read_raf_db(path: Path, choices: Choices) -> Dataset:
     """Read the faces in the label list: aligned images (`train_00001_aligned.jpg`) if present, else the originals.
 
-    The file names give the splits train and test; PublicTest is cut from train. Raises EmotionEdgeError, with the line,
-    if the list is not RAF-DB's, and if the image folder is missing.
+    The file names give the splits train and test; PublicTest is cut from train. Raises EmotionEdgeError if a line of
+    the list is invalid (with its number), or the image folder is missing.
     """
     names = list_file(path)
     if names is None:
@@ -45,7 +45,7 @@ def read_raf_db(path: Path, choices: Choices) -> Dataset:
 
 
 def _images(labels: Path) -> tuple[Path, str]:
-    """The image folder next to the list, and the suffix of its file names before the extension."""
+    """Return the image folder next to the list, and how its file names end before the extension (`_aligned` or "")."""
     for root in (labels.parent, labels):
         for folder in (root / "Image", root):
             for name, ending in (("aligned", "_aligned"), ("original", "")):

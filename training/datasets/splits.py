@@ -1,4 +1,4 @@
-"""Splits of a data set: those it defines, and missing ones cut from Training with a fixed seed."""
+"""Splits of a data set: recognised by name, or cut from Training with a given seed."""
 
 import logging
 import re
@@ -12,7 +12,7 @@ from edge.errors import EmotionEdgeError
 from training.datasets.dataset import SPLITS
 
 SHARE: Final = 0.1
-"""Of Training, what is cut off for a split that the source does not have."""
+"""Share of Training that is cut off for each split that the source lacks."""
 
 _WORDS: Final = {
     "train": "Training",
@@ -32,7 +32,7 @@ Integers = npt.NDArray[np.int64]
 
 
 def split_of(word: str) -> int | None:
-    """The split (index into SPLITS) that a folder or file name means (`train`, `val_set`), or None."""
+    """Return the split (index into SPLITS) that a folder or file name stands for (`train`, `val_set`), or None."""
     letters = re.sub(r"[^a-z]", "", word.casefold())
     name = _WORDS.get(letters) or _WORDS.get(letters.removesuffix("set"))
     return None if name is None else SPLITS.index(name)
@@ -43,7 +43,8 @@ def complete(split: Integers, classes: Integers, people: Integers | None, seed: 
 
     Args:
         split: int64 [n], index into SPLITS; all 0 if the source defines no splits.
-        classes: int64 [n]; their proportions are kept. A class with fewer than three faces stays in Training.
+        classes: Class of each face, int64 [n]; their proportions are kept. A class with fewer than three faces stays in
+            Training.
         people: int64 [n], person number or -1; the faces of a person stay together. None if unknown.
         seed: Seed of the cut.
     """
@@ -59,7 +60,7 @@ def split_anew(classes: Integers, people: Integers | None, shares: tuple[float, 
     """Assign new splits to n faces, ignoring existing ones.
 
     Args:
-        classes: int64 [n]; their proportions are kept.
+        classes: Class of each face, int64 [n]; their proportions are kept.
         people: int64 [n], person number or -1; None if unknown. Faces of a person stay together, so the shares are
             approximate.
         shares: Relative sizes in the order of SPLITS, in any unit.
@@ -92,7 +93,7 @@ def _of(people: Integers | None, index: Integers) -> Integers | None:
 
 
 def _part(classes: Integers, people: Integers | None, share: float, seed: int) -> Integers:
-    """Indexes of a share of the faces, grouped by person if more than one person is known."""
+    """Draw a share of the faces, with a person's faces kept together if two or more people are known; gives indexes."""
     known = people is not None and bool((people >= 0).any())
     if known and people is not None and len(np.unique(people)) > 1:
         return _by_person(classes, people, share, seed)
@@ -114,7 +115,7 @@ def _by_class(classes: Integers, share: float, seed: int) -> Integers:
 
 
 def groups_of(people: Integers) -> Integers:
-    """Groups of faces that stay together, int64 [n]: by person; a face of an unknown one (-1) is a group of its own."""
+    """Group number of each face, int64 [n]: one group a person; a face of an unknown person (-1) is a group alone."""
     return np.where(people >= 0, people, people.max() + 1 + np.arange(len(people)))
 
 
@@ -128,8 +129,9 @@ def _by_person(classes: Integers, people: Integers, share: float, seed: int) -> 
         return np.empty(0, np.int64)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # Ignore the warning about classes with fewer faces than folds: the split is by person.
+        # scikit-learn warns of classes with fewer faces than folds, which does not matter for a split by person.
         warnings.simplefilter("ignore", UserWarning)
         parts = [np.asarray(part, np.int64) for _, part in splitter.split(classes, classes, groups)]
-    # A person with more faces than a fold should have is mostly in the first fold, which is then too large to hold out.
+    # A person with more faces than a fold should have is mostly put into the first fold, which is then too large to cut
+    # off.
     return next((part for part in parts if len(part) <= 2 * share * len(classes)), min(parts, key=len))

@@ -12,7 +12,7 @@ WANTED: Final = (
     "`path,label` or `image_path,emotion` (also `valence,arousal`, `split`, `person`), `emotion,pixels,Usage` of "
     "FER-2013, or AffectNet's columns"
 )
-"""Headers of the CSV files that can be read."""
+"""Description of the CSV headers that can be read, for messages."""
 _SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _BEGINNINGS: Final = {
     b"\xff\xfe": "is UTF-16; save it as UTF-8 (in Excel: CSV UTF-8)",
@@ -37,7 +37,7 @@ def header_of(path: Path) -> tuple[str, ...]:
 
 
 def header_problem(path: Path) -> str:
-    """What is wrong with a CSV file of no known layout: the header found and those wanted."""
+    """Describe why a CSV file has no known layout: the header found and those that can be read."""
     header = header_of(path)
     line = ",".join(header)
     if not any(header):
@@ -52,7 +52,7 @@ def header_problem(path: Path) -> str:
 
 
 def _check_text(path: Path) -> None:
-    """Raise EmotionEdgeError for a file that begins as no text in UTF-8 does."""
+    """Raise EmotionEdgeError if the beginning of a file is not UTF-8 text."""
     try:
         with path.open("rb") as file:
             beginning = file.read(4)
@@ -64,7 +64,7 @@ def _check_text(path: Path) -> None:
 
 
 def tables_in(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
-    """The readable, non-hidden CSV files directly in a folder for which `fits` is true, sorted."""
+    """List the readable, non-hidden CSV files directly in a folder for which `fits` returns True, sorted."""
 
     def is_one(file: Path) -> bool:
         try:
@@ -76,7 +76,7 @@ def tables_in(folder: Path, fits: Callable[[Path], bool]) -> list[Path]:
 
 
 def rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
-    """Iterate over line number (the header is line 1) and stripped fields of each row.
+    """Yield the line number (the header is line 1) and the stripped fields of each row.
 
     Column names are case-insensitive; blank lines are skipped.
 
@@ -96,7 +96,7 @@ def rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> It
 def rows_of(
     lines: Iterable[str], where: str, columns: Sequence[str], optional: Sequence[str] = ()
 ) -> Iterator[tuple[int, list[str]]]:
-    """Like `rows`, from the lines of a CSV file. where: name of the file, for errors."""
+    """Yield line number and stripped fields of each row of CSV text, like `rows`. where: file name for errors."""
     reader = csv.reader(lines)
     try:
         header = [name.strip() for name in next(reader, [])]

@@ -16,7 +16,7 @@ from training.datasets.fairface import framed, open_fairface
 from training.datasets.pixels import read_image
 
 SIDE: Final = 96
-"""Pixels that a face is kept with at most: twice what the released networks see."""
+"""Largest side of a face image, in pixels: twice the input of the released networks."""
 
 _log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from training.datasets.fer2013 import VOTE_COLUMNS, VOTES_FILE
 class Agreement:
     """Agreement of two label sets, over the faces that have a class under both.
 
-    Holds the number of such faces, the number with the same class name under both, and `table`: counts, int64 [classes
-    of the first, classes of the second].
+    faces: number of such faces. same: number with the same class name under both. table: counts, int64 [classes of the
+    first, classes of the second].
     """
 
     both: int
@@ -28,8 +28,8 @@ class Agreement:
 class VoteAgreement:
     """Agreement of raw FER+ votes with the labels of FER-2013, as shares from 0 to 1.
 
-    most: share of all rows whose most-voted of the ten choices (the first in a tie) is the label. rows: number of rows
-    with more than 5 votes for one class of FER-2013. clear: share of those rows where that class is the label.
+    most: share of all rows whose label got the most votes of the ten choices (the first in a tie). rows: number of rows
+    with more than 5 votes for one class of FER-2013. clear: share of `rows` where that class is the label.
     """
 
     most: float

@@ -156,7 +156,7 @@ def duplicates_section(data: Dataset, twins: Duplicates) -> Section:
 
 
 def _told_by_training(data: Dataset, labels: Labels, across: Sequence[Index]) -> list[list[Cell]]:
-    """Per other split: how many faces have a duplicate in Training, and how many one of the same class."""
+    """Count, for each split but Training, faces with a duplicate in Training, and with one of the same class."""
     rows: list[list[Cell]] = []
     for number, name in enumerate(SPLITS[1:], 1):
         copied = same = 0
@@ -274,13 +274,13 @@ def _mosaic(data: Dataset, rows: Sequence[int] | Index, alt: str, title: str, re
 
 
 def _pictures(data: Dataset, rows: Iterable[int]) -> list[Picture]:
-    """Images of faces that are known to be readable."""
+    """Load the images of some faces, all of which must be readable."""
     found = (picture_of(data, int(row)) for row in rows)
     return [image for image in found if image is not None]
 
 
 def _tile(data: Dataset) -> int:
-    """Side of a face in a sheet of pictures, pixels."""
+    """Side in pixels at which faces are shown in a sheet of pictures."""
     return 64 if isinstance(data.images, tuple) else min(64, max(data.images.shape[1:3]))
 
 
@@ -302,12 +302,12 @@ def class_counts(judged: Index, labels: Labels) -> Index:
 
 
 def _spaced(rows: Index, count: int) -> Index:
-    """At most `count` rows at even distances; deterministic."""
+    """Choose at most `count` of the rows, evenly spaced; deterministic."""
     return np.asarray(rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)])
 
 
 def _most(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Range that contains all but a few in a thousand of the values."""
+    """Range that contains all but a few thousandths of the values."""
     low, high = np.percentile(values, (0.2, 99.5))
     return float(low), float(high)
 

@@ -21,10 +21,11 @@ from training.evaluation.slices import sharpness
 from training.pages.sheets import Picture, square
 
 SIDE: Final = 48
-"""Pixels of the longer side to which an image is shrunk before it is measured, so that sizes compare: FER-2013's, and
-about what a small network sees."""
+"""Longer side, in pixels, to which an image is shrunk before it is measured, so that images of all sizes compare: the
+size of FER-2013, and about that of a small network's input.
+"""
 MEAN_SIDE: Final = 96
-"""Pixels of the square in which mean faces are made, where images are larger than that."""
+"""Side in pixels of a mean face, if the images are larger."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +37,9 @@ class Survey:
     """Statistics of n images; NaN, zeros or b"" for an unreadable one.
 
     sizes: int64 [n, 2], height and width in pixels. brightness: float64 [n], mean grey value, 0 to 255. contrast:
-    float64 [n], standard deviation of the grey values, 0 for a blank image. sharpness: float64 [n], as
-    `evaluation.slices.sharpness`. digests: digest of the pixels, equal for pixel-identical images. readable: bool [n].
+    float64 [n], standard deviation of the grey values, 0 for a blank image. sharpness: float64 [n], variance of the
+    Laplacian divided by that of the image. digests: digest of the pixels, equal for pixel-identical images. readable:
+    bool [n].
     means: by label set and class with a readable face, the mean face: uint8 [side, side], or with 3 channels for files
     and colour images.
     """
@@ -119,7 +121,7 @@ def picture_of(data: Dataset, row: int) -> Picture | None:
 
 
 def duplicates(data: Dataset, found: Survey) -> Duplicates:
-    """Groups of pixel-identical images; unreadable images are excluded."""
+    """Group pixel-identical images; unreadable images are excluded."""
     readable = np.flatnonzero(found.readable)
     groups = tuple(readable[group] for group in exact_groups([found.digests[row] for row in readable]))
     judged = next(iter(data.labels.values())).judged
@@ -131,7 +133,7 @@ def duplicates(data: Dataset, found: Survey) -> Duplicates:
 
 
 def _measured(data: Dataset) -> Iterator[_Measured | None]:
-    """Statistics of each image in the order of the data set; None for an unreadable file."""
+    """Yield the statistics of each image in the order of the data set; None for an unreadable file."""
     if isinstance(data.images, tuple):
         with ThreadPoolExecutor() as pool:
             found = pool.map(lambda row: _measure(picture_of(data, row), MEAN_SIDE), range(len(data)))

@@ -19,8 +19,9 @@ LINE: Final = "#010103"
 CARD: Final = "#010104"
 HEAT: Final = "#01010b"
 SERIES: Final = ("#010105", "#010106", "#010107", "#010108", "#010109", "#01010a")
-"""Colours of series in the order to use them: after Okabe and Ito, "Color Universal Design" (2008), as light or dark as
-the ground needs. Only the first two or three are told apart at a glance; give lines different strokes too."""
+"""Colours of the series of a plot, in order of use: after Okabe and Ito, "Color Universal Design" (2008), adapted to a
+light or dark background. Only the first two or three are easily told apart, so lines get different dashes too.
+"""
 _VARIABLES: Final = {
     INK: "var(--ink)",
     QUIET: "var(--quiet)",
@@ -31,7 +32,7 @@ _VARIABLES: Final = {
 }
 
 WIDTH: Final = 4.6
-"""Inches. Letters of 10 points in a figure of this width are 10 pixels high on a phone's screen of 390."""
+"""Width of a figure in inches: text of 10 points is then 10 pixels high on a phone's screen 390 pixels wide."""
 STYLE: Final[Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "emotion-edge",
@@ -62,19 +63,19 @@ STYLE: Final[Any] = {
 
 @contextmanager
 def in_style() -> Iterator[None]:
-    """Context or decorator within which figures are drawn with the colours of the page."""
+    """Context manager or decorator: figures made within have the fonts and colours of the page."""
     with mpl.rc_context(STYLE):
         yield
 
 
 def new_axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
-    """An empty figure, sizes in inches, whose parts find their places themselves; to be called `in_style`."""
+    """Create an empty figure with automatic layout, sizes in inches; call it within `in_style`."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
 def figure_svg(figure: Figure, alt: str, caption: str = "") -> Markup:
-    """The figure as an HTML `<figure>` with inline SVG. alt: what it shows, for those who cannot see it."""
+    """Render the figure as an HTML `<figure>` with inline SVG. alt: text alternative for screen readers."""
     text = StringIO()
     with in_style():
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

@@ -1,6 +1,6 @@
 """A report as one self-contained HTML page without scripts: light and dark, for phone and paper.
 
-Everything that makes HTML here gives `Markup`, and text that is put into it is escaped unless it is `Markup` itself.
+All functions that make HTML return `Markup`; text put into it is escaped unless it is `Markup` itself.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 Cell = str | int | float | None
 
 _TALL: Final = 40
-"""Rows from which a table scrolls within itself."""
+"""Number of rows from which a table gets a scroll bar of its own."""
 
 _PAGES: Final = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -34,21 +34,21 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """The fragment identifier for links to it."""
+        """Fragment identifier for links to the section."""
         kept = "".join(letter if letter.isalnum() else " " for letter in self.title.lower())
         return "-".join(kept.split()) or "section"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A sentence shown above all sections, for what the reader must not miss."""
+    """A sentence shown above all sections, which the reader must not miss."""
 
     text: str
     kind: Literal["note", "warning"] = "warning"
 
     @property
     def word(self) -> str:
-        """The word it starts with, so that a warning is not marked by colour alone."""
+        """First word of the notice, such as "Warning", so that its kind is not shown by colour alone."""
         return "Warning:" if self.kind == "warning" else "Note:"
 
 
@@ -57,13 +57,13 @@ FACES_SHOWN: Final = Notice(
     "pictures.",
     "note",
 )
-"""For every report with pictures out of a data set."""
+"""Notice for every report that contains pictures from a data set."""
 
 
 def render_page(
     title: str, lead: str, sections: Sequence[Section], notices: Sequence[Notice] = (), footer: str = ""
 ) -> str:
-    """The whole page as HTML. lead: what it is, in a sentence or two of plain text (or Markup)."""
+    """Render the whole page as HTML. lead: introduction of one or two sentences, plain text or Markup."""
     return _PAGES.get_template("base.html.j2").render(
         title=title, lead=lead, sections=sections, notices=notices, footer=footer or "Made by Emotion Edge."
     )
@@ -106,10 +106,10 @@ def tiles(figures: Iterable[tuple[str, str, str]]) -> Markup:
 
 
 def table_html(header: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "") -> Markup:
-    """A table that scrolls sideways where the screen is narrow, and down where it is long.
+    """Make a table that scrolls sideways on a narrow screen, and vertically if it is long.
 
     The first cell of a row is its heading. Whole numbers get thousands separators, floats are shown to two decimals,
-    None is left blank; a column whose every cell is a number, or text that starts like one, is set flush right.
+    None is left blank. A column in which every cell is a number, or text that starts with one, is aligned right.
     """
     body = [list(row) for row in rows]
     right = [bool(body) and all(_is_figure(row[column]) for row in body) for column in range(len(header))]
@@ -126,7 +126,7 @@ def table_html(header: Sequence[str], rows: Iterable[Sequence[Cell]], caption: s
         lines.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(_shown(first), cells))
     top = Markup("<caption>{}</caption>").format(caption) if caption else ""
     tall = Markup(" tall") if len(body) >= _TALL else ""
-    # A scrollable region must be focusable by keyboard, and therefore needs a name.
+    # A scrollable region must be reachable by keyboard, and what gets the focus needs a name for screen readers.
     return Markup(
         '<div class="scroll{}" role="region" aria-label="{}" tabindex="0">'
         "<table>{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"

@@ -16,7 +16,7 @@ Values = npt.ArrayLike
 
 _STROKES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 _BAR: Final = 0.22
-"""Inches of a bar."""
+"""Height of a bar in inches."""
 
 
 @in_style()
@@ -86,7 +86,7 @@ def histogram(
         axis: Label of the axis.
         bins: Number of bins; None: 8 to 40, depending on the number of values.
         limits: Range shown; values beyond count in the outermost bins. None: the range of all values.
-        of: What is counted, for the label.
+        of: What is counted, for the label of the vertical axis.
     """
     figure, axes = new_axes(2.6)
     parts = {name: np.asarray(values, np.float64) for name, values in series.items()}
@@ -211,7 +211,7 @@ def affect_plot(valence: Values, arousal: Values, places: Mapping[str, tuple[flo
             Rectangle((edges[column], edges[row]), side, side, facecolor=HEAT, alpha=alpha, antialiased=False)
         )
     for name, (x, y) in places.items():
-        # The name is above the point, or below it if a close point above would make the names overlap.
+        # A name is written above its point, or below it if a close point above would make the names overlap.
         below = any(0 < np.hypot(x - there, up - y) < 0.25 and up > y for there, up in places.values())
         axes.plot(
             x, y, marker="o", markersize=5, markerfacecolor="none", markeredgecolor=SERIES[1], markeredgewidth=1.6

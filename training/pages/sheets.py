@@ -1,4 +1,4 @@
-"""Pictures laid out on a page, each sheet or picture a data URI."""
+"""Sheets of pictures for a page, embedded as data URIs."""
 
 import base64
 from collections.abc import Sequence
@@ -12,14 +12,16 @@ from markupsafe import Markup
 Picture = npt.NDArray[np.uint8]
 
 _LOSSLESS: Final = 4096
-"""Pixels up to which a picture on its own is a PNG: so small, a JPEG saves little and blurs a face of 48 pixels."""
+"""Largest number of pixels at which a single picture is stored as PNG: for one so small, JPEG saves little and
+blurs.
+"""
 _QUALITY: Final = 88
 
 
 def image_sheet(images: Sequence[Picture], captions: Sequence[str], columns: int = 8) -> Markup:
-    """Pictures, each under its own words, as many side by side as there is room for, at most `columns`.
+    """Lay out pictures with captions, as many side by side as the screen has room for, at most `columns`.
 
-    images: uint8 [h, w] grey or [h, w, 3] BGR, of any sizes. captions: one each; what a screen reader says, too.
+    images: uint8 [h, w] grey or [h, w, 3] BGR, of any sizes. captions: one for each image, also read by screen readers.
     """
     cells = [
         Markup(
@@ -33,9 +35,10 @@ def image_sheet(images: Sequence[Picture], captions: Sequence[str], columns: int
 def mosaic(
     images: Sequence[Picture], columns: int, alt: str, title: str = "", remark: str = "", side: int = 48
 ) -> Markup:
-    """Pictures tiled into one, under a title in bold and a remark: many faces in little space.
+    """Tile pictures into one, with a bold title and a remark: many faces in little space.
 
-    images: uint8 [h, w] grey or [h, w, 3] BGR; each is scaled into a square of `side` pixels, its own shape kept.
+    images: uint8 [h, w] grey or [h, w, 3] BGR; each is scaled into a square of `side` pixels, with its aspect ratio
+    kept.
     """
     gap = 2
     rows = -(-len(images) // columns)
@@ -53,7 +56,7 @@ def mosaic(
 
 
 def data_uri(image: Picture) -> str:
-    """A picture as a `data:` address: grey or BGR as PNG where it is small, else as JPEG; BGRA as WebP."""
+    """Encode a picture as a `data:` URI: grey or BGR as PNG if small, else as JPEG; BGRA as WebP."""
     if image.ndim == 3 and image.shape[2] == 4:
         kind, options = "webp", [cv2.IMWRITE_WEBP_QUALITY, _QUALITY]
     elif image.shape[0] * image.shape[1] <= _LOSSLESS:
@@ -65,7 +68,7 @@ def data_uri(image: Picture) -> str:
 
 
 def square(image: Picture, side: int) -> Picture:
-    """The picture, its own shape kept, in the middle of a square: [side, side] or [side, side, 3], on mid-grey."""
+    """Fit a picture, aspect ratio kept, into a mid-grey square: [side, side] or [side, side, 3]."""
     scale = side / max(image.shape[:2])
     height, width = (max(1, round(length * scale)) for length in image.shape[:2])
     if (height, width) == image.shape[:2] == (side, side):

@@ -1,4 +1,4 @@
-"""Part of a report: where on the face a network finds its answer."""
+"""Part of a report: which regions of the face a network's prediction depends on."""
 
 from typing import Final
 
@@ -14,13 +14,13 @@ from training.reporting.blocks import Faces, Part, Words
 
 TITLE: Final = "Where the label comes from"
 SIDE: Final = 96
-"""Of a picture, in pixels."""
+"""Side of a picture in pixels."""
 OPACITY: Final = 0.6
-"""Of the colour where the drop is the largest of its picture."""
+"""Opacity, 0 to 1, of the overlay where covering the face lowers the probability most."""
 
 
 def attention_part(found: Findings) -> Part:
-    """The faces of `found.attention` with the places coloured that the answer depends on."""
+    """Pictures of the faces of `found.attention`, with the regions coloured on which the prediction depends."""
     leader, result = found.members[0], found.results[-1][0]
     names = result.task.names
     predictions = result.predictions[leader.name]
@@ -48,7 +48,7 @@ def attention_part(found: Findings) -> Part:
 
 
 def coloured(image: npt.NDArray[np.uint8], drops: Floats) -> npt.NDArray[np.uint8]:
-    """An image, BGR uint8 [h, w, 3], under the colours of drops of any size: the larger a drop, the more opaque."""
+    """Colour an image, BGR uint8 [h, w, 3], by probability drops (a 2-D map of any size): larger is more opaque."""
     height, width = image.shape[:2]
     large = cv2.resize(drops.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     heat = np.clip(large, 0, None) / max(float(large.max()), 1e-6)

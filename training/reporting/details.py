@@ -20,12 +20,12 @@ from training.reporting.plots import slices_plot
 from training.validation import AXES
 
 PUBLIC: Final = "public_"
-"""What a column of a run's history starts with that holds a figure on the validation split."""
+"""Prefix of the columns of a run's history that hold figures on the validation split (PublicTest)."""
 MISTAKES: Final = 24
 SIDE: Final = 96
-"""Of a picture out of a file, in pixels."""
+"""Side in pixels of a picture loaded from a file."""
 ROWS: Final = 12
-"""Epochs that a table shows at most."""
+"""Most epochs shown in a table."""
 
 
 def slices_part(found: Findings) -> Part:
@@ -72,7 +72,7 @@ def _range(values: npt.NDArray[np.float64], digits: int) -> str:
 
 
 def curves_part(found: Findings) -> Part:
-    """Learning curves of the members that are runs of more than one epoch."""
+    """Learning curves of the evaluated networks that are training runs of more than one epoch."""
     blocks: list[Block] = []
     for member in found.members:
         if len(member.history) > 1:
@@ -140,7 +140,7 @@ def _curves(member: Member) -> list[Plot]:
 
 
 def _short(name: str) -> str:
-    """Legend name of a history column: `public_fer7_f1` becomes fer7, `loss` the total."""
+    """Legend name of a history column: `public_fer7_f1` becomes "fer7", `loss` becomes "total"."""
     special = {"loss": "all, augmented", TIES_BY: f"all, {VALIDATION}", f"{TRAINING}_loss": "all, Training"}
     if name in special:
         return special[name]

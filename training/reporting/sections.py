@@ -20,7 +20,9 @@ from training.reporting.words import derived, ends, figure_with_ends, out_of, po
 
 AXES: Final = ("valence", "arousal")
 ENOUGH_OF_CLASS: Final = 20
-"""Faces of a class below which it is not called the best or the worst: 20 of 20 may be 84% of others (Wilson 1927)."""
+"""Fewest faces of a class that may be called the best or worst: the recall of 20 in 20 may truly be 84% (Wilson
+1927).
+"""
 
 
 def title_of(found: Findings) -> str:

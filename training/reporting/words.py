@@ -9,7 +9,7 @@ from training.evaluation.metrics import Interval
 
 
 def ends(interval: Interval) -> str:
-    """Format an interval of shares (0 to 1) in percent."""
+    """Format the two ends of an interval of shares (0 to 1) in percent."""
     return f"{interval[0]:.1%} to {interval[1]:.1%}"
 
 
@@ -31,7 +31,7 @@ def out_of(figures: Figures, place: int) -> str:
 
 
 def derived(yes: bool) -> str:
-    """Prefix of "valence" or "arousal" if the values are derived from class scores."""
+    """Return the prefix of "valence" or "arousal" for values derived from class scores; "" if `yes` is False."""
     return "derived " if yes else ""
 
 
