@@ -12,9 +12,9 @@ def relabel(data: Dataset, label_set: str) -> Dataset:
     """Map a data set to one label set with `edge.labels.map_matrix`; all faces are kept.
 
     Labels that the data set already has under that label set are used unchanged. Otherwise they are mapped from the
-    first label set that maps onto every class of the new one, or else from the primary label set. Probabilities of classes
-    that the new set lacks are dropped and the rest is normalised; a row becomes zeros if nothing is left. The evaluated
-    class is mapped likewise, -1 if it has no counterpart. Raises EmotionEdgeError for an unknown label set.
+    first label set that maps onto every class of the new one, or else from the primary label set. Probabilities of
+    classes that the new set lacks are dropped and the rest is normalised; a row becomes zeros if nothing is left. The
+    evaluated class is mapped likewise, -1 if it has no counterpart. Raises EmotionEdgeError for an unknown label set.
     """
     names = labels_of(label_set)
     for own in data.labels.values():
