@@ -15,16 +15,16 @@ from keras import ops
 from edge.errors import EmotionEdgeError
 
 ROLL = 30.0
-"""Degrees, either way: a head leaned to one side."""
+"""Largest rotation in either direction of a face rolled by `roll` (a tilted head), degrees."""
 MOTION = 0.15
-"""Of the image's side: 15 pixels of a face 100 pixels wide."""
+"""Longest motion blur, as a share of the image's side."""
 MOTION_STEPS = 5
 FEWEST_PIXELS = 16
-"""Of a face far from the camera, a side."""
+"""Smallest side, in pixels, to which `distance` shrinks a face."""
 DARKEST = 0.1
-"""Of the light of a well exposed face."""
+"""Smallest exposure that `dim` draws, as a share of a well exposed face's."""
 READ_NOISE = 6 / 255
-"""Standard deviation of a cheap camera's noise in the dark, of full scale."""
+"""Largest standard deviation of the read noise of `dim`, as a share of full scale: a cheap camera's in the dark."""
 
 # ITU-T T.81, table K.1: quantization steps of luminance.
 _LUMINANCE_STEPS = (
@@ -41,10 +41,10 @@ _LUMINANCE_STEPS = (
 
 @keras.saving.register_keras_serializable("emotion_edge")
 class Augment(keras.layers.Layer):  # type: ignore[misc]
-    """Pixels to network input, varied while training.
+    """Layer that augments images in training, and scales pixels to the network's input.
 
     Input: [n, h, w, c], 0 to 255, uint8 or float. Output: float32 [n, h, w, c], 0 to 1. Outside training it only
-    divides.
+    divides by 255.
 
     While training each image gets, independently: a mirror image half of the time, one warp (shift, scale, rotation:
     what a detector's box jitters by), light (contrast, brightness, gamma, light from one side), for a part of them
@@ -127,7 +127,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return ops.clip(x, 0.0, 1.0)
 
     def _on_part(self, x: Any, name: str, step: Callable[[Any], Any]) -> Any:
-        """Apply a step to a random part of the batch, sized by its setting; the other images cost no time.
+        """Apply a step to a random share of the batch, given by the setting `name`; other images take no time.
 
         A step that is off draws no random numbers, so that runs without it stay reproducible.
         """
@@ -148,13 +148,11 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return ops.reshape(self._uniform(count, low, high), (-1, 1, 1, 1))
 
     def _chosen(self, count: Any, part: float) -> Any:
-        """1 for a part of the images, 0 for the others: float32 [n, 1, 1, 1]."""
+        """Draw a random mask float32 [n, 1, 1, 1]: 1 with probability `part`, else 0."""
         return ops.cast(self._each(count, 0.0, 1.0) < part, "float32")
 
     def _warp(self, x: Any) -> Any:
-        """Flip, scale, rotation and shift as one affine map from output to input pixels, about the middle of the
-        image.
-        """
+        """Flip, scale, rotate and shift images by one affine map from output to input pixels, about the centre."""
         count, height, width = ops.shape(x)[0], x.shape[1], x.shape[2]
         settings = self.settings
         angle = self._uniform(count, -1.0, 1.0) * (settings["rotate"] * math.pi / 180.0)
@@ -187,9 +185,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return x + self._chosen(count, self.settings["blur"]) * self._each(count, 0.3, 1.0) * (softer - x)
 
     def _light(self, x: Any) -> Any:
-        """Gamma, contrast about the image's mean, brightness, light from one side, and for a part of the images sensor
-        noise.
-        """
+        """Vary gamma, contrast, brightness and side light, and add sensor noise to a part of the images."""
         count, settings = ops.shape(x)[0], self.settings
         x = ops.power(ops.clip(x, 1e-3, 1.0), ops.exp(settings["gamma"] * self._each(count, -1.0, 1.0)))
         mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
@@ -253,8 +249,9 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return ops.where(self._each(count, 0.0, 1.0) < 0.5, seen / light, seen)
 
     def _jpeg(self, x: Any) -> Any:
-        """The cosine transform of each 8x8 block (ITU-T T.81, annex A.3.3) rounded to the steps of its table K.1,
-        scaled as libjpeg scales it by quality. What whole blocks do not cover stays as it is.
+        """Quantize 8x8 blocks as JPEG does (ITU-T T.81, annex A.3.3, table K.1), with steps scaled as in libjpeg.
+
+        Pixels outside whole blocks are unchanged.
         """
         count, channels = ops.shape(x)[0], x.shape[3]
         high, wide = x.shape[1] // 8, x.shape[2] // 8
@@ -283,9 +280,7 @@ def augmentation(settings: Mapping[str, float], seed: int) -> Augment:
 
 
 def resampling(small: Any, size: int) -> Any:
-    """Matrices [n, size, size] that shrink a line of `size` pixels to `small` [n] pixels by areas, and enlarge it again
-    linearly, edge pixels repeated.
-    """
+    """Matrices [n, size, size] that shrink `size` pixels to `small` [n] by areas, and enlarge them again linearly."""
     pixels = ops.arange(size, dtype="float32")
     small = ops.reshape(small, (-1, 1, 1))
     into, source = ops.reshape(pixels, (1, -1, 1)), ops.reshape(pixels, (1, 1, -1))

@@ -15,11 +15,11 @@ from edge.system.atomic_file import sync
 _log = logging.getLogger(__name__)
 
 EVERY = 4
-"""Steps from one update of the average to the next: as good as each, and cheaper."""
+"""Number of training steps between updates of the average; updating at every step is slower and no better."""
 
 
 class WeightAverage:
-    """Keeps `averaged` at the exponential moving average of the weights of `network`, batch statistics included.
+    """Updates `averaged`, a copy of `network`, to the moving average of its weights, batch statistics included.
 
     momentum: per step; lower in the first steps, so that the random start is soon forgotten.
     """
@@ -39,7 +39,7 @@ class WeightAverage:
 
 
 def save_state(path: Path, variables: Mapping[str, list[Any]], epoch: int) -> None:
-    """Write the variables and the number of finished epochs atomically; the previous checkpoint is kept beside."""
+    """Write variables and the number of finished epochs atomically; the previous checkpoint is kept too."""
     arrays: dict[str, Any] = {
         f"{group}/{i}": np.asarray(v.numpy() if hasattr(v, "numpy") else v)
         for group, items in variables.items()
@@ -57,17 +57,18 @@ def save_state(path: Path, variables: Mapping[str, list[Any]], epoch: int) -> No
 
 
 def load_state(path: Path, variables: Mapping[str, list[Any]]) -> int:
-    """Put saved values into the variables.
+    """Load a checkpoint into the variables.
 
     Args:
-        path: The file of `save_state`. Where it is damaged or missing, the state before it is taken, with a warning.
-        variables: As they were saved.
+        path: The file written by `save_state`. If it is damaged or missing, the previous checkpoint is loaded, with a
+            warning.
+        variables: The variables to assign, grouped and ordered as they were saved.
 
     Returns:
-        The epochs done; 0 where there is no state, and nothing was put.
+        The number of finished epochs; 0 if there is no checkpoint.
 
     Raises:
-        EmotionEdgeError: The state is another network's, or both files are damaged.
+        EmotionEdgeError: The checkpoint is of another network, or both files are damaged.
     """
     candidates = [file for file in (path, _before(path)) if file.exists()]
     for file in candidates:

@@ -17,9 +17,9 @@ import numpy as np
 from edge.errors import EmotionEdgeError
 
 CLUSTER = "TF_CONFIG"
-"""The environment variable that tells TensorFlow of the other workers."""
+"""Name of the environment variable that describes the cluster of workers to TensorFlow."""
 
-# Of glibc's malloc.h.
+# Parameter numbers of mallopt, from glibc's malloc.h.
 M_TRIM_THRESHOLD: Final = -1
 M_MMAP_THRESHOLD: Final = -3
 
@@ -30,7 +30,8 @@ _log = logging.getLogger(__name__)
 class Workers:
     """The processes that train one network together, each on its share of every batch.
 
-    index: of this process; 0 is the chief, who alone reads and writes files. strategy: TensorFlow's; none for one.
+    index: number of this process; only 0, the chief, reads and writes files. strategy: TensorFlow's distribution
+    strategy; None for one worker.
     """
 
     index: int = 0
@@ -42,19 +43,17 @@ class Workers:
         return self.index == 0
 
     def share(self, size: int) -> slice:
-        """The rows of a batch that belong to this worker. Raises EmotionEdgeError where the batch does not divide
-        evenly.
-        """
+        """The rows of a batch for this worker. Raises EmotionEdgeError if the batch does not divide evenly."""
         if size % self.count:
             raise EmotionEdgeError(f"batches of {size}: do not divide among {self.count} workers; change `batch_size`")
         return slice(self.index, None, self.count)
 
     def scope(self) -> AbstractContextManager[Any]:
-        """A context; variables that are created in it are mirrored on all workers."""
+        """Context manager: variables created within it are mirrored on all workers."""
         return nullcontext() if self.strategy is None else self.strategy.scope()
 
     def join(self, model: Any) -> None:
-        """Make each step of a compiled model a step of all workers.
+        """Make each training step of a compiled model run on all workers together.
 
         Batch normalization then sees the whole batch, and the losses are those of all workers.
         """
@@ -71,8 +70,8 @@ class Workers:
             context = tf.distribute.get_replica_context()
             return {k: context.all_reduce(tf.distribute.ReduceOp.MEAN, v) for k, v in model.train_step(batch).items()}
 
-        # Keras's own function ends in an axis to reduce over that losses, being scalars, do not have; and its reset of
-        # the metrics before each step would be one exchange between the workers for each of them.
+        # Keras's own train function reduces over an axis that scalar losses lack, and resets the metrics before each
+        # step, which costs one exchange between the workers per metric.
         step = tf.function(lambda batch: self.strategy.run(local, args=(batch,)), reduce_retracing=True)
         reset_metrics, model.reset_metrics = model.reset_metrics, lambda: None
         lost = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
@@ -90,7 +89,7 @@ class Workers:
         model.train_function = together
 
     def agree(self, value: int) -> int:
-        """The value of the chief, on every worker."""
+        """Return the chief's value on every worker."""
         return value if self.count == 1 else int(self._of_chief([np.asarray(value, np.int64)])[0])
 
     def spread(self, variables: Mapping[str, Sequence[Any]]) -> None:
@@ -149,7 +148,7 @@ def workers() -> Workers:
 
 
 def over_workers(value: Any) -> Any:
-    """The sum of a tensor over all workers, inside a training step; its gradient reaches all of them."""
+    """Sum a tensor over all workers, inside a training step; gradients are passed to all of them."""
     if not workers.cache_info().currsize or workers().count == 1:
         return value
     import tensorflow as tf
@@ -216,9 +215,7 @@ def jit_compile() -> bool | str:
 
 
 def reseed(parts: Sequence[Any], seed: int, epoch: int, worker: int = 0) -> None:
-    """Set every random generator of layers and models by seed, epoch and worker alone, so that a resumed run is
-    identical.
-    """
+    """Seed all random generators of layers and models by seed, epoch and worker only, so that resuming is exact."""
     generators = {
         id(value): value
         for part in parts
@@ -232,8 +229,9 @@ def reseed(parts: Sequence[Any], seed: int, epoch: int, worker: int = 0) -> None
 
 
 def _fuse_batch_norm() -> None:
-    """Let Keras's layer call PyTorch's own batch normalization while training: the same figures (but for the running
-    variance, which PyTorch takes of a sample instead of a population), and 1.3 to 1.7 times the speed of a step.
+    """Make Keras use PyTorch's own batch normalization in training: a step is 1.3 to 1.7 times as fast.
+
+    Figures are the same, except for the running variance, which PyTorch computes as a sample's, not a population's.
     """
     import torch
     from keras.layers import BatchNormalization
@@ -262,9 +260,9 @@ def _fuse_batch_norm() -> None:
 
 
 def _leave_pixels_in_place() -> None:
-    """Let Keras's convolutions and poolings read [n, h, w, c] where it lies: Keras copies it to [n, c, h, w] in memory
-    and, for a convolution, back again, which PyTorch's own kernels have no need of. A step of a network of depthwise
-    convolutions takes 0.8 of the time.
+    """Make Keras's convolutions and poolings on PyTorch read [n, h, w, c] without copying it to [n, c, h, w].
+
+    A step of a network of depthwise convolutions takes 0.8 of the time.
     """
     from keras.src.backend.torch import nn
 
@@ -272,8 +270,9 @@ def _leave_pixels_in_place() -> None:
 
 
 def _keep_memory() -> None:
-    """Let glibc keep the memory that a step gives back: PyTorch asks for each tensor anew, and the system clears every
-    page that it hands out, up to a fifth of the time of a step whose tensors are large. Elsewhere nothing is done.
+    """Make glibc keep freed memory for the next step; does nothing with another C library.
+
+    PyTorch allocates each tensor anew, and clearing fresh pages takes up to a fifth of a step with large tensors.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

@@ -16,9 +16,10 @@ class Batches:
     """Batches of training faces, in an order that depends on seed and epoch alone.
 
     images: uint8 [n, h, w, c], in memory or on the disk. targets: by head, as from `objectives.targets`; without mixup
-    and cutmix both may be tensors on an accelerator (`backend.on_accelerator`). size: of a batch, over all workers.
-    Faces that fill no whole batch are left for another epoch. mixup, cutmix: alpha of their Beta distributions; 0:
-    none. classes: int64 [n], -1 without a label, of which each epoch has equally many; None: each face once.
+    and cutmix both may be tensors on an accelerator (`backend.on_accelerator`). size: number of faces in a batch, over
+    all workers. Faces that fill no whole batch are left for another epoch. mixup, cutmix: alpha of their Beta
+    distributions; 0: none. classes: int64 [n], -1 without a label, of which each epoch has equally many; None: each
+    face once.
     """
 
     images: npt.NDArray[np.uint8] | DiskImages
@@ -49,7 +50,7 @@ class Batches:
 
 
 def balanced(classes: npt.NDArray[np.int64], generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """An order of at least n rows: as many of each class, rare ones several times, and every row of class -1 once."""
+    """Draw row numbers with equally many of each class, repeating rare ones; rows of class -1 appear once."""
     known = [np.flatnonzero(classes == one) for one in np.unique(classes[classes >= 0])]
     each = -(-int((classes >= 0).sum()) // max(len(known), 1))
     drawn = [
@@ -72,7 +73,7 @@ def _blended(
 def _cut(
     images: npt.NDArray[Any], batch: Arrays, alpha: float, generator: np.random.Generator
 ) -> tuple[npt.NDArray[Any], Arrays]:
-    """CutMix (Yun et al. 2019): a rectangle of each image is that of another of the batch; targets by its area."""
+    """CutMix (Yun et al. 2019): replace a rectangle of each image by another image's; mix targets by area."""
     count, height, width = images.shape[:3]
     side = np.sqrt(1 - generator.beta(alpha, alpha, count))
     rows, columns = np.arange(height)[None, :, None], np.arange(width)[None, None, :]
@@ -85,9 +86,9 @@ def _cut(
 
 
 def _mixed(batch: Arrays, part: npt.NDArray[np.float32], other: npt.NDArray[np.int64]) -> Arrays:
-    """Targets mixed with those of other rows. If only one of both has a label, it is that with its part of the weight.
+    """Mix targets with those of other rows; if only one row has a label, keep it, with its share of the weight.
 
-    part: float32 [n, 1], of a row's own target. other: int64 [n].
+    part: share of a row's own target, float32 [n, 1]. other: the other row of each, int64 [n].
     """
     mixed = {}
     for head, values in batch.items():

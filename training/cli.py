@@ -231,7 +231,7 @@ def _networks(_: argparse.Namespace) -> None:
 
 def _fit(options: argparse.Namespace) -> None:
     config = read_config(options.config, {} if options.epochs is None else {"epochs": options.epochs})
-    # Splits are cut alike whatever the seed of the run: its figures, its teachers and its committees go by one cut.
+    # The run's seed does not change the splits: runs, teachers and committees must share one cut.
     data = _data_of(config, options.data)
     load_keras()
     from training.backend import workers

@@ -13,7 +13,7 @@ from training.run_data import read_run_data
 
 
 def add_data(parser: argparse.ArgumentParser, option: bool = False) -> None:
-    """Arguments for the data set and its layout. option: optional; the run's settings are the default."""
+    """Add arguments for the data set and its layout. option: make them optional; the run's settings are the default."""
     if option:
         parser.add_argument("--data", type=Path, help="folder or file of the data set (the first run's; else data)")
     else:
@@ -35,17 +35,17 @@ def add_data(parser: argparse.ArgumentParser, option: bool = False) -> None:
 
 
 def read(options: argparse.Namespace) -> Dataset:
-    """The data set of the arguments."""
+    """Read the data set that the arguments name."""
     return read_dataset(options.data, options.format, label_set=options.label_set, mapping=options.mapping)
 
 
 def read_for(runs: Sequence[Path], options: argparse.Namespace) -> Dataset:
-    """The data set of the arguments; what they leave open is as the first run has it."""
+    """Read the data set that the arguments name, with the first run's settings for what they leave out."""
     return read_run_data(runs, options.data, options.format, options.label_set, options.mapping)
 
 
 def network_folder(text: str) -> Path:
-    """A folder, or that of a released model or committee by its name; a missing path is returned as it is."""
+    """Return the folder for a path, or for the name of a released model or committee; a missing path is unchanged."""
     path = Path(text)
     if path.exists() or len(path.parts) > 1:
         return path

@@ -61,7 +61,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    # Whatever it was trained on; Keras reads it when it is imported, which therefore comes later.
+    # Independent of the backend of the training. Keras reads the variable at import, so it is imported later.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     from training.export import export_data, export_network
 

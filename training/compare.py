@@ -38,10 +38,10 @@ WARMUP = 0.05
 """Part of the budget in which the learning rate rises to its peak; it falls to zero along a cosine after that."""
 
 MOMENTUM = 0.9
-"""Of the statistics of batch normalization: a large network makes few steps in a short budget."""
+"""Momentum of the batch normalization statistics; low, as a large network makes few steps in a short budget."""
 
 CLIP = 1.0
-"""Norm of the gradient, so that the network without normalization bears the others' learning rate."""
+"""Largest norm of the gradient, so that the network without normalization tolerates the common learning rate."""
 
 
 @dataclass(frozen=True, slots=True)

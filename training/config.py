@@ -14,7 +14,7 @@ from edge.errors import EmotionEdgeError, reason_of
 
 CONFIG_FILE = "config.yaml"
 NETWORK_FILE = "network.keras"
-"""In the folder of a run: its settings, and the chosen float network."""
+"""Files in the folder of a run: its settings (CONFIG_FILE), and the float network of the selected epoch."""
 
 AFFECT = "affect"
 """The head of valence and arousal; every other head is named after its label set."""
@@ -76,8 +76,9 @@ class Unlabelled(_Part):
 
     path: as for `training.datasets.unlabelled.read_unlabelled`. soft_labels: of these faces, a file of `emotion-train
     distill --unlabelled`; null: the faces serve `consistency` alone. weight: of each such face in the loss; labelled
-    faces have 1. confidence: least probability of the teachers' first class. most_per_class: most faces of each first
-    class of the primary head, drawn by the run's seed; null: all.
+    faces have 1. confidence: least probability of the teachers' most likely class for a face to be used.
+    most_per_class: largest number of faces of each most likely class (primary head), drawn by the run's seed; null:
+    all.
     """
 
     path: Path
@@ -94,7 +95,7 @@ class Unlabelled(_Part):
 
 
 class Consistency(_Part):
-    """The same face, altered, is to get the same probabilities (Tarvainen and Valpola 2017, "Mean teachers").
+    """Consistency regularisation: altered copies of a face should get the same probabilities (mean teachers, 2017).
 
     The target of each face is mixed with the probabilities of the averaged network for the face without augmentation,
     the mean over it and its mirror image.
@@ -211,9 +212,9 @@ _SETTINGS = sorted(
 
 
 def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> TrainingConfig:
-    """The settings of a file. changes: settings that replace the file's.
+    """Read the settings of a run from a file. changes: settings that replace the file's.
 
-    Raises EmotionEdgeError for a file that is missing or no YAML, and for a setting that is unknown or out of range.
+    Raises EmotionEdgeError for a file that is missing or not YAML, and for a setting that is unknown or out of range.
     """
     if not path.exists():
         raise EmotionEdgeError(f"{path}: not there")
@@ -234,7 +235,7 @@ def read_config(path: Path, changes: Mapping[str, Any] | None = None) -> Trainin
 
 
 def _reason(fault: Mapping[str, Any]) -> str:
-    """Why one of pydantic's faults does not fit: what was found, and what is wanted."""
+    """Describe a validation error of pydantic: the value found, and what is allowed."""
     value, context = repr(fault["input"]), fault.get("ctx", {})
     match fault["type"]:
         case "extra_forbidden":

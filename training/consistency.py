@@ -1,9 +1,9 @@
-"""Consistency: an altered face is to get the probabilities that the network gives the face as it is.
+"""Consistency regularisation: an altered face should get the probabilities that the unaltered face gets.
 
 The averaged network is the teacher of the network that learns (Tarvainen and Valpola, "Mean teachers are better role
-models", 2017), and sees each face and its mirror image without augmentation, so that its opinion is the same for both.
-No gradient goes through it. Cross-entropy is linear in its target, so the loss is the weighted sum of the loss on the
-labels and, but for a constant, the Kullback-Leibler divergence from the teacher's distribution.
+models", 2017), and sees each face and its mirror image without augmentation, so that its probabilities are the same for
+both. No gradient passes through it. Cross-entropy is linear in its target, so the loss is the weighted sum of the loss
+on the labels and, but for a constant, the Kullback-Leibler divergence from the teacher's distribution.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ from training.objectives import Arrays
 def consistent_batches(
     batches: Iterator[tuple[npt.NDArray[Any], Arrays]], averaged: Any, part: float
 ) -> Iterator[tuple[npt.NDArray[Any], Arrays]]:
-    """Batches whose targets are mixed with the probabilities of the averaged network.
+    """Yield batches whose targets are mixed with the probabilities of the averaged network.
 
     Args:
         batches: Images uint8 [n, h, w, c] without augmentation, and their targets as from `objectives.targets`. Rows of
             faces without any label hold zeros and a weight.
-        averaged: The averaged network; its weights at the time of each batch count.
+        averaged: The averaged network, with its weights at the time of each batch.
         part: Weight of its probabilities in each target, 0 to 1. A target of zeros becomes one that sums to `part`, so
             that a face without a label weighs that much less.
     """

@@ -28,7 +28,7 @@ def _of_layer(layer: Any) -> int:
     if not kernels:
         return 0
     if kind in CONVOLUTIONS:
-        # Every number of a kernel, [h, w, inputs of a group, outputs] or depthwise, is used once at every output pixel.
+        # Each weight of a kernel is used once at every output pixel, for regular, grouped and depthwise convolutions.
         positions = math.prod(layer.output.shape[1:3])
     elif kind == "Dense":
         positions = math.prod(layer.output.shape[1:-1])

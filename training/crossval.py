@@ -1,8 +1,7 @@
-"""`emotion-train crossval`: one network for each fold of a data set, judged on the faces that it did not learn from.
+"""`emotion-train crossval`: k-fold cross-validation of one network on a data set.
 
-The norm for small data sets, whose single split says little: k folds, stratified by class and with a person's faces in
-one fold, or a fold for each person (leave one subject out). Every fold is a run of its own, which is continued where it
-was stopped; of a finished one only the judged faces are read.
+For small data sets, whose single split says little: k folds, stratified by class and with a person's faces in one fold,
+or a fold for each person (leave one subject out). Every fold is a run of its own, and an interrupted one is resumed.
 """
 
 import csv
@@ -39,7 +38,7 @@ FOLDS: Final = 5
 RESULT_FILE: Final = "crossval.json"
 PREDICTIONS_FILE: Final = "crossval.csv"
 FINISHED_FILE: Final = "judged.npz"
-"""In the folder of a fold: the rows that were judged and their predicted classes; written when its run is finished."""
+"""File in the folder of a finished fold, with the rows evaluated and their predicted classes."""
 
 Indices = npt.NDArray[np.int64]
 _log = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """name: of the run, and who is judged where it is one person. right: of `faces` judged ones."""
+    """Result of one fold. name: name of the run. right: number of right predictions among `faces` evaluated ones."""
 
     name: str
     faces: int
@@ -56,10 +55,10 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class CrossValidation:
-    """Figures over all folds, in each of which every judged face was left out of the training.
+    """Figures over all folds; every face was evaluated by a network that was not trained on it.
 
-    names: the classes. matrix: counts [true, predicted] of all folds together. interval: 95%, of the accuracy: by
-    bootstrap over the people where they are known, since faces of one person are alike, else Wilson's.
+    names: the classes. matrix: counts [true, predicted] of all folds together. interval: 95% interval of the accuracy:
+    by bootstrap over people if they are known, since faces of one person are similar, else Wilson's.
     """
 
     folds: tuple[Fold, ...]
@@ -91,11 +90,11 @@ class CrossValidation:
 
 
 def folds_of(data: Dataset, label_set: str, folds: int | None, seed: int) -> dict[str, Indices]:
-    """The faces that each fold judges, by its name.
+    """Divide the faces into folds: row numbers of the faces to evaluate, by name of the fold.
 
     Args:
         data: The data set; its own splits do not count.
-        label_set: By whose classes the folds are stratified; faces without such a label are in none.
+        label_set: Label set by whose classes the folds are stratified; faces without a label of it are in no fold.
         folds: Number of folds; None: one for each person.
         seed: Seed of the cut.
 
@@ -135,7 +134,7 @@ def folds_of(data: Dataset, label_set: str, folds: int | None, seed: int) -> dic
 def cross_validate(config: TrainingConfig, data: Dataset, out: Path, folds: int | None) -> CrossValidation:
     """Train and judge a network for each fold, and write the figures and every face's prediction.
 
-    Of the faces that a fold does not judge, a tenth, of other people where they are known, chooses the epoch.
+    In each fold a tenth of the other faces, of different people if known, selects the epoch.
 
     Args:
         config: Settings of each run; its first emotion head is judged.
@@ -176,7 +175,7 @@ def cross_validate(config: TrainingConfig, data: Dataset, out: Path, folds: int 
 
 
 def _fold(config: TrainingConfig, data: Dataset, run: Path, judged: Indices) -> tuple[Indices, Indices]:
-    """Train a fold, and give the judged rows whose image can be read, with their predicted classes."""
+    """Train a fold and predict its held-out faces; returns the readable rows and their predicted classes."""
     finished = run / FINISHED_FILE
     split = np.full(len(data), SPLITS.index("Training"), np.int64)
     split[judged] = SPLITS.index(FINAL)
@@ -197,7 +196,7 @@ def _fold(config: TrainingConfig, data: Dataset, run: Path, judged: Indices) -> 
 
 
 def _over_people(right: npt.NDArray[np.float64], people: Indices) -> Interval:
-    """The interval of the mean over faces, by bootstrap over the people."""
+    """The 95% interval of the mean of `right` over faces, by bootstrap over the people."""
     sums = np.array([(right[people == one].sum(), (people == one).sum()) for one in np.unique(people)])
     return bootstrap_rows(lambda hits, faces: float(hits.sum() / faces.sum()), sums[:, 0], sums[:, 1])
 

@@ -22,7 +22,7 @@ from training.evaluation.metrics import accuracy, softmax
 Floats = npt.NDArray[np.float32]
 Probabilities = npt.NDArray[np.floating[Any]]
 
-# What a file holds besides the heads.
+# Keys of a soft label file that are not names of heads.
 _FACTS = ("rows", "data_set", "prints")
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class SoftLabels:
     prints: npt.NDArray[np.uint32] | None = None
 
     def of(self, training: Dataset, data: Dataset) -> dict[str, Floats]:
-        """The probabilities of the faces of a Training split, in its order.
+        """Look up the probabilities of the faces of a Training split, in its order.
 
         Args:
             training: The Training split.
@@ -80,7 +80,7 @@ class SoftLabels:
         return {head: values[order] for head, values in self.heads.items()}
 
     def check_heads(self, heads: Iterable[str]) -> None:
-        """As the function `check_heads` of this module, for the label sets of these soft labels."""
+        """Check that these soft labels cover the heads of a network; logs a warning for each head that they lack."""
         check_heads(str(self.path), self.heads, heads)
 
 

@@ -22,7 +22,7 @@ TOKEN_HELP: Final = (
 _REFERENCE = re.compile(r"kaggle:([\w-]+)/([\w.-]+)", re.ASCII)
 _ADDRESS = re.compile(r"https://(?:www\.)?kaggle\.com/(?:datasets/)?([\w-]+)/([\w.-]+)(?:/\w*)?", re.ASCII)
 _COMPETITIONS = ("competitions", "c")
-"""What stands in place of an owner in the address of a competition."""
+"""Path components of a competition's address on Kaggle, in place of the owner of a data set."""
 _log = logging.getLogger(__name__)
 
 
@@ -36,7 +36,7 @@ def download(reference: str, folder: Path) -> Path:
         folder: Where to unpack.
 
     Raises:
-        EmotionEdgeError: The reference is another one, there is no token (the message says how to get one), or Kaggle
+        EmotionEdgeError: The reference has another form, there is no token (the message says how to get one), or Kaggle
             cannot be reached or refuses.
     """
     found = _REFERENCE.fullmatch(reference) or _ADDRESS.fullmatch(reference)
@@ -58,7 +58,7 @@ def download(reference: str, folder: Path) -> Path:
         with contextlib.redirect_stdout(sys.stderr):
             if owner in _COMPETITIONS:
                 client.competition_download_files(name, path=str(folder), quiet=False)
-                # The client takes the ending from the address that Kaggle leads to.
+                # The client names the file after the address to which Kaggle redirects.
                 for file in folder.glob(f"{name}.*"):
                     if zipfile.is_zipfile(file):
                         _unpack(file)
@@ -91,7 +91,7 @@ _REASONS: Final = {
 
 
 def _reason(error: Any, owner: str = "", name: str = "") -> str:
-    """Why a request failed. error: a `requests.RequestException`."""
+    """Describe why a request failed. error: a `requests.RequestException`."""
     status = 0 if error.response is None else error.response.status_code
     if owner in _COMPETITIONS and status == 403:
         return (
@@ -104,13 +104,13 @@ def _reason(error: Any, owner: str = "", name: str = "") -> str:
 
 
 def _client(reference: str) -> Any:
-    """Kaggle's client with the user's token. Raises EmotionEdgeError."""
+    """Create Kaggle's client with the user's token. Raises EmotionEdgeError if there is none or it is refused."""
     _check_key_file(reference)
     try:
         from requests import RequestException
     except ImportError:
         raise _not_installed(reference) from None
-    # Kaggle's package looks for the token as it is imported, and where there is none prints and exits.
+    # Kaggle's package looks for the token at import, and if there is none prints a message and exits.
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             from kaggle.api.kaggle_api_extended import KaggleApi
@@ -134,7 +134,7 @@ def _not_installed(reference: str) -> EmotionEdgeError:
 
 
 def _new_token() -> str:
-    """Where a token of today's kind is, in the order in which Kaggle's client looks; empty where there is none."""
+    """Return where a token of the current kind was found, searched in the order of Kaggle's client; "" if nowhere."""
     if os.environ.get("KAGGLE_API_TOKEN"):
         return "KAGGLE_API_TOKEN"
     files = (Path.home() / ".kaggle" / name for name in ("access_token", "access_token.txt"))
@@ -142,7 +142,7 @@ def _new_token() -> str:
 
 
 def _check_key_file(reference: str) -> None:
-    """Raise EmotionEdgeError for a kaggle.json that would be used and is not as Kaggle hands it out."""
+    """Raise EmotionEdgeError if the kaggle.json that would be used is not in Kaggle's format."""
     if _new_token() or all(os.environ.get(name) for name in ("KAGGLE_USERNAME", "KAGGLE_KEY")):
         return
     folders = (os.environ.get("KAGGLE_CONFIG_DIR"), Path.home() / ".kaggle", Path.home() / ".config" / "kaggle")

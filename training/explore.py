@@ -25,11 +25,11 @@ from training.exploring.survey import Duplicates, Survey, duplicates, survey
 from training.pages.page import FACES_SHOWN, Notice, Section, paragraph, render_page, tiles, together
 
 FEW: Final = 100
-"""Training faces below which a class is said to have little to learn from."""
+"""Number of Training faces below which the page warns that a class has too few to learn from."""
 SMALL: Final = 0.2
-"""Of an even share of the Training faces: a class below it is said to have few for its data set."""
+"""Share of the mean number of Training faces per class below which the page warns of an underrepresented class."""
 LISTED: Final = 10
-"""Names in a warning; the page holds them all further down."""
+"""Most names listed in a warning; the page lists all of them further down."""
 
 ORIGINS: Final[Mapping[str, str]] = {
     "FER-2013": "Found by image search for emotion words, 48x48 pixels, grey (Goodfellow et al. 2013). No licence of "
@@ -41,8 +41,8 @@ ORIGINS: Final[Mapping[str, str]] = {
 def explore(data: Dataset, out: Path, source: Path | None = None) -> Path:
     """Write the page about a data set, one HTML file with pictures of faces, and return its path.
 
-    source: file or folder of the data set, for the heading; where FER-2013's votes are there, they are compared with
-    the labels. Raises EmotionEdgeError where no image can be read.
+    source: file or folder of the data set, for the heading; FER+ votes found there are compared with the labels. Raises
+    EmotionEdgeError if no image can be read.
     """
     found = survey(data)
     if not found.readable.any():
@@ -151,10 +151,10 @@ def _affect_known(data: Dataset) -> str:
 
 
 def _list(words: Sequence[str]) -> str:
-    """One, one and two, or one, two and three."""
+    """Join words as in an English list: "a", "a and b", "a, b and c"."""
     return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
 def _many(count: int, noun: str, one: str, several: str) -> str:
-    """A count with its noun and verb."""
+    """Format a count, followed by `noun` and by the verb `one` (singular) or `several` (plural)."""
     return f"1 {noun} {one}" if count == 1 else f"{count:,} {noun}s {several}"

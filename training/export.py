@@ -26,9 +26,9 @@ FORMATS: Final[Mapping[str, str]] = {
     "onnx": ".onnx",
     "npy-data": "",
 }
-"""What can be exported, with the ending of the file; no ending: a folder."""
+"""Formats of an export, with the suffix of the file; no suffix: a folder."""
 NPY_NAMES: Final = ("train", "val", "test")
-"""In the names of NumPy files, the splits in the order of SPLITS."""
+"""Name of each split, in the order of SPLITS, in the names of exported NumPy files."""
 
 
 def export_network(run: Path, kind: str, out: Path) -> tuple[Path, Path]:
@@ -78,7 +78,7 @@ def export_network(run: Path, kind: str, out: Path) -> tuple[Path, Path]:
 
 
 def describe(network: Any) -> dict[str, Any]:
-    """Input and outputs of a network in words and numbers, for whoever runs it elsewhere."""
+    """Describe the input and outputs of a network, for use in another runtime."""
     _, height, width, channels = network.input_shape
     return {
         "input": {
@@ -108,7 +108,7 @@ def _saved_model(network: Any, out: Path) -> None:
 def _onnx(network: Any, out: Path) -> None:
     if importlib.util.find_spec("tf2onnx") is None:
         raise EmotionEdgeError("export to onnx: tf2onnx is not installed: pip install tf2onnx")
-    network(np.zeros((1, *network.input_shape[1:]), np.float32))  # Keras exports what has been called
+    network(np.zeros((1, *network.input_shape[1:]), np.float32))  # Keras only exports a network that has been called
     network.export(out, format="onnx", verbose=False)
 
 

@@ -1,9 +1,8 @@
 """Trains on some dozens of photographs: fits a new head on the features of a released network.
 
-Only the head is fitted. Its rows begin as the released network's rows of the same classes, and the fit is penalised for
-every step away from them (a Gaussian prior around them). How strong that prior is, up to "leave the head as it is", is
-chosen by cross-validation, in doubt for the stronger one: a handful of faces cannot make the network much worse than
-the one it started from.
+Only the head is fitted, starting from the released network's weights of the same classes, with a Gaussian prior around
+them. The strength of the prior, up to leaving the head unchanged, is selected by cross-validation, and in doubt the
+stronger one is taken, so that few faces cannot make the network much worse.
 """
 
 import logging
@@ -35,9 +34,9 @@ PENALTIES: Final = (np.inf, 30.0, 10.0, 3.0, 1.0)
 """Strengths of the prior, the strongest first; infinite leaves the head as it starts."""
 FOLDS: Final = 5
 LEAST_FACES: Final = 4
-"""Of each class, below which nothing can be fitted or checked."""
+"""Fewest faces of each class that can be fitted and checked."""
 _VIEWS: Final = 4
-"""Augmented views of each face that the head is fitted on, besides the face and its mirror image."""
+"""Number of augmented views of each face to fit on, besides the face and its mirror image."""
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +84,7 @@ def fit_few(data: Dataset, place: Path, released: Path, run: Path) -> FewFaces:
     """Fit the head of a released network to a few faces.
 
     Args:
-        data: The faces, with one label set; Training is fitted on, PublicTest judges.
+        data: The faces, with one label set; fitted on Training, evaluated on PublicTest.
         place: Where the data set is, for the settings of the run.
         released: Folder of a released model with its `network.keras`.
         run: Folder to write: the network and its settings, as `emotion-train fit` does.
@@ -131,7 +130,7 @@ def fit_few(data: Dataset, place: Path, released: Path, run: Path) -> FewFaces:
 
 
 def _settings_of(released: Path, network: Any) -> TrainingConfig:
-    """The settings of a run that builds the network beside a released model."""
+    """Derive the settings of a run that builds the float network of a released model."""
     shapes = [tuple(one.shape) for one in network.weights]
     files = [SETTINGS / f"{released.name}{end}.yaml" for end in ("", "-room")]
     for file in dict.fromkeys([*files, *sorted(SETTINGS.glob(f"{released.name}-*.yaml"))]):
@@ -186,7 +185,7 @@ def _mean(heads: dict[str, Head]) -> Head:
 
 
 def _features(network: Any, part: Dataset, base: TrainingConfig) -> Floats:
-    """What the heads get, float64 [views, n, features]: of the face, its mirror image and augmented views of it."""
+    """Compute the input of the heads for faces, mirror images and augmented views, float64 [views, n, features]."""
     head = network.get_layer(next(name for name in network.output if name != AFFECT))
     trunk = keras.Model(network.inputs, head.input)
     images = np.asarray(part.pixels).reshape(len(part), *base.input.shape)
@@ -197,10 +196,10 @@ def _features(network: Any, part: Dataset, base: TrainingConfig) -> Floats:
 
 
 def _choose(views: Floats, labels: Labels, start: Head, people: npt.NDArray[Any] | None) -> float:
-    """The strength of the prior by cross-validation, no person in two folds.
+    """Select the strength of the prior by cross-validation, with no person in two folds.
 
-    Of all that are no worse than the best by more than one standard error of the difference (Breiman et al. 1984), the
-    strongest.
+    The result is the strongest that is worse than the best by at most one standard error of the difference (Breiman et
+    al. 1984).
     """
     folds = min(FOLDS, int(np.bincount(labels).min()))
     groups = None
@@ -226,7 +225,7 @@ def _choose(views: Floats, labels: Labels, start: Head, people: npt.NDArray[Any]
 
 
 def _fit(views: Floats, labels: Labels, start: Head, penalty: float) -> Head:
-    """The head of least cross-entropy plus penalty / 2 times the squared distance from the start.
+    """Fit the head that minimises cross-entropy plus penalty / 2 times the squared distance from the start.
 
     Distances are in units of each feature's standard deviation. views: [views, n, features]; labels: [n].
     """

@@ -1,4 +1,4 @@
-"""Train a float network from one YAML file, into one folder; carry on where a killed run stopped."""
+"""Trains a float network by the settings of one YAML file into one folder, and resumes interrupted runs."""
 
 import logging
 import time
@@ -37,13 +37,13 @@ from training.validation import check_judged, validate
 
 STATE_FILE = "state.npz"
 TRAINING_SAMPLE = 2000
-"""Training faces at most that accuracy and loss are measured on after each epoch."""
+"""Most Training faces on which accuracy and loss are measured after each epoch."""
 
 _log = logging.getLogger(__name__)
 
 
 class DivergedError(EmotionEdgeError):
-    """The loss of a run is no number any more."""
+    """Training diverged: the loss is not a finite number."""
 
 
 def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
@@ -93,7 +93,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
             len(validation),
             ENOUGH,
         )
-    # Spread over the whole split, which may be sorted by class.
+    # Evenly spaced rows, as the split may be sorted by class.
     sample = training.take(np.unique(np.linspace(0, len(training) - 1, TRAINING_SAMPLE).astype(int)))
     soft_labels = taught.of(training, data) if taught else {}
     assert not isinstance(training.images, tuple)
@@ -112,7 +112,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     size = min(config.batch_size, len(images))
     share = team.share(size)
     use_all_devices(size)
-    # What these do, and what the disk gives, is in main memory.
+    # Mixup, cutmix and images on the disk need arrays in main memory.
     mixes = bool(config.mixup or config.cutmix)
     main_memory = mixes or asked is not None or config.consistency is not None or isinstance(images, DiskImages)
     if not main_memory:
@@ -149,7 +149,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
         figures |= validate(parts.averaged, sample, list(heads), TRAINING)
         figures[LEARNING_RATE] = float(keras.ops.convert_to_numpy(parts.model.optimizer.learning_rate))
         figures["seconds"] = time.monotonic() - begun
-        # By the figures as they are written: what a report shows as the best epoch is the one that is kept.
+        # Compares the rounded figures as written to history.csv, so that a report's best epoch is the one kept.
         write_history(run, epoch, figures)
         if best_epoch(run, epoch + 1) == epoch:
             save_network(parts.averaged, run)
@@ -185,9 +185,9 @@ class Parts:
 
 
 def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, team: Workers) -> Parts:
-    """The network of the settings, with random weights, ready to learn."""
+    """Build the network of the settings with random weights, its averaged copy and its optimizer."""
     set_up("float32", config.seed)
-    # Its weights come from the other one below: pretrained ones are read once.
+    # Pretrained weights are loaded only once: the copy gets the weights of the network below.
     averaged = build_network(config.network, keras, config.input.shape, heads, config.options, load=False)
     set_up(config.precision, config.seed)
     with team.scope():
@@ -201,7 +201,7 @@ def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, te
             model, config.learning_rate, config.warmup_epochs, config.weight_decay, epoch_steps * config.epochs,
             epoch_steps,
         )  # fmt: skip
-        # In float16 it wraps the optimizer in one that scales the loss.
+        # With float16, Keras wraps the optimizer in one that scales the loss.
         model.compile(optimizer, loss=losses(config), loss_weights=dict(config.heads), jit_compile=jit_compile())
         model.optimizer.build(model.trainable_variables)
         if team.count == 1:
@@ -213,9 +213,9 @@ def build(config: TrainingConfig, heads: Mapping[str, int], epoch_steps: int, te
 
 
 def freeze(network: Any, part: float, heads: Collection[str]) -> None:
-    """Stop a share of the layers with weights from training, from the image on; heads always train.
+    """Freeze a share, `part`, of the layers with weights, counted from the input; heads are never frozen.
 
-    Their batch normalization keeps its statistics, as Keras does it for layers that are not trained.
+    Frozen batch normalization keeps its statistics, as always in Keras.
     """
     layers = [layer for layer in network.layers if layer.weights and layer.name not in heads]
     for layer in layers[: round(part * len(layers))]:
@@ -253,7 +253,7 @@ def learn(parts: Parts, batches: Iterable[tuple[Any, Arrays]], before: int) -> d
 
 
 def trainable(network: Any, augment: Any) -> Any:
-    """The network behind augmentation: uint8 pixels [n, h, w, c] in, the network's outputs out."""
+    """Build a model of augmentation and network, from uint8 pixels [n, h, w, c] to the network's outputs."""
     pixels = keras.Input(network.input_shape[1:], dtype="uint8", name="pixels")
     return keras.Model(pixels, network(augment(pixels)))
 
@@ -261,7 +261,7 @@ def trainable(network: Any, augment: Any) -> Any:
 def optimizer_for(
     model: Any, peak: float, warmup_epochs: float, decay: float, total_steps: int, epoch_steps: int
 ) -> Any:
-    """AdamW along a cosine with warm-up; no decay of biases and normalisation (Loshchilov and Hutter 2019)."""
+    """AdamW with warm-up, cosine schedule, and no decay of biases and normalisation (Loshchilov, Hutter 2019)."""
     warmup = int(warmup_epochs * epoch_steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         peak / 100, max(1, total_steps - warmup), alpha=0.005, warmup_target=peak, warmup_steps=warmup
@@ -275,7 +275,7 @@ def optimizer_for(
 def _claim(run: Path, config: TrainingConfig) -> None:
     run.mkdir(parents=True, exist_ok=True)
     path = run / CONFIG_FILE
-    # Where nothing is trained yet, settings that proved wrong may be mended.
+    # Settings may still be changed before the first epoch is finished.
     trained = (run / STATE_FILE).exists() or (run / NETWORK_FILE).exists()
     if trained and path.exists():
         before, now = read_config(path).model_dump(mode="json"), config.model_dump(mode="json")

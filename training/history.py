@@ -1,4 +1,4 @@
-"""What each epoch of a run came to: history.csv, and the same for TensorBoard."""
+"""Figures of each epoch of a run: history.csv, and TensorBoard's files."""
 
 import csv
 import math
@@ -10,13 +10,13 @@ from tensorboard.summary import Writer
 HISTORY_FILE = "history.csv"
 BOARD_FOLDER = "tensorboard"
 CHOSEN_BY = "public"
-"""The figure that decides which epoch's network is kept: the higher, the better."""
+"""Column of the figure by which the best epoch is selected; higher is better."""
 TRAINING = "training"
-"""What the columns begin with that are measured on Training as PublicTest's are, without augmentation."""
+"""Prefix of the columns measured on Training faces without augmentation, like those of PublicTest."""
 LEARNING_RATE = "learning_rate"
 """The column of the learning rate at the end of an epoch."""
 TIES_BY = f"{CHOSEN_BY}_loss"
-"""Decides between epochs that are equally good: the lower, the better. Runs of earlier versions have none."""
+"""Column that decides between equally good epochs; lower is better. Runs of earlier versions lack it."""
 
 
 def read_history(run: Path, epochs: int | None = None) -> list[dict[str, str]]:
@@ -29,7 +29,7 @@ def read_history(run: Path, epochs: int | None = None) -> list[dict[str, str]]:
 
 
 def write_history(run: Path, epoch: int, figures: Mapping[str, float]) -> None:
-    """Add the row of an epoch, counted from 0; rows of this and later epochs, from before a resume, go."""
+    """Add the row of an epoch (from 0) to history.csv; older rows of this and later epochs are replaced."""
     rows = read_history(run, epoch)
     written = {name: f"{value:.3g}" if name == LEARNING_RATE else f"{value:.5f}" for name, value in figures.items()}
     rows.append({"epoch": str(epoch + 1), **written})
@@ -42,7 +42,7 @@ def write_history(run: Path, epoch: int, figures: Mapping[str, float]) -> None:
 
 
 def in_short(figures: Mapping[str, float]) -> dict[str, float]:
-    """The figures of an epoch for a terminal: without F1 and loss of each head, and the learning rate."""
+    """Select the figures of an epoch to print: all but F1 and loss of each head and the learning rate."""
     wanted = {f"{CHOSEN_BY}_loss", f"{TRAINING}_loss"}
     measured = (f"{CHOSEN_BY}_", f"{TRAINING}_")
     return {
@@ -54,19 +54,19 @@ def in_short(figures: Mapping[str, float]) -> dict[str, float]:
 
 
 def best_epoch(run: Path, epochs: int) -> int:
-    """The best of the first epochs, counted from 0: by CHOSEN_BY, then TIES_BY, then the first. -1 before the first."""
+    """The best of the first `epochs` epochs (from 0) by CHOSEN_BY, TIES_BY, then the earliest; -1 if none."""
     rows = read_history(run, epochs)
     ranks = [(-float(row[CHOSEN_BY]), float(row.get(TIES_BY) or 0.0)) for row in rows]
     return ranks.index(min(ranks)) if ranks else -1
 
 
 def stale(run: Path, epochs: int, patience: int, warmup_epochs: float = 0.0) -> bool:
-    """Whether CHOSEN_BY has not risen for so long that a run should stop.
+    """Return True if CHOSEN_BY has not risen for `patience` epochs, so that the run should stop early.
 
     Args:
         run: Folder of the run.
-        epochs: How many are done.
-        patience: Epochs without a rise after which to stop. They count from the end of the warm-up on: before it the
+        epochs: Number of finished epochs.
+        patience: Epochs without a rise after which to stop, counted from the end of the warm-up, before which the
             learning rate is too low to tell.
         warmup_epochs: Length of the warm-up.
     """
@@ -76,5 +76,5 @@ def stale(run: Path, epochs: int, patience: int, warmup_epochs: float = 0.0) -> 
 
 
 def board(run: Path) -> Writer:
-    """A writer of TensorBoard's files."""
+    """Open a writer of TensorBoard files in the folder of a run."""
     return Writer(str(run / BOARD_FOLDER))

@@ -16,7 +16,7 @@ from training.datasets.dataset import Dataset, Labels
 Arrays = dict[str, npt.NDArray[np.float32]]
 
 EFFECTIVE_BETA = 0.999
-"""Of the effective number of samples (Cui et al. 2019), between its paper's 0.99 and 0.9999."""
+"""Beta of the effective number of samples (Cui et al. 2019); that paper uses 0.9 to 0.9999."""
 
 
 def head_sizes(config: TrainingConfig, data: Dataset) -> dict[str, int]:
@@ -52,7 +52,7 @@ def build_losses(model: Any, heads: Mapping[str, int]) -> None:
 
 
 def targets(config: TrainingConfig, data: Dataset, taught: Mapping[str, npt.NDArray[np.float32]]) -> Arrays:
-    """The target of each head: float32 [n, classes + 1], probabilities and the row's weight; for affect [n, 3].
+    """Compute the target of each head: float32 [n, classes + 1], probabilities and the row's weight; for affect [n, 3].
 
     Rows without a label have the weight 0. taught: a teacher's probabilities [n, classes] by head, empty without a
     teacher; they are mixed into the labels. As cross-entropy is linear in its target, that is the weighted sum of both
@@ -76,7 +76,7 @@ def sampled_by(wanted: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 
 
 def with_teacher(wanted: Arrays, taught: Mapping[str, npt.NDArray[np.float32]], part: float) -> Arrays:
-    """Targets mixed with a teacher's probabilities.
+    """Mix targets with a teacher's probabilities.
 
     Args:
         wanted: Targets by head, as from `targets`.
@@ -97,7 +97,7 @@ def _emotion_targets(labels: Labels, config: TrainingConfig) -> npt.NDArray[np.f
     wanted = labels.probabilities.copy()
     known = wanted.any(axis=1)
     single = wanted.max(axis=1) == 1.0
-    # Votes say themselves how sure they are; a data set's single label does not.
+    # Only single labels are smoothed: a distribution of votes is already soft.
     if np.all(single[known]):
         wanted[known] = wanted[known] * (1.0 - config.label_smoothing) + config.label_smoothing / classes
     weight = np.where(known, class_weights(labels, config.class_balance), 0.0)
@@ -145,8 +145,7 @@ class SoftLoss(keras.losses.Loss):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("emotion_edge")
 class ConcordanceLoss(keras.losses.Loss):  # type: ignore[misc]
-    """1 - CCC (Lin 1989) over the batch of all workers, mean of valence and arousal, plus the squared error for
-    stability.
+    """1 - CCC (Lin 1989), mean of valence and arousal over the batch of all workers, plus the squared error.
 
     Predictions [n, 2]; targets [n, 3]: valence, arousal and the row's weight.
     """

@@ -32,7 +32,7 @@ COMMON: Final[Mapping[str, Any]] = {
     "precision": "mixed_bfloat16",
     "licence": "Apache-2.0",
 }
-"""Of every run. The batch is as large as 28,000 faces allow; rate and average go with it."""
+"""Settings of every run. Learning rate and averaging momentum suit the batch, which is large for 28,000 faces."""
 
 ROOM: Final = {"roll": 0.2, "cover": 0.1, "motion": 0.15, "distance": 0.2, "dim": 0.4, "jpeg": 0.1}
 """Augmentation of the students, beside the defaults."""
@@ -53,7 +53,7 @@ TEACHERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "augment": ROOM,
     },
 }
-"""They differ in size, in what they see and in what counts, so that they err differently."""
+"""Settings of the teachers, which differ in size, augmentation and loss so that their errors differ."""
 
 STUDENTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "nano": {"options": {"stem": 16, "widths": [16, 32, 44], "blocks": [2, 2, 2], "dropout": 0.05}},
@@ -83,10 +83,10 @@ def train_all(
         teacher_epochs: Number of epochs of each teacher.
         student_epochs: Number of epochs of each student.
         teachers: Settings by run, which override COMMON.
-        students: The same of the students.
+        students: Settings of the students by run, which override COMMON.
 
     Raises:
-        EmotionEdgeError: As `fit` and `distill`.
+        EmotionEdgeError: The data set lacks a label set or a split, or a run's folder holds a run with other settings.
     """
     begun = time.monotonic()
     read = read_dataset(data)

@@ -30,7 +30,7 @@ from training.progress import counted
 from training.submission import Submission, write_submission
 
 BATCH: Final = 128
-"""Faces that a network is given at a time; of the images only those being read are in memory."""
+"""Number of faces in a batch; only the images of one batch are in memory."""
 
 Faces = Literal["auto", "crop", "full"]
 Array = npt.NDArray[Any]
@@ -60,10 +60,10 @@ def predict_files(
     """Write a table with the prediction for each image.
 
     Args:
-        folder: Of a run, a released model or a committee.
+        folder: Folder of a run, a released model or a committee.
         images: A folder of images; subfolders are included.
         out: The CSV file to write, replaced whole.
-        submission: Its rows and columns.
+        submission: Rows and columns of the table.
         head: Label set to predict; None: the primary one.
         faces: `crop`: the largest face as cut on the board, the whole image where none is found; `full`: the whole
             image; `auto`: `full` for a run, and for a model unless the images show more than faces.
@@ -88,7 +88,7 @@ def predict_files(
 
 
 def open_predictor(folder: Path, files: Sequence[Path], head: str | None, faces: Faces) -> Predictor:
-    """Open a run, a released model or a committee. files: what it is for, a sample of which decides `auto`."""
+    """Open a run, a released model or a committee. files: images to predict; a sample of them decides `faces` auto."""
     if (folder / CARD_FILE).is_file() or (folder / COMMITTEE_FILE).is_file():
         return _released(folder, files, head, faces)
     if (folder / NETWORK_FILE).is_file():
@@ -164,7 +164,7 @@ def _released(folder: Path, files: Sequence[Path], head: str | None, faces: Face
 
 
 def _cutter_for(files: Sequence[Path], faces: Faces) -> FaceCutter | None:
-    """The detector, or None where whole images are used."""
+    """Return the face detector for `faces`, or None if whole images are used."""
     if faces == "full":
         return None
     cutter = open_cutter()
@@ -176,7 +176,7 @@ def _cutter_for(files: Sequence[Path], faces: Faces) -> FaceCutter | None:
 
 
 def _box_of(square: Box, crop: CropSpec) -> Box:
-    """The detector's box that the model's crop turns into a square."""
+    """Compute the face box from which the model's crop would cut this square."""
     side = square.width / crop.scale
     x = square.x + square.width / 2 - crop.shift[0] * square.width
     y = square.y + square.height / 2 - crop.shift[1] * square.width

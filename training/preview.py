@@ -15,7 +15,7 @@ PREVIEW_FILE: Final = "augmented.png"
 FACES: Final = 8
 VIEWS: Final = 9
 SIDE: Final = 96
-"""Pixels that a face is enlarged to at least."""
+"""Smallest side, in pixels, at which a face is shown; smaller ones are enlarged."""
 
 
 def write_preview(images: Any, config: TrainingConfig, path: Path) -> None:

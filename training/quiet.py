@@ -1,4 +1,4 @@
-"""Keras without what TensorFlow prints at its start about GPUs that are not there."""
+"""Imports Keras without TensorFlow's start-up messages about missing GPUs."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 NVIDIA: Final = Path("/proc/driver/nvidia")
-"""There while the driver of an NVIDIA GPU is loaded."""
+"""Folder that exists while an NVIDIA driver is loaded."""
 _STARTUP: Final = re.compile(
     rb"All log messages before absl::InitializeLog|oneDNN custom operations are on|Could not find cuda drivers"
     rb"|cpu_feature_guard|To enable the following instructions|Unable to register cu\w+ (factory|plugin)"
@@ -18,10 +18,10 @@ _STARTUP: Final = re.compile(
 
 
 def load_keras() -> None:
-    """Import Keras with its backend; lines of its start that say nothing to a user are dropped from standard error.
+    """Import Keras with its backend, dropping start-up lines of no use to a user from standard error.
 
-    Without an NVIDIA GPU, TensorFlow's own errors are dropped from then on, too: its first is that there is none, and
-    what matters is raised.
+    Without an NVIDIA GPU, TensorFlow's error log is silenced too: it complains about the missing GPU, and real errors
+    are raised as exceptions.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if NVIDIA.exists() else "3")
     if "keras" not in sys.modules:
@@ -31,7 +31,7 @@ def load_keras() -> None:
 
 @contextmanager
 def _filtered() -> Iterator[None]:
-    """Standard error, the process's own descriptor, without the lines of _STARTUP."""
+    """Context manager that filters the lines of _STARTUP from the process's standard error descriptor."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:

@@ -22,15 +22,15 @@ def read_run_data(
 ) -> Dataset:
     """The data set that runs are evaluated or quantized on, read as the first run read it.
 
-    Where splits are cut, the cut depends on the faces and their labels: read differently, faces of Training would be
-    among those that judge. What is given here replaces the run's settings; a path alone means the same data in another
-    place. Where the run's mapping does not apply, because classes are known at that path, it is left out.
+    Splits that are cut depend on the faces and their labels, so a data set read with other settings could put Training
+    faces into the evaluation. Arguments replace the run's settings; a path alone means the same data in another place.
+    The run's mapping is ignored for a format whose classes are fixed.
 
     Args:
-        folders: Of runs; without a run the defaults of `DataSource` hold.
+        folders: Folders of runs; without any, the defaults of `DataSource` are used.
         path: Place of the data set.
         format: Its layout.
-        label_set: The label set that matters.
+        label_set: The primary label set.
         mapping: YAML file of class names.
 
     Raises:
@@ -59,5 +59,5 @@ def read_run_data(
 
 
 def _reading(source: DataSource) -> tuple[str, str | None, Path | None]:
-    """What the cut of the splits may depend on, besides the files."""
+    """Return the settings on which the cut of the splits depends: format, label set, mapping."""
     return source.format, source.label_set, source.mapping

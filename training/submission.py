@@ -1,4 +1,4 @@
-"""The table of predictions: a competition's rows and columns, or a row for each image."""
+"""Tables of predictions: in the format of a competition's submission, or with a row for each image."""
 
 import csv
 from collections import Counter
@@ -69,7 +69,7 @@ class Submission:
 def read_submission(
     sample: Path | None, columns: Sequence[str] | None, mapping: Path | None, scores: bool
 ) -> Submission:
-    """The table's form from the options of `emotion-train predict`.
+    """Build the table format from the options of `emotion-train predict`.
 
     Args:
         sample: A competition's example of a submission: its rows, columns and names of classes are used.
@@ -115,17 +115,17 @@ def read_submission(
 def write_submission(
     out: Path, form: Submission, names: Sequence[str], found: Iterable[Floats | None], labels: Sequence[str]
 ) -> dict[str, int]:
-    """Write the table, replaced whole.
+    """Write the table of predictions atomically.
 
     Args:
         out: The CSV file.
-        form: Its columns.
-        names: Of the images.
-        found: Probabilities of each, float32 [labels]; None where it could not be read.
+        form: Rows and columns of the table.
+        names: Names of the images.
+        found: Probabilities of each image, float32 [labels]; None if it could not be read.
         labels: Names of the classes.
 
     Returns:
-        Number of images by label, "" for None.
+        Number of images by predicted label; "" counts those that could not be read.
     """
     own = [form.own_names.get(label, label) for label in labels]
     scores = dict(zip(labels, own, strict=True)) if form.all_scores else form.score_columns

@@ -1,4 +1,4 @@
-"""`emotion-train sweep`: runs that differ in a few settings, which Optuna chooses by what came of the runs before.
+"""`emotion-train sweep`: hyperparameter search with Optuna over a few settings of a run.
 
 Every trial is a run of its own, and the trials are kept in a file beside them: a stopped sweep continues, with its
 unfinished run.
@@ -30,7 +30,7 @@ class _Part(BaseModel):
 
 
 class Range(_Part):
-    """Numbers from low to high, whole ones where both are whole; log: evenly in their logarithm."""
+    """Range of numbers from low to high, integers if both are integers. log: True draws evenly in the logarithm."""
 
     low: int | float
     high: int | float
@@ -75,7 +75,7 @@ def sweep(settings: Sweep, data: Dataset, out: Path) -> list[Path]:
     """Run the trials that are not finished yet.
 
     Args:
-        settings: Of the sweep.
+        settings: Settings of the sweep.
         data: The data set.
         out: Folder of the runs and of trials.log.
 
@@ -90,7 +90,7 @@ def sweep(settings: Sweep, data: Dataset, out: Path) -> list[Path]:
     except ModuleNotFoundError:
         raise EmotionEdgeError("sweep: needs Optuna: pip install 'optuna>=4'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    for name, values in settings.settings.items():  # a wrong name or range ends before the first training
+    for name, values in settings.settings.items():  # a wrong name or range fails before any training
         for value in (values.low, values.high) if isinstance(values, Range) else values:
             with_settings(settings.config, {name: value}, "try")
     out.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def sweep(settings: Sweep, data: Dataset, out: Path) -> list[Path]:
             study.enqueue_trial(trial.params)
             waiting.append(trial.params)
     done = len(finished)
-    # Of a stopped sweep, the choices go on from another seed, not from the first again.
+    # A resumed sweep uses another seed, so as not to repeat its first choices.
     study.sampler = optuna.samplers.TPESampler(seed=settings.seed + done)
 
     def objective(trial: Any) -> float:
@@ -136,7 +136,7 @@ def sweep(settings: Sweep, data: Dataset, out: Path) -> list[Path]:
 
 
 def with_settings(path: Path, chosen: Mapping[str, Any], name: str) -> TrainingConfig:
-    """The settings of a run with others in their place, by dotted names."""
+    """Read the settings of a run and replace some, given by dotted names."""
     changes: dict[str, Any] = {"name": name}
     base = read_config(path).model_dump(mode="json")
     for dotted, value in chosen.items():
@@ -153,7 +153,7 @@ def with_settings(path: Path, chosen: Mapping[str, Any], name: str) -> TrainingC
 
 def _suggested(trial: Any, name: str, values: Range | list[Any]) -> Any:
     if isinstance(values, list):
-        # Optuna stores plain values alone: lists and mappings are chosen by their place.
+        # Optuna stores only plain values, so lists and mappings are chosen by their index.
         return values[trial.suggest_categorical(name, range(len(values)))]
     if isinstance(values.low, int) and isinstance(values.high, int):
         return trial.suggest_int(name, values.low, values.high, log=values.log)
@@ -161,7 +161,7 @@ def _suggested(trial: Any, name: str, values: Range | list[Any]) -> Any:
 
 
 def _folder(out: Path, chosen: Mapping[str, Any]) -> Path:
-    """The folder of the run with these settings: the same ones have the same, so that a stopped run continues."""
+    """Return the folder of the run with these settings; it depends only on them, so that a stopped run is resumed."""
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
     return out / f"trial-{digest[:8]}"
 

@@ -16,7 +16,7 @@ from training.evaluation.metrics import softmax
 from training.objectives import Arrays, with_teacher
 
 Teachers = Callable[[npt.NDArray[np.uint8], Arrays], Arrays]
-"""Images uint8 [n, h, w, c] and what is wanted of them to what is wanted with the teachers' word in it."""
+"""Function from images uint8 [n, h, w, c] and their targets to targets mixed with the teachers' probabilities."""
 
 
 def open_teachers(config: TrainingConfig, data: Dataset) -> Teachers:
@@ -51,7 +51,7 @@ def _probabilities(member: Member, images: npt.NDArray[np.uint8]) -> Mapping[str
 def taught_batches(
     batches: Iterator[tuple[npt.NDArray[Any], Arrays]], augment: Any, teachers: Teachers
 ) -> Iterator[tuple[npt.NDArray[np.float32], Arrays]]:
-    """Augmented batches whose targets are mixed with the probabilities of the teachers.
+    """Yield augmented batches whose targets are mixed with the probabilities of the teachers.
 
     Images are float32 [n, h, w, c], 0 to 1.
     """

@@ -105,7 +105,7 @@ def row(precision: str, images: Any) -> str:
 
 
 def every_backend(arguments: Sequence[str]) -> None:
-    """Print the table of all backends that are installed, each measured in a process of its own."""
+    """Print a table of all installed backends, each measured in a process of its own."""
     print(HEADER)
     for name in BACKENDS:
         if importlib.util.find_spec(name) is None:

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def unlabelled_faces(config: TrainingConfig) -> tuple[npt.NDArray[np.uint8], Arrays]:
-    """The faces of the `unlabelled` section of a run, uint8 [n, h, w, c], and their targets.
+    """Load the faces of the `unlabelled` section of a run, uint8 [n, h, w, c], and their targets.
 
     The targets, in the form of `objectives.targets`, are the teachers' probabilities with the weight of the section, or
     zeros with that weight without teachers; valence and arousal have weight 0. Raises EmotionEdgeError if the soft

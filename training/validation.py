@@ -1,4 +1,4 @@
-"""What is measured after each epoch of a run, on PublicTest and on a part of Training, without augmentation."""
+"""Figures measured after each epoch of a run, on PublicTest and a part of Training, without augmentation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,13 @@ AXES = ("valence", "arousal")
 
 
 def validate(network: Any, part: Dataset, heads: Sequence[str], name: str = CHOSEN_BY) -> dict[str, float]:
-    """Figures of a network on a part of the data set.
+    """Compute the figures of a network on a part of the data set.
 
     Args:
         network: The network.
         part: Faces in the network's size, with judged labels of every emotion head.
-        heads: Its heads.
-        name: What the columns begin with.
+        heads: Names of the network's heads.
+        name: Prefix of the names of the figures.
 
     Returns:
         `<name>_<head>`: accuracy of each emotion head, 0 to 1; `<name>_<head>_f1`: its macro F1; `<name>_<head>_loss`:
@@ -61,7 +61,7 @@ def _known_affect(part: Dataset) -> npt.NDArray[np.bool_]:
 
 
 def check_judged(validation: Dataset, heads: Sequence[str]) -> None:
-    """Raise EmotionEdgeError where PublicTest has no labelled face of a head, by which an epoch could be chosen."""
+    """Raise EmotionEdgeError if PublicTest has no labelled face for a head, so that no epoch could be selected."""
     for head in heads:
         if head != AFFECT and not (validation.labels[head].judged >= 0).any():
             raise EmotionEdgeError(

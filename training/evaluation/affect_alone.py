@@ -12,7 +12,7 @@ from training.validation import AXES
 
 
 def is_affect_alone(folders: Sequence[Path]) -> bool:
-    """True if all are runs whose only head is valence and arousal."""
+    """Return True if every folder is a run whose only head is valence and arousal."""
     files = [folder / CONFIG_FILE for folder in folders]
     return all(file.is_file() and set(read_config(file).heads) == {AFFECT} for file in files)
 

@@ -29,10 +29,12 @@ from training.pages.plots import bars
 from training.synthetic.conditions import CONDITIONS, Condition, compose
 
 FOUND_IOU: Final = 0.3
-"""Overlap with the true box from which a face counts as found; a rolled face's box is larger than it was upright."""
+"""Least intersection over union with the true box for a face to count as found; low, as rotated faces get larger
+boxes.
+"""
 
 SECOND: Final = 10
-"""Frames of a stream: one second."""
+"""Number of frames in a stream of one second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Faces:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One row of the table. All are shares of the faces, 0 to 1; a face that was not found counts as wrong.
+    """Results under one condition: shares of the faces, 0 to 1; a face that was not found counts as wrong.
 
     found: share of faces found by the detector. same: share whose published label equals that under the first
     condition. right: share whose published label is the true one; None without labels. uncertain: share of the found

@@ -19,7 +19,7 @@ from training.evaluation.metrics import accuracy
 from training.run_data import read_run_data
 
 EVERY: Final = 4
-"""Of PublicTest's faces one in so many is degraded; all of them count as they are."""
+"""One in EVERY faces of PublicTest is degraded; the undegraded accuracy is measured on all of them."""
 
 Images = npt.NDArray[np.uint8]
 

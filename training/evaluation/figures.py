@@ -38,24 +38,26 @@ from training.evaluation.metrics import Labels as Indices
 Outputs = Mapping[str, Logits]
 
 CHUNK = 128 * 2**20
-"""Bytes of float32 images that are given to a network at a time."""
+"""Most bytes of float32 images passed to a network at a time."""
 
 PROTOCOLS: Mapping[str, Mapping[str, str]] = {
     FER2013: {
         "fer7": "label of fer2013.csv, 7 classes, every row of the split",
-        # Without that row PrivateTest has 3,152 faces with a majority, and 3,153 with it.
+        # PrivateTest has 3,152 faces with a majority, and 3,153 if row 33200 is included.
         "ferplus8": "FER+ majority (Barsoum et al. 2016): single votes dropped, then rows where one of the 8 emotions "
         "has more than half of the votes left, without row 33200 (not the pixels that were voted on)",
     }
 }
-"""Which faces count and what their true label is, by data set and label set, where more is known than for any data."""
+"""Which faces are scored and what their true label is, by data set and label set; only where a specific text is
+known.
+"""
 
 SEEN: Mapping[int, str] = {
     1: "one view of each image",
     2: "the mean of each image and its mirror image",
     0: "each image once, or with its mirror image where a network's card sets `mirror`",
 }
-"""How images are fed, by the number of views: as they are, or flipped too; 0 where networks differ in that."""
+"""Description of how images are fed to the networks, by the number of views; 0: the networks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Predicted labels of n faces, int64 [n], and their probabilities float64 [n], 0 to 1: raw before the temperature,
-    confidence after it.
+    """Predictions for n faces.
+
+    labels: int64 [n]. raw: probability of the label without temperature, float64 [n], 0 to 1. confidence: the same with
+    the temperature applied.
     """
 
     labels: Indices
@@ -130,7 +134,7 @@ def save_network(network: Any, run: Path) -> Path:
 
 def read_network(path: Path) -> Any:
     """Load a Keras model without compiling it. Raises EmotionEdgeError if Keras cannot read the file."""
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # Keras would report it as missing
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # Keras would say that the file is missing
         raise EmotionEdgeError(f"{path}: Keras cannot read it: it is no .keras file, or not a whole one")
     try:
         return keras.models.load_model(path, compile=False)
@@ -148,7 +152,7 @@ def fitting(network: Any, data: Dataset) -> Dataset:
 def predict(network: Any, images: npt.NDArray[np.uint8] | DiskImages) -> dict[str, Logits]:
     """Logits of each head, [n, classes], for images uint8 [n, h, w] or [n, h, w, 3] of the network's size.
 
-    As float32 there are at most CHUNK bytes of them in memory at a time.
+    Images are converted to float32 in parts of at most CHUNK bytes.
     """
     size = 4 * int(np.prod(images.shape[1:]))
     sharers = devices()
@@ -159,7 +163,7 @@ def predict(network: Any, images: npt.NDArray[np.uint8] | DiskImages) -> dict[st
         part = images[start : start + chunk]
         part = part[..., None] if part.ndim == 3 else part
         count = len(part)
-        if count % sharers:  # every device gets as many
+        if count % sharers:  # every device must get equally many images
             part = np.concatenate([part, np.repeat(part[-1:], sharers - count % sharers, axis=0)])
         outputs = network.predict(part / np.float32(255), batch_size=batch, verbose=0)
         for head, values in outputs.items():
@@ -199,7 +203,7 @@ def figures_of(
 
 
 def too_few(figures: Figures) -> str:
-    """A warning where fewer than ENOUGH faces count; else empty."""
+    """Return a warning if the figures are of fewer than ENOUGH faces, else ""."""
     if figures.rows >= ENOUGH:
         return ""
     low, high = figures.accuracy_interval
@@ -211,7 +215,7 @@ def too_few(figures: Figures) -> str:
 
 
 def figures(outputs: Outputs, part: Dataset, split: str, temperatures: Mapping[str, float]) -> list[Figures]:
-    """Figures of each head that the data set has labels for, on one split."""
+    """Compute the figures of each head for whose label set the data set has labels, on one split."""
     found = []
     for head, labels in judged_heads(outputs, part):
         counts = labels.judged >= 0
@@ -232,7 +236,7 @@ def temperatures(outputs: Outputs, part: Dataset) -> dict[str, float]:
 
 
 def judged_heads(outputs: Outputs, part: Dataset) -> Iterator[tuple[str, Labels]]:
-    """The heads that can be scored on a data set: those whose label set the data set has labels for."""
+    """Yield the heads for whose label set the data set has labels, with these labels."""
     for head in outputs:
         if head in part.labels and (part.labels[head].judged >= 0).any():
             yield head, part.labels[head]

@@ -30,15 +30,15 @@ _log = logging.getLogger(__name__)
 
 
 MISTAKES: Final = 6
-"""Wrong answers that it is shown for where the network looked."""
+"""Number of wrong predictions for which the report shows the regions they depend on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Where covering a face changes the leader's answer.
+    """How much covering each part of a face changes the prediction of the leader, the first network evaluated.
 
-    rows: int64 [n], indexes into the rows of the first result of the last split. drops: of the probability of the
-    leader's answer, [n, h, w] at its input size, as from `training.evaluation.occlusion`.
+    rows: int64 [n], indexes into the rows of the first result of the last split. drops: by how much the probability of
+    the leader's prediction falls if a pixel is covered, [n, h, w] at its input size.
     """
 
     rows: npt.NDArray[np.int64]
@@ -49,9 +49,9 @@ class Attention:
 class Findings:
     """The evaluation results that a report is built from.
 
-    members: the evaluated networks, the leader first. part: faces of the last evaluated split; results[-1], affects,
-    jitters and measures refer to them. results: for each split, one result per label set. attention: None unless
-    asked for.
+    members: the evaluated networks, the leader first. part: faces of the last evaluated split, to which results[-1],
+    affects, jitters and measures refer. results: for each split, one result per label set. attention: None if it was
+    not computed.
     """
 
     members: tuple[Member, ...]
@@ -77,7 +77,8 @@ def find(
         data: The data set.
         final: True also evaluates on PrivateTest, for the final figure; False uses PublicTest only.
         label_sets: Further label sets, besides those of the networks and the data set.
-        attention: True also measures where the leader finds its answers; some hundreds of runs more.
+        attention: True also measures on which regions of a face the leader's predictions depend, which takes some
+            hundreds of forward passes.
 
     Raises:
         EmotionEdgeError: A folder holds no network, a split no faces, or a label set does not apply.
@@ -106,14 +107,14 @@ def find(
 
 
 def _attention(leader: Member, pixels: Pixels, result: SplitResult) -> Attention:
-    """Of the right face of each class whose confidence is the median of these, and of the most confident mistakes.
+    """Measure attention on one correctly classified face per class and on the most confident mistakes.
 
-    Where a label is all but certain, covering a part hardly changes it.
+    The face of a class is the one of median confidence: at a confidence near 1, covering a part changes little.
     """
     head, onto = result.task.heads[leader.name]
     predictions, true = result.predictions[leader.name], result.true
     images = pixels[leader.shape][result.rows]
-    if onto is not None:  # its own classes are other ones
+    if onto is not None:  # the leader's classes are of another label set
         return Attention(np.empty(0, np.int64), np.empty((0, *images.shape[1:3])))
     surest = np.argsort(-predictions.confidence, kind="stable")
     right = predictions.labels[surest] == true[surest]

@@ -7,15 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 SHIFT: Final = 0.10
-"""Of the box's side, either way, right and down."""
+"""Largest shift of a box in each direction, as a share of its side."""
 SCALE: Final = (0.85, 1.15)
-"""Of the box's side."""
+"""Smallest and largest factor of a box's side."""
 ROTATE: Final = 10.0
-"""Degrees, either way."""
+"""Largest rotation of a box in either direction, degrees."""
 
 Moves = npt.NDArray[np.float64]
 STILL: Final = (0.0, 0.0, 1.0, 0.0)
-"""The move that changes nothing."""
+"""The displacement that changes nothing: no shift, scale 1, no rotation."""
 
 
 def moves(count: int, seed: int) -> Moves:

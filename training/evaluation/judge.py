@@ -32,12 +32,12 @@ from training.evaluation.metrics import (
 
 COMMITTEE: Final = "committee"
 JITTERS: Final = 5
-"""Times that every face is moved; the seeds are 1 to this number."""
+"""Number of random displacements of each face; their seeds are 1 to JITTERS."""
 
 Outputs = Mapping[str, Mapping[str, Logits]]
-"""By member, by label set."""
+"""Logits of n faces, by name of the member, then by label set."""
 Pixels = Mapping[tuple[int, int, int], npt.NDArray[np.uint8]]
-"""By height, width and channels, uint8 [n, h, w] or [n, h, w, 3]: the same n faces for networks of different inputs."""
+"""The same n faces for each input shape (height, width, channels): uint8 [n, h, w] or [n, h, w, 3]."""
 
 _log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from training.evaluation.metrics import Logits
 from training.history import read_history
 
 BATCH: Final = 64
-"""Faces that a released model is given at a time."""
+"""Number of faces in a batch for a released model."""
 _MIRRORED: Final = {"sees": "each face and its mirror image"}
 
 

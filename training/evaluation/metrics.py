@@ -15,10 +15,11 @@ Floats = npt.NDArray[np.float64]
 Interval = tuple[float, float]
 
 DRAWS = 2000
-"""Bootstrap samples: the ends of a 95% interval then rest on 50 samples each."""
+"""Number of bootstrap samples, so that 50 lie beyond each end of a 95% interval."""
 ENOUGH = 100
-"""Faces below which a figure is called uncertain and no temperature is fitted: fitted on 100 faces it is better than
-none on others in 96% of draws, on 25 in 78%, on 12 in 61% (`python -m tests.bench.few_temperature`)."""
+"""Fewest faces for a figure to be called certain and for a temperature to be fitted: one fitted on 100 faces calibrates
+other faces better than none in 96% of draws, on 25 in 78%, on 12 in 61% (`python -m tests.bench.few_temperature`).
+"""
 
 
 def accuracy(logits: Logits, labels: Labels) -> float:
@@ -132,7 +133,7 @@ def fit_temperature(logits: Logits, labels: Labels, onto: npt.NDArray[np.floatin
 
 
 def golden_temperature(logits: Logits, labels: Labels, onto: npt.NDArray[np.floating[Any]] | None = None) -> float:
-    """As `fit_temperature`, of any number of rows: golden-section search over 0.2 to 5; there is a single minimum."""
+    """Fit a temperature of 0.2 to 5 by golden-section search, to any number of rows; arguments as `fit_temperature`."""
 
     def loss(log_temperature: float) -> float:
         probabilities = softmax(logits, float(np.exp(log_temperature)))

@@ -1,7 +1,7 @@
-"""Where covering a part of the face changes a network's answer most (Zeiler and Fergus, "Visualizing and understanding
-convolutional networks", 2014).
+"""Occlusion maps: how much covering each part of a face changes a network's prediction (Zeiler and Fergus, "Visualizing
+and understanding convolutional networks", 2014).
 
-It needs outputs alone, no gradients, and so shows float networks on any backend and int8 files alike.
+Only outputs are needed, no gradients, so it works for float networks on any backend and for int8 files.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,9 +13,9 @@ import numpy.typing as npt
 from training.evaluation.metrics import Floats, Labels, Logits, softmax
 
 PATCH: Final = 0.25
-"""Side of the square that covers a part, over the image's."""
+"""Side of the covering square, as a share of the image's side."""
 STEPS: Final = 7
-"""Places of the square along each side."""
+"""Number of positions of the covering square along each side of the image."""
 
 Images = npt.NDArray[np.uint8]
 
@@ -23,7 +23,7 @@ Images = npt.NDArray[np.uint8]
 def occlusion(
     run: Callable[[Images], Mapping[str, Logits]], images: Images, head: str, classes: Labels, temperature: float = 1.0
 ) -> Floats:
-    """How much the probability of a class drops where a part is covered with the image's mean.
+    """Measure by how much the probability of a class drops if a part is covered with the image's mean.
 
     Args:
         run: The network, from images to the logits of its heads.

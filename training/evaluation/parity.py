@@ -26,11 +26,11 @@ from training.datasets.fairface import GROUPS, open_fairface
 from training.evaluation.metrics import Interval, wilson
 
 LEAST: Final = 200
-"""Faces of a pair of groups from which it has a row."""
+"""Fewest faces of a pair of groups (such as an age and a gender) for it to get a row."""
 MIDDLE: Final = 0.5
-"""Of a chip's side: a detection with its centre in there is of the chip's face."""
+"""Side of the central square of a FairFace image, as a share of its side: detections centred in it are of its face."""
 BORDER_GREY: Final = (110, 110, 110)
-"""Round a chip, BGR: half its side, so that the face is as far from the frame's edge as in a room."""
+"""Colour, BGR, of the border around a FairFace image, half a side wide, which keeps the face off the frame's edge."""
 NOTE: Final = (
     "FairFace has no expression labels: this is evenness and steadiness, not accuracy. Its groups are those its "
     "annotators saw."
@@ -71,8 +71,9 @@ class Seen:
 
 
 VIEWS: Final = ("mirrored", "darkened", "blurred", "small")
-"""The same face otherwise: mirror image; a quarter of the light, with read noise of 6 of 255; moved by an eighth of its
-width while the shutter is open; 32 pixels wide."""
+"""Names of the altered views of a face: mirror image; a quarter of the light, with read noise of 6 of 255; motion blur
+of an eighth of the face's width; face 32 pixels wide.
+"""
 
 
 def other_views(frame: Image, width: float, generator: np.random.Generator) -> tuple[Image, ...]:
@@ -95,7 +96,7 @@ def other_views(frame: Image, width: float, generator: np.random.Generator) -> t
 def parity(path: Path, settings: Settings, seed: int = 0) -> tuple[list[Row], tuple[str, ...]]:
     """Run the validation faces of FairFace through the detector, crop and classifier.
 
-    Each chip is placed on a grey border. The box found in the clean view is also used in the altered views.
+    Each image gets a grey border. The box found in the clean view is also used in the altered views.
 
     Args:
         path: FairFace's files.
@@ -155,7 +156,7 @@ def _seen(chips: Iterator[Image], count: int, settings: Settings, seed: int) -> 
 
 
 def _in_the_middle(boxes: Sequence[Box], frame: Image, chip: Image) -> Box | None:
-    """The highest-scoring box whose centre lies in the middle of the chip."""
+    """Return the highest-scoring box whose centre is in the central square of the FairFace image, or None."""
     (height, width), (high, wide) = frame.shape[:2], chip.shape[:2]
     for box in boxes:
         right, down = box.x + box.width / 2 - width / 2, box.y + box.height / 2 - height / 2

@@ -15,7 +15,7 @@ from training.evaluation.metrics import Counts, Floats, Interval, bootstrap
 
 SLICES: Final = 5
 LOSS: Final = 0.15
-"""Of an image's contrast: what may be lost when it is shrunk to its effective side and enlarged again."""
+"""Largest error, as a share of an image's contrast, of shrinking it to its effective side and enlarging it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def sharpness(grey: npt.NDArray[np.uint8]) -> float:
 
 
 def effective_side(grey: npt.NDArray[np.uint8]) -> float:
-    """Effective resolution: the smallest side to which the image can shrink and lose at most LOSS of its contrast."""
+    """Effective resolution: the smallest side in pixels to which an image can shrink with an error of at most LOSS."""
     image = grey.astype(np.float32)
     height, width = image.shape
     spread = float(image.std())

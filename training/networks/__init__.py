@@ -1,10 +1,10 @@
 """Registry of architectures: one file each, all built by `build_network`.
 
-A builder takes the keras module to build with (`keras`, or `tf_keras` for quantization-aware training), the input's
-shape (height, width, channels) and the heads with their number of outputs, and gives a model with the input `image`,
-float32 [n, height, width, channels], pixel / 255, and a dictionary of outputs in the order of the heads, logits [n,
-classes]. The head `affect` is [n, 2]: valence and arousal. A network that is to be quantized uses only layers that both
-modules have, in an order that does not depend on the module, so that weights go from one to the other by position.
+A builder takes a Keras module (`keras`, or `tf_keras` for quantization-aware training), the input's shape (height,
+width, channels) and the number of outputs of each head. It returns a model with the input `image`, float32 [n, height,
+width, channels], pixel / 255, and a dictionary of outputs in the order of the heads, logits [n, classes]. The head
+`affect` is [n, 2]: valence and arousal. A network to be quantized uses only layers that both modules have, in the same
+order, so that weights can be copied from one to the other by position.
 """
 
 import inspect
@@ -41,7 +41,7 @@ class Architecture:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Names of the options of the builder."""
+        """Names of the builder's options, which a run may set, and `weights`."""
         parameters = inspect.signature(self.build).parameters.values()
         named = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
         return (*(name for name in named if name != "scaling"), "weights")

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 Scaling = tuple[float | Sequence[float], float | Sequence[float]]
-"""Factor and offset that make of pixel / 255 what a network's first layer gets; a list is by channel, blue first."""
+"""Factor and offset applied to pixel / 255 before a network's first layer; a list has one per channel, blue first."""
 
 SIGNED: Final[Scaling] = (2.0, -1.0)
 
 Donor = Callable[[Any, Mapping[str, Any]], Any]
-"""From the keras module and the options: the network with ImageNet weights; a head after it is left out."""
+"""Function of the Keras module and the options that returns the network with ImageNet weights; its head is ignored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ SMALL: Final = 96
 MOMENTUM: Final = 0.99
 SCALING_LAYER: Final = "scaling"
 GROWN: Final = "grown_"
-"""Before the names of layers that begin at nothing, so that a trained network without them says the same with them."""
+"""Name prefix of layers that start with zero output, so that adding them leaves a trained network's output
+unchanged.
+"""
 
 
 def divisible(channels: float) -> int:
@@ -32,7 +34,7 @@ def stride_of_stem(input_shape: Sequence[int], stride: int | None) -> int:
 
 
 def prepared(keras: Any, input_shape: tuple[int, int, int], scaling: Scaling = SIGNED) -> tuple[Any, Any]:
-    """The input `image`, and the tensor that the first layer receives.
+    """Return the input `image`, and the scaled tensor for the first layer.
 
     If the scaling differs by channel, grey is repeated to three channels. Otherwise one channel suffices: the
     pretrained kernels are summed over their input channels, which is equivalent (`training.networks.pretrained`).
@@ -62,12 +64,18 @@ def adapted(
     everywhere: Mapping[str, Any] | None = None,
     dropped: Callable[[Any], bool] | None = None,
 ) -> tuple[Any, Any]:
-    """A network of keras.applications built again with other settings: its input and its features.
+    """Rebuild a network of keras.applications with other settings; returns its input and its features.
 
-    changes: settings by layer name. width: factor of all channels. everywhere: settings of every layer that has them.
-    dropped: layers to leave out. The layers stay in one flat model, which the quantization tools need. The statistics
-    of batch normalization have the momentum MOMENTUM in all of them: the 0.999 that some have by default would take
-    thousands of steps to forget their start.
+    The layers stay in one flat model, which the quantization tools need. All batch normalization has the momentum
+    MOMENTUM: with the 0.999 of some networks its statistics would need thousands of steps.
+
+    Args:
+        keras: `keras` or `tf_keras`.
+        published: The network to rebuild.
+        changes: New settings by layer name.
+        width: Factor of all channels.
+        everywhere: New settings of every layer that has them.
+        dropped: Function that returns True for a layer to leave out.
     """
     everywhere = {"momentum": MOMENTUM, **(everywhere or {})}
 

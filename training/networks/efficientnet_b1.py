@@ -12,7 +12,7 @@ from training.networks.about import SIGNED, About, Scaling
 from training.networks.common import SCALING_LAYER, adapted, prepared, stride_of_stem, with_heads
 
 PUBLISHED: Final[Scaling] = ((1 / 0.225, 1 / 0.224, 1 / 0.229), (-0.406 / 0.225, -0.456 / 0.224, -0.485 / 0.229))
-"""Less ImageNet's mean, over its standard deviation: blue, green, red."""
+"""Pixels minus ImageNet's mean, divided by its standard deviation; blue, green, red."""
 
 
 def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:  # noqa: ARG001

@@ -67,7 +67,7 @@ def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:
 
 
 def _in_keras_order(array: Any, depthwise: bool) -> Any:
-    """PyTorch's kernels are [out, in, height, width]; Keras's [height, width, in, out], of depthwise ones swapped."""
+    """Transpose a PyTorch kernel [out, in, h, w] to Keras's [h, w, in, out], or [h, w, out, in] if depthwise."""
     if array.ndim != 4:
         return array
     return np.transpose(array, (2, 3, 0, 1) if depthwise else (2, 3, 1, 0))

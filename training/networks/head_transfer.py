@@ -17,10 +17,10 @@ _log = logging.getLogger(__name__)
 
 
 def carry_heads(network: Any, heads: Sequence[str], trained: Mapping[str, Head]) -> dict[str, tuple[str, ...]]:
-    """Begin a network's heads with the rows of trained ones.
+    """Initialise a network's heads with weights from trained heads.
 
-    A head of the same name is taken whole. Another label set takes each class from the trained head that has most of
-    its classes; a merged class (`negative`) is the mean of its parts. Classes that no trained head has begin at zero.
+    A trained head of the same name is copied whole. Otherwise each class is copied from the trained head that has most
+    of the classes; a merged class (`negative`) gets the mean of its parts. Classes in no trained head start at zero.
 
     Args:
         network: The network; changed in place.
@@ -28,7 +28,7 @@ def carry_heads(network: Any, heads: Sequence[str], trained: Mapping[str, Head])
         trained: The trained heads by name.
 
     Returns:
-        The classes that were carried over, by head; none where no trained head fits.
+        The classes that were copied, by head; none if no trained head fits.
     """
     carried = {}
     for head in heads:
@@ -62,7 +62,7 @@ def _carry(layer: Any, names: tuple[str, ...], trained: Mapping[str, Head]) -> t
 
 
 def _source(names: tuple[str, ...], trained: Mapping[str, Head]) -> str | None:
-    """The trained head that has most of the classes; of equals the one with the most classes."""
+    """Return the trained head that has most of the classes, of several the one with the most classes; None if none."""
     known = {
         head: int(map_matrix(_names(head), names).any(axis=0).sum())
         for head, (kernel, _) in trained.items()
@@ -83,6 +83,6 @@ def start_of(names: tuple[str, ...], trained: Mapping[str, Head]) -> Head:
     kernel, bias = trained[source or next(iter(trained))]
     matrix = map_matrix(_names(source), names) if source else np.zeros((kernel.shape[1], len(names)), np.float32)
     shares = matrix / np.maximum(matrix.sum(axis=0), 1)
-    # Of n parts with equal logits the sum of their probabilities is n times one's: log(n) more as a logit.
+    # The merged probability of n classes with equal logits is n times that of one, so its logit is larger by log(n).
     parts = np.log(np.maximum(matrix.sum(axis=0), 1))
     return (kernel @ shares).astype(np.float32), (bias @ shares + parts).astype(np.float32)

@@ -1,9 +1,9 @@
 """Mini-Xception: Arriaga, Valdenegro-Toro, Plöger, "Real-time convolutional neural networks for emotion and gender
 classification" (2017), long the usual small network of FER-2013.
 
-Two changes. The stem is 16 channels wide instead of 8: TensorFlow 2.21's oneDNN corrupts memory with 8. And where the
-paper has a 3x3 convolution to the classes before the average, here the average comes first and a dense layer after it,
-as in the other networks, so that several heads share all but that.
+Two things differ from the paper. The stem is 16 channels wide instead of 8, with which TensorFlow 2.21's oneDNN
+corrupts memory. The paper's last 3x3 convolution to the classes and average pooling are replaced by average pooling and
+a dense layer, as in the other networks, so that several heads share everything before it.
 """
 
 from collections.abc import Mapping, Sequence

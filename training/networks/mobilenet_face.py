@@ -20,7 +20,9 @@ BLOCKS: Final = (
 )  # fmt: skip
 """Channels and stride of each pair of a depthwise and a 1x1 convolution; the paper's Table 1."""
 MEAN: Final = -117.0
-"""Of grey, 0 to 255. The weights' training subtracted 103.939, 116.779 and 123.68 from blue, green and red."""
+"""Offset added to grey pixels of 0 to 255. The weights were trained with 103.939, 116.779 and 123.68 subtracted from
+blue, green and red.
+"""
 
 ABOUT: Final = About(
     source="Howard et al., MobileNets (2017), without batch normalization; for weights of HSE-FaceRec",
@@ -54,8 +56,7 @@ def build(
         enlarged: Factor of bilinear enlargement inside the network, as the filters were trained on faces of 224 pixels;
             1: none. Quantization-aware training accepts only whole numbers; otherwise the size is rounded to pixels.
         blocks: Number of blocks used, 1 to 13.
-        frozen: Number of first blocks that are not trained, together with the first convolution; saves their part of a
-            training step.
+        frozen: Number of first blocks that, with the first convolution, are not trained, which makes a step faster.
         dropout: Dropout rate of the pooled features, 0 to 1.
         scaling: Scaling of the pixels, set together with the weights.
     """

@@ -1,9 +1,9 @@
 """A small residual network of regular 3x3 convolutions.
 
-Regular rather than depthwise: a byte of activation read serves many multiply-adds, which is what int8 dot-product
-cores are fast at, and what a workstation without a GPU trains fastest. Residual blocks after He et al., "Deep
-residual learning for image recognition" (2016), with a strided stem, since most of a network's cost is at full size;
-where there is some to spend, a narrow branch beside it sees the face at 48x48 (`fine`).
+Regular convolutions do more multiply-adds for each byte read than depthwise ones, which suits int8 dot-product
+instructions and trains fastest without a GPU. Residual blocks after He et al., "Deep residual learning for image
+recognition" (2016). The stem has stride 2, since most of a network's cost is at full resolution; an optional narrow
+branch (`fine`) processes the face at 48x48.
 """
 
 from collections.abc import Mapping, Sequence

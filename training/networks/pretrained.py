@@ -1,4 +1,4 @@
-"""Pretrained weights: those of ImageNet by name, or those of a file; without the heads, checked by shape."""
+"""Loads pretrained weights, of ImageNet or from a file, into the layers before a network's heads."""
 
 import json
 import logging
@@ -42,12 +42,11 @@ def load(
 ) -> tuple[str, ...]:
     """Load pretrained weights into a network; returns the names of the layers before its heads that were loaded.
 
-    weights: `imagenet`, or a file: `.keras` or `.weights.h5` of a network made here, Keras's older `.h5` (Keras's
-    ImageNet files, VGG-Face in Keras's form), or the `.json` of a graph of TensorFlow.js. The layers of the file go to
-    those of the network in order; what the file has after them are its own heads. Of a `.keras` file these begin the
-    network's heads as far as classes match (`head_transfer`), of others they are left out. Layers that a network
-    grows (`common.GROWN`) and the file lacks stay as they begin. Raises EmotionEdgeError where the weights cannot be
-    had or do not fit.
+    weights: `imagenet`, or a file: `.keras` or `.weights.h5` of this project, Keras's older `.h5` (Keras's ImageNet
+    files, VGG-Face), or the `.json` of a TensorFlow.js graph. Layers are matched by order. The file's remaining layers
+    are its heads: those of a `.keras` file initialise the network's heads as far as classes match (`head_transfer`),
+    others are ignored. Layers named `common.GROWN` that the file lacks keep their initial values. Raises
+    EmotionEdgeError if the weights are unavailable or do not fit.
     """
     if weights == IMAGENET:
         stored, red_first = _imagenet(network, keras, about, options), about.rgb
@@ -88,8 +87,8 @@ def load(
 def scaling_of(weights: str, about: About) -> Scaling:
     """The input scaling that weights were trained with.
 
-    It is read from a `.keras` file; a `.weights.h5` does not hold it, and is taken to be of a network trained from a
-    random start, with pixels of -1 to 1. Raises EmotionEdgeError where a `.keras` file cannot be read.
+    A `.keras` file contains the scaling. A `.weights.h5` does not, and is taken to be of a network trained from random
+    weights, with pixels of -1 to 1. Raises EmotionEdgeError where a `.keras` file cannot be read.
     """
     if weights == IMAGENET:
         return about.scaling
@@ -102,8 +101,8 @@ def scaling_of(weights: str, about: About) -> Scaling:
 def read_layers(path: Path, network: Any) -> list[StoredLayer]:
     """The layers of a weights file that hold weights, in the network's order.
 
-    network: of the architecture in the file; a `.weights.h5` names its layers by kind and number and can only be read
-    along one. Raises EmotionEdgeError for a file that is missing or of no known format.
+    network: a network of the same architecture, as a `.weights.h5` identifies layers only by type and number. Raises
+    EmotionEdgeError for a file that is missing or of no known format.
     """
     if not path.is_file():
         raise _not_there(path)
@@ -137,17 +136,17 @@ def _imagenet(network: Any, keras: Any, about: About, options: Mapping[str, Any]
 
 
 def _is_others(path: Path) -> bool:
-    """Whether the file is of a network that was not made here: Keras's older `.h5`, or of TensorFlow.js."""
+    """Return True for a file of another project: Keras's older `.h5`, or the `.json` of TensorFlow.js."""
     return path.suffix == ".json" or (path.suffix == ".h5" and not path.name.endswith(".weights.h5"))
 
 
 def _is_scaling(name: str) -> bool:
-    """EfficientNet's files hold the mean and variance of ImageNet as a layer; here the scaling has no weights."""
+    """Return True for the layer in EfficientNet's files that holds ImageNet's mean and variance; it is not needed."""
     return name.startswith("normalization")
 
 
 def _scaling_of_keras_file(path: Path) -> Scaling:
-    """Of a network made here; the scaling is the same whether its weights began as pretrained ones or not."""
+    """Read the input scaling from the configuration in a `.keras` file of this project."""
     try:
         with zipfile.ZipFile(path) as archive:
             layers = json.loads(archive.read("config.json"))["config"]["layers"]
@@ -178,7 +177,7 @@ def _of_keras_file(path: Path) -> list[StoredLayer]:
 
 
 def _of_weights_file(file: Any, network: Any) -> Iterator[StoredLayer]:
-    """Keras 3's format: `layers/conv2d_3/vars/0`, numbered by kind in the order of the model that was saved."""
+    """Yield the layers of a `.weights.h5` file (Keras 3), whose groups are numbered by layer type in model order."""
     numbers: dict[str, int] = {}
     for layer in network.layers:
         kind = type(layer).__name__
@@ -192,7 +191,7 @@ def _of_weights_file(file: Any, network: Any) -> Iterator[StoredLayer]:
 
 
 def _group_of(layers: Any, kind: str, number: int) -> Any:
-    """The group of the layer of a kind with a number; kinds are written in snake case, as Keras does it."""
+    """Return the HDF5 group of the layer with this class name and number (`conv2d_3`), or None."""
     plain = kind.lower()
     for name in layers:
         base, _, tail = name.rpartition("_") if name.rpartition("_")[2].isdecimal() else (name, "", "0")
@@ -202,16 +201,16 @@ def _group_of(layers: Any, kind: str, number: int) -> Any:
 
 
 def _arrays(group: Any) -> list[Any]:
-    """What a layer's group holds, in the order of the layer's weights; a separable convolution's are one below."""
+    """Return the arrays of a layer's group in the order of its weights; some layers keep them in subgroups."""
     if "vars" in group and len(group["vars"]):
         return [group["vars"][key] for key in sorted(group["vars"], key=int)]
     return [array for name in sorted(group) if name != "vars" for array in _arrays(group[name])]
 
 
 def _of_older_file(file: Any) -> Iterator[StoredLayer]:
-    """Keras 1's and 2's format: groups named by the attribute layer_names, arrays by weight_names.
+    """Yield the layers of an `.h5` file of Keras 1 or 2: attributes list layer_names and, for each, weight_names.
 
-    A nested model is one group with all its weights; the part of each name before the last slash says the layer.
+    A nested model is one group; the part of a weight's name before the last slash names its layer.
     """
     root = file.get("model_weights", file)
     for layer in _names(root, "layer_names"):
@@ -225,7 +224,7 @@ def _of_older_file(file: Any) -> Iterator[StoredLayer]:
 
 
 def _names(group: Any, attribute: str) -> list[str]:
-    """A list of names, which HDF5 keeps in several attributes where it is long."""
+    """Read a list of names from an HDF5 attribute; Keras splits a long list into several (`name0`, `name1` ...)."""
     keys = [attribute] if attribute in group.attrs else []
     while f"{attribute}{len(keys)}" in group.attrs:
         keys.append(f"{attribute}{len(keys)}")
@@ -235,10 +234,10 @@ def _names(group: Any, attribute: str) -> list[str]:
 
 
 def _first(layer: Any, stored: StoredLayer, red_first: bool) -> tuple[npt.NDArray[np.float32], ...]:
-    """The first convolution's arrays for our channels: blue first, and as many as the network's input has.
+    """Adapt the arrays of the first convolution to the network's input: blue first, one channel or three.
 
-    A network that was trained on grey says the same of grey repeated to three channels when each gets a third of its
-    kernel; the other way round, the sum over the channels serves.
+    From one channel to three, each gets a third of the kernel; from three to one, the kernels are summed. Either way
+    the output for a grey image stays the same.
     """
     kernel, *rest = stored.arrays
     wanted = layer.weights[0].shape

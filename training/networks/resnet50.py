@@ -11,7 +11,7 @@ from training.networks.about import SIGNED, About, Scaling
 from training.networks.common import adapted, prepared, stride_of_stem, with_heads
 
 MEANS: Final = (-103.939, -116.779, -123.68)
-"""Of ImageNet: blue, green, red, of 0 to 255."""
+"""Offsets that subtract ImageNet's means from pixels of 0 to 255: blue, green, red."""
 
 
 def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:  # noqa: ARG001

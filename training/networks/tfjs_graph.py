@@ -40,7 +40,7 @@ def read_convolutions(path: Path) -> list[tuple[str, tuple[Array, Array]]]:
 
 
 def _constants(folder: Path, manifest: list[dict[str, Any]]) -> dict[str, Array]:
-    """The arrays by name; those kept as 16-bit floats are widened, those of integers left out."""
+    """Read the float arrays by name, 16-bit ones as float32; integer arrays are left out."""
     arrays = {}
     for group in manifest:
         data, place = b"".join((folder / name).read_bytes() for name in group["paths"]), 0

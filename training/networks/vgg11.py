@@ -1,8 +1,8 @@
 """VGG11 with batch normalization: Simonyan and Zisserman, "Very deep convolutional networks for large-scale image
 recognition" (2014), configuration A; normalization after Ioffe and Szegedy (2015).
 
-The average of the last map takes the place of the two dense layers of 4096: at 48x48 the last map is one pixel, and
-those layers would be nine tenths of the parameters. Plain 3x3 convolutions, the easiest network to quantize.
+Average pooling replaces the two dense layers of 4096, which would be nine tenths of the parameters; at 48x48 the last
+feature map is one pixel. Plain 3x3 convolutions, the easiest network to quantize.
 """
 
 from collections.abc import Mapping

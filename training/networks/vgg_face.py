@@ -13,7 +13,7 @@ from training.networks.common import adapted, prepared, with_heads
 
 IMAGENET_MEANS: Final = (-103.939, -116.779, -123.68)
 FACE_MEANS: Final = (-93.594, -104.7624, -129.1863)
-"""Blue, green, red, of 0 to 255; the second from the authors' release."""
+"""Offsets that subtract VGG-Face's means from pixels of 0 to 255: blue, green, red."""
 
 
 def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:  # noqa: ARG001

@@ -12,13 +12,13 @@ import numpy.typing as npt
 from edge.reading import Box, Image
 
 FACE_SHARE: Final = 2 / 3
-"""Width of a face from ear to ear in that of its crop: FER-2013's squares and FairFace's chips."""
+"""Width of a face from ear to ear as a share of its crop's, in FER-2013's and FairFace's images."""
 
 _BOX: Final = (0.8, 1.0)
-"""Width and height of YuNet's box in the crop's side (medians of 79 chips)."""
+"""Width and height of YuNet's box as shares of the crop's side (medians of 79 FairFace images)."""
 
 _FADE: Final = 0.03
-"""Distance from the crop's rim, in its sides, over which it fades into the background."""
+"""Width of the rim, as a share of the crop's side, in which a crop fades into the background."""
 
 
 _VIEW: Final = math.radians(62)
@@ -82,7 +82,7 @@ CONDITIONS: Final = (
     _stream(40),
     _stream(32),
 )
-"""The first is what the others are compared with."""
+"""The conditions measured; the first is the reference for the others."""
 
 
 def compose(face: Image, condition: Condition, rng: np.random.Generator, at: complex = 0) -> tuple[Image, Box]:
@@ -160,7 +160,7 @@ def _line(length: int, angle: float) -> npt.NDArray[np.float32]:
 
 
 _FRACTION: Final = 16
-"""Parts of a grey level in which exposure and noise are computed, so that noise dithers as on a sensor."""
+"""Steps per grey level in which exposure and noise are computed, so that noise dithers as on a sensor."""
 
 
 def _exposed(frame: Image, condition: Condition, rng: np.random.Generator) -> Image:

@@ -23,8 +23,9 @@ SIDES: Final = (64, 200)
 SCENES: Final = 1000
 SEED: Final = 48
 MATCH: Final = 0.25
-"""Intersection over union with the square from which a detection is taken to be of its face: loose, as the framing is
-what is asked."""
+"""Least intersection over union of a detection with a pasted face's square to be of that face; low, as the framing is
+yet to be fitted.
+"""
 
 Floats = npt.NDArray[np.float64]
 

@@ -23,9 +23,9 @@ FRAMES: Final = ((640, 480), (1280, 720))
 RANGES: Final = ((16, 24), (24, 48), (48, 96), (96, 200))
 """Widths of the faces in pixels of the frame."""
 FOUND_IOU: Final = 0.4
-"""Overlap of a detector's box with the face's own square, which reaches from ear to ear and is a quarter larger."""
+"""Least intersection over union of a detector's box with the face's square for the face to count as found."""
 FIRST: Final = "yunet 320"
-"""Whose time is one."""
+"""The detector whose processor time is 1 in the table."""
 
 
 def detectors(onnx: Path | None, res10: Path | None) -> Iterator[tuple[str, Detector]]:

@@ -31,15 +31,15 @@ HEIGHT: Final = 480
 FPS: Final = 20
 SECONDS: Final = 16
 COUNTER: Final = 400
-"""Row at which the counter begins that hides where the portraits end."""
+"""First pixel row of the counter, which hides the lower edge of the portraits."""
 HOPPER: Final = Path(__file__).parent / "portraits" / "grace_hopper.jpg"
 ENCODER_OPTIONS: Final = {"crf": "20", "preset": "slower", "threads": "1"}
-"""Of libx264; with more threads than one the file would differ from run to run."""
+"""Options of libx264; with more than one thread the file would differ from run to run."""
 
 
 @dataclass(frozen=True)
 class Move:
-    """A spot of a face and how far it moves, in pixels of the portrait; spread: of the Gaussian around it."""
+    """A point of a face and its displacement, in pixels of the portrait. spread: sigma of the Gaussian around it."""
 
     at: tuple[float, float]
     by: tuple[float, float]
@@ -82,7 +82,7 @@ def at(keys: Keys, time: float) -> list[float]:
 
 
 def cut_out(image: Image, outside: Points, inside: Points) -> Image:
-    """The mask, 0 to 255, of a person: all of `inside`, and what GrabCut finds between it and `outside`."""
+    """Segment a person: mask, 0 to 255, of all of `inside` and of what GrabCut adds between it and `outside`."""
     labels = np.full(image.shape[:2], cv2.GC_BGD, np.uint8)
     cv2.fillPoly(labels, [np.array(outside, np.int32)], (cv2.GC_PR_FGD,))
     cv2.fillPoly(labels, [np.array(inside, np.int32)], (cv2.GC_FGD,))

@@ -1,4 +1,4 @@
-r"""The font of picture and page, from an OpenType font: its outlines as polygons, and its subset as WOFF.
+r"""Makes the fonts of overlay and page from an OpenType font: outlines as polygons, and a WOFF subset.
 
     apt-get download fonts-inter && dpkg-deb -x fonts-inter_*.deb inter
     python training/synthetic/make_font.py inter/usr/share/fonts/opentype/inter/Inter-{Medium,Bold}.otf \
@@ -20,10 +20,10 @@ from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 
 CAPITAL: Final = 1000
-"""Units of a capital letter's height in the file."""
+"""Height of a capital letter in the units of the outline file."""
 
 _TOLERANCE: Final = 1.5
-"""Units by which a polygon may leave its curve: a quarter of a pixel where capitals are 160 pixels high."""
+"""Largest distance of a polygon from its curve, in units: a quarter of a pixel for capitals 160 pixels high."""
 
 _RANGES: Final = (
     (0x0020, 0x007E),  # ASCII
@@ -40,7 +40,7 @@ _Points = npt.NDArray[np.float64]
 
 
 def _curve(control: _Points, scale: float) -> _Points:
-    """A Bézier curve of any degree as points, without its first."""
+    """Approximate a Bézier curve of any degree by points, without its first point."""
     bend = np.abs(np.diff(control, n=2, axis=0)).sum(axis=1).max() * scale
     degree = len(control) - 1
     # By Wang's bound, chords of so many pieces stay within the tolerance.
@@ -92,7 +92,7 @@ def _weight(path: Path, codes: list[int]) -> dict[str, npt.NDArray[Any]]:
 
 
 def _write_woff(source: Path, codes: list[int], out: Path) -> None:
-    """The font with these characters alone, kerning and marks kept."""
+    """Write a subset of the font with these characters, keeping kerning and marks."""
     font = TTFont(source)
     subsetter = Subsetter(Options(layout_features=["kern", "mark", "mkmk", "tnum"], hinting=False, desubroutinize=True))
     subsetter.populate(unicodes=codes)
