@@ -1,1 +1,1 @@
-"""From a checkout to boards: the package, the flashable image, and looking after boards over SSH."""
+"""Deployment from a checkout to boards: the Debian package, the card image, and management of boards over SSH."""

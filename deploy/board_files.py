@@ -10,7 +10,7 @@ from edge.config import Settings
 from edge.errors import EmotionEdgeError
 
 FOLDERS: Final = ("/etc/emotion-edge", "/srv/emotion-edge")
-"""Where files may go: the service can read there, and sees no home folder. Installed as root:emotion-edge, 0640."""
+"""Folders in which files may be installed (as root:emotion-edge, 0640), as the service can read them."""
 
 _TARGET: Final = re.compile(rf"({'|'.join(FOLDERS)})(/[A-Za-z0-9_][A-Za-z0-9._-]*)+")
 _OWN: Final = "/etc/emotion-edge/config.yaml"
@@ -59,7 +59,7 @@ def check_against(settings: Settings, files: Mapping[str, bytes], where: str, co
         settings: of the daemon.
         files: contents by path on the board.
         where: the file that names them, for messages.
-        complete: whether the board has no other files below FOLDERS.
+        complete: True if the board has no other files below FOLDERS, so that a missing one is an error.
 
     Raises:
         EmotionEdgeError: for a named file that is missing, an unreadable certificate and an empty password file.

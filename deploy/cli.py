@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Imported when used, so that the command line starts quickly.
+    # Imported only when needed, so that the command line starts quickly.
     match arguments.command:
         case "package":
             from deploy.package import build as package

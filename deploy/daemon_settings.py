@@ -1,4 +1,4 @@
-"""Settings of the daemon that a site file or a settings file for a board holds, checked as the daemon checks them."""
+"""Checks settings of the daemon in a site file or a board's settings file, with the daemon's own loader."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,5 +15,5 @@ def check_settings(settings: Mapping[str, Any], where: str) -> Settings:
 
 
 def dump_settings(settings: Mapping[str, Any]) -> str:
-    """The settings as YAML, as the daemon's settings file holds them."""
+    """Format settings as the YAML of the daemon's settings file."""
     return yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True) if settings else ""

@@ -26,7 +26,7 @@ def resolve(tree: Any, folder: Path, where: str) -> Any:
         where: the file, for messages.
 
     Raises:
-        EmotionEdgeError: where a reference leads nowhere.
+        EmotionEdgeError: A file, variable or entry that a reference names does not exist or is empty.
     """
     if isinstance(tree, dict):
         if len(tree) == 1 and (kind := next(iter(tree))) in _READERS:

@@ -13,14 +13,14 @@ from deploy.package.deb import board_file_name, package_fields, suite_of
 from edge.errors import EmotionEdgeError
 
 KEY_FILE: Final = "emotion-edge.asc"
-"""The public key, in the repository and in /etc/apt/keyrings of a board."""
+"""File name of the public key, in the repository and in /etc/apt/keyrings of a board."""
 
 SOURCES_FILE: Final = "emotion-edge.sources"
-"""apt's source entry, in the repository and in /etc/apt/sources.list.d of a board."""
+"""File name of apt's source entry, in the repository and in /etc/apt/sources.list.d of a board."""
 
 
 def publish(folder: Path, packages: list[Path], key: str, url: str) -> None:
-    """Add packages to a repository, made where it is not there, and sign it.
+    """Add packages to a repository, creating it if it does not exist, and sign it.
 
     Args:
         folder: of the repository.
@@ -105,6 +105,6 @@ def _run(folder: Path, *words: str) -> bytes:
 
 
 def _gpg(*words: str, data: bytes = b"") -> bytes:
-    """The output of gpg; empty where it fails. It may ask for the key's passphrase."""
+    """Run gpg, which may ask for the key's passphrase; returns its output, empty if it fails."""
     done = subprocess.run(["gpg", "--batch", "--yes", *words], input=data, capture_output=True, check=False)
     return done.stdout if done.returncode == 0 else b""

@@ -1,11 +1,11 @@
-"""An int8 file that hardly ever predicts what the float network predicts is an error, and no result."""
+"""Rejects an int8 file whose predictions seldom agree with those of its float network."""
 
 from typing import Final
 
 from edge.errors import EmotionEdgeError
 
 LEAST: Final = 0.5
-"""Share of images with the float network's label below which a file is not written; seldom below 0.95."""
+"""Least share of images with equal predictions of file and float network for a file to be written; usually 0.95."""
 
 
 class DisagreementError(EmotionEdgeError):
@@ -16,12 +16,12 @@ def check_agreement(name: str, same: float, force: bool) -> None:
     """Check the agreement of one output.
 
     Args:
-        name: The output.
+        name: Name of the output, for the message.
         same: Share of the images for which file and float network predict the same label, 0 to 1.
-        force: True accepts any.
+        force: True accepts any share.
 
     Raises:
-        DisagreementError: It is below LEAST.
+        DisagreementError: `same` is below LEAST.
     """
     if same < LEAST and not force:
         raise DisagreementError(

@@ -1,8 +1,8 @@
-"""The board's processor without a board: a model file in an interpreter under qemu's emulation of aarch64.
+"""Runs a model file in an interpreter on an emulated Arm processor (qemu, aarch64), where no board is at hand.
 
-`python -m quantize.arm` makes the ground for it once, in `.cache/arm64`: an arm64 Python of Debian 12 (about 80 MB,
-unpacked, nothing of it installed) and the aarch64 wheels that a Raspberry Pi gets. It wants apt, dpkg-deb and uv, and
-the emulator: Debian's package qemu-user.
+`python -m quantize.arm` prepares this once, in `.cache/arm64`: it unpacks an arm64 Python of Debian 12 (about 80 MB)
+and the aarch64 wheels of a Raspberry Pi, and installs nothing. It needs apt, dpkg-deb, uv and the emulator (Debian's
+package qemu-user).
 """
 
 import os
@@ -21,12 +21,13 @@ PROJECT: Final = Path(__file__).resolve().parent.parent
 CACHE: Final = PROJECT / ".cache" / "arm64"
 EMULATOR: Final = "qemu-aarch64"
 CPUS: Final[Mapping[str, str]] = {"cortex-a72": "Pi 4, no dot product", "cortex-a76": "Pi 5, dot product"}
-"""The cores that matter and where they are; both run what the other runs, at different cost."""
-# ai-edge-litert 2.3.0 crashes under qemu-user 7.2, and tflite-runtime under NumPy 2: each has a folder of its own.
+"""Emulated cores, with the boards that have them; both run the same instructions, at different cost."""
+# Each interpreter has a folder of its own, as they need different versions: ai-edge-litert 2.3.0 crashes under
+# qemu-user 7.2, and tflite-runtime with NumPy 2.
 WHEELS: Final[Mapping[str, tuple[str, ...]]] = {
     "ai-edge-litert": ("ai-edge-litert==2.1.6", "numpy==1.26.4"),
     "tflite-runtime": ("tflite-runtime==2.14.0", "numpy==1.26.4"),
-    # The whole pipeline; OpenCV without its windows, whose libraries the unpacked root lacks.
+    # All packages of the pipeline; OpenCV is the headless one, as the libraries of its windows are not unpacked.
     "pipeline": (
         "ai-edge-litert==2.1.6",
         "numpy==1.26.4",
@@ -65,7 +66,7 @@ class Emulated:
 
 
 def missing(folder: Path = CACHE) -> str:
-    """Names of what the emulation needs and this machine does not have; empty where it is ready."""
+    """Return the names of tools and files that the emulation needs and that are missing; empty if it is ready."""
     if shutil.which(EMULATOR) is None:
         return f"{EMULATOR} is not installed (Debian: qemu-user)"
     if not (folder / "root" / "usr" / "bin" / "python3.11").exists():
@@ -74,12 +75,12 @@ def missing(folder: Path = CACHE) -> str:
 
 
 def emulated(runtime: str, cpu: str, plugin: Path | None = None, folder: Path = CACHE) -> Emulated:
-    """An emulated Python with one interpreter package and this project on its import path.
+    """Configure an emulated Python with one TFLite interpreter package and this project on its import path.
 
     Args:
         runtime: `ai-edge-litert` or `tflite-runtime`.
         cpu: Core to emulate, one of CPUS.
-        plugin: QEMU plugin that counts instructions; None without.
+        plugin: QEMU plugin that counts instructions, or None.
         folder: Where `prepare` put Python and packages.
 
     Raises:
@@ -105,7 +106,7 @@ def emulated(runtime: str, cpu: str, plugin: Path | None = None, folder: Path = 
 
 
 def prepare(folder: Path = CACHE) -> None:
-    """Download and unpack what `emulated` needs into a folder; nothing outside of it is changed.
+    """Download and unpack what the emulation needs into a folder; nothing outside of it is changed.
 
     Raises EmotionEdgeError where a tool is missing or a download fails.
     """

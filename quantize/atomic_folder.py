@@ -1,4 +1,4 @@
-"""A folder of a model that is there as a whole or not at all."""
+"""Writes the files of a model's folder atomically: all or none."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from edge.errors import EmotionEdgeError
 
 @contextmanager
 def arriving(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill; its files move into `folder` at the end, all or, after an error, none.
+    """Context manager: yields an empty folder whose files are moved into `folder` at the end, or discarded on an error.
 
-    It lies hidden beside `folder`, under the same name. Other files in `folder` stay.
+    The empty folder is hidden beside `folder` and has the same name. Other files in `folder` stay.
 
-    Raises EmotionEdgeError where a file has that name, or the place cannot be written.
+    Raises EmotionEdgeError if `folder` is a file, or the place cannot be written.
     """
     folder = folder.resolve()
     hidden = folder.with_name(f".coming-{folder.name}")

@@ -1,9 +1,9 @@
-"""How far a model's published probabilities allow for rare labels: logit adjustment (Menon et al. 2021), into its card.
+"""Logit adjustment of a released model (Menon et al. 2021), so that rare labels are predicted more often.
 
 A network learns how rare a label is in its training data, and seldom predicts the rare ones. Its probabilities are
-softmax(logits / T - balance * log(priors)). The balance is chosen on PublicTest by a rule: the largest macro recall
-whose accuracy is at most one point below that without it. The temperature T is fitted anew for each balance. A
-committee's members are balanced by their own cards; of the committee only figures are measured.
+softmax(logits / T - balance * log(priors)). The balance is chosen on PublicTest: the one of largest macro recall whose
+accuracy is at most one percentage point below that of balance 0. The temperature T is fitted anew for each balance. The
+members of a committee have the balance of their own cards; for the committee only figures are measured.
 """
 
 import json
@@ -29,10 +29,10 @@ from training.evaluation.metrics import reliability
 
 BALANCES: Final = tuple(step / 20 for step in range(21))
 ACCURACY_LOSS: Final = 0.01
-"""What a balance may cost of the accuracy on PublicTest."""
+"""Largest loss of accuracy on PublicTest, 0 to 1, that a balance may cause."""
 
 LEAST_FACES: Final = 20
-"""A label with fewer faces on PublicTest does not count in the macro recall: of FER+, contempt."""
+"""Fewest faces on PublicTest for a label to count in the macro recall; in FER+, contempt has fewer."""
 
 _TEMPERATURES: Final = np.geomspace(0.4, 2.5, 93)
 _BATCH: Final = 256
@@ -42,8 +42,10 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class BalanceFigures:
-    """On one split, 0 to 1. macro_recall: over the labels that count. error: expected calibration error. uncertain:
-    share of the faces with a confidence below the default of `emotion.uncertain_below`. recall: by label.
+    """Figures of a model on one split, 0 to 1.
+
+    macro_recall: over the labels that count. error: expected calibration error. uncertain: share of the faces with a
+    confidence below the default of `emotion.uncertain_below`. recall: by label.
     """
 
     accuracy: float
@@ -141,7 +143,7 @@ def add_committee_balance(folder: Path, data: Dataset, final: bool = False) -> d
 
 
 def _outputs(folder: Path, card: EmotionCard, data: Dataset, split: str) -> tuple[Floats, Labels]:
-    """The primary output's values [n, labels] for the faces of a split that have a label, and their labels [n].
+    """Run a model on the labelled faces of a split; returns the primary output's values [n, labels] and labels [n].
 
     The card's `mirror_below` is left out.
     """
@@ -150,13 +152,13 @@ def _outputs(folder: Path, card: EmotionCard, data: Dataset, split: str) -> tupl
 
 
 def primary_values(classifier: LocalClassifier, faces: npt.NDArray[np.uint8]) -> Floats:
-    """The primary output's values, float32 [n, labels], for face crops uint8 [n, h, w, c]."""
+    """Run a model on face crops uint8 [n, h, w, c]; returns the primary output's values, float32 [n, labels]."""
     name = classifier.card.primary.name
     return np.concatenate([classifier.outputs(faces[at : at + _BATCH])[name].copy() for at in _starts(faces)])
 
 
 def labelled_faces(data: Dataset, label_set: str, split: str) -> tuple[npt.NDArray[np.uint8], Labels]:
-    """The faces [n, h, w, c] of a split that have a label, and their labels [n]."""
+    """Return the faces uint8 [n, h, w, c] of a split that have a label, and their labels [n]."""
     part = data.part(split)
     judged = part.labels[label_set].judged
     faces = part.pixels[judged >= 0]
@@ -168,7 +170,7 @@ def _starts(faces: npt.NDArray[np.uint8]) -> range:
 
 
 def _fitted(output: OutputSpec, values: Floats, labels: Labels) -> OutputSpec:
-    """The output with the temperature of least negative log-likelihood."""
+    """Return the output's specification with the temperature of least negative log-likelihood."""
     rows = np.arange(len(labels))
 
     def loss(temperature: float) -> float:
@@ -179,14 +181,14 @@ def _fitted(output: OutputSpec, values: Floats, labels: Labels) -> OutputSpec:
 
 
 def figures_of(output: OutputSpec, values: Floats, labels: Labels, counted: set[str] | None = None) -> BalanceFigures:
-    """Figures of what is published. counted: labels of the macro recall; None: those with LEAST_FACES faces."""
+    """Figures of published probabilities. counted: labels of the macro recall; None: those with LEAST_FACES faces."""
     return figures_from(probabilities_of(output, values), output.labels, labels, counted)
 
 
 def figures_from(
     probabilities: Floats, names: Sequence[str], labels: Labels, counted: set[str] | None = None
 ) -> BalanceFigures:
-    """Figures of probabilities [n, labels]. counted: as for `figures_of`."""
+    """Figures of probabilities [n, labels]. counted: labels of the macro recall; None: those with LEAST_FACES faces."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     recall = {
         name: float(right[labels == label].mean())
@@ -257,7 +259,7 @@ def _names(facts: Mapping[str, Any]) -> list[str]:
 
 
 def run(folders: list[Path], data: Dataset, final: bool) -> None:
-    """The command: balance each model, and print its figures."""
+    """Run `emotion-quantize balance`: balance each model, and print its figures."""
     cleaned = clean_training(data)
     for folder in folders:
         if (folder / COMMITTEE_FILE).is_file():

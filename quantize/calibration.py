@@ -1,4 +1,4 @@
-"""The images whose activations set the ranges of int8: rows of the training split alone, pinned by their numbers."""
+"""Calibration set: Training images, identified by row numbers, whose activations set the ranges of int8."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -30,15 +30,15 @@ class Calibration:
 
     @property
     def sha256(self) -> str:
-        """Of the row numbers as text, one a line: what `write_rows` writes."""
+        """SHA-256 of the row numbers as text, one a line."""
         return hashlib.sha256(_text(self.rows).encode()).hexdigest()
 
 
 def calibration_set(data: Dataset, samples: int = SAMPLES, seed: int = 0) -> Calibration:
-    """At most `samples` random images of Training, without those that are in a test split, too.
+    """Draw at most `samples` random images of Training, without those that are also in PublicTest or PrivateTest.
 
-    The first image, or the first two together, have the widest range of values there is, stretched to 0 to 255, so that
-    the input scale becomes exactly 1/255 (`whole_range`).
+    The first image, or the first two together, are chosen or stretched to contain the values 0 and 255, so that the
+    input scale becomes exactly 1/255.
     """
     training = clean_training(data).part("Training")
     darkest, brightest = _ends(training.pixels)
@@ -50,10 +50,10 @@ def calibration_set(data: Dataset, samples: int = SAMPLES, seed: int = 0) -> Cal
 
 
 def pinned_calibration_set(data: Dataset, rows: npt.NDArray[np.int64]) -> Calibration:
-    """The images at given rows, in their order.
+    """Build the calibration set of the images at given rows, in their order.
 
-    Raises EmotionEdgeError where a row is not in the data set, is of a test split, equals a face of one pixel for
-    pixel, or occurs twice, and as `whole_range` does.
+    Raises EmotionEdgeError if a row is not in the data set, is in PublicTest or PrivateTest, has a pixel-identical copy
+    there, or occurs twice, or if every image has a single value.
     """
     place = {int(row): index for index, row in enumerate(data.rows)}
     if unknown := [int(row) for row in rows if int(row) not in place]:
@@ -76,9 +76,9 @@ def pinned_calibration_set(data: Dataset, rows: npt.NDArray[np.int64]) -> Calibr
 
 
 def whole_range(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Images with a black and a white pixel among them, since the converter sets the input range by the extreme values.
+    """Make the images contain a black and a white pixel, as the converter sets the input range by the extreme values.
 
-    Where they have none, the contrast of the image with the widest range is stretched to 0 to 255. images: uint8
+    If they lack one, the contrast of the image with the widest range is stretched to 0 to 255. images: uint8
     [n, h, w] or [n, h, w, 3]. Raises EmotionEdgeError where every image has a single value.
     """
     if images.min() == 0 and images.max() == 255:

@@ -38,10 +38,10 @@ from training.evaluation import parity
 from training.evaluation.figures import Figures, protocol, too_few
 
 UNKNOWN_SHA256 = "0" * 64
-"""Until the file is whole: the card inside it is written first."""
+"""Placeholder for a model file's hash in the card that is embedded in the file, before the hash can be known."""
 
 BULKY = ("confusion", "recall", "indices")
-"""Not repeated inside the .tflite: they would make a small file larger by a tenth."""
+"""Keys of the card left out of the copy embedded in the .tflite, which they would make larger by a tenth."""
 
 
 class ReleasedCard(EmotionCard):
@@ -84,8 +84,8 @@ def write_cards(
         heads: Number of outputs by head, the primary head first.
         input_shape: Height, width and channels.
         calibration: Calibration set, or what an earlier card holds of it.
-        run: Settings of the training, with the weights' licence and the teacher.
-        crop: The crop that the board makes for it.
+        run: Settings of the training run, with the licence of the weights and the teacher.
+        crop: The face crop that the board makes for the model.
         fairface: FairFace's place, to measure evenness between its groups; None: not measured.
     """
     model = folder / MODEL_FILE
@@ -141,7 +141,7 @@ def input_spec(input_shape: tuple[int, int, int], int8: bool) -> InputSpec:
 
 
 def calibration_facts(calibration: Calibration) -> dict[str, Any]:
-    """What the card holds of a calibration set."""
+    """Describe a calibration set for the card."""
     return {
         "data_set": calibration.data_set,
         "split": "Training",
@@ -225,12 +225,12 @@ def _verification(measured: Measured) -> dict[str, Any]:
 
 
 def _splits(row: Row) -> list[str]:
-    """Those whose faces the row is about, in their order."""
+    """Return the splits on whose faces the row's agreement was measured, in order."""
     return list(dict.fromkeys(figure.split for figure in row.figures))
 
 
 def _without(value: Any, keys: Sequence[str]) -> Any:
-    """JSON without some keys, at any depth."""
+    """Remove keys from a JSON value, at any depth."""
     if isinstance(value, dict):
         return {key: _without(part, keys) for key, part in value.items() if key not in keys}
     if isinstance(value, list):
@@ -298,7 +298,7 @@ def _outputs_text(card: EmotionCard) -> str:
 
 
 def command_of(card: EmotionCard, final: bool, mirror: bool) -> str:
-    """The commands of an earlier card, with `--mirror` and `--final` as measured now."""
+    """Return the commands in an earlier card, with `--mirror` and `--final` adapted to the new measurement."""
     plain = re.sub(r" --(final|mirror)\b", "", card.command)
     return plain + (" --mirror" if mirror else "") + (" --final" if final else "")
 
@@ -306,7 +306,7 @@ def command_of(card: EmotionCard, final: bool, mirror: bool) -> str:
 def precision_of(card: EmotionCard) -> str:
     """The precision of a card's file, as `quantize.verify.measure` takes it: int8, float32, float16 or dynamic.
 
-    The last figures of a card are always the file's own, those of the float network come before them.
+    It is that of the card's last figures: those of the float network come first, the file's own last.
     """
     if card.input.dtype == "int8":
         return "int8"

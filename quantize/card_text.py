@@ -1,4 +1,4 @@
-"""The words of CARD.md; `$name` and its like are filled in by `quantize.card`."""
+"""Texts of CARD.md, templates with `$name` placeholders that `quantize.card` fills in."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from string import Template
@@ -23,20 +23,20 @@ figures flatter; PrivateTest chose nothing."""
 LABELS_TEXT: Final[Mapping[str, Mapping[str, str]]] = {
     "FER-2013": {"fer7": "FER-2013's labels", "ferplus8": "the FER+ votes"},
 }
-"""What a label set is, by the name of the data set or of the one it was prepared from."""
+"""Description of each label set, by name of the original data set."""
 
 LICENCES: Final[Mapping[str, str]] = {
     "FER-2013": "FER-2013, whose images carry no licence that was found and are for research",
 }
-"""Of the images, by the name of the data set or of the one it was prepared from."""
+"""Licence of the images, by name of the original data set."""
 
 VOTES_LICENCE: Final = ", and on the FER+ votes (MIT, Microsoft)"
 
 RARE: Final = 0.02
-"""A class is rare that has less than this part of the training faces that count under its label set."""
+"""Share of the labelled Training faces below which a class is called rare."""
 
 LOST_POINTS: Final = 3
-"""A class that loses more points of recall to rounding is named among the known failures."""
+"""Loss of recall by quantization, in percentage points, above which a class is listed as a known failure."""
 
 DATA_FAILURES: Final[Mapping[str, str]] = {
     "FER-2013": """\
@@ -45,7 +45,7 @@ DATA_FAILURES: Final[Mapping[str, str]] = {
 - The faces were found with an image search on the web, so many are posed, and the files do not say age, skin tone, sex
   or origin.""",
 }
-"""What a network has from its data, by the name of the data set or of the one it was prepared from."""
+"""Known weaknesses that a network inherits from its data, by name of the original data set."""
 
 ERRORS_BY_GROUP: Final = """\
 - How the errors differ between people by age, skin tone, sex or origin has not been measured here; expect that they
@@ -81,7 +81,7 @@ safety reasons (Article 5(1)(f)); elsewhere people who are exposed to it must be
 50(3)), and it counts as high-risk (Annex III, point 1(c)); an amendment (Regulation (EU) 2026/1744) is reported, not
 verified, to have moved the duties of that to 2 December 2027. The GDPR holds for pictures of faces. `docs/privacy.md`
 of Emotion Edge has more. This is a pointer, not legal advice."""
-"""What a released model is for, and what not."""
+"""Section on intended and unsuitable uses of a released model."""
 
 CARD_TEXT: Final = Template(
     """\
@@ -225,7 +225,7 @@ def unlabelled_text(unlabelled: Unlabelled | None) -> str:
 
 
 def data_failures_text(source: str, evenness: bool) -> str:
-    """What a network has from its data. source: name of the data set. evenness: FairFace's groups were measured."""
+    """List weaknesses inherited from the data set `source`. evenness: whether FairFace's groups were measured."""
     known = [DATA_FAILURES[source]] if source in DATA_FAILURES else []
     by_group = (
         "- How the errors differ between people has not been measured, for want of labelled faces; how steady the "
@@ -247,9 +247,9 @@ def evenness_text(rows: Sequence[parity.Row]) -> str:
 
 
 def taught_text(teacher: Teacher | None, of_last: bool) -> str:
-    """A line on the teacher; empty without one.
+    """Return a line on the teacher, or "" without one.
 
-    of_last: the network is a mean of runs, and this is the last run's teacher.
+    of_last: True if the network is the mean of several runs, and this is the teacher of the last one.
     """
     if teacher is None:
         return ""
@@ -262,7 +262,7 @@ def taught_text(teacher: Teacher | None, of_last: bool) -> str:
 
 
 def calibration_text(calibration: Mapping[str, Any], precision: str) -> str:
-    """A line on where the ranges of a file come from.
+    """Return a line that says which images set the int8 ranges of a file.
 
     calibration: as in a card, empty without one. precision: the file's.
     """
@@ -279,7 +279,7 @@ def calibration_text(calibration: Mapping[str, Any], precision: str) -> str:
 
 
 def rare_text(data: Dataset, head: str) -> str:
-    """A line that names the classes with few training faces; empty where there are none."""
+    """Return a line that names the classes with few Training faces, or "" if there are none."""
     cleaned = clean_training(data)
     if head not in cleaned.labels:
         return ""

@@ -1,4 +1,4 @@
-"""Figures measured later, put into the card of a model or committee that is there."""
+"""Adds figures that were measured later to the card of an existing model or committee."""
 
 import json
 import re
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def write_into(folder: Path, name: str, facts: Mapping[str, Any], section: str) -> None:
-    """Put measured figures into the card of a model or committee that is there.
+    """Add measured figures to the card of an existing model or committee.
 
     Args:
         folder: with the card, and CARD.md, which may be missing.
         name: the JSON file in it.
-        facts: keys of that file, replaced.
+        facts: top-level keys to set or replace in that file.
         section: of CARD.md, from its heading (`## ...`) on; one with this heading is replaced where it stands.
     """
     path, text = folder / name, folder / "CARD.md"
@@ -24,7 +24,7 @@ def write_into(folder: Path, name: str, facts: Mapping[str, Any], section: str) 
 
 
 def with_section(text: str, section: str) -> str:
-    """Markdown with a section put in place of the one with the same heading, or at its end.
+    """Replace the section with the same heading in a Markdown text, or append it.
 
     section: from its heading of level 2 on.
     """

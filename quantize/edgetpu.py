@@ -1,8 +1,8 @@
-"""What the Edge TPU would run of a TFLite file, by Coral's published rules; and the compiler's own word where it is.
+"""Predicts which operations of a TFLite file run on the Edge TPU, by Coral's rules or with the compiler if installed.
 
 The rules are those of "TensorFlow models on the Edge TPU" (coral.ai/docs/edgetpu/models-intro, sections Model
-requirements and Supported operations, for compiler and runtime 14 and later). Keeping them is necessary, not
-sufficient: the compiler may leave an operation to the processor for reasons of its own.
+requirements and Supported operations, for compiler and runtime 14 and later). They are necessary, not sufficient: the
+compiler may leave an operation to the processor for other reasons.
 """
 
 import re
@@ -24,7 +24,7 @@ SOFTMAX_LIMIT: Final = 16_000
 BEHIND: Final = "comes after operation"
 
 Rule = Callable[[Operation], str]
-"""Why an operation is not for the Edge TPU, or nothing where it is."""
+"""Function that returns why an operation cannot run on the Edge TPU, or "" if it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class EdgeTpuReport:
-    """What the Edge TPU would run of a file.
+    """Which operations of a file the Edge TPU would run.
 
     blocking: reasons why the compiler would refuse the whole file. eligible: number of operations that the rules allow.
-    fallbacks: operations that they do not, and those behind the first of these, which stay on the processor with it.
-    dynamic: the file takes any batch size, and is judged at a batch of one. compiled: None where the compiler is not
-    installed, would refuse the file, or fails. failure: the compiler's message where it fails.
+    fallbacks: operations that stay on the processor: those not allowed, and all that follow the first of them. dynamic:
+    the file takes any batch size; a batch of one is examined. compiled: None where the compiler is not installed, would
+    refuse the file, or fails. failure: the compiler's message where it fails.
     """
 
     blocking: tuple[str, ...]
@@ -69,7 +69,7 @@ class EdgeTpuReport:
 
 
 def inspect(path: Path) -> EdgeTpuReport:
-    """Judge a file, and compile it where the compiler is installed.
+    """Check a file against the rules, and compile it if the compiler is installed.
 
     Raises EmotionEdgeError where the file is missing, no TFLite file, or not a whole one.
     """
@@ -91,7 +91,7 @@ def inspect(path: Path) -> EdgeTpuReport:
     if shutil.which(COMPILER) and not blocking:
         try:
             compiled = compile_file(path)
-        except EmotionEdgeError as error:  # the rules' word counts all the more
+        except EmotionEdgeError as error:  # the report is then by the rules alone
             failure = str(error)
     return EdgeTpuReport(blocking, tuple(eligible), tuple(fallbacks), dynamic, compiled, failure)
 
@@ -174,7 +174,7 @@ def compile_file(path: Path, out: Path | None = None) -> Compiled:
 
 
 def read_log(log: str) -> Compiled:
-    """The compiler's table of operations: `NAME  count  status` a line."""
+    """Parse the compiler's table of operations, whose lines are `NAME  count  status`."""
     version = re.search(r"Edge TPU Compiler version ([\d.]+)", log)
     mapped: dict[str, int] = {}
     left: dict[tuple[str, str], int] = {}
@@ -187,7 +187,7 @@ def read_log(log: str) -> Compiled:
 
 
 def _blocking(graph: Graph) -> tuple[str, ...]:
-    """What makes the compiler refuse a file as a whole."""
+    """Return the reasons why the compiler would refuse the whole file."""
     found = [
         f"{kind} {tensor.name!r} is {tensor.dtype}: the network must be int8 or uint8 from input to output"
         for kind, tensors in (("input", graph.inputs), ("output", graph.outputs))
@@ -281,7 +281,7 @@ def _strided_slice(operation: Operation) -> str:
 
 
 def _split(operation: Operation) -> str:
-    # The axis comes before what is split.
+    # SPLIT has the axis as its first input, and the tensor as its second.
     (axis,), rank = _constant(operation.inputs[0]), len(operation.inputs[1].shape)
     return "splits the batch" if axis % rank == 0 else ""
 
@@ -324,4 +324,4 @@ RULES: Final[Mapping[str, Rule]] = {
     "STRIDED_SLICE": _strided_slice,
     "SUM": _not_over_batch,
 }  # fmt: skip
-"""By TFLite's name of the operation; what is not here is not supported."""
+"""Rule of each supported operation, by TFLite's name; others are not supported."""

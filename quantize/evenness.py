@@ -1,4 +1,4 @@
-"""How evenly a released model or committee treats FairFace's groups (`training.evaluation.parity`), into its card."""
+"""Measures how evenly a released model or committee treats FairFace's demographic groups, for its card."""
 
 import json
 from pathlib import Path

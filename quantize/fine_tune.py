@@ -1,4 +1,4 @@
-"""Fine-tuning of a network towards the outputs of the float one that it stands in for."""
+"""Fine-tunes a network towards the outputs of the float network that it replaces."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ Arrays = Mapping[str, npt.NDArray[np.float32]]
 class Lesson:
     """How a network is fine-tuned.
 
-    title: for messages. epochs: over the training split. learning_rate: its peak, lowered along a cosine to zero.
+    title: for messages. epochs: number of passes over Training. learning_rate: peak, lowered to zero along a cosine.
     taught: a teacher's probabilities [n, classes] by head, for the faces of Training in the order of `clean_training`;
-    empty without a teacher. taught_weight: their weight; the float network's own outputs have 1. keep_best: keep the
-    epoch with the highest agreement on PublicTest, or the start where none is better; else the last epoch.
+    empty without a teacher. taught_weight: weight of these; that of the float network's outputs is 1. keep_best: True
+    keeps the epoch with the highest agreement on PublicTest, or the start if none is better; False the last epoch.
     """
 
     title: str
@@ -49,8 +49,8 @@ def teach(
 ) -> None:
     """Train the student in place towards the outputs of the float network, and leave it at the best epoch.
 
-    Both see the same augmented images; the loss is the Kullback-Leibler divergence (squared difference for valence and
-    arousal). Labels are not used: they would lead to another network than the one whose figures are known.
+    Both networks get the same augmented images; the loss is the Kullback-Leibler divergence (squared difference for
+    valence and arousal). Labels are not used, so that the network stays the one whose figures are known.
 
     twin: the float network in tf_keras. config: of its run, for augmentation, batch size and seed.
     """
@@ -108,7 +108,7 @@ def teach(
 
 
 def agreement(outputs: Arrays, others: Arrays) -> float:
-    """Part of the rows with the same label, 0 to 1, the mean over the heads with labels."""
+    """Share of rows for which two networks predict the same label, 0 to 1, mean over the emotion heads."""
     same = [
         np.mean(values.argmax(axis=1) == others[head].argmax(axis=1))
         for head, values in outputs.items()
@@ -118,9 +118,7 @@ def agreement(outputs: Arrays, others: Arrays) -> float:
 
 
 def outputs_of(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
-    """Outputs [n, ...] by head, of the float network or under simulated int8, for images uint8 [n, h, w] or
-    [n, h, w, 3].
-    """
+    """Run a network, float or with simulated int8, on images uint8 [n, h, w] or [n, h, w, 3]; outputs by head."""
 
     @tf.function  # type: ignore[untyped-decorator]
     def forward(batch: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A TFLite file as its flatbuffer: operations and tensors with their names, dtypes, shapes and attributes."""
+"""Reads and writes TFLite files: operations and tensors with their names, dtypes, shapes and attributes."""
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,13 +25,16 @@ OPERATORS: Final = _names(schema.BuiltinOperator)
 TYPES: Final = _names(schema.TensorType)
 ACTIVATIONS: Final = _names(schema.ActivationFunctionType)
 DAMAGE: Final = (struct.error, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError, MemoryError)
-"""What reading offsets that lead nowhere ends in: the schema's reader does not verify a file first."""
+"""Exceptions raised while a damaged file is read, as the flatbuffer reader does not verify it first."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorFacts:
-    """name; dtype: as TFLite calls it (INT8, FLOAT32, ...); shape: for a batch of one; dynamic: some size is not fixed;
-    values: of a constant, None of an activation; quantized: it has a scale; zero_point: what stands for 0 in it.
+    """Description of a tensor.
+
+    name: name in the file. dtype: TFLite's name of it (INT8, FLOAT32, ...). shape: shape for a batch of one. dynamic:
+    True if a size is not fixed. values: contents of a constant, None for an activation. quantized: True if it has a
+    scale. zero_point: stored value that stands for 0.
     """
 
     name: str
@@ -45,8 +48,10 @@ class TensorFacts:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """op: TFLite's name of it (CONV_2D, ...). inputs, outputs: its tensors. options: attributes of the operation by
-    their names in TFLite's schema. fused: the activation inside it, `NONE` mostly.
+    """An operation of a graph.
+
+    op: TFLite's name of it (CONV_2D, ...). inputs, outputs: its tensors. options: attributes by their names in TFLite's
+    schema. fused: the fused activation, usually `NONE`.
     """
 
     op: str
@@ -58,8 +63,10 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """operations: in the order they run. inputs, outputs: of the network. inner: the operations of the other graphs,
-    which are the bodies of control flow. subgraphs: 1 but for control flow.
+    """The graph of a file.
+
+    operations: in execution order. inputs, outputs: tensors of the network. inner: operations of the other subgraphs,
+    which are bodies of control flow. subgraphs: number of subgraphs; 1 without control flow.
     """
 
     operations: tuple[Operation, ...]
@@ -70,8 +77,9 @@ class Graph:
 
 
 def read_model(content: bytes, name: str) -> Any:
-    """The file's contents as the schema's ModelT, of at least one graph. name: for messages. Raises EmotionEdgeError
-    where it is no TFLite file, or not a whole one.
+    """Parse a file's contents into the schema's ModelT. name: file name for messages.
+
+    Raises EmotionEdgeError if it is not a TFLite file, is damaged or has no graph.
     """
     if content[4:8] != FILE_ID:
         raise EmotionEdgeError(f"model {name}: is no TFLite file")
@@ -84,7 +92,7 @@ def read_model(content: bytes, name: str) -> Any:
 
 @contextmanager
 def whole(name: str) -> Iterator[None]:
-    """Around what takes a model apart. Raises EmotionEdgeError where that fails because the file is damaged."""
+    """Context manager that turns errors of reading a damaged model file into EmotionEdgeError."""
     try:
         yield
     except DAMAGE as error:
@@ -92,14 +100,14 @@ def whole(name: str) -> Iterator[None]:
 
 
 def write_model(model: Any) -> bytes:
-    """A ModelT as the bytes of a file."""
+    """Serialise a ModelT to the bytes of a file."""
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), file_identifier=FILE_ID)
     return bytes(builder.Output())
 
 
 def read_graph(path: Path) -> Graph:
-    """The graphs of a file. Raises EmotionEdgeError where the file is missing, no TFLite file, or not a whole one."""
+    """Read the graph of a file. Raises EmotionEdgeError if the file is missing, not a TFLite file, or damaged."""
     if not path.is_file():
         raise EmotionEdgeError(f"model {path}: not there")
     model = read_model(path.read_bytes(), str(path))
@@ -124,7 +132,7 @@ def operator_name(model: Any, operator: Any) -> str:
 
 
 def fixed_batch(content: bytes, name: str) -> bytes:
-    """The same network for a batch of exactly one: what the Edge TPU's compiler wants."""
+    """Fix the batch size of a network to one, as the Edge TPU compiler requires."""
     model = read_model(content, name)
     with whole(name):
         for graph in model.subgraphs:
@@ -144,7 +152,7 @@ def _operations(model: Any, graph: Any, facts: Sequence[TensorFacts]) -> tuple[O
 
 
 def _of(facts: Sequence[TensorFacts], places: Any) -> tuple[TensorFacts, ...]:
-    """The tensors at these places; an optional one that is not there has -1."""
+    """Return the tensors at these indexes, without -1, which stands for an omitted optional tensor."""
     return tuple(facts[place] for place in (places if places is not None else ()) if place >= 0)
 
 

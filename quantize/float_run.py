@@ -1,4 +1,4 @@
-"""A finished float run: what is quantized, with the facts that the rest of `quantize` goes by."""
+"""Opens a finished float run to be quantized."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ from training.networks import build_network
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """folder: of the run. network: the Keras 3 network, computing in float32. heads: number of outputs by head,
-    in the network's order. input_shape: height, width, channels.
+    """A finished float run.
+
+    folder: folder of the run. network: the Keras 3 network, computing in float32. heads: number of outputs by head, in
+    the network's order. input_shape: height, width, channels.
     """
 
     folder: Path
@@ -26,7 +28,7 @@ class Source:
 
 
 def read_source(run: Path) -> Source:
-    """Raises EmotionEdgeError where the run has no chosen network, or it is none that `emotion-train` made."""
+    """Open a run. Raises EmotionEdgeError if it has no selected network, or one not made by `emotion-train`."""
     network = load_network(run)
     if not isinstance(network.output, Mapping):
         raise EmotionEdgeError(f"{run}: its network has no outputs by name; `emotion-quantize keras` takes any other")
@@ -40,7 +42,7 @@ def read_source(run: Path) -> Source:
 
 
 def _in_float32(run: Path, network: Any, input_shape: tuple[int, int, int], heads: Mapping[str, int]) -> Any:
-    """The same weights in a network that was not built for half precision. Its weights are float32 all along."""
+    """Rebuild a network that computes in half precision as one in float32, with the same (float32) weights."""
     config = read_config(run / CONFIG_FILE)
     sizes = {head: heads[head] for head in config.heads}
     keras.config.set_dtype_policy("float32")

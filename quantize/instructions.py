@@ -1,8 +1,8 @@
-"""Instructions an inference on Arm, counted under emulation: `python -m quantize.instructions MODEL...`.
+"""Counts the instructions of an inference on Arm under emulation: `python -m quantize.instructions MODEL...`.
 
-A repeatable cost where no board is: two counts of the same file agree to parts in ten thousand. The cost of one
-inference is the mean of REPEATS, counted between two marks within one run: start and load, whose own count moves by up
-to a million from run to run, stay out. Instructions are not time: int8 also moves a quarter of the bytes.
+This is a repeatable cost without a board: two counts of a file differ by parts in ten thousand. The cost of an
+inference is the mean of REPEATS, counted between two marks within one run, to exclude start and load, whose count
+varies by up to a million. Instructions are not time: int8 also moves a quarter of the bytes.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from quantize.arm import CACHE, CPUS, emulated, missing
 
 WARM, REPEATS = 2, 10
 RUNTIME: Final = "ai-edge-litert"
-# The few names of qemu's plugin interface, version 1, that are used here: its header is in no Debian 12 package.
+# Declarations of the used part of qemu's plugin interface, version 1, as no Debian 12 package has its header.
 PLUGIN: Final = """\
 #include <stdint.h>
 #include <stdio.h>
@@ -54,7 +54,7 @@ int qemu_plugin_install(id plugin, const void *info, int argc, char **argv) {
     return 0;
 }
 """
-# os.getppid() is the mark: a system call that nothing else in the program makes.
+# os.getppid() marks a place: nothing else in the program makes this system call.
 SCRIPT: Final = """\
 import os
 import sys
@@ -72,24 +72,25 @@ for repeats in sys.argv[3:]:
 
 
 def instructions(path: Path, cpu: str, runtime: str = RUNTIME) -> float:
-    """Instructions that one image of a TFLite file costs on an emulated core, one thread.
+    """Count the instructions of one inference of a TFLite file on one thread of an emulated core.
 
-    Raises EmotionEdgeError as `count`.
+    Raises EmotionEdgeError if the emulation is not ready or fails.
     """
     begin, end, _ = counts(["-c", SCRIPT, str(path.resolve()), runtime, str(WARM), str(REPEATS)], cpu, runtime)
     return (end - begin) / REPEATS
 
 
 def count(arguments: Sequence[str], cpu: str, packages: str) -> int:
-    """Instructions that the emulated Python executes in all. Takes and raises what `counts` does."""
+    """Count all instructions of an emulated Python program; arguments and errors as `counts`."""
     return counts(arguments, cpu, packages)[-1]
 
 
 def counts(arguments: Sequence[str], cpu: str, packages: str) -> list[int]:
-    """Instructions that the emulated Python executes up to each of its calls of `os.getppid`, and at last in all.
+    """Count the instructions of an emulated Python program up to each call of `os.getppid`, and in total (last).
 
-    arguments: Python's. cpu: the core to emulate. packages: one of the folders of `quantize.arm.WHEELS`. Raises
-    EmotionEdgeError where the emulation is not ready, the plugin cannot be built, or the program fails.
+    arguments: command-line arguments of Python. cpu: the core to emulate. packages: one of the folders of
+    `quantize.arm.WHEELS`. Raises EmotionEdgeError where the emulation is not ready, the plugin cannot be built, or the
+    program fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "count"
@@ -105,7 +106,7 @@ def counts(arguments: Sequence[str], cpu: str, packages: str) -> list[int]:
 def _plugin(folder: Path = CACHE) -> Path:
     if reason := missing(folder):
         raise EmotionEdgeError(f"emulated aarch64: {reason}")
-    # By its source: one built from another is not this one.
+    # The file is named by a hash of its source, so that a changed source is built again.
     built = folder / f"libinsn-{zlib.crc32(PLUGIN.encode()):08x}.so"
     if not built.exists():
         command = ["gcc", "-shared", "-fPIC", "-O2", "-x", "c", "-", "-o", str(built)]
@@ -117,7 +118,7 @@ def _plugin(folder: Path = CACHE) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Gives the exit status: 0, or 2 with one line on standard error."""
+    """Run the command; returns 0, or 2 after an error of the user, printed as one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m quantize.instructions", description=__doc__.splitlines()[0])
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.tflite")
     parser.add_argument("--runtime", choices=("ai-edge-litert", "tflite-runtime"), default=RUNTIME)

@@ -1,8 +1,8 @@
-"""A TFLite file in every interpreter installed here, each in a process of its own.
+"""Runs a TFLite file in every installed interpreter, each in a process of its own.
 
-Of its own, because tflite-runtime fails to load a file ("vector::reserve") in a process that has TensorFlow in it. So
-this module imports no TensorFlow, and is its own program: `python -m quantize.interpreters MODEL RUNTIME IMAGES.npy
-OUT.npz`. The same program runs under emulated aarch64 (`quantize.arm`).
+tflite-runtime fails to load a file ("vector::reserve") in a process that has loaded TensorFlow. So this module does not
+import TensorFlow, and is a program: `python -m quantize.interpreters MODEL RUNTIME IMAGES.npy OUT.npz`. The same
+program runs under emulated aarch64 (`quantize.arm`).
 """
 
 import json
@@ -46,7 +46,7 @@ def run_in(runtime: str, path: Path, images: npt.NDArray[np.uint8], cpu: str = "
     """Run images uint8 [n, h, w] or [n, h, w, 3] through a file in a process of its own.
 
     Pixels go into an int8 input as pixel - 128, which `quantize.convert.check_file` holds every file to, and into a
-    float input as pixel / 255. cpu: the core to emulate, one of `quantize.arm.CPUS`; this machine's where empty. Raises
+    float input as pixel / 255. cpu: the core to emulate, one of `quantize.arm.CPUS`; "" runs without emulation. Raises
     EmotionEdgeError where the interpreter does not load or run the file, or the emulation is not ready.
     """
     start = emulated(runtime, cpu) if cpu else Emulated((sys.executable,), os.environ)
@@ -65,7 +65,7 @@ def run_in(runtime: str, path: Path, images: npt.NDArray[np.uint8], cpu: str = "
 
 
 def run_everywhere(path: Path, images: npt.NDArray[np.uint8]) -> dict[str, Run]:
-    """The file in every interpreter that is installed, by its name."""
+    """Run images through the file in every installed interpreter; results by name of the interpreter."""
     return {name: run_in(name, path, images) for name in installed()}
 
 
@@ -77,7 +77,7 @@ def _facts(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
 
 
 def _stored(images: npt.NDArray[np.uint8], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Images [n, h, w] or [n, h, w, 3] as the network's input of that dtype."""
+    """Convert images [n, h, w] or [n, h, w, 3] to the network's input of that dtype."""
     images = images[..., None] if images.ndim == 3 else images
     if dtype == np.int8:
         return (images.astype(np.int16) - 128).astype(np.int8)
@@ -111,5 +111,5 @@ if __name__ == "__main__":
     try:
         _main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))  # type: ignore[arg-type]
     except EmotionEdgeError as error:
-        # One line: `run_in` passes the last on.
+        # The message must be one line: `run_in` passes on only the last line.
         sys.exit(" ".join(str(error.__cause__ or error).split()))

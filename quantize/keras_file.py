@@ -1,4 +1,4 @@
-"""Any Keras vision model as an int8 file, by example images alone: for networks that `emotion-train` did not make."""
+"""Quantizes any Keras vision model to int8 by example images, also one not made by `emotion-train`."""
 
 import tempfile
 from collections.abc import Mapping
@@ -23,17 +23,17 @@ from training.datasets.dataset import Dataset
 from training.datasets.pixels import in_memory
 
 CHECKED = 500
-"""Images at most that float and int8 are compared on."""
+"""Most images on which float and int8 outputs are compared."""
 ALIKE = 0.9
-"""Of the images, the part with float's largest value below which a file wants a word of warning."""
+"""Share of images with the same largest output in float and int8 below which a warning is printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
     """An output of the int8 file compared with the float network's.
 
-    same: share of images with the same largest value, None for a single value. largest, mean: absolute difference.
-    reach: range of the float network's values.
+    same: share of images whose largest value is at the same index; None for an output of one value. largest, mean:
+    largest and mean absolute difference. reach: range of the float network's values.
     """
 
     same: float | None
@@ -46,8 +46,9 @@ class Output:
 class Outcome:
     """The quantization of a Keras network.
 
-    calibrated, checked: number of images of each; seen: whether the latter are among the former. size, float_size:
-    bytes of the files. outputs: by interpreter and name. milliseconds: for one image on one thread, by interpreter;
+    calibrated, checked: number of images for calibration and comparison. seen: whether the latter are among the former.
+    size, float_size: bytes of the int8 and the float file. outputs: by interpreter and name. milliseconds: for one
+    image on one thread, by interpreter;
     float_milliseconds: of the float file in the first of them.
     """
 
@@ -117,7 +118,7 @@ def quantize_file(
             floating.stat().st_size,
             {f"{key} {run.version}": _compare(run.outputs, wanted) for key, run in runs.items()},
             {f"{key} {run.version}": run.milliseconds for key, run in runs.items()},
-            # For timing only: the meaning of input values is unknown here.
+            # Used only for timing, so the range of the input values does not matter.
             run_in(next(iter(installed())), floating, checking[:TIMED]).milliseconds,
         )
     for name, one in next(iter(outcome.outputs.values())).items():
@@ -132,7 +133,7 @@ def quantize_file(
 
 
 def text(outcome: Outcome) -> str:
-    """The outcome in words."""
+    """Describe the outcome as text for the terminal."""
     which = "the same that set them" if outcome.seen else "others"
     lines = [
         f"int8 ranges from {outcome.calibrated} images, compared on {outcome.checked} ({which})",
@@ -159,7 +160,7 @@ def _image_shape(network: Any, path: Path) -> tuple[int, int, int]:
 
 
 def _pixels(folder: Path, shape: tuple[int, int, int], most: int) -> npt.NDArray[np.uint8]:
-    """Images of a folder, drawn by chance, uint8 [n, h, w] or [n, h, w, 3] with red first."""
+    """Load at most `most` random images of a folder, uint8 [n, h, w] or [n, h, w, 3] with red first."""
     if not folder.is_dir():
         raise EmotionEdgeError(f"{folder}: {'is a file' if folder.exists() else 'not there'}; give a folder of images")
     files = image_files(folder)

@@ -1,4 +1,4 @@
-"""Keras networks of others: Keras 3 or 2, as a .keras, .h5 or SavedModel, in half precision or not."""
+"""Reads Keras networks of any origin: Keras 3 or 2, from a .keras or .h5 file or a SavedModel, in any precision."""
 
 import importlib
 import importlib.util
@@ -18,14 +18,14 @@ _HALF: Final = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 
 
 def read_keras(path: Path, own: Mapping[str, Any] | None = None) -> Any:
-    """A network with one image as its input, float32 in all its layers, not compiled.
+    """Read a network with one image as its input; the result is float32 in all layers, and not compiled.
 
-    What Keras 3 cannot read is read as Keras 2 by tf_keras. A network in half precision is built again in float32 with
-    the same weights.
+    A file that Keras 3 cannot read is read as Keras 2 by tf_keras. A network in half precision is rebuilt in float32
+    with the same weights.
 
     Args:
         path: a .keras, .h5 or .hdf5 file, or a SavedModel folder that Keras 2 wrote.
-        own: layers and functions of its own, by name, as from `objects_of`.
+        own: custom layers and functions of the network, by name.
 
     Raises:
         EmotionEdgeError: neither reads it; the message says what to do.
@@ -45,7 +45,7 @@ def read_keras(path: Path, own: Mapping[str, Any] | None = None) -> Any:
 
 
 def objects_of(modules: Sequence[str]) -> dict[str, Any]:
-    """Import modules, by name or as .py files, and give their classes and functions by name.
+    """Import modules, by name or as .py files, and return their classes and functions by name.
 
     Raises EmotionEdgeError for one that cannot be imported.
     """
@@ -53,7 +53,7 @@ def objects_of(modules: Sequence[str]) -> dict[str, Any]:
     for name in modules:
         try:
             module = _module(name)
-        except Exception as error:  # whatever the code of others raises
+        except Exception as error:  # a user's module may raise anything
             raise EmotionEdgeError(f"--import {name}: {type(error).__name__}: {_first_line(error)}") from error
         found |= {key: it for key, it in vars(module).items() if isinstance(it, type) or inspect.isfunction(it)}
     return found
@@ -119,7 +119,7 @@ def _in_float32(network: Any, own: Mapping[str, Any] | None) -> Any:
 
 
 def _with_policy(config: Any) -> Any:
-    """The configuration with float32 wherever it has a policy of half precision."""
+    """Replace policies of half precision in a configuration by float32."""
     if isinstance(config, dict):
         return {key: _with_policy(value) for key, value in config.items()}
     if isinstance(config, list | tuple):

@@ -1,4 +1,4 @@
-"""Layer by layer: where a file's values part from the float network's."""
+"""Compares a TFLite file with its float network layer by layer."""
 
 import copy
 import csv
@@ -19,9 +19,9 @@ from quantize.convert import saved
 from quantize.flatbuffer import operator_name, read_model, write_model
 
 DEBUGGED = 100
-"""Images that a layer is judged on alone: every tensor of every image is kept."""
+"""Number of images for errors of single layers; few, as every tensor of every image is kept in memory."""
 STORED_ANEW = ("QUANTIZE", "DEQUANTIZE", "DELEGATE")
-"""Operations that compute nothing."""
+"""Operations that only convert how values are stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class LayerError:
 
     op: TFLite's operation. name: of the layer, or of the head whose output it is. decibels: signal-to-error ratio of
     its output, with all earlier layers as they are in the file. own: root mean square error, in steps of the output's
-    scale, of this operation alone on the float file's values rounded to its scales (rounding alone gives 0.29).
-    after_training: the same when the float network is quantized after training by TensorFlow's debugger. Both are None
-    for a file that is not int8, and where they cannot be measured.
+    scale, of this operation alone, given the float file's values (rounding alone gives 0.29). after_training: the same
+    error of post-training quantization by TensorFlow's debugger. Both are None for a file that is not int8, and where
+    they cannot be measured.
     """
 
     op: str
@@ -82,7 +82,7 @@ def layer_errors(content: bytes, float_content: bytes, network: Any, images: npt
 
 
 def _interpreter(content: bytes) -> Any:
-    # Without the delegate, which would run several operations as one and keep none of their values.
+    # Without the XNNPACK delegate, which would fuse operations and keep none of their values.
     return tf.lite.Interpreter(
         model_content=content,
         experimental_preserve_all_tensors=True,
@@ -95,7 +95,7 @@ def _is_int8(content: bytes) -> bool:
 
 
 def _steps(content: bytes, images: npt.NDArray[np.uint8], network: str) -> list[_Step]:
-    """What a file computes for these images, but for the operations that only store it in another way."""
+    """Run a file on images, and return the outputs of all operations but those of STORED_ANEW."""
     interpreter = _interpreter(content)
     given = interpreter.get_input_details()[0]
     _feed(interpreter, [given], [as_input(images)])
@@ -116,7 +116,7 @@ def _steps(content: bytes, images: npt.NDArray[np.uint8], network: str) -> list[
 
 
 def _feed(interpreter: Any, inputs: Sequence[Mapping[str, Any]], values: Sequence[npt.NDArray[np.float32]]) -> None:
-    """Run real values, each in its input's dtype and scale."""
+    """Run an interpreter on real values, converted to each input's dtype and scale."""
     for detail, real in zip(inputs, values, strict=True):
         interpreter.resize_tensor_input(detail["index"], real.shape)
     interpreter.allocate_tensors()
@@ -128,7 +128,7 @@ def _feed(interpreter: Any, inputs: Sequence[Mapping[str, Any]], values: Sequenc
 def _own(
     content: bytes, steps: Sequence[_Step], float_steps: Sequence[_Step], images: npt.NDArray[np.uint8]
 ) -> list[float | None]:
-    """The error of each operation of an int8 file by itself: the file, cut apart before each of its operations."""
+    """Measure the error of each operation of an int8 file alone, by running it on the float file's values."""
     model = read_model(content, "layer by layer")
     model.signatureDefs, model.metadata = None, None
     graph = model.subgraphs[0]
@@ -165,7 +165,7 @@ def _own(
 
 
 def _stored(real: npt.NDArray[np.float32], detail: Mapping[str, Any]) -> npt.NDArray[Any]:
-    """Real values as a tensor holds them: those outside its range at its ends."""
+    """Convert real values to those stored in a tensor, clipped to its range."""
     (scale, zero_point), dtype = detail["quantization"], np.dtype(detail["dtype"])
     if scale == 0:
         return real.astype(dtype)
@@ -180,7 +180,7 @@ def _real(stored: npt.NDArray[Any], detail: Mapping[str, Any]) -> npt.NDArray[np
 
 
 def _after_training(network: Any, images: npt.NDArray[np.uint8]) -> list[float]:
-    """The debugger's error of each layer of the network quantized afresh, in steps of its scale."""
+    """Quantize the network with TensorFlow's debugger; returns each layer's error in steps of its scale."""
     with tempfile.TemporaryDirectory() as folder:
         saved(network, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -197,9 +197,10 @@ def _after_training(network: Any, images: npt.NDArray[np.uint8]) -> list[float]:
 
 
 def layer_name(tensor: str, network: str) -> str:
-    """The layer's own name, of a tensor's name like `network/quant_layer/Relu;network/other/FusedBatchNorm`: the path
-    between the network's name and the operation's. Where the network is there as `network_1`, Keras 3 has numbered
-    the names of its layers anew, too.
+    """Extract the layer's name from a tensor's name: the path between the names of network and operation.
+
+    A tensor's name is like `network/quant_layer/Relu;network/other/FusedBatchNorm`. If the network is named
+    `network_1`, Keras 3 has also renumbered the names of its layers.
     """
     scope, *parts = tensor.split(";")[0].split("/")
     between = [part.removeprefix("quant_") for part in parts[:-1] if part != "batchnorm"]

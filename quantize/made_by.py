@@ -28,13 +28,13 @@ def commands_of_file(options: argparse.Namespace, config: TrainingConfig) -> str
 
 
 def _fit(run: str) -> str:
-    """The command that trains a run: by its released settings, or by those that every run keeps."""
+    """Return the command that trains a run, from its file in training/configs or from the settings in its folder."""
     released = Path(f"training/configs/{run}.yaml")
     return f"emotion-train fit {released if released.exists() else Path('runs', run, CONFIG_FILE)}"
 
 
 def made_by(config: TrainingConfig) -> list[str]:
-    """The command that makes a run, after the commands for the runs it starts from, as far as those runs exist here."""
+    """List the commands that make a run, after those for the runs it starts from, as far as these exist here."""
     if config.mean_of:
         last = f"emotion-train soup {' '.join(map(str, config.mean_of))} --out runs/{config.name}"
         return [*dict.fromkeys(command for run in config.mean_of for command in _commands_of(run)), last]

@@ -131,7 +131,7 @@ def _aware(
     if options.soft_labels:
         soft_labels = read_soft_labels(options.soft_labels)
         soft_labels.check_heads(config.heads)
-        # Read again: faces are known again by their images as they were before they had the network's size.
+        # The data set is read again, as the soft labels identify faces by their original, not yet resized images.
         as_read = read_run_data([options.run], options.data)
         taught = soft_labels.of(clean_training(data).part("Training"), as_read)
     lesson = Lesson("quantization-aware", options.epochs, options.learning_rate, taught)
@@ -152,9 +152,9 @@ def _after_training(
 
 
 def _read_data(options: argparse.Namespace, source: Source) -> Dataset:
-    """The data set as the run read it, its images as they are.
+    """Read the data set with the run's settings, without loading the images.
 
-    Raises EmotionEdgeError where it lacks labels that the network has a head of, and that only the data set can name.
+    Raises EmotionEdgeError if it lacks a label set of the network whose class names only the data set gives.
     """
     data = read_run_data([source.folder], options.data)
     for head in source.heads:

@@ -1,8 +1,8 @@
-"""Labels and card inside the .tflite itself, as the TFLite Metadata format has them.
+"""Embeds labels and card in a .tflite file, in the TFLite Metadata format.
 
-A buffer of the model named TFLITE_METADATA describes it (schema `metadata_schema.fbs` of TensorFlow Lite Support, of
-which the few fields used here are written by hand), and the files it names are a ZIP archive behind the model, stored
-as they are. Interpreters take no notice of either; Netron, Android Studio and `unzip` show them.
+A buffer named TFLITE_METADATA describes the model (schema `metadata_schema.fbs` of TensorFlow Lite Support; the few
+fields used are written without its generated code). The files that it names are in an uncompressed ZIP archive after
+the model. Interpreters ignore both; Netron, Android Studio and `unzip` show them.
 """
 
 import io
@@ -25,13 +25,13 @@ FILE_ID: Final = b"M001"
 PARSER_VERSION: Final = "1.0.0"
 CARD: Final = "card.json"
 DESCRIPTIONS, AXIS_LABELS = 1, 2
-"""AssociatedFileType of the schema: a file about the model; a label a line for each value of an output."""
+"""Values of AssociatedFileType in the schema: a file about the model; a file with an output's labels, one a line."""
 # A fixed date, so that the same contents make the same file.
 WRITTEN: Final = (1980, 1, 1, 0, 0, 0)
 
 
 def embed(content: bytes, card: Mapping[str, Any], labels: Mapping[str, Sequence[str]], name: str) -> bytes:
-    """A TFLite file with its card and the labels of its outputs inside; replaces those of an earlier call.
+    """Embed a card and the labels of the outputs in a TFLite file, replacing earlier ones.
 
     Args:
         content: The file.
@@ -60,7 +60,7 @@ def embed(content: bytes, card: Mapping[str, Any], labels: Mapping[str, Sequence
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
-    """The card and the labels by output from inside a file.
+    """Read the card and the labels by output that are embedded in a file.
 
     Raises EmotionEdgeError where the file is missing, damaged, or has none.
     """
@@ -91,7 +91,7 @@ def _labels_file(output: str) -> str:
 
 
 def _describe(model: Any, card: Mapping[str, Any], labels: Mapping[str, Sequence[str]]) -> Any:
-    """The metadata flatbuffer, uint8 [n]. Tables are made from the leaves up, as the format wants it."""
+    """Build the metadata flatbuffer, uint8 [n]; the format requires nested tables to be written first."""
     builder = flatbuffers.Builder(1024)
     signature = model.signatureDefs[0]
     graph = model.subgraphs[0]
@@ -132,7 +132,7 @@ def _file(builder: Any, name: str, kind: int) -> int:
 
 
 def _table(builder: Any, fields: int, offsets: Mapping[int, int]) -> int:
-    """A table of strings and vectors by field number."""
+    """Write a flatbuffer table. offsets: strings and vectors already written, by field number."""
     builder.StartObject(fields)
     for place, offset in offsets.items():
         builder.PrependUOffsetTRelativeSlot(place, offset, 0)

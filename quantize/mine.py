@@ -17,26 +17,28 @@ from training.prepare import PrepareSettings, prepare
 
 RUNS = Path("runs")
 SPLIT = (75, 25, 0)
-"""Shares of Training, PublicTest and PrivateTest: a quarter is kept aside to judge by, and nothing for a third part."""
+"""Percent of faces in Training, PublicTest and PrivateTest: a quarter is held out for evaluation."""
 
 
 def make_mine(
     photographs: Path, out: Path, start: str, mapping: Path | None = None, label_set: str | None = None
 ) -> FewFaces:
-    """Cut the faces, fit the released network's head to them, quantize, and judge it beside the released one.
+    """Crop the faces, fit a released network's head to them, quantize it, and compare it with the released one.
 
     Args:
         photographs: A data set; most simply a folder of photographs for each class.
-        out: The model's folder to write; its name is the model's.
-        start: A released model to begin with, by name or folder.
+        out: Folder of the model to write; its name becomes the model's name.
+        start: The released model to start from, by name or folder.
         mapping: YAML file of `own class name: label` lines.
-        label_set: As of `training.datasets.read_dataset`; `own` keeps class names that are no emotion.
+        label_set: Name of the label set; None: the one that fits the classes; `own` keeps class names that are not
+            emotions.
 
     Returns:
-        What came of the fit.
+        Result of the fit.
 
     Raises:
-        EmotionEdgeError: The photographs cannot be read or are too few, or a folder is in the way.
+        EmotionEdgeError: The photographs cannot be read or are too few, or `out` or a folder of an intermediate step
+            exists.
     """
     released, run = model_dir(start), RUNS / out.resolve().name
     if not (released / NETWORK_FILE).is_file():

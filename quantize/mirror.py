@@ -1,8 +1,8 @@
-"""Below which confidence a model is run on the mirror image, too: `mirror_below`, chosen by a rule, into its card.
+"""Chooses `mirror_below`, the confidence below which a model is run on the mirror image of a face too.
 
-A network's outputs for a face and for its mirror image differ, mostly where it is unsure. The mean of both is right
-more often, and is the same for both; averaged only for faces with a low confidence it costs a part of a second run.
-The value is chosen on PublicTest: the lowest by which SAME of the faces keep their label in the mirror.
+A network's outputs for a face and for its mirror image differ, mostly at low confidence. Their mean is right more
+often, and is the same for both; computing it only at low confidence saves most second runs. The value is chosen on
+PublicTest: the lowest at which the share SAME of the faces keep their label when mirrored.
 """
 
 from collections.abc import Mapping
@@ -22,28 +22,28 @@ from quantize.card_update import write_into
 from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
 
 STEPS: Final = tuple(step / 20 for step in range(8, 20))
-"""Confidences that are tried."""
+"""Values of `mirror_below` that are tried."""
 SAME: Final = 0.98
-"""Share of the faces that are to keep their label in the mirror."""
+"""Share of the faces that must keep their label when mirrored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The primary output's values, float32 [n, labels], of faces and of their mirror images, and the labels [n]."""
+    """Values of the primary output, float32 [n, labels], for faces and for their mirror images, and true labels [n]."""
 
     plain: Floats
     flipped: Floats
     labels: Labels
 
     def values(self, output: OutputSpec, below: float) -> tuple[Floats, Floats, float]:
-        """Values for the faces, values for their mirror images, and the share of faces that are run twice."""
+        """Return values for faces and mirror images, averaged at confidence below `below`, and the share run twice."""
         mean = (self.plain + self.flipped) / 2
         unsure, other = (_confidence(output, each) < below for each in (self.plain, self.flipped))
         faces = np.where(unsure[:, None], mean, self.plain)
         return faces, np.where(other[:, None], mean, self.flipped), float(unsure.mean())
 
     def same(self, output: OutputSpec, below: float) -> float:
-        """Share of the faces that keep their label in the mirror."""
+        """Share of the faces that keep their label when mirrored, 0 to 1."""
         faces, mirrored, _ = self.values(output, below)
         first, second = (probabilities_of(output, each).argmax(axis=1) for each in (faces, mirrored))
         return float(np.mean(first == second))
@@ -136,7 +136,7 @@ def mirror_text(facts: Mapping[str, Any]) -> str:
 
 
 def run(folders: list[Path], data: Dataset, final: bool) -> None:
-    """The command: choose for each model, and print its figures."""
+    """Run `emotion-quantize mirror`: choose `mirror_below` for each model, and print its figures."""
     cleaned = clean_training(data)
     for folder in folders:
         print(f"{folder.resolve().name}\n\n{mirror_text(add_mirror(folder, cleaned, final))}", flush=True)

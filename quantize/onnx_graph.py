@@ -1,4 +1,4 @@
-"""An ONNX graph of convolutions as TensorFlow operations, from NCHW to NHWC: as much of ONNX as YuNet is made of."""
+"""Converts an ONNX graph of convolutions from NCHW to TensorFlow operations in NHWC, as far as YuNet needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,10 +69,10 @@ def read_graph(path: Path) -> Graph:
 
 
 def convolve(x: Any, kernel: Array, bias: Array, stride: int, pad: int, depthwise: bool) -> Any:
-    """A convolution of x [n, h, w, c].
+    """Apply a convolution to x [n, h, w, c].
 
-    kernel: as ONNX has it, [out, in / groups, kh, kw]. depthwise: one filter a channel. pad: rows and columns of zeros
-    on each side (TensorFlow's own `SAME` pads a strided one differently).
+    kernel: in ONNX's order, [out, in / groups, kh, kw]. depthwise: one filter per channel. pad: rows and columns of
+    zeros on each side (TensorFlow's own `SAME` pads a strided one differently).
     """
     import tensorflow as tf
 
@@ -88,7 +88,7 @@ def convolve(x: Any, kernel: Array, bias: Array, stride: int, pad: int, depthwis
 
 
 def is_depthwise(node: Node, graph: Graph) -> bool:
-    """A convolution with one filter for each of its channels."""
+    """Return True for a convolution with one filter per channel."""
     if node.op != "Conv":
         return False
     out, inputs = graph.weights[node.inputs[1]].shape[:2]
@@ -118,14 +118,14 @@ def _resize(node: Node, graph: Graph, x: Any) -> Any:
         raise EmotionEdgeError(
             f"ONNX graph: a resize as {node.output!r} is not supported (nearest, twice the size, is)"
         )
-    # The same as tf.image.resize, of operations that XNNPACK has in int8.
+    # Equal to tf.image.resize, but made of operations that XNNPACK runs in int8.
     return tf.nn.depth_to_space(tf.concat([x] * 4, axis=3), 2)
 
 
 def run(graph: Graph, image: Any, wanted: Sequence[str]) -> dict[str, Any]:
     """Build the operations on an image [n, height, width, channels]; returns the wanted tensors, NHWC, by name.
 
-    Raises EmotionEdgeError at an operation that is not supported and on the way to a wanted tensor.
+    Raises EmotionEdgeError for an unsupported operation that a wanted tensor depends on.
     """
     import tensorflow as tf
 

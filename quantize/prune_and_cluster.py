@@ -1,7 +1,6 @@
-"""Fewer different weights, so that the file compresses better: magnitude pruning and weight clustering.
+"""Magnitude pruning and weight clustering: fewer distinct weights, so that the file compresses better.
 
-Neither makes the .tflite itself smaller or faster; both make it smaller once compressed, as it is in a package or on
-its way to a board.
+The .tflite itself gets neither smaller nor faster, but it is smaller in a compressed package or transfer.
 """
 
 from collections.abc import Callable
@@ -20,7 +19,7 @@ SLIM_EPOCHS, SLIM_LEARNING_RATE = 2, 3e-4
 
 
 def pruned(twin: Any, sparsity: float, data: Dataset, config: TrainingConfig, lesson: Lesson) -> Any:
-    """The network with the smallest weights of each layer set to zero, fine-tuned (Zhu and Gupta 2017).
+    """Set the smallest weights of each layer to zero, and fine-tune the network (Zhu and Gupta 2017).
 
     sparsity: share of weights that are zero, 0 to 1.
     """
@@ -31,14 +30,14 @@ def pruned(twin: Any, sparsity: float, data: Dataset, config: TrainingConfig, le
     student.optimizer = tf_keras.optimizers.Adam()  # the callback reads its step
     update.on_train_begin()
     teach(student, twin, data, config, lesson, _stepped(update))
-    update.on_epoch_end(-1)  # zeros what the last step moved
+    update.on_epoch_end(-1)  # sets weights to zero again that the last step changed
     return tfmot.sparsity.keras.strip_pruning(student)
 
 
 def clustered(twin: Any, clusters: int, data: Dataset, config: TrainingConfig, lesson: Lesson) -> Any:
-    """The network with the weights of each layer drawn to a number of shared values, fine-tuned (Han et al. 2016).
+    """Restrict each layer's weights to `clusters` shared values, and fine-tune the network (Han et al. 2016).
 
-    Raises EmotionEdgeError where a layer has fewer weights than that.
+    Raises EmotionEdgeError if a layer has fewer weights than `clusters`.
     """
     for layer in twin.layers:
         if (kernel := getattr(layer, "kernel", None)) is not None and np.size(kernel) < clusters:
@@ -65,7 +64,7 @@ def _stepped(update: Any) -> Callable[[], None]:
 
 
 def lesson_of(prune: float | None) -> Lesson:
-    """How a pruned or clustered network is fine-tuned."""
+    """Return the settings with which a pruned or clustered network is fine-tuned."""
     return Lesson(
         "pruning" if prune is not None else "clustering", SLIM_EPOCHS, SLIM_LEARNING_RATE, {}, keep_best=False
     )
@@ -74,7 +73,7 @@ def lesson_of(prune: float | None) -> Lesson:
 def slimmed(
     twin: Any, prune: float | None, clusters: int, data: Dataset, config: TrainingConfig, lesson: Lesson
 ) -> Any:
-    """The network pruned to a part of zeros, or else clustered to a number of values; raises as `clustered`."""
+    """Prune the network to a share `prune` of zeros, or if that is None cluster its weights to `clusters` values."""
     if prune is not None:
         return pruned(twin, prune, data, config, lesson)
     return clustered(twin, clusters, data, config, lesson)

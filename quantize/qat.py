@@ -1,4 +1,4 @@
-"""Quantization-aware training with tensorflow-model-optimization: the network learns to live with int8."""
+"""Quantization-aware training with tensorflow-model-optimization."""
 
 from typing import Any
 
@@ -14,8 +14,7 @@ from training.datasets.dataset import Dataset
 
 
 def train_aware(twin: Any, data: Dataset, calibration: Calibration, config: TrainingConfig, lesson: Lesson) -> Any:
-    """The float network with simulated int8: ranges from the calibration images, then fine-tuned
-    (`quantize.fine_tune`).
+    """Quantization-aware training: simulate int8 with ranges from the calibration images, then fine-tune.
 
     twin: the float network in tf_keras. Raises EmotionEdgeError where a layer is not supported.
     """
@@ -26,7 +25,7 @@ def train_aware(twin: Any, data: Dataset, calibration: Calibration, config: Trai
 
 
 def quantized(network: Any) -> Any:
-    """The network with simulated int8, its input range fixed at 0 to 1 and its batch statistics frozen.
+    """Wrap a network for simulated int8, with the input range fixed at 0 to 1 and batch statistics frozen.
 
     The fixed range makes the input scale exactly 1/255. Batch statistics that still move while they are folded into
     int8 weights cost accuracy (Krishnamoorthi, "Quantizing deep convolutional networks", 2018). Raises EmotionEdgeError

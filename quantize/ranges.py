@@ -1,8 +1,8 @@
-"""Where the activations of a quantization-aware network lie, measured before it is trained.
+"""Initialises the activation ranges of a quantization-aware network by measurement, before it is trained.
 
-tensorflow-model-optimization starts every activation's range at -6 to 6 and moves it by a thousandth a step towards
-what it sees. After 1,000 steps more than a third of that guess is left: pooled features of 0 to 4 keep a scale several
-times too coarse, and sums of 0 to 16 are cut off. Measured ranges mend both before the first step.
+tensorflow-model-optimization starts every range at -6 to 6 and updates it by a moving average of momentum 0.999. After
+1,000 steps more than a third of the initial range remains, so the scale of pooled features of 0 to 4 is too coarse, and
+sums of 0 to 16 are clipped. Measured ranges avoid both.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ def set_ranges(student: Any, images: npt.NDArray[np.uint8]) -> None:
     """
     found: dict[str, tuple[Any, Any, float, float]] = {}
     with _recording({}):
-        student(as_input(images[:1]), training=True)  # the ranges of the weights, which only a training step sets
+        student(as_input(images[:1]), training=True)  # sets the ranges of the weights, which only a training step does
     with _recording(found):
         for start in range(0, len(images), BATCH):
             student(as_input(images[start : start + BATCH]), training=False)
@@ -36,7 +36,7 @@ def set_ranges(student: Any, images: npt.NDArray[np.uint8]) -> None:
 
 @contextmanager
 def _recording(found: dict[str, tuple[Any, Any, float, float]]) -> Iterator[None]:
-    """While it lasts, activation quantizers note the range of what they get and pass it on in float."""
+    """Context manager: activation quantizers record the range of their input and pass it on in float."""
     original = quantizers.MovingAverageQuantizer.__call__
 
     def note(_: Any, inputs: Any, training: Any, weights: Mapping[str, Any], **__: Any) -> Any:  # noqa: ARG001

@@ -1,4 +1,4 @@
-"""The float network of a run again in tf_keras, which is what the quantization tools take."""
+"""Copies the float network of a run to tf_keras, which the quantization tools require."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ TOLERANCE = 1e-4
 
 
 def twin_of(source: Source, config: TrainingConfig) -> Any:
-    """The chosen float network of a run, built again in tf_keras with the same weights.
+    """Rebuild the selected float network of a run in tf_keras, with the same weights.
 
-    config: the run's. Raises EmotionEdgeError where the configuration builds another network, or where the two differ
-    in any output by more than TOLERANCE.
+    config: settings of the run. Raises EmotionEdgeError if they build another network, or any output of the two differs
+    by more than TOLERANCE.
     """
     heads = {head: source.heads[head] for head in config.heads if head in source.heads}
     return carry_weights(

@@ -1,4 +1,4 @@
-"""A model file against the float network it came from: the same faces, every interpreter, one table."""
+"""Measures a model file and its float network on the same faces in every interpreter."""
 
 import gzip
 import tempfile
@@ -105,21 +105,21 @@ class Measured:
 
     @property
     def views(self) -> int:
-        """Views of each face: 2 with its mirror image, else 1."""
+        """Number of views per face: 2 with its mirror image, else 1."""
         return 2 if self.mirror else 1
 
     @property
     def float_row(self) -> Row:
-        """The float network in Keras."""
+        """Row of the float network in Keras."""
         return self.rows[0]
 
     @property
     def shipped(self) -> Row:
-        """The file in the interpreter that `auto` takes."""
+        """Row of the file in the interpreter that the setting `auto` chooses."""
         return next(row for row in self.rows[1:] if row.precision == self.precision and row.faces is None)
 
     def temperature(self, head: str) -> float:
-        """The temperature of the file's logits of a head."""
+        """Temperature of a head's logits in the file."""
         found = [figure.temperature for figure in self.shipped.figures if figure.head == head]
         return found[0] if found and found[0] is not None else 1.0
 
@@ -144,9 +144,9 @@ def measure(
         splits: Splits to measure; PublicTest is always added, since temperatures are fitted on it.
         primary: The primary head.
         float_file: The same network as a float TFLite file, to compare in the same interpreter.
-        precision: Of the file.
-        arm: Also on emulated aarch64, on EMULATED_FACES faces, with instructions counted: minutes. `not_run` names what
-            fails there.
+        precision: Precision of the file: int8, float32, float16 or dynamic.
+        arm: True also measures under emulated aarch64, on EMULATED_FACES faces, and counts instructions, which takes
+            minutes; failures are listed in `not_run`.
         mirror: Average over each face and its mirror image; times and instructions are of both.
 
     Raises:
@@ -181,7 +181,7 @@ def measure(
             counted = {cpu: _instructions(model, float_file, cpu, views) for cpu in CPUS}
             rows.append(_emulated_row(model, comparison, precision, where, mirror))
         except EmotionEdgeError as error:
-            # The file is none the worse for it, and may have taken a long training.
+            # A failure of the emulation must not discard a file that may have taken a long training.
             not_run[where], counted = str(error), {}
     name, best = next(iter(runs.items()))
     last = list(parts)[-1]
@@ -200,7 +200,7 @@ def measure(
 
 
 def sized(measured: Measured, model: Path) -> Measured:
-    """The same figures with the file's present size, after its card was embedded."""
+    """Update the file sizes in the figures, after the card was embedded in the file."""
     size, compressed = _sizes(model)
     return replace(measured, size=size, compressed=compressed)
 
@@ -211,7 +211,7 @@ def _sizes(model: Path) -> tuple[int, int]:
 
 
 def _run(runtime: str, path: Path, images: npt.NDArray[np.uint8], mirror: bool, cpu: str = "") -> Run:
-    """As `run_in`; with mirror the mean of the outputs over both views, and the time of both."""
+    """Run a file like `run_in`; if `mirror`, average the outputs over both views and sum their times."""
     runs: list[Run] = []
 
     def run(faces: npt.NDArray[np.uint8]) -> Outputs:
@@ -224,7 +224,10 @@ def _run(runtime: str, path: Path, images: npt.NDArray[np.uint8], mirror: bool, 
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """parts: by split, in the order their images come. float_outputs: the float network's outputs for all of them."""
+    """The float network's outputs, with which others are compared.
+
+    parts: faces by split, in the order of their images. float_outputs: the float network's outputs for all of them.
+    """
 
     parts: Mapping[str, Dataset]
     float_outputs: Outputs
@@ -242,7 +245,7 @@ class _Comparison:
         return Row(precision, runtime, found, *self.against(outputs, self.float_outputs), milliseconds)
 
     def against(self, outputs: Outputs, float_outputs: Outputs) -> tuple[dict[str, float], dict[str, LogitError]]:
-        """Agreement and errors by head, as `Row` has them."""
+        """Compare outputs with the float network's; returns agreement and errors by head."""
         part = next(iter(self.parts.values()))
         same, errors = {}, {}
         for head, reference in float_outputs.items():
@@ -274,7 +277,7 @@ def _as_file(content: bytes) -> Iterator[Path]:
 
 
 def _emulated_row(model: Path, comparison: _Comparison, precision: str, where: str, mirror: bool) -> Row:
-    """The file in emulation, on some faces of the last split: a thousand times the time of a real core."""
+    """Run the file under emulation, a thousand times slower than a real core, on some faces of the last split."""
     split, part = list(comparison.parts.items())[-1]
     chosen = np.random.default_rng(0).permutation(len(part))[:EMULATED_FACES]
     run = _run("ai-edge-litert", model, part.pixels[chosen], mirror, EMULATED_CPU)

@@ -1,4 +1,4 @@
-"""What `verify` measured, as text: one table for the terminal, in Markdown for the card."""
+"""Formats the measurement of `verify` as text for the terminal and as Markdown for the card."""
 
 from collections.abc import Sequence
 
@@ -8,20 +8,20 @@ from quantize.verify import Measured, Row
 
 
 def table(measured: Measured) -> str:
-    """The measurement as text: a row for each way to run the network, then sizes, errors by class, what was not run."""
+    """Format the measurement as text: a row per way to run the network, sizes, errors by class, ways not run."""
     return "\n".join(
         [*_plain(_cells(measured)), "", *_notes(measured), "", *(": ".join(row) for row in _error_cells(measured))]
     )
 
 
 def markdown(measured: Measured) -> str:
-    """The same for CARD.md."""
+    """Format the measurement as Markdown for CARD.md."""
     parts = [_markdown(_cells(measured)), "\n".join(f"- {note}" for note in _notes(measured))]
     return "\n\n".join([*parts, _markdown(_error_cells(measured))])
 
 
 def layers_table(layers: Sequence[LayerError]) -> str:
-    """The errors of layers as text, in execution order; of a file that is not int8 without the layer's own error."""
+    """Format the errors of layers as text, in execution order."""
     cells = [["operation", "layer", "signal to error, dB", "own error, steps", "after training, steps"]]
     for layer in layers:
         alone = ["" if steps is None else f"{steps:.2f}" for steps in (layer.own, layer.after_training)]
@@ -50,7 +50,7 @@ def _cells(measured: Measured) -> list[list[str]]:
 
 
 def _titles(measured: Measured) -> dict[tuple[str, str], str]:
-    """The heads of the columns, by split and head."""
+    """Column titles, by split and head."""
     keys = [(figure.split, figure.head) for figure in measured.float_row.figures]
     return {(split, head): f"{split.removesuffix('Test')} {head}" for split, head in keys}
 

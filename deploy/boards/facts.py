@@ -1,4 +1,4 @@
-"""What a board is and how it is doing, read over SSH without changing anything."""
+"""Reads facts about a board and its state over SSH, without changing anything."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Final
 from deploy.boards.ssh import Connection
 
 HOME: Final = "/var/lib/emotion-deploy"
-"""Folder of packages and results on a board; see files/upgrade."""
+"""Folder on a board in which the upgrade script keeps packages and results."""
 
 UNIT: Final = "emotion-edge-upgrade.service"
 
@@ -33,7 +33,7 @@ exit 0
 class Board:
     """Facts of a board.
 
-    kept: version whose package is kept there for a rollback. opt, var: free space below /opt and /var/lib, KiB.
+    kept: version whose package the board keeps for a rollback. opt, var: free space below /opt and /var/lib, KiB.
     uptime: s. result: of the last upgrade. daemon: the daemon's status file, empty where it does not run.
     """
 

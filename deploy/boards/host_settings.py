@@ -43,7 +43,7 @@ def read_host_settings(host: Host) -> HostSettings:
 
 
 def settings_diff(old: str, new: str) -> list[str]:
-    """What changes between two settings files, one line per setting, without secrets."""
+    """List the changes between two settings files, one line per setting, without secrets."""
     before, after = _flat(old), _flat(new)
     return [
         f"{name}: {_shown(name, before.get(name))} -> {_shown(name, after.get(name))}"
@@ -75,7 +75,7 @@ def _shown(name: str, value: Any) -> str:
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
-    """A tar archive of files by absolute path, below `files/`."""
+    """Pack files, given by absolute path, into a tar archive below `files/`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for path, content in files.items():

@@ -17,7 +17,8 @@ INVENTORY: Final = Path("hosts.yaml")
 class Host:
     """A board. name: as in the inventory. address: [user@]host for ssh. port: 0 for ssh's own.
 
-    config: its settings file. files: sources here by path on the board. groups: for `--group`.
+    config: settings file for the board. files: sources on this machine by path on the board. groups: names for
+    `--group`.
     """
 
     name: str
@@ -34,9 +35,9 @@ class _Entry(BaseModel):
     host: Annotated[str, Field(pattern=r"^[^\s-][^\s]*$")]
     """[user@]host, or a name from ~/.ssh/config."""
     port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Port of its SSH server; 0: ssh's default."""
+    """Port of the board's SSH server; 0: ssh's default."""
     config: Path | None = None
-    """Settings file of its daemon, installed by each push; empty: the board keeps its own."""
+    """Settings file of the board's daemon, installed by each push; empty: the board keeps its own."""
     files: dict[str, Path] = Field(default_factory=dict)
     """Files that each push brings: the source on this machine by absolute path on the board."""
     groups: tuple[str, ...] = ()
@@ -57,7 +58,7 @@ def read_inventory(path: Path) -> list[Host]:
 
 
 def _refuse_duplicates(hosts: list[Host], where: str) -> None:
-    """Raise EmotionEdgeError where two names have the same address: two pushes at once would collide."""
+    """Raise EmotionEdgeError if two names have one address, as simultaneous pushes to a board would collide."""
     named: dict[tuple[str, int], str] = {}
     for host in hosts:
         if (first := named.setdefault((host.address, host.port), host.name)) != host.name:
@@ -80,7 +81,7 @@ def _host(name: str, entry: Any, path: Path) -> Host:
 
 
 def choose_hosts(words: list[str], inventory: Path | None, group: str = "") -> list[Host]:
-    """Boards by name or address, in the inventory's order where all are in it.
+    """Select boards by name or address, in the inventory's order if all are in it.
 
     Args:
         words: names of the inventory or addresses; none: all of the inventory.

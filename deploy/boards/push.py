@@ -20,7 +20,7 @@ from deploy.package.deb import board_file_name, package_fields, suite_of
 from edge.errors import EmotionEdgeError
 
 START_TIMEOUT: Final = 180
-"""Seconds that the service has to become healthy."""
+"""Default time limit for the service to become healthy, seconds."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ def read_package(path: Path) -> Package:
 
 
 def check_board(board: Board, package: Package) -> None:
-    """Raise EmotionEdgeError where the package cannot be installed there."""
+    """Raise EmotionEdgeError if the package cannot be installed on the board."""
     if not board.arch:
         raise EmotionEdgeError("is no Debian or Raspberry Pi OS: it has no dpkg")
     if board.arch != package.arch:
         raise EmotionEdgeError(f"is {board.arch}, and {package.path.name} is for {package.arch}")
     if package.suite and board.suite != package.suite:
         raise EmotionEdgeError(f"runs {board.suite}, and {package.path.name} is for {package.suite}")
-    # The package is kept for a rollback; dpkg unpacks the new files beside the old ones, and bytecode is added.
+    # Space is needed for the package, kept for a rollback, and for the new files beside the old ones, with bytecode.
     required = {"/var/lib": (package.size, board.var), "/opt": (package.unpacked * 3 // 2, board.opt)}
     for place, (needed, free) in required.items():
         if needed + 10_240 > free:
@@ -88,7 +88,7 @@ def push(
         options: of ssh, as after `-o`.
 
     Returns:
-        Whether the new version runs there.
+        Whether the new version runs on the board.
 
     Raises:
         EmotionEdgeError: before anything is changed, or where the connection is lost.
@@ -114,7 +114,7 @@ def push(
 def preview(
     host: Host, package: Package, settings: HostSettings, report: Report, options: tuple[str, ...] = ()
 ) -> bool:
-    """Report what a push would change on a board. Raises EmotionEdgeError where it could not be done."""
+    """Report what a push would change on a board. Raises EmotionEdgeError if the push would be refused."""
     with Connection(host, options) as connection:
         board = gather_facts(connection)
         check_board(board, package)
@@ -163,7 +163,7 @@ def _send(connection: Connection, package: Package, settings: HostSettings, repo
 
 
 def _watch(connection: Connection, report: Report) -> str:
-    """Report each new line of the board's progress until the upgrade ends; the result line."""
+    """Report each new line of the board's progress until the upgrade ends; returns the line with its result."""
     shown = 0
     while True:
         text = connection.run(
@@ -185,8 +185,8 @@ def _watch(connection: Connection, report: Report) -> str:
 
 
 def _doctor(connection: Connection) -> list[str]:
-    """Output of `emotion-edge doctor` there, run as the service's user with the service's settings."""
-    # The service's user may not enter the home folder that ssh begins in.
+    """Run `emotion-edge doctor` on the board, as the service's user with its settings; returns the output lines."""
+    # The service's user has no access to the home folder in which an ssh session starts.
     _, text = connection.status("cd /; sudo -n -u emotion-edge /opt/emotion-edge/bin/emotion-edge doctor")
     return text.splitlines()
 

@@ -16,8 +16,9 @@ MAX_FAILURES: Final = 3
 class Plan:
     """How to roll out.
 
-    canary: boards that are upgraded first; where one fails, the others are not touched. max_failures: after so many, no
-    further board is started. start_timeout: seconds the service has to become healthy. dry_run: only report changes.
+    canary: number of boards upgraded first; if one fails, the others are not touched. max_failures: number of failures
+    after which no further board is started. start_timeout: seconds the service has to become healthy. dry_run: only
+    report changes.
     """
 
     canary: int = 0

@@ -26,7 +26,7 @@ class Connection:
         if not shutil.which("ssh"):
             raise EmotionEdgeError("ssh is not here: sudo apt-get install openssh-client")
         self.host = host
-        # A short path: that of a socket is limited to about 100 characters.
+        # The path must be short: that of a socket is limited to about 100 characters.
         self._folder = tempfile.TemporaryDirectory(prefix="ee-", dir="/tmp")
         shared = ("ControlMaster=auto", f"ControlPath={self._folder.name}/s", "ControlPersist=60", "BatchMode=yes")
         self._words = ["ssh", *(f"-o{option}" for option in (*options, *_ALIVE, *shared))]
@@ -41,7 +41,7 @@ class Connection:
         self._folder.cleanup()
 
     def run(self, command: str, data: str | bytes = "") -> str:
-        """Run a shell command with `data` as its standard input; its standard output."""
+        """Run a shell command with `data` as its standard input; returns its standard output."""
         content = data.encode() if isinstance(data, str) else data
         words = [*self._words, self.host.address, command]
         done = subprocess.run(words, input=content, capture_output=True, check=False)
@@ -50,7 +50,7 @@ class Connection:
         return done.stdout.decode(errors="replace")
 
     def status(self, command: str) -> tuple[int, str]:
-        """Run a command that may fail; its exit status, and its output and errors together."""
+        """Run a command that may fail; returns its exit status, and output and errors together."""
         words = [*self._words, self.host.address, f"{{ {command}\n}} 2>&1"]
         done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if done.returncode == 255:
@@ -62,7 +62,7 @@ class Connection:
 
         Args:
             source: the open file.
-            size: its bytes.
+            size: size of the file in bytes.
             command: the shell command that reads it.
             on_percent: called with the percentage sent, when it changes.
         """
@@ -88,7 +88,7 @@ class Connection:
             raise EmotionEdgeError(self._explain(status, errors))
 
     def follow(self, command: str) -> int:
-        """Run a command that prints to the screen until it ends or the user presses Ctrl-C; its exit status."""
+        """Run a command that prints to the screen until it ends or Ctrl-C is pressed; returns its exit status."""
         try:
             return subprocess.run([*self._words, self.host.address, command], check=False).returncode
         except KeyboardInterrupt:

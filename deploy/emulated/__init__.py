@@ -1,1 +1,1 @@
-"""A board that is not there: a Debian arm64 machine with the shape of Raspberry Pi OS, in an emulator."""
+"""An emulated test board: a Debian arm64 machine set up like Raspberry Pi OS."""

@@ -1,8 +1,8 @@
-"""The test board's base image: Debian trixie in the shape of Raspberry Pi OS Lite, made once for each architecture.
+"""Builds the test board's base image: Debian trixie set up like Raspberry Pi OS Lite, once per architecture.
 
-MBR with a FAT32 boot partition (`bootfs`, cloud-init's files on it) and an ext4 root. For arm64, the kernel stands
-beside the image and not in it, as qemu is handed it: an initramfs made under emulation takes longer than everything
-else together. The image for amd64 boots in a container (native.py) and has no kernel.
+The image has an MBR, a FAT32 boot partition (`bootfs`, with cloud-init's files) and an ext4 root partition. For arm64
+the kernel is a file beside the image, passed to qemu: making an initramfs under emulation would take longer than
+everything else. The image for amd64 boots in a container (native.py) and has no kernel.
 """
 
 import lzma
@@ -31,11 +31,12 @@ PACKAGES: Final = (
     "mosquitto python3 python3-venv libgl1 libglib2.0-0t64 libxext6 less e2fsprogs "
     "dosfstools fdisk rfkill v4l-utils procps openssl"
 )
-"""What the official image has of what matters here, and a broker, which it has not. Some libraries that the package
-needs are left out, so that the card must bring them along."""
+"""Relevant packages of the official image, and a broker. Libraries that the Debian package needs are partly left out,
+so that the card must contain them.
+"""
 
 _MODULES: Final = ("virtio_pci", "virtio_mmio", "virtio_blk", "ext4", "crc32c_generic")
-"""Kernel modules that mount the root."""
+"""Kernel modules needed to mount the root partition."""
 
 _TOOLS: Final = {
     "mmdebstrap": "mmdebstrap",
@@ -66,7 +67,7 @@ datasource: {NoCloud: {seedfrom: "file:///boot/firmware"}}
 ssh_deletekeys: false
 ssh_genkeytypes: []
 """
-"""As in the official image; there another service makes the host keys."""
+"""cloud-init's configuration as in the official image, in which another service generates the SSH host keys."""
 
 _HOST_KEYS: Final = """\
 [Unit]
@@ -114,9 +115,10 @@ def broker_ca(arch: str) -> Path:
 
 
 def build(arch: str = "arm64") -> Path:
-    """Make the image, and for arm64 the kernel's files, where they are not there yet; the image's path.
+    """Build the image, and for arm64 the kernel files, unless they exist; returns the image's path.
 
-    Takes 10 to 25 minutes for arm64, some minutes for amd64. Raises EmotionEdgeError for what is missing here.
+    Takes 10 to 25 minutes for arm64, some minutes for amd64. Raises EmotionEdgeError if a tool is missing on this
+    machine.
     """
     image = image_path(arch)
     authority = broker_ca(arch)
@@ -191,8 +193,8 @@ def _check_machine(arch: str) -> None:
 
 def _bootstrap(root: Path, arch: str) -> None:
     _remove_tree(root)
-    # Manuals are most of the files, and unused here. Without the list of locales, and without the
-    # program for the hardware's database, setting up their packages takes seconds in place of minutes.
+    # Manuals are most of the files, and not needed. Without the list of locales and the hardware database program,
+    # setting up their packages takes seconds instead of minutes.
     left_out = [f"/usr/share/{what}/*" for what in ("man", "locale", "doc", "info")]
     left_out += ["/usr/share/i18n/SUPPORTED", "/usr/bin/systemd-hwdb"]
     slim = [f"--dpkgopt=path-exclude={path}" for path in left_out]
@@ -203,7 +205,7 @@ def _bootstrap(root: Path, arch: str) -> None:
 
 
 def _remove_tree(root: Path) -> None:
-    """Not through what an interrupted run left mounted in it."""
+    """Remove a root tree after unmounting what an interrupted run left mounted in it."""
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for point in sorted((point for point in mounted if point.startswith(f"{root}/")), reverse=True):
         _run("umount", point)
@@ -212,9 +214,9 @@ def _remove_tree(root: Path) -> None:
 
 
 def _kernel(root: Path, kernel: Path) -> str:
-    """Unpack Debian's kernel: KERNEL, and its modules in the root; the kernel's release.
+    """Unpack Debian's kernel, to KERNEL, and its modules, into the root; returns the kernel's release.
 
-    With this machine's apt, as if it were that one: under emulation it takes minutes.
+    This machine's apt downloads it for the other architecture, as an emulated apt takes minutes.
     """
     if kernel.exists():
         shutil.rmtree(kernel)
@@ -244,7 +246,7 @@ def _kernel(root: Path, kernel: Path) -> str:
 
 
 def _initrd(root: Path, kernel: Path, release: str) -> None:
-    """A first root file system of busybox and the modules that mount the real one."""
+    """Build the initial root file system: busybox, and the modules that mount the root partition."""
     tree = kernel / "initrd"
     (tree / "bin").mkdir(parents=True)
     (tree / "modules").mkdir()
@@ -266,7 +268,7 @@ def _initrd(root: Path, kernel: Path, release: str) -> None:
 
 
 def _in_order(modules: Path, names: Sequence[str]) -> list[str]:
-    """The files of these modules and of all they depend on, each after what it needs; built-in ones are left out."""
+    """List the files of modules and their dependencies, in loading order, without built-in ones."""
     depends = {}
     for line in (modules / "modules.dep").read_text().splitlines():
         file, _, needs = line.partition(":")
@@ -288,7 +290,7 @@ def _configure(root: Path, slow: bool) -> None:
         path.chmod(mode)
 
     (root / "boot/firmware").mkdir(parents=True, exist_ok=True)
-    # As in the images of Raspberry Pi OS since March 2026: nobody can log in as this user.
+    # As in images of Raspberry Pi OS since March 2026, nobody can log in as this user.
     _run("chroot", str(root), "useradd", "--no-create-home", "--shell", "/usr/sbin/nologin", "pi")
     write(
         "etc/fstab",
@@ -303,19 +305,19 @@ def _configure(root: Path, slow: bool) -> None:
     write("etc/systemd/system/host-keys.service", _HOST_KEYS)
     write("etc/modules-load.d/camera.conf", "vivid\n")
     write("etc/modprobe.d/camera.conf", "options vivid n_devs=1 node_types=0x1\n")
-    if slow:  # some fifty times slower than a board, and its time-outs as much longer
+    if slow:  # an emulated board is some fifty times slower, so its time-outs are longer
         write(
             "etc/systemd/system/emotion-edge.service.d/emulated.conf",
             "[Service]\nTimeoutStartSec=1800\nWatchdogSec=240\n",
         )
-    # For the messages to be heard from outside, and with TLS for the daemon; the official image has no broker at all.
+    # The broker listens to the outside for the tests' subscriber, and with TLS for the daemon.
     write("etc/mosquitto/conf.d/listener.conf", _MOSQUITTO)
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     units = root / "etc/systemd/system/multi-user.target.wants"
     units.mkdir(parents=True, exist_ok=True)
     (units / "host-keys.service").symlink_to("/etc/systemd/system/host-keys.service")
-    # Not on a board that is offline on purpose.
+    # Disabled, as the board is offline on purpose.
     for timer in ("apt-daily.timer", "apt-daily-upgrade.timer", "man-db.timer"):
         (root / "etc/systemd/system" / timer).symlink_to("/dev/null")
     write("etc/machine-id", "")  # made at the first boot
@@ -324,7 +326,7 @@ def _configure(root: Path, slow: bool) -> None:
 
 
 def _broker_certificates(root: Path) -> Path:
-    """Make an authority of the board's own, and a certificate by it for the broker there; the authority's file."""
+    """Create a certificate authority and a certificate for the board's broker; returns the authority's file."""
     folder = root / "etc/mosquitto/certs"
     folder.mkdir(parents=True, exist_ok=True)
     authority, key = folder / "ca.pem", folder / "ca.key"

@@ -1,4 +1,4 @@
-"""What the steps of the board's tests share."""
+"""The test board as the steps of its tests use it."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ EMOTION_EDGE: Final = "/opt/emotion-edge/bin/emotion-edge"
 
 
 class Board:
-    """What the steps share: the machine, and a log that goes to the screen and to a file."""
+    """The machine, and a log that goes to the screen and to a file; shared by all steps."""
 
     def __init__(self, log: TextIO, folder: Path, arch: str) -> None:
         self._log = log
@@ -43,7 +43,7 @@ class Board:
         return self.machine.shell("dpkg-query -W -f='${Version}' emotion-edge")
 
     def healthy(self) -> None:
-        """Wait until the service is active and a subscriber here receives a face."""
+        """Wait until the service is active and a subscriber on this machine receives a face."""
         self.boot()
         seconds = wait_for(lambda: self._state() == "active", "the service is active", SLOW)
         since = time.monotonic()
@@ -62,7 +62,7 @@ class Board:
         return made
 
     def models(self) -> list[str]:
-        """The lines of `model list`; the active ones begin with a star."""
+        """Return the lines of `emotion-edge model list` on the board; active models begin with a star."""
         return self.machine.shell(f"{EMOTION_EDGE} model list").splitlines()
 
     def _state(self) -> str:

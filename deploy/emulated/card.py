@@ -1,4 +1,4 @@
-"""Steps of the board's test: a card is made, and boots for the first time."""
+"""Steps of the board's test: making a card, and its first boot."""
 
 import yaml
 

@@ -1,4 +1,4 @@
-"""The emulated board: power, shell over SSH, screenshots, and a subscriber to its broker."""
+"""The emulated board: power switch, shell over SSH, screenshots, and a subscriber to its broker."""
 
 import json
 import os
@@ -28,7 +28,7 @@ _COMMAND: Final = (
 )
 _APPEND: Final = (
     "root=/dev/vda2 console=ttyAMA0 net.ifnames=0 loglevel=4 systemd.show_status=1 "
-    # Emulation is slow.
+    # Longer than usual, as emulation is slow.
     "systemd.default_timeout_start_sec=1800 systemd.default_device_timeout_sec=1800"
 )
 
@@ -41,12 +41,12 @@ class Machine:
     """A board with a card. Its only network is SSH and MQTT, forwarded to free ports of the loopback, and a web server.
 
     Args:
-        card: its disk, which it writes to.
-        folder: for the console's log, keys and screenshots.
+        card: image file used as the machine's disk, which it writes to.
+        folder: folder for the console's log, keys and screenshots.
     """
 
     repository_url = "http://10.0.2.100"
-    """Where the board sees the folder `repository`."""
+    """Address at which the board sees the folder `repository`."""
 
     def __init__(self, card: Path, folder: Path) -> None:
         self._card, self._folder = card, folder
@@ -77,7 +77,7 @@ class Machine:
         )
 
     def insert(self, card: Path) -> None:
-        """Put in a copy of a card."""
+        """Copy a card image as the machine's card."""
         self.cut_power()
         copy_sparse(card, self._card)
 
@@ -101,7 +101,7 @@ class Machine:
         self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def cut_power(self) -> None:
-        """End it like a power cut: what it had not written to the card is lost."""
+        """Stop the emulator like a power cut: data not yet written to the card is lost."""
         for process in self._beside:
             process.kill()
             process.wait()
@@ -112,12 +112,12 @@ class Machine:
             self._process = None
 
     def _run_beside(self, *words: str) -> None:
-        """Start a program that ends with the power."""
+        """Start a helper program that is stopped together with the machine."""
         quiet = subprocess.DEVNULL
         self._beside.append(subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet))
 
     def screenshot(self, out: Path) -> None:
-        """Save its screen as PNG."""
+        """Save the machine's screen as PNG."""
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(self._monitor))
             lines = client.makefile("r")
@@ -132,12 +132,12 @@ class Machine:
                     raise EmotionEdgeError(f"monitor: {answer['error']['desc']}")
 
     def shell(self, command: str) -> str:
-        """Run a command as root; its output."""
+        """Run a command on the machine as root; returns its output."""
         with Connection(self.host, self.options) as connection:
             return connection.run("sudo -n sh -s", command).strip()
 
     def reached(self) -> bool:
-        """Whether it accepts SSH and sudo."""
+        """Return True if the machine accepts SSH and sudo."""
         try:
             return self.shell("id -u") == "0"
         except EmotionEdgeError:
@@ -148,7 +148,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Message:
-    """A message of the board's broker. topic: without base topic and device id."""
+    """A message of the board's broker. topic: the part after base topic and device id."""
 
     topic: str
     payload: Any
@@ -176,7 +176,7 @@ class Subscriber:
             self._changed.notify_all()
 
     def wait(self, topic: str, matches: Callable[[Any], bool], seconds: float, since: float = 0) -> Message:
-        """The first message after `since` (monotonic) on a topic that matches. Raises EmotionEdgeError without one."""
+        """Return the first matching message on a topic after `since` (monotonic). Raises EmotionEdgeError if late."""
 
         def found() -> Message | None:
             later = (message for message in self.messages if message.topic == topic and message.at >= since)
@@ -195,7 +195,7 @@ class Subscriber:
 
 
 def web_server(folder: Path, port: int) -> tuple[str, ...]:
-    """The command of a web server for a folder, on the loopback."""
+    """Return the command line of a web server for a folder, on the loopback."""
     return sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", os.fspath(folder)
 
 
@@ -205,9 +205,9 @@ def _free_port() -> int:
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> float:
-    """Poll a condition until it holds; the seconds it took. Errors of the condition count as False.
+    """Poll a condition until it is true; returns the seconds it took. An exception in it counts as False.
 
-    Raises EmotionEdgeError after `seconds`, and EndedError at once.
+    Raises EmotionEdgeError after `seconds`; an EndedError of the condition is raised at once.
     """
     started, reason = time.monotonic(), ""
     while True:

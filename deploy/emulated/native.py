@@ -1,8 +1,8 @@
-"""The test board in a container of this machine's own processor: systemd as process 1 on the card's root partition.
+"""Runs the test board as a container on this machine's processor, with systemd as process 1 on the card's root.
 
-For machines on which a whole emulated board would take hours. Units, cloud-init, SSH, apt and the broker are real; the
-kernel is this machine's, so there is no camera, screen or watchdog device, and the boot partition is a folder with the
-files of the card's. Needs root and a kernel with loop devices, ext4 and cgroup2.
+A whole emulated board may take hours. Here units, cloud-init, SSH, apt and the broker are real; the kernel is this
+machine's, so there is no camera, screen or watchdog device, and the boot partition is a folder with the same files.
+Needs root and a kernel with loop devices, ext4 and cgroup2.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from deploy.image.disk import parse_layout
 from edge.errors import EmotionEdgeError
 
 _SHUTDOWN: Final = 0x8004587D
-"""EXT4_IOC_SHUTDOWN, and its flag that drops what is not on the disk yet, the journal included."""
+"""Number of the ioctl EXT4_IOC_SHUTDOWN, and its flag to discard data not yet on the disk, journal included."""
 _NO_LOG_FLUSH: Final = 2
 
 _WEB_PORT: Final = 8089
@@ -37,7 +37,7 @@ class NativeMachine(Machine):
         self._root.mkdir(exist_ok=True)
 
     def insert(self, card: Path) -> None:
-        """Put in a card: it is copied, with the files of its boot partition."""
+        """Copy a card image, and the files of its boot partition, as the machine's card."""
         super().insert(card)
         shutil.rmtree(self._boot, ignore_errors=True)
         self._boot.mkdir(mode=0o700)
@@ -50,7 +50,7 @@ class NativeMachine(Machine):
         (self._folder / "known").unlink(missing_ok=True)
         with self._card.open("rb") as file:
             start = parse_layout(file.read(512), self._card.name).root.start
-        # Mounted where only the container sees it: another one would keep it after this one's end.
+        # Mounted only inside the container's namespace, as another process would keep the mount after its end.
         words = ["unshare", "--mount", "sh", "-ec", f'mount -o loop,offset={start} "$1" "$2"; shift 2; exec "$@"', "sh"]
         words += [str(self._card), str(self._root)]
         words += ["systemd-nspawn", "--quiet", f"--directory={self._root}", f"--bind={self._boot}:/boot/firmware"]
@@ -77,7 +77,7 @@ class NativeMachine(Machine):
         self._run_beside(*enter.split(), *web_server(self.repository, _WEB_PORT))
 
     def cut_power(self) -> None:
-        """End it like a power cut: what it had not written to the card is lost."""
+        """Stop the container like a power cut: data not yet written to the card is lost."""
         if self._process and self._booting():
             descriptor = os.open(f"/proc/{self._process.pid}/root{self._root}", os.O_RDONLY)
             fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
@@ -93,7 +93,7 @@ class NativeMachine(Machine):
         return Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
 
     def _booting(self) -> bool:
-        """Whether process 1 of the container is systemd already, and not what prepares the container."""
+        """Return True once process 1 of the container is systemd, no longer the program that prepares the container."""
         names = [Path(f"/proc/{child}/comm").read_text().strip() for child in self._children()]
         return names == ["systemd"]
 

@@ -1,4 +1,4 @@
-"""Packages for the test board: that of this checkout, and later versions of it."""
+"""Builds packages for the test board: that of this checkout, and the same with later versions."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ def emotion_deploy(*words: str) -> None:
 
 
 def current_package(arch: str = "arm64") -> Path:
-    """The package of this checkout; built once."""
+    """Return the package of this checkout, building it on the first call."""
     folder = base.CACHE / "packages"
     if not (found := sorted(folder.glob(f"emotion-edge_*_{arch}.deb"))):
         emotion_deploy("package", base.SUITE, "--arch", arch, "--out", str(folder))
@@ -33,9 +33,9 @@ def later_package(folder: Path, suffix: str, breaks: bool = False, arch: str = "
     """Make the same package with a higher version.
 
     Args:
-        folder: where it goes; earlier ones there are deleted.
-        suffix: of the version.
-        breaks: its daemon exits at start.
+        folder: folder of the result; earlier packages in it are deleted.
+        suffix: appended to the version.
+        breaks: True makes a package whose daemon exits at start.
         arch: Debian's name of the architecture.
     """
     current = current_package(arch)

@@ -1,4 +1,4 @@
-"""Steps of the board's test: the power goes while something is installed."""
+"""Steps of the board's test: power cuts during installations."""
 
 import subprocess
 import sys
@@ -81,7 +81,7 @@ def cut_model(board: Board) -> None:
     there, store = "/var/tmp/emotion-other", "/var/lib/emotion-edge/models"
     board.machine.shell(f"rm -rf {there}; cp -r /usr/share/emotion-edge/models/emotion-small {there}; sync")
     board.machine.shell(f"""sed -i '0,/"version"/s/"version": "[^"]*"/"version": "9.9.9"/' {there}/card.json""")
-    # Watched for on the board: over SSH it would be over before it is seen.
+    # The board itself watches for the moment, which would be over before SSH could report it.
     install = f"nohup {EMOTION_EDGE} model install {there} >/dev/null 2>&1 &"
     board.machine.shell(f"{install}\nuntil ls -d {store}/.coming-* >/dev/null 2>&1; do sleep 0.1; done")
     board.machine.cut_power()

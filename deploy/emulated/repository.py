@@ -15,7 +15,7 @@ _OWNER: Final = "boards@example.org"
 
 
 def repository_key(folder: Path) -> Path:
-    """The file of the owner's public key; the key is made where it is not there."""
+    """Return the file of the repository owner's public key, generating the key if it does not exist."""
     # gpg's agent has its socket in the folder, whose path must be short.
     home = Path("/tmp") / f"emotion-gpg-{folder.name}"
     home.mkdir(mode=0o700, exist_ok=True)
@@ -31,21 +31,21 @@ def repository_key(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Repository:
-    """folder: of the test board, with its key. public: what the web server serves. url: of it, on the board."""
+    """The repository. folder: the test board's, with the key. public: folder served over HTTP. url: its address."""
 
     folder: Path
     public: Path
     url: str
 
     def publish(self, package: Path) -> str:
-        """Add a package as `emotion-deploy repository` does; its version."""
+        """Add a package with `emotion-deploy repository`; returns its version."""
         repository_key(self.folder)
         publish(self.public, [package], _OWNER, self.url)
         return read_package(package).version
 
 
 def tamper(public: Path, part: str) -> Callable[[], None]:
-    """Change the newest package (`package`) or the index after it was signed; call the result to undo it."""
+    """Damage the newest package (part `package`) or the signed index; returns a function that undoes it."""
     if part == "package":
         newest = max(public.glob("pool/*/*.deb"), key=lambda path: path.stat().st_mtime_ns)
         content = newest.read_bytes()

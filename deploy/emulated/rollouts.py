@@ -1,4 +1,4 @@
-"""Steps of the board's test: other versions and models come onto it, and are undone where they do not work."""
+"""Steps of the board's test: upgrades and model installations, and the rollback of broken ones."""
 
 import contextlib
 import io
@@ -54,7 +54,7 @@ def updates(board: Board) -> None:
     """The board fetches a signed version by itself; undoes one that does not start; refuses what was changed."""
     board.boot()
     repository = Repository(board.folder, board.machine.repository, board.machine.repository_url)
-    # The package that runs, so that there is a way back.
+    # The running version must be in the repository for a rollback.
     repository.publish(current_package(board.arch))
     good = repository.publish(board.next_version("u"))
     _update(board)
@@ -78,7 +78,7 @@ def updates(board: Board) -> None:
 
 
 def _update(board: Board) -> str:
-    """Start what the timer starts, and wait for the end of the upgrade; the last line of the update's log."""
+    """Start the update service, as its timer would, and wait for its end; returns the last line of its log."""
     shell = board.machine.shell
     shell("systemctl is-enabled emotion-edge-update.timer")
     shell(f"rm -f {HOME}/result; systemctl start emotion-edge-update.service || true")
@@ -102,7 +102,7 @@ def models(board: Board) -> None:
 
 
 def _other_model(folder: Path) -> str:
-    """emotion-small as version 9.9.9; its own version."""
+    """Pack emotion-small as version 9.9.9 into a folder; returns its real version."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "models/emotion-small", folder)
     card = json.loads((folder / "card.json").read_text())

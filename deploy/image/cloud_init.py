@@ -1,4 +1,4 @@
-"""The files of a card's boot partition that cloud-init and the first boot read."""
+"""Makes the files on a card's boot partition that cloud-init and the first boot read."""
 
 import subprocess
 import uuid
@@ -24,7 +24,7 @@ _GROUPS: Final = "adm,dialout,cdrom,audio,sudo,video,plugdev,users,input,render,
 
 
 def card_files(site: Site) -> dict[str, bytes]:
-    """Contents of the files for the boot partition, by their path there; without the packages."""
+    """Return the contents of the files for the boot partition, without packages, by path on the partition."""
     card = str(uuid.uuid4())
     texts = {
         "user-data": "#cloud-config\n" + _yaml(user_data(site)),
@@ -54,7 +54,7 @@ def _yaml(tree: Mapping[str, Any]) -> str:
 
 
 def user_data(site: Site) -> dict[str, Any]:
-    """The content of cloud-init's user-data."""
+    """Build the content of cloud-init's user-data."""
     keys = public_keys(site.user)
     password = site.user.password.get_secret_value()
     user: dict[str, Any] = {
@@ -66,7 +66,7 @@ def user_data(site: Site) -> dict[str, Any]:
         "lock_passwd": not password,
     }
     if password:
-        # Unlike `passwd`, also for a user that the image has already.
+        # Unlike `passwd`, this key also applies to a user that already exists in the image.
         user["hashed_passwd"] = _password_hash(password)
     if keys:
         user["ssh_authorized_keys"] = keys
@@ -82,7 +82,7 @@ def user_data(site: Site) -> dict[str, Any]:
 
 
 def _password_hash(password: str) -> str:
-    """SHA-512 crypt as in /etc/shadow; by openssl, as Python 3.13 has no crypt module."""
+    """Hash a password as in /etc/shadow (SHA-512 crypt), with openssl, as Python 3.13 has no crypt module."""
     words = ["openssl", "passwd", "-6", "-stdin"]
     try:
         done = subprocess.run(words, input=f"{password}\n", capture_output=True, text=True, check=True)

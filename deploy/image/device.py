@@ -54,7 +54,7 @@ def _parts(disk: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def write_card(image: Path, device: Path) -> None:
-    """Ask for confirmation, write, read back and compare. Raises EmotionEdgeError if any of it fails."""
+    """Write an image to a disk after confirmation, read it back and compare. Raises EmotionEdgeError on failure."""
     print(describe(device))
     print(f"All data on it will be lost. Write {image.name}? Type yes: ", end="", flush=True)
     if sys.stdin.readline().strip() != "yes":

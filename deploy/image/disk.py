@@ -48,9 +48,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class System:
-    """System of an image. suite: Debian code name. arch: dpkg's name. cloud_init: whether it has cloud-init's files.
+    """Operating system of an image. suite: Debian code name. arch: dpkg's name. cloud_init: has cloud-init's files.
 
-    date: of the image, as in 2025-11-24; empty where it is not known.
+    date: release date of the image, such as 2025-11-24; empty if unknown.
     """
 
     suite: str
@@ -60,9 +60,9 @@ class System:
 
 
 def parse_layout(head: bytes, name: str) -> Layout:
-    """The layout by the first sector of an image (MBR) and what follows. head: its first MiB or more, bytes.
+    """Read the partition table of an image. head: first MiB of the image, or more.
 
-    Raises EmotionEdgeError where it is not that of Raspberry Pi OS: an MBR with a FAT32 partition, then a Linux one.
+    Raises EmotionEdgeError unless it is that of Raspberry Pi OS: an MBR with a FAT32 partition, then a Linux one.
     """
 
     def unknown(why: str) -> EmotionEdgeError:
@@ -84,7 +84,7 @@ def parse_layout(head: bytes, name: str) -> Layout:
 
 
 def check_image(image: Path, name: str) -> tuple[Layout, System]:
-    """The layout of an unpacked image and what is in it. Raises EmotionEdgeError where it is not as known."""
+    """Read the layout and the system of an unpacked image. Raises EmotionEdgeError if it is not Raspberry Pi OS."""
     with image.open("rb") as file:
         layout = parse_layout(file.read(1 << 20), name)
         if os.fstat(file.fileno()).st_size < layout.end:
@@ -115,7 +115,7 @@ def _architecture(image: Path, layout: Layout) -> str:
 
 
 def _in_root(image: Path, layout: Layout, path: str) -> str:
-    """A text file of the root partition; empty where it is not there."""
+    """Read a text file of the root partition; "" if it does not exist."""
     return _debugfs(image, layout, f"cat {path}")
 
 
@@ -210,7 +210,7 @@ def _folders(names: list[str]) -> set[str]:
 
 
 def _tool(package: str, *words: str, data: bytes | None = None) -> str:
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # e2fsprogs is there, and a user's PATH may lack it
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # debugfs is in a folder that a user's PATH may lack
     if not shutil.which(words[0], path=path):
         raise EmotionEdgeError(f"{words[0]} is not here: sudo apt-get install {package}")
     environment = {**os.environ, "PATH": path, "MTOOLS_SKIP_CHECK": "1", "LC_ALL": "C.UTF-8"}

@@ -42,7 +42,7 @@ def publish_cards(folder: Path, cards: list[Path], url: str, day: date) -> None:
 
 
 def _entry(card: Path, folder: Path, url: str, day: date) -> dict[str, Any]:
-    """As Imager's os-list-schema.json has it. Imager refuses to leave a card whose SHA-256 is another."""
+    """Describe a card as in Imager's os-list-schema.json; Imager checks the written card by the SHA-256."""
     digest = hashlib.sha256()
     try:
         with card.open("rb") as file:

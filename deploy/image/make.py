@@ -52,8 +52,8 @@ def make(
         describe(device)
     if packages and not any(package_fields(package).get("Package") == "emotion-edge" for package in packages):
         raise EmotionEdgeError(f"image: none of {', '.join(path.name for path in packages)} is emotion-edge")
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # /tmp may be in memory
-        # --device needs root, whose files in the checkout its owner could not replace.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # /tmp may be a RAM disk, too small for an image
+        # --device needs root, and files that root writes into the checkout could not be replaced by its owner.
         packages = packages or [build(SUITE, Path(folder) if device else Path("build"))]
         if boot:
             fill_boot(boot, site, packages, base)
@@ -80,7 +80,7 @@ def make_image(base: Path, site: Site, packages: list[Path], out: Path) -> None:
     if not base.is_file():
         raise EmotionEdgeError(f"{base}: does not exist")
     with _opened(base) as packed:
-        parse_layout(_read(packed, base), base.name)  # before minutes are spent on unpacking
+        parse_layout(_read(packed, base), base.name)  # fails before minutes are spent on unpacking
     fresh = out.with_name(f".{out.name}.part")
     try:
         _log.info("unpacking %s ...", base.name)
@@ -160,7 +160,7 @@ def _read(packed: IO[bytes], base: Path) -> bytes:
 def _unpack(base: Path, out: Path) -> None:
     """Unpack to a sparse file. Raises OSError on a full disk."""
     with _opened(base) as packed, out.open("wb") as file:
-        os.fchmod(file.fileno(), 0o600)  # it will hold secrets
+        os.fchmod(file.fileno(), 0o600)  # the card will contain secrets
         for block in iter(lambda: _read(packed, base), b""):
             if block.count(0) == len(block):
                 file.seek(len(block), os.SEEK_CUR)

@@ -37,8 +37,9 @@ class Wifi(Section):
     country: str
     """Country of the board, ISO 3166: DE, GB, US; the radio stays off without."""
     security: Literal["wpa2", "wpa3"] = "wpa2"
-    """wpa2, also for access points with WPA2 and WPA3: only the derived key is written. wpa3: SAE alone, which needs
-    the passphrase itself on the board."""
+    """wpa2 (also for access points with WPA2 and WPA3): only the derived key is written to the card. wpa3: SAE only,
+    which needs the passphrase itself on the board.
+    """
     hidden: bool = False
     """Whether the network does not announce its name."""
 
@@ -97,7 +98,7 @@ def _printable(text: str) -> str:
 
 
 def netplan(wifi: Wifi | None, network: Network | None) -> dict[str, Any]:
-    """The content of cloud-init's network-config, version 2. A static address is that of Wi-Fi where there is one."""
+    """Build cloud-init's network-config, version 2. Wi-Fi, if configured, gets the static address, else Ethernet."""
     settings: dict[str, Any] = {"dhcp4": True, "optional": True}
     static: dict[str, Any] = {"dhcp4": False, "optional": True}
     if network:

@@ -16,7 +16,7 @@ from edge.errors import EmotionEdgeError
 _log = logging.getLogger(__name__)
 
 CAMERA_LIBRARY: Final = "python3-picamera2"
-"""Only recommended by the package, as USB cameras do not need it."""
+"""Library for the Raspberry Pi's camera, which the package only recommends, as USB cameras do not need it."""
 
 _CONF: Final = """\
 Dir "{folder}";
@@ -59,7 +59,7 @@ def fetch_missing(image: Path, layout: Layout, arch: str, package: Path, folder:
         raise EmotionEdgeError(f"{package.name}: the image has no list of its packages (/var/lib/dpkg/status)")
     copy_from_root(image, layout, "/etc/apt", folder)
     copy_from_root(image, layout, "/usr/share/keyrings", folder)
-    # apt settings may name commands to run; those of the image are not trusted here.
+    # apt settings may name commands to run, so those of the image are not used.
     shutil.rmtree(folder / "apt" / "apt.conf.d", ignore_errors=True)
     for name in ("apt.conf.d", "preferences.d", "sources.list.d", "trusted.gpg.d"):
         (folder / "apt" / name).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""site.yaml: what a card's board is to be, read and checked."""
+"""Reads and checks site.yaml, the settings of the board for which a card is made."""
 
 import difflib
 import json
@@ -27,7 +27,7 @@ class User(Section):
     ssh_keys: tuple[Annotated[str, Field(pattern=rf"^{_PUBLIC_KEY}")], ...] = ()
     """Public keys for SSH, as in ~/.ssh/id_ed25519.pub."""
     ssh_key_files: tuple[Path, ...] = ()
-    """Files of this machine with such keys."""
+    """Files on this machine with public SSH keys."""
     password: SecretStr = SecretStr("")
     """Password for the board's console, and for SSH where there is no key; empty: none. Only its hash is written."""
 
@@ -46,12 +46,12 @@ class User(Section):
 
 
 class Updates(Section):
-    """Where the board fetches newer versions by itself."""
+    """Automatic updates of the board."""
 
     url: Annotated[str, Field(pattern=r"^https?://\S+$")]
     """Address of the repository that `emotion-deploy repository` made."""
     key: Path
-    """Its public key, emotion-edge.asc."""
+    """File with the repository's public key, emotion-edge.asc."""
 
 
 class Site(Section):
@@ -61,7 +61,7 @@ class Site(Section):
     """Host name of the board, and its device id on MQTT unless mqtt.device_id is set."""
     user: User
     wifi: Wifi | None = None
-    """Empty: a cable."""
+    """Wi-Fi; empty: Ethernet."""
     network: Network | None = None
     """A static address; empty: DHCP."""
     timezone: str = "Etc/UTC"
@@ -71,9 +71,9 @@ class Site(Section):
     files: dict[str, Path] = Field(default_factory=dict)
     """Files for the board: the source on this machine by absolute path on the board."""
     updates: Updates | None = None
-    """Empty: the board stays as it is until somebody upgrades it."""
+    """Automatic updates; empty: none."""
     start_timeout: Annotated[int, Field(ge=30, le=3600)] = 300
-    """Seconds that the service has to become healthy on the first boot."""
+    """Time limit for the service to become healthy on the first boot, seconds."""
 
     @field_validator("timezone")
     @classmethod
@@ -90,9 +90,10 @@ class Site(Section):
 
 
 def read_site(path: Path) -> Site:
-    """Read a site file, its secrets by reference, and the daemon's settings as the daemon does.
+    """Read a site file, look up its secret references, and check the daemon's settings in it.
 
-    Raises EmotionEdgeError for what cannot be read, is unknown or invalid. Messages show no values.
+    Raises EmotionEdgeError for a file that cannot be read, and for an unknown or invalid setting. Messages show no
+    values, as some are secret.
     """
     tree = read_yaml(path, "site file")
     if not isinstance(tree, dict):
@@ -124,7 +125,7 @@ def read_site(path: Path) -> Site:
 
 
 def _explain(problem: Any) -> str:
-    """A message for a problem that pydantic found, without the value."""
+    """Format a validation error of pydantic as a message, without the value."""
     names = [part for part in problem["loc"] if isinstance(part, str)]
     name = ".".join(names) or "the file"
     if problem["type"] == "extra_forbidden":
@@ -146,7 +147,7 @@ def _yaml_type(value: Any) -> str:
 
 
 def read_key(updates: Updates) -> bytes:
-    """The public key of the repository. Raises EmotionEdgeError where it is none."""
+    """Read the public key of the repository. Raises EmotionEdgeError if the file is not a public key."""
     try:
         key = updates.key.expanduser().read_bytes()
     except OSError as error:
@@ -157,7 +158,7 @@ def read_key(updates: Updates) -> bytes:
 
 
 def public_keys(user: User) -> list[str]:
-    """The user's public SSH keys, those in files too. Raises EmotionEdgeError where a file holds none."""
+    """Return the user's public SSH keys, including those in files. Raises EmotionEdgeError if a file has none."""
     return [*user.ssh_keys, *(key for file in user.ssh_key_files for key in _keys_in(file))]
 
 
@@ -173,7 +174,7 @@ def _keys_in(file: Path) -> list[str]:
 
 
 def _expand_user(file: Path) -> Path:
-    """Replace `~`, by the home of the user who called sudo where root runs this."""
+    """Replace `~` by the user's home folder; under sudo, by that of the user who called it."""
     user = os.environ.get("SUDO_USER")
     if user and file.parts[:1] == ("~",):
         return Path(pwd.getpwnam(user).pw_dir, *file.parts[1:])

@@ -18,7 +18,7 @@ from edge.errors import EmotionEdgeError
 
 @dataclass(frozen=True)
 class Fault:
-    """A known fault. fixed: the versions that mend it."""
+    """A known vulnerability of a package. fixed: the versions in which it is fixed."""
 
     package: str
     version: str
@@ -28,7 +28,7 @@ class Fault:
 
 
 def audit(locks: list[Path], database: Path | None) -> list[Fault]:
-    """Known faults in the packages of locks.
+    """Find the known vulnerabilities of the packages in lock files.
 
     Args:
         locks: requirements with hashes.
@@ -93,7 +93,7 @@ def _faults(advisory: Mapping[str, Any], packages: Mapping[str, str]) -> Iterato
 
 
 def _is_affected(version: str, affected: Mapping[str, Any]) -> bool:
-    """By the OSV schema: listed, or inside a range of type ECOSYSTEM."""
+    """Return True if a version is affected by the OSV schema: listed, or inside a range of type ECOSYSTEM."""
     if version in affected.get("versions", ()):
         return True
     for ranges in affected.get("ranges", ()):

@@ -24,7 +24,7 @@ from edge.errors import EmotionEdgeError
 _log = logging.getLogger(__name__)
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-"""The checkout."""
+"""Root folder of the checkout."""
 
 LOCK: Final = ROOT / "requirements" / "board.txt"
 """Locked Python packages of a board, with hashes."""
@@ -69,7 +69,7 @@ class Origin:
 
 
 def origin() -> Origin:
-    """The checkout's version: the bare one at a release tag, else with the commit's time and hash, sorted by time.
+    """Return the checkout's version; unless at a release tag, the commit's time and hash are appended.
 
     SOURCE_DATE_EPOCH overrides the commit's time (reproducible-builds.org). Raises EmotionEdgeError without either.
     """
@@ -143,7 +143,7 @@ def stage(tree: Path, suite: str, arch: str, version: str, epoch: int, lock: Pat
     _log.info("packages for Python %s on %s ...", chosen.python, arch)
     _wheels(site, chosen.python, arch, lock)
     lay_out_tree(root, tree, chosen.python, version, epoch)
-    if chosen.systemd < 254:  # the first with RestartSteps=
+    if chosen.systemd < 254:  # systemd 254 introduced RestartSteps=
         for folder in (tree / "usr" / "lib" / "systemd" / "system").glob("*.service.d"):
             shutil.rmtree(folder)
     _control(Path(__file__).parent / "debian", tree, chosen, arch, version)
@@ -159,7 +159,7 @@ def _is_program(tree: Path, path: Path) -> bool:
 
 
 def _wheels(site: Path, python: str, arch: str, lock: Path) -> None:
-    """Unpack the wheels of the lock for another machine, checked against their hashes."""
+    """Unpack the locked wheels for the target Python and architecture, after checking their hashes."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if uv is None:
         raise EmotionEdgeError("package: uv is not here (`pip install uv`, or `make training`)")
@@ -201,7 +201,7 @@ def _control(templates: Path, tree: Path, suite: Suite, arch: str, version: str)
 
 
 def _maintainer() -> str:
-    """DEBFULLNAME and DEBEMAIL, as Debian's tools read them."""
+    """Return the maintainer from DEBFULLNAME and DEBEMAIL, like Debian's tools."""
     name = os.environ.get("DEBFULLNAME", "Emotion Edge")
     return f"{name} <{os.environ.get('DEBEMAIL', 'packages@emotion-edge.invalid')}>"
 
@@ -211,7 +211,7 @@ def pack(tree: Path, package: Path, epoch: int, compression: str = "xz") -> Path
     if shutil.which("dpkg-deb") is None:
         raise EmotionEdgeError("package: dpkg-deb is not here (Debian, Fedora and Homebrew have it in `dpkg`)")
     _log.info("%s ...", package)
-    # A fixed number of threads: the compressed bytes depend on it.
+    # The number of threads is fixed, as the compressed bytes depend on it.
     words = [
         "dpkg-deb",
         f"-Z{compression}",

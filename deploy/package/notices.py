@@ -20,7 +20,7 @@ _NAMES: Final = {
 _COPYRIGHT: Final = re.compile(
     r"^\W*(?i:copyright)\s+(?:\([Cc]\)\s*|©\s*)?((?:[12]\d{3}|(?:[Tt]he )?[A-Z][a-z]+ )[^\n]+?)[.,\s]*$", re.MULTILINE
 )
-"""A copyright line of a licence text, as opposed to a sentence about copyright."""
+"""Matches a copyright notice in a licence text, but not a sentence about copyright."""
 
 _OPENCV: Final = """\
 Comment: The libraries of others that are inside it, and beside it in opencv_python.libs, Qt (LGPL-3) and FFmpeg

@@ -23,7 +23,7 @@ _BUILT_IN: Final = re.compile(
     rb"[^\n]*?\((?:ver )?([^\n)]+)\)",
     re.MULTILINE,
 )
-"""Lines of OpenCV's build information, which stands in its library as text: what decodes pictures and videos."""
+"""Matches lines on image and video decoders in the build information that OpenCV's library contains as text."""
 
 
 def write_sbom(path: Path, name: str, version: str, site: Path, models: Path, epoch: int) -> None:

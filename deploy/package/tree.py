@@ -1,4 +1,4 @@
-"""Where each file of the package goes, other than the wheels."""
+"""Lays out the files of the package other than the wheels."""
 
 import shutil
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ UNITS: Final[Mapping[str, str]] = {
 
 
 def lay_out_tree(root: Path, tree: Path, python: str, version: str, epoch: int) -> None:
-    """Copy everything but the wheels into `tree`, and remove from the wheels, which are there already, what is unused.
+    """Copy everything but the wheels into `tree`, and remove unused files from the wheels already in it.
 
     Args:
         root: the checkout.
@@ -41,7 +41,7 @@ def lay_out_tree(root: Path, tree: Path, python: str, version: str, epoch: int) 
     environment = tree / "opt" / NAME
     site = environment / "lib" / f"python{python}" / "site-packages"
     remove_unused(site)
-    # The dist-info is what `importlib.metadata` reads the version from.
+    # `importlib.metadata` reads the version from the dist-info folder.
     shutil.copytree(root / "edge", site / "edge", ignore=shutil.ignore_patterns("__pycache__"))
     about = site / f"emotion_edge-{__version__}.dist-info"
     about.mkdir()
@@ -76,7 +76,7 @@ def lay_out_tree(root: Path, tree: Path, python: str, version: str, epoch: int) 
 
 
 def _environment(folder: Path, python: str) -> None:
-    """A virtual environment (PEP 405), as `python3 -m venv --system-site-packages --without-pip` makes one there."""
+    """Create a virtual environment (PEP 405) like `python3 -m venv --system-site-packages --without-pip`."""
     (folder / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = true\n")
     programs = folder / "bin"
     programs.mkdir()
