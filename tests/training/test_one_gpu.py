@@ -17,6 +17,7 @@ OWN = {name: TINY[name] for name in ("options", "batch_size", "learning_rate", "
 TOY = {**OWN, "precision": "float32", "warmup_epochs": 0}
 
 
+@pytest.mark.slow
 def test_teachers_teach_students_and_a_second_call_trains_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
