@@ -171,6 +171,18 @@ def test_check_config_names_what_is_not_there(tmp_path: Path, capsys: pytest.Cap
     assert len(lines) == 3
 
 
+@pytest.mark.parametrize("model", ["emotion-small", "committee", "emotion-nano + emotion-small"])
+def test_check_config_holds_the_published_labels_to_the_model(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for labels, status in (
+        ("compact4", 0),
+        ("{good: [happy], bad: [sad]}", 0),
+        ("{good: [happy, bored], bad: [sad]}", 1),
+    ):
+        assert main(["check-config", f"--emotion.model={model}", f"--emotion.labels={labels}"]) == status
+        errors = capsys.readouterr().err
+        assert errors.startswith("emotion-edge: emotion.labels: good: the model has no label 'bored'") == bool(status)
+
+
 def test_check_config_takes_the_file_itself_and_hides_a_cameras_password(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
