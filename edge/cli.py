@@ -122,19 +122,23 @@ def _main(argv: Sequence[str] | None) -> int:
     if getattr(arguments, "file", None):
         arguments.config = arguments.file
     reload_asked = threading.Event()
-    if arguments.command == "run" and not sys.stdin.isatty():  # a closed terminal ends the program by SIGHUP
+    if arguments.command == "run" and not sys.stdin.isatty():
+        # Without a terminal SIGHUP requests a reload; on a terminal it keeps its default, the end of the program.
         signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
     try:
         settings = load(arguments)
         if service := arguments.command in ("run", "demo", "serve"):
-            use_one_heap()  # before the log starts a thread
+            # This must precede the start of the log's thread.
+            use_one_heap()
         start_logging(settings.log.level, service)
         _import_for(arguments.command)
         return _run(arguments, settings, reload_asked)
     except EmotionEdgeError as error:
-        print(f"emotion-edge: {error}".translate(CONTROLS), file=sys.stderr)  # file names may hold escape codes
+        # File names in the message may contain terminal escape codes.
+        print(f"emotion-edge: {error}".translate(CONTROLS), file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader has gone, as `head` does; Python's flush at exit must not fail
+    except BrokenPipeError:
+        # The reader of the output has gone, as `head` does; Python's flush at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:

@@ -107,7 +107,8 @@ class Controls:
                 return
             urgent = name == "privacy" and on
             if urgent:
-                self._wanted = wanted  # take effect before the slow disk
+                # Privacy takes effect before the slow write to the disk.
+                self._wanted = wanted
             try:
                 self._keep(wanted)
             except OSError as error:
@@ -119,7 +120,8 @@ class Controls:
                 self._wanted = wanted
                 _log.info("%s: %s", name, "on" if on else "off")
         if self._wanted != wanted:
-            self._acknowledge()  # publish the unchanged state: the client may show the wanted one
+            # Publish the unchanged state: the client that set the switch may already show it as changed.
+            self._acknowledge()
 
     def ask_snapshot(self) -> None:
         """Request a picture of the next frame."""

@@ -64,7 +64,7 @@ class Detection:
     """A face as a detector found it, in pixels of the frame.
 
     score: 0 to 1. landmarks: float32 [5, 2], x and y of right eye, left eye, nose tip, right and left mouth corner
-    (the person's own right and left), or None where the detector has none.
+    (the person's own right and left), or None if the detector has none.
     """
 
     box: Box
@@ -72,12 +72,12 @@ class Detection:
     landmarks: npt.NDArray[np.float32] | None = None
 
     def in_whole(self, left: float, top: float, ratio: float = 1.0) -> "Detection":
-        """This face, found in a part of an image, in pixels of the whole.
+        """Convert this face, found in a part of an image, to pixels of the whole image.
 
         Args:
-            left: of the part, in its own pixels.
-            top: of the part, in its own pixels.
-            ratio: pixels of the whole to one of the part.
+            left: left edge of the part, in its own pixels.
+            top: upper edge of the part, in its own pixels.
+            ratio: pixels of the whole image per pixel of the part.
         """
         box = Box(
             (self.box.x + left) * ratio, (self.box.y + top) * ratio, self.box.width * ratio, self.box.height * ratio

@@ -92,7 +92,8 @@ class Pace:
         if self._began is None:
             self._began = now - position
         due = self._began + position
-        if now - due > 1:  # the machine slept, or cannot keep up: go on from here rather than race
+        if now - due > 1:
+            # The machine slept or is too slow: continue from this picture instead of hurrying after the schedule.
             self._began, due = now - position, now
         return max(0.0, due - now)
 

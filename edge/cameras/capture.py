@@ -70,7 +70,8 @@ class Capture:
         self._patience = patience + 2 / settings.fps
         self._hangs_at = math.inf
         self._wanted_from = wanted_from
-        self._period = self._arrived_at = 0.0  # seconds between pictures; time of the last one
+        # Seconds between two pictures, and the time at which the last one arrived.
+        self._period = self._arrived_at = 0.0
         self._frame: Frame | None = None
         self._waiting = 0
         self._captured = 0
@@ -199,14 +200,16 @@ class Capture:
                 continue
             except EmotionEdgeError as error:
                 reason = str(error)
-            except Exception as error:  # an error that no camera documents: the next try may succeed
+            except Exception as error:
+                # A camera may raise an exception that it does not document; the next attempt may succeed.
                 _log.debug("reading the camera failed", exc_info=True)
                 reason = f"camera {without_password(self._settings.source)}: {type(error).__name__}: {error}"
             finally:
                 self._release()
             if online_since:
                 backoff.worked(time.monotonic() - online_since)
-            if self._pauses != pauses:  # `pause` closed the camera
+            if self._pauses != pauses:
+                # `pause` closed the camera during the read.
                 continue
             self._report_lost(reason, delay := backoff.next())
             with self._changed:
@@ -303,7 +306,8 @@ class Capture:
             _log.warning("%s: %s; trying again until it is back", word, reason)
         self._retry_delay = delay
         with self._changed:
-            if not self._lossless:  # fetched later, it would show faces as still there
+            if not self._lossless:
+                # A live frame that is fetched after the loss would show faces as still present.
                 self._frame = None
             self._set_status(f"{word}: {reason}")
 

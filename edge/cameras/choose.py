@@ -74,7 +74,8 @@ def _open(source: str, settings: CameraSettings) -> Camera:
 
 def _check_host(scheme: str, address: str) -> None:
     """Raise EmotionEdgeError for an address without a host, such as `http://` and `rtsp:///live`."""
-    with suppress(ValueError):  # the address has another fault, which opening it reports
+    # An address with another fault is not reported here: opening it does that.
+    with suppress(ValueError):
         if not urlsplit(f"{scheme}://{address}").hostname:
             raise EmotionEdgeError(
                 f"camera {without_password(f'{scheme}://{address}')}: names no camera: its name or IP address goes "

@@ -54,11 +54,13 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # first to be killed if memory is short
+        # When memory is short, the kernel kills this process first.
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     with suppress(OSError):
         os.nice(10)
     cv2.setNumThreads(1)
-    (getattr(_cv2, "setLogLevel", None) or _cv2.utils.logging.setLogLevel)(0)  # its place depends on OpenCV's version
+    # The place of this function depends on OpenCV's version.
+    (getattr(_cv2, "setLogLevel", None) or _cv2.utils.logging.setLogLevel)(0)
     at_rest = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     _answer(sink, READY)
     while head := source.read(REQUEST.size):
@@ -66,7 +68,8 @@ def main() -> None:
         _limit(at_rest + megabytes * 1_000_000 + length, seconds)
         status, image = _decode(source.read(length), max(width, height), longest, orientation)
         _answer(sink, status, image)
-        del image  # frees its memory before the next one is decoded
+        # Free the memory before the next image is decoded.
+        del image
 
 
 def _limit(space: int, seconds: int) -> None:

@@ -72,7 +72,8 @@ class HttpCamera:
         self._closed = threading.Event()
         self._bad_frames = BadFrames(self.name)
         self._parser = MjpegParser()
-        self._ends_are_marked = False  # if any image had its end marker, images without it are cut off
+        # Once an image has had an end marker, later images without one count as cut off.
+        self._ends_are_marked = False
         self._damage = ""
         self._connection: socket.socket | None = None
         self._response = self._ask()
@@ -105,23 +106,27 @@ class HttpCamera:
         """Receive the next picture without decoding it."""
         with suppress(EmotionEdgeError):
             return self._part(time.monotonic() + TIMEOUT) is not None
-        return False  # the next `read` raises the error with its reason
+        # The next `read` raises the error, with its reason.
+        return False
 
     def close(self) -> None:
         self._closed.set()
         if self._connection is not None:
             with suppress(OSError):
-                self._connection.shutdown(socket.SHUT_RDWR)  # ends a read that another thread waits for
+                # This ends a read for which another thread waits.
+                self._connection.shutdown(socket.SHUT_RDWR)
             self._connection.close()
 
     def _ask(self) -> HTTPResponse:
         """Send the request and return the open response. Raises EmotionEdgeError."""
         try:
             response = self._opener.open(request(self._url), timeout=TIMEOUT)
-        except (BadStatusLine, UnicodeEncodeError) as error:  # not quite HTTP, or a password that Python cannot encode
+        except (BadStatusLine, UnicodeEncodeError) as error:
+            # The answer is not quite HTTP, or Python cannot encode the password.
             raise NotPicturesError from error
         except (OSError, HTTPException, ValueError) as error:
-            raise EmotionEdgeError(f"{self.name}: {_reason(self._url, error)}") from None  # its text has the password
+            # The original error is left out: its text contains the password.
+            raise EmotionEdgeError(f"{self.name}: {_reason(self._url, error)}") from None
         assert isinstance(response, HTTPResponse)
         if self._connection is not None:
             self._connection.close()
@@ -145,7 +150,8 @@ class HttpCamera:
             except EmotionEdgeError:
                 if not self._polled or time.monotonic() > deadline - _RETRY_S:
                     raise
-                bad += 1  # a camera that is busy may refuse a single request
+                # A busy camera may refuse a single request.
+                bad += 1
                 if self._closed.wait(_RETRY_S):
                     return None
                 continue
@@ -239,13 +245,15 @@ def _reason(url: str, error: Exception) -> str:
             return "asks for a user name and a password: write them into the address, http://user:password@..."
         if error.code in (401, 403):
             return f"refuses the user name or the password ({error.code} {error.reason})"
-        if "infinite loop" in str(error.reason):  # urllib's text has three lines
+        if "infinite loop" in str(error.reason):
+            # The error's own text has three lines.
             return f"answers but sends no video ({error.code}: it is redirected without end): check the path"
         return f"answers but sends no video ({error.code} {error.reason}): check the path"
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return untrusted(cause)
-    if scheme := re.search("not support the following scheme: '([^']*)'", str(error)):  # text of urllib's login handler
+    # This is the text of urllib's login handler.
+    if scheme := re.search("not support the following scheme: '([^']*)'", str(error)):
         return (
             f"asks for a login of the kind {scheme[1]}, which is not known here: choose Basic or Digest in the camera"
         )

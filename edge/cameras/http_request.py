@@ -48,7 +48,8 @@ def opener(url: str, context: ssl.SSLContext) -> urllib.request.OpenerDirector:
 def request(url: str) -> urllib.request.Request:
     """Return the HTTP request for an address, without its user name and password. Raises ValueError."""
     parts = urlsplit(url)
-    _ = parts.port  # raises ValueError for a port that is no number
+    # Reading the port raises ValueError if it is no number.
+    _ = parts.port
     place = parts.netloc.rpartition("@")[2]
     path, query = quote(parts.path, safe=_SAFE), quote(parts.query, safe=_SAFE)
     return urllib.request.Request(

@@ -97,13 +97,15 @@ class ImageDecoder:
                 "make it smaller"
             )
         with self._turn:
-            for _ in range(2):  # once more if the idle process ended just now
+            # The idle process may end just now: the second attempt starts a new one.
+            for _ in range(2):
                 if self._closed.is_set():
                     break
                 worker = self._worker
                 if worker is None or not worker.claim(_START_S):
                     worker = self._worker = _Worker()
-                    if self._closed.is_set():  # `close` ran meanwhile and did not see this process
+                    if self._closed.is_set():
+                        # `close` was called meanwhile and did not end this new process.
                         worker.end()
                 try:
                     return worker.decode(data, header, limits)
@@ -147,7 +149,8 @@ class _Worker:
         environment |= {
             "OPENBLAS_NUM_THREADS": "1",
             "OPENCV_IO_MAX_IMAGE_PIXELS": str(FILE_LIMITS.pixels),
-            "MALLOC_MMAP_THRESHOLD_": "1000000",  # glibc: return an image's memory at once
+            # With this threshold glibc returns the memory of an image to the system at once.
+            "MALLOC_MMAP_THRESHOLD_": "1000000",
         }
         try:
             self._process = subprocess.Popen(
@@ -156,7 +159,8 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 cwd="/",
                 env=environment,
-                process_group=0,  # Ctrl-C in a terminal reaches the parent only
+                # Ctrl-C in a terminal then reaches only the parent process.
+                process_group=0,
             )
         except OSError as error:
             raise NoDecoderError(f"the image cannot be decoded now: {error.strerror}") from error
@@ -207,7 +211,8 @@ class _Worker:
             header.orientation,
         )
         image, status = None, 0
-        with suppress(OSError, ValueError):  # the process may end before it has read everything
+        # The process may end before it has read the whole request.
+        with suppress(OSError, ValueError):
             assert self._process.stdin
             self._process.stdin.write(request)
             self._process.stdin.write(data)
@@ -220,12 +225,14 @@ class _Worker:
         if image is not None:
             return image
         late = time.monotonic() - began >= limits.seconds * _WALL_FACTOR
-        if answer and status == DECODED:  # DECODED, but the size is wrong or pixels are missing
+        if answer and status == DECODED:
+            # The process claimed success, but the size is wrong or pixels are missing.
             self.end()
         ended_by = -self._process.wait() if not answer else 0
         if late or ended_by == signal.SIGXCPU:
             raise EmotionEdgeError(f"the image takes over {limits.seconds} s to decode: save it anew or smaller")
-        if ended_by == signal.SIGKILL:  # killed by the kernel (no memory) or by a user
+        if ended_by == signal.SIGKILL:
+            # The kernel (out of memory) or a user killed the process, perhaps before it began: the image may be fine.
             raise _GoneError
         if status == TOO_LARGE:
             raise EmotionEdgeError(

@@ -119,7 +119,8 @@ def _jpeg(data: Bytes) -> ImageHeader:
     scans, at = 0, 2
     for _ in range(_SEGMENTS_MAX):
         found = _MARKER.search(data, at)
-        if found is None or found[1] == b"\xd9":  # libjpeg takes the end of the file for the end of the image
+        if found is None or found[1] == b"\xd9":
+            # libjpeg takes the end of the file for the end of the image.
             break
         marker, at = found[1][0], found.end()
         length = int.from_bytes(data[at : at + 2], "big")

@@ -79,7 +79,8 @@ class ImageFiles:
         self._files = _images(path) if path.is_dir() else [path]
         self._position = 0
         self._kept: Image | None = None
-        self._left_out = 0  # number of files left out since the last picture
+        # Number of files left out since the last picture.
+        self._left_out = 0
         self._decoder = ImageDecoder()
         if not self._files:
             raise EmotionEdgeError(f"{self.name}: has no picture (JPEG, PNG, WebP, BMP, TIFF, PNM)")
@@ -136,7 +137,8 @@ class ImageFiles:
 
 def is_image(path: Path) -> bool:
     """Whether a file is an image by its first bytes or its suffix; includes HEIC, which `read_image` refuses."""
-    if not path.is_file():  # opening a named pipe would wait for its writer
+    if not path.is_file():
+        # A named pipe is no image: opening it would wait for its writer.
         return False
     if path.suffix.lower() in SUFFIXES:
         return True

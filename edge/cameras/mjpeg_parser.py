@@ -33,8 +33,10 @@ class MjpegParser:
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._trust_lengths = True
-        self._unchecked = b""  # the last part, until it is known whether its length was right
-        self._walked = 0  # index up to which the first image of the buffer was searched for its end
+        # The last part, kept until it is known whether its Content-Length was right.
+        self._unchecked = b""
+        # Index up to which the first image of the buffer was searched for its end.
+        self._walked = 0
 
     def feed(self, data: bytes) -> None:
         """Append bytes that the stream sent."""
@@ -48,7 +50,8 @@ class MjpegParser:
                 return None
             if not _AFTER_PART.match(following):
                 self._trust_lengths = False
-                self._buffer[:0] = self._unchecked  # parse again what follows the image in it
+                # The length was wrong: parse again what follows the image in this part.
+                self._buffer[:0] = self._unchecked
                 end = self._end_of_image()
                 del self._buffer[: end if end and end < len(self._unchecked) else 0]
                 self._walked = 0
@@ -83,10 +86,12 @@ class MjpegParser:
         if not self._buffer.startswith(_BEGIN):
             image = self._buffer.find(_BEGIN)
             if image < 0:
-                del self._buffer[:-_HEADER_MAX]  # the header of the next part may be in these bytes
+                # The bytes that are kept may contain the header of the next part.
+                del self._buffer[:-_HEADER_MAX]
                 return None
             del self._buffer[:image]
-        if len(self._buffer) > PART_MAX:  # no image is that long: look for the next one
+        if len(self._buffer) > PART_MAX:
+            # No image is that long: skip it and look for the next one.
             del self._buffer[: len(_BEGIN)]
             self._walked = 0
             return None
@@ -94,7 +99,8 @@ class MjpegParser:
         while marker := _MARKER.search(self._buffer, at):
             if marker[1][0] == _END:
                 return marker.end()
-            if marker[1][0] == _START:  # the next image begins: this one broke off
+            if marker[1][0] == _START:
+                # The next image begins, so this one was cut off.
                 return marker.start()
             length = int.from_bytes(self._buffer[marker.end() : marker.end() + 2], "big")
             if marker.end() + max(length, 2) > len(self._buffer):

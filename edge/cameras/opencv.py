@@ -88,7 +88,8 @@ class VideoReader:
                 if self.closed.is_set():
                     return None
                 found, image = self.capture.read()
-                if self.closed.is_set():  # close() did not wait for this read to end
+                if self.closed.is_set():
+                    # `close` did not wait for this read to end, so the source is released here.
                     self.capture.release()
                     return None
             if found and image is not None and image.size:
@@ -105,7 +106,8 @@ class VideoReader:
             if self.closed.is_set():
                 return False
             grabbed = bool(self.capture.grab())
-            if self.closed.is_set():  # close() did not wait for this to end
+            if self.closed.is_set():
+                # `close` did not wait for this call to end, so the source is released here.
                 self.capture.release()
             return grabbed and not self.closed.is_set()
 

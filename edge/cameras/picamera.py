@@ -77,7 +77,8 @@ class PiCamera:
         try:
             self._camera = Picamera2()
             self._start(settings)
-        except Exception as error:  # libcamera's own exceptions: busy, no such mode, out of memory
+        except Exception as error:
+            # libcamera has exceptions of its own: camera busy, no such mode, out of memory.
             if self._camera is not None:
                 self._camera.close()
             raise EmotionEdgeError(f"{self.name}: cannot be started: {error}") from error
@@ -91,14 +92,16 @@ class PiCamera:
         transform = _transform(settings)
         self._camera.configure(
             self._camera.create_video_configuration(
-                main={"size": (settings.width, settings.height), "format": "RGB888"},  # libcamera's name for BGR bytes
+                # RGB888 is libcamera's name for the byte order blue, green, red.
+                main={"size": (settings.width, settings.height), "format": "RGB888"},
                 lores={"size": self._lores_size, "format": "YUV420"},
                 controls={name: value for name, value in controls.items() if name in self._camera.camera_controls},
                 buffer_count=4,
                 **({"transform": transform} if transform else {}),
             )
         )
-        if transform:  # libcamera changes a transform that the camera cannot do
+        if transform:
+            # libcamera may change a transform that the camera cannot do.
             applied = self._camera.camera_configuration()["transform"]
             self.turned = (applied.hflip, applied.vflip) == (transform.hflip, transform.vflip)
         self._camera.start()
@@ -120,7 +123,8 @@ class PiCamera:
                     f"{self.name}: gives no picture any more ({str(error) or 'nothing came'})"
                 ) from error
             finally:
-                if self._closed.is_set():  # close() did not wait for this read to end
+                if self._closed.is_set():
+                    # `close` did not wait for this read to end, so the camera is closed here.
                     self._camera.close()
         width, height = self._lores_size
         # The rows of the planes may be padded: the padding becomes columns, which are cut off.
@@ -141,7 +145,8 @@ class PiCamera:
                 _log.debug("%s: %s", self.name, error)
                 return False
             finally:
-                if self._closed.is_set():  # close() did not wait for this to end
+                if self._closed.is_set():
+                    # `close` did not wait for this call to end, so the camera is closed here.
                     self._camera.close()
             return True
 

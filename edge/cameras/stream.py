@@ -52,7 +52,8 @@ class StreamCamera:
         self.name = f"camera {without_password(url)}"
         self._relay = None
         if url.startswith(tuple(f"{scheme}://" for scheme in TLS_PORTS)):
-            from edge.cameras.tls_relay import TlsRelay  # imported here because few cameras need it
+            # Imported here, because few cameras need it.
+            from edge.cameras.tls_relay import TlsRelay
 
             try:
                 self._relay = TlsRelay(url, ca_file)
@@ -70,7 +71,8 @@ class StreamCamera:
         while self._first is None and self._video.capture.isOpened() and time.monotonic() < deadline:
             began = time.monotonic()
             self._first = self._video.read()
-            if time.monotonic() - began < 0.1:  # the read returned at once: the stream has ended
+            if time.monotonic() - began < 0.1:
+                # The read did not wait for data: the stream has ended.
                 break
         if self._first is None:
             self.close()

@@ -39,7 +39,8 @@ def camera_context(url: str, ca_file: Path | None) -> ssl.SSLContext:
     pinned = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     pinned.check_hostname = False
     pinned.load_verify_locations(cadata=shown)
-    pinned.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate is its own authority
+    # The certificate itself is the trusted authority.
+    pinned.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return pinned
 
 

@@ -77,14 +77,16 @@ class TlsRelay:
     def close(self) -> None:
         """Accept no more connections; open ones end when FFmpeg or the camera closes them."""
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends the thread's `accept`
+            # This ends the `accept` in the listening thread.
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _listen(self, answer: Callable[[socket.socket], None]) -> None:
         while True:
             try:
                 client, _ = self._listener.accept()
-            except OSError:  # the relay was closed
+            except OSError:
+                # The relay was closed.
                 return
             if self._free.acquire(blocking=False):
                 start_worker("camera-client", partial(self._answer, answer, client))
@@ -158,7 +160,8 @@ class TlsRelay:
         if playlist:
             handler.wfile.write(self._rewritten(response.read(_PLAYLIST_MAX), urlsplit(response.url).netloc))
             return
-        handler.connection.settimeout(None)  # FFmpeg may pause reading for any time
+        # FFmpeg may pause reading for any time.
+        handler.connection.settimeout(None)
         while data := response.read1(_CHUNK):
             handler.wfile.write(data)
 

@@ -108,7 +108,8 @@ class Table:
     def _read(self, path: Path) -> int:
         """Read keys and ids of the existing table; return its length in bytes without the rows to drop."""
         data = path.read_bytes()
-        if _lines([self._columns]).startswith(data):  # nothing but the header, perhaps cut off
+        if _lines([self._columns]).startswith(data):
+            # The file has only the header, perhaps cut off.
             return 0
         lines = data.splitlines(keepends=True)
         if self._parsed(lines[0]) != self._columns:

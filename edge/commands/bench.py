@@ -165,7 +165,8 @@ def _daemon(settings: Settings, seconds: float) -> dict[str, Any]:
                 time.sleep(0.01)
             first = time.monotonic() - began
             with _looking_at(page):
-                time.sleep(2)  # until caches have filled
+                # Wait until caches have filled.
+                time.sleep(2)
                 latencies.clear()
                 cpu, at = _cpu_seconds(daemon.pid), time.monotonic()
                 time.sleep(seconds)

@@ -100,7 +100,8 @@ def _accelerator(settings: Settings) -> Finding:
 
 
 def _models(settings: Settings) -> Finding:
-    here = settings.emotion.model_copy(update={"server": ""})  # the server has its own check
+    # The prediction server has a check of its own.
+    here = settings.emotion.model_copy(update={"server": ""})
     pipeline = open_pipeline(settings.model_copy(update={"emotion": here}), choose(settings.runtime.interpreter))
     # A model file may load but fail to run: run every stage once.
     pipeline.analyse(Frame(np.zeros((480, 640, 3), np.uint8), 0.0, 0.0, 0))

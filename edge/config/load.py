@@ -92,7 +92,8 @@ def _validated(given: _Given) -> Settings:
         first = {problem["loc"][:2]: problem for problem in reversed(error.errors())}
         problems = (_explain(problem, given.origins) for problem in reversed(first.values()))
         raise EmotionEdgeError("\nemotion-edge: ".join(problems)) from None
-    except EmotionEdgeError as error:  # contradictory settings: the message begins with a name
+    except EmotionEdgeError as error:
+        # Two settings contradict each other; the message begins with the name of one.
         origin = given.origins.get(re.split("[: ]", str(error), maxsplit=1)[0])
         raise EmotionEdgeError(f"{origin.rpartition(': ')[0] or origin}: {error}" if origin else str(error)) from None
 
@@ -125,7 +126,8 @@ def _add_tree(given: _Given, tree: Any, where: str, lines: Mapping[Place, int]) 
     known = setting_names()
     for section, keys in tree.items():
         _refuse_unknown([section], Settings.model_fields, at(section))
-        if keys is None:  # all keys of the section are commented out
+        if keys is None:
+            # All keys of the section are commented out.
             continue
         if not isinstance(keys, dict):
             raise EmotionEdgeError(f"{at(section)}: {section}: must hold `key: value` lines, found {_shown(keys)}")
@@ -176,7 +178,8 @@ def _explain(problem: Mapping[str, Any], origins: Mapping[str, str]) -> str:
 def _shown(value: object) -> str:
     try:
         return _shortened(without_password(repr(value)))
-    except ValueError:  # an integer of thousands of digits
+    except ValueError:
+        # Python refuses to print an integer of thousands of digits.
         return "a number that is too long"
 
 

@@ -97,7 +97,8 @@ class Reloader:
                 self._reload()
             except (EmotionEdgeError, OSError) as error:
                 _log.error("settings: nothing is changed: %s", str(error).replace("\nemotion-edge: ", "; "))
-            except Exception:  # unexpected: the thread must survive for the next request
+            except Exception:
+                # The thread must survive an unexpected error, to serve the next request.
                 _log.exception("settings: nothing is changed")
             finally:
                 self._notifier.ready()

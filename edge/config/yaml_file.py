@@ -62,7 +62,8 @@ def parse_text(text: str, where: str) -> YamlFile:
         raise EmotionEdgeError(f"{where}: {_no_yaml(error)}") from None
     except RecursionError:
         raise EmotionEdgeError(f"{where}: is nested too deeply") from None
-    except ValueError:  # of PyYAML, without a line; its text may hold a password
+    except ValueError:
+        # PyYAML raises it without a line number, and its text may contain a password.
         raise EmotionEdgeError(
             f"{where}: has what looks like a date or number and is none, as 2026-13-45 (put it in quotes)"
         ) from None
@@ -99,7 +100,8 @@ def _refuse_expansion(root: yaml.Node, where: str) -> None:
         if known == 0:
             raise EmotionEdgeError(f"{where}: line {node.start_mark.line + 1}: contains itself, by an alias (*)")
         if known is None:
-            sizes[id(node)] = 0  # marks a node that is being counted
+            # 0 marks a node that is being counted.
+            sizes[id(node)] = 0
             known = sizes[id(node)] = 1 + sum(map(size, _children(node)))
         return known
 
@@ -119,7 +121,8 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 def _note_keys(node: yaml.Node, place: Place, lines: dict[Place, int], where: str, seen: set[int]) -> None:
     """Store the line of each key of the two upper levels; raise EmotionEdgeError for a duplicate key in a mapping."""
-    if id(node) in seen:  # an alias of a node that was visited
+    if id(node) in seen:
+        # An alias leads to a node that was visited already.
         return
     seen.add(id(node))
     if not isinstance(node, yaml.MappingNode):

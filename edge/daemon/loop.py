@@ -134,7 +134,8 @@ class Daemon:
         name_for_system("analysis")
         try:
             self._loop()
-        except Exception as error:  # exit status 1: the service manager restarts the process
+        except Exception as error:
+            # The process ends with status 1, and the service manager restarts it.
             _log.exception("the analysis stopped")
             self._parts.notifier.status(f"the analysis stopped: {type(error).__name__}: {error}")
             self.failed = True
@@ -194,7 +195,8 @@ class Daemon:
         self._switches = wanted
         if wanted.privacy and not before.privacy:
             parts.capture.pause(PRIVACY)
-            self._show_card(time.monotonic())  # replaces the last picture that viewers have
+            # The card replaces the last picture that viewers have.
+            self._show_card(time.monotonic())
         elif before.privacy and not wanted.privacy:
             parts.capture.resume()
         parts.controls.applied(wanted)
@@ -229,7 +231,8 @@ class Daemon:
                 raise
             classifier, failed = parts.reopen(), parts.pipeline.card
             if classifier.card.sha256 == failed.sha256 or classifier.labels != failed.primary.labels:
-                raise  # a detector failed, or labels differ: the next start skips it
+                # The failed model is a detector or has other labels: the next start of the daemon skips it.
+                raise
             _log.exception(
                 "model: %s %s ended the analysis; %s %s runs again",
                 *(failed.name, failed.version, classifier.card.name, classifier.card.version),
@@ -275,7 +278,8 @@ class _Publisher:
 
     def close(self) -> None:
         parts: list[Output | Viewer] = [*self._outputs, *self._viewers]
-        for part in dict.fromkeys(parts):  # the live page is an output and a viewer
+        # The live page is in both lists and must be closed once.
+        for part in dict.fromkeys(parts):
             part.close()
 
 

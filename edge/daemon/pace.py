@@ -129,7 +129,8 @@ class Pacer:
         if not limit:
             return False
         picture = frame.image if frame.analysis is None else frame.analysis
-        brightness = float(picture[::16, ::16].mean())  # every 16th pixel of a row and column is enough
+        # Every 16th pixel of every 16th row is enough.
+        brightness = float(picture[::16, ::16].mean())
         return brightness < (limit * _DAWN if self._dark else limit)
 
     def _check_board(self, at: float) -> None:

@@ -71,7 +71,8 @@ def run(
     reloader = Reloader(settings, reread, notifier, reload_asked)
     _prepare_process(settings)
     runtime = choose(settings.runtime.interpreter, settings.runtime.accelerator)
-    installed = active_stamp()  # before the model is read, to notice an installation meanwhile
+    # This precedes the reading of the model, so that an installation meanwhile is noticed.
+    installed = active_stamp()
     trial = ModelTrial(installed)
     choice = ModelChoice(settings.emotion.model, installed)
     pipeline = _open_chosen(settings, runtime, choice)

@@ -107,7 +107,8 @@ class ModelServer:
         """
         served = self._served
         if served is None or self._http.sock is None:
-            served = self.open()  # another model may answer after a reconnection
+            # After a reconnection, the server may offer another model.
+            served = self.open()
         try:
             return self._predict(crops, served)
         except _StaleError:
@@ -173,7 +174,8 @@ def scores_in(answer: Mapping[str, Any], served: Served, count: int) -> Scores:
     predictions = answer.get("predictions")
     if not isinstance(predictions, list) or len(predictions) != count:
         raise ServerError(f"no `predictions` of {count} face(s) in the answer")
-    if len(served.outputs) == 1:  # a single output has no name in the answer
+    if len(served.outputs) == 1:
+        # An answer with a single output does not name it.
         predictions = [{served.outputs[0]: prediction} for prediction in predictions]
     card = served.card
     values = {card.primary.name: _numbers(predictions, card.primary.name, len(card.primary.labels))}
@@ -233,7 +235,8 @@ def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:
             raise ServerError(_line(f"its labels are {', '.join(labels)}; here they are {', '.join(here)}"))
         if own.crop != card.crop:
             raise ServerError("its faces are cut in another way than here")
-        card, dtype = theirs, _BINARY  # `serve` accepts PNG too, far smaller than numbers
+        # `emotion-edge serve` also accepts PNG files, which are far smaller than lists of numbers.
+        card, dtype = theirs, _BINARY
     primary = card.primary
     if primary.name not in given:
         raise ServerError(_line(f"it has no output {primary.name!r} (it has {', '.join(sorted(given))})"))

@@ -49,7 +49,8 @@ def _least_cost(cost: list[list[float]]) -> list[int]:
     """
     rows, columns = len(cost), len(cost[0])
     row_potential, column_potential = [0.0] * rows, [0.0] * (columns + 1)
-    owner = [-1] * (columns + 1)  # row of each column; the extra last one starts a path
+    # The row assigned to each column; the extra last column is where a path starts.
+    owner = [-1] * (columns + 1)
     for row in range(rows):
         owner[columns] = row
         at = columns

@@ -41,7 +41,8 @@ class Cadence:
         self._faces = 0
         self._frame_at = -math.inf
         self._detected_at = -math.inf
-        self._since = self._fixed  # the first frame is due
+        # Detection is due on the first frame.
+        self._since = self._fixed
 
     @property
     def every(self) -> int:
@@ -50,7 +51,8 @@ class Cadence:
             return self._fixed or 1
         cost = self._costs.get(self._large, 0.0)
         if self._faces * self._cost_a_face > cost:
-            return 1  # detection is cheaper than following this many faces
+            # Detection is cheaper than following this many faces.
+            return 1
         wanted = math.ceil(cost / (SHARE * self.period))
         return max(1, min(wanted, MAX_EVERY, int(MAX_GAP / self.period + 0.05)))
 
@@ -64,7 +66,8 @@ class Cadence:
                 faces are then detected twice as often.
         """
         passed = now - self._frame_at
-        if 0 < passed < 1:  # a longer gap is a pause of the camera
+        if 0 < passed < 1:
+            # A longer gap is a pause of the camera, not a frame period.
             self.period += (passed - self.period) * (_MEAN_WEIGHT if self.period else 1)
         self._frame_at, self._faces = now, followed
         self._since += 1

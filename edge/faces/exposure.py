@@ -32,7 +32,7 @@ _NOISY_GAIN: Final = 4.0
 """Gain from which a frame is blurred with the wider kernel, against noise."""
 
 _LEAST_GAIN: Final = 1.05
-"""Gain up to which a frame is left as it is."""
+"""Gain up to which a frame is not brightened."""
 
 _TIME: Final = 0.3
 """Time constant of the gain's smoothing, seconds."""
@@ -42,25 +42,25 @@ _SWITCHED: Final = 1.6
 
 
 class Exposure:
-    """Brightens the dark frames of a stream, with a gain that is steady from frame to frame. Belongs to one thread."""
+    """Brightens the dark frames of a stream, with a gain that is smoothed over time. Not thread-safe."""
 
     def __init__(self) -> None:
         self.gain = 1.0
-        """The factor on the last frame's pixels."""
+        """Factor by which the pixels of the last frame were multiplied."""
         self._at = -math.inf
 
     def __call__(self, image: Image, now: float, size: tuple[int, int]) -> tuple[Image, float]:
-        """Prepare a frame, or the part of it that is analysed, for a detector.
+        """Brighten a frame, or the part of it that is analysed, for a detector if it is dark.
 
         Args:
             image: BGR or grey uint8.
             now: time of capture, seconds, monotonic.
-            size: width and height that the detector shrinks it to; a dark image that is larger is shrunk here, as that
-                removes noise.
+            size: the detector's input width and height; a larger dark image is shrunk to it first, which removes noise.
 
         Returns:
-            The image itself where it is bright enough, else a brighter and less noisy one; and the pixels of `image` to
-            one of it.
+            The image itself if it is bright enough, else a brighter one with less noise; and how many pixels of `image`
+            one
+            of its pixels stands for.
         """
         bright = _is_bright(image)
         shrunk = image if bright else _shrunk(image, size)
@@ -87,7 +87,7 @@ def _is_bright(image: Image) -> bool:
 
 
 def _shrunk(image: Image, size: tuple[int, int]) -> Image:
-    """The image in the largest size of its shape within `size`, (width, height); as it is where that is larger."""
+    """Shrink an image, in its own shape, to fit `size` (width, height); return it unchanged if it fits already."""
     height, width = image.shape[:2]
     ratio = max(width / size[0], height / size[1])
     if ratio <= 1:
@@ -97,8 +97,8 @@ def _shrunk(image: Image, size: tuple[int, int]) -> Image:
 
 
 def _wanted(image: Image, shape: tuple[int, ...]) -> float:
-    """The gain for a dark image. shape: the image's before it was shrunk."""
-    # Noise alone raises the percentile of single pixels: take that of means of about 8x8.
+    """Return the gain that brings a dark image to full brightness. shape: of the image before it was shrunk."""
+    # Noise raises the percentile of single pixels, so the percentile of means over about 8x8 pixels is taken.
     height, width = (max(1, min(before // 8, now // 2)) for before, now in zip(shape[:2], image.shape[:2], strict=True))
     means = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     white = float(np.percentile(means[..., 1] if means.ndim == 3 else means, PERCENTILE))

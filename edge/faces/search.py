@@ -79,7 +79,8 @@ class FaceSearch:
         self.large = large
         if not large:
             return self._search(frame, tracked, self._detector.small)
-        began = time.thread_time()  # without the time of other processes and threads
+        # Thread time excludes other processes and threads.
+        began = time.thread_time()
         found = self._search(frame, tracked, self._detector.large)
         self._sizes.looked(frame.captured_at, time.thread_time() - began)
         return found
@@ -113,7 +114,8 @@ class FaceSearch:
         If rolled faces are tracked, the roll of the most rolled one; if no face is found, LOOK and -LOOK by turns, once
         per TURN_INTERVAL.
         """
-        if self._still:  # the roll of faces found upright is underestimated: 15 degrees for 40
+        if self._still:
+            # In the upright picture, eyes are found too level: a roll of 40 degrees is measured as 15.
             return [LOOK, -LOOK]
         rolls = [roll for face in tracked if TURNED <= abs(roll := roll_of(face)) <= MAX_ROLL]
         if rolls:

@@ -59,11 +59,15 @@ class _Track:
     detection: Detection
     seen_at: float
     hits: int = 1
-    misses: int = 0  # detections in succession without this track
-    id: int = 0  # 0: tentative. Given on confirmation, so that published ids have no gaps.
-    velocity: tuple[float, float] = (0.0, 0.0)  # pixels a second
+    # Number of consecutive detections without this track.
+    misses: int = 0
+    # 0 until the track is confirmed, so that published ids have no gaps.
+    id: int = 0
+    # Pixels a second.
+    velocity: tuple[float, float] = (0.0, 0.0)
     steps: int = 0
-    area: float = 0.0  # smoothed: a face being occluded shrinks before it is lost
+    # Smoothed, because a face shrinks while it is being occluded, before it is lost.
+    area: float = 0.0
 
     def __post_init__(self) -> None:
         self.area = self.detection.box.area

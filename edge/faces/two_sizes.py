@@ -19,7 +19,7 @@ next frame, so that a person across the room is found within a second.
 """
 
 NEAR_INTERVAL: Final = 2.0
-"""Seconds between two runs of the large network while near faces are in view: few, to save time."""
+"""Seconds between two runs of the large network while near faces are in view: longer, to save processor time."""
 
 SLOW: Final = 0.2
 """Processor seconds of one run above which the large network is dropped: three runs a second would cost too much."""

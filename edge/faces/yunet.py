@@ -113,7 +113,8 @@ class YuNet:
         self._input = np.zeros((1, height, width, 3), np.int8)
         self._score = min(max(score, 0.01), 0.999)
         logits = self._network.outputs["scores"].dequantize(pixels.view(np.int8)) + LOGIT_FLOOR
-        self._probabilities = 1 / (1 + np.exp(-logits))  # for each stored byte, the probability it stands for
+        # The probability that each stored byte stands for.
+        self._probabilities = 1 / (1 + np.exp(-logits))
         # score = sqrt(class * objectness) is at least the limit only if both factors are at least its square.
         self._least = int(pixels.view(np.int8)[logits >= _logit(self._score**2)].min(initial=127))
 

@@ -1,4 +1,4 @@
-"""Far faces: what the large network half sees is looked at again, enlarged, by the small one."""
+"""Far faces: unsure detections of the large network are enlarged and checked by the small network."""
 
 import math
 from typing import Final, Protocol
@@ -7,13 +7,13 @@ from edge.faces.yunet import OVERLAP
 from edge.reading import Box, Detection, Image
 
 CANDIDATE: Final = 0.05
-"""Detection score from which a place is looked at again."""
+"""Detection score of the large network from which a face is checked by the small one."""
 
 MOST: Final = 4
-"""Enlarged looks for one picture at most: together they cost about one run of the large network."""
+"""Maximum number of checks for one picture: together they cost about one run of the large network."""
 
 WIDTH: Final = 64.0
-"""Pixels of the small network's input to which a candidate's width is brought."""
+"""Width in pixels to which a face is enlarged in the small network's input."""
 
 
 class _Network(Protocol):
@@ -23,21 +23,21 @@ class _Network(Protocol):
 
 
 class ZoomingDetector:
-    """A `Detector`: a large network, whose unsure detections count where a small one is sure of them in a close-up."""
+    """A `Detector` that accepts unsure detections of a large network if a small one confirms them in a close-up."""
 
     def __init__(self, large: _Network, small: _Network, score: float) -> None:
-        """Take both networks.
+        """Combine two networks.
 
         Args:
-            large: with a least score of at most CANDIDATE.
-            small: with the least score `score`.
-            score: detections of the large network with this score or more count as they are, 0 to 1.
+            large: network that returns detections with scores down to CANDIDATE.
+            small: network that returns detections with scores down to `score`.
+            score: detection score from which the large network's detections need no check, 0 to 1.
         """
         self._large, self._small, self._score = large, small, score
         self.size = large.size
 
     def detect(self, image: Image) -> list[Detection]:
-        """The faces of an image of any size, best score first, in its pixels, each with five landmarks."""
+        """Detect the faces of an image of any size, best score first, in its pixels, each with five landmarks."""
         candidates = self._large.detect(image)
         found = [face for face in candidates if face.score >= self._score]
         unsure = candidates[len(found) :]
@@ -54,7 +54,7 @@ class ZoomingDetector:
         return sorted(found, key=lambda face: face.score, reverse=True)
 
     def _close_up(self, image: Image, box: Box) -> list[Detection]:
-        """The faces of the part about a box, in pixels of the image."""
+        """Detect the faces near a box, enlarged, with the small network; return them in pixels of the image."""
         left, width = _span(box.x + box.width / 2, box.width * self._small.size[0] / WIDTH, image.shape[1])
         top, height = _span(box.y + box.height / 2, box.width * self._small.size[1] / WIDTH, image.shape[0])
         part = image[top : top + height, left : left + width]
@@ -62,7 +62,7 @@ class ZoomingDetector:
 
 
 def _span(centre: float, length: float, limit: int) -> tuple[int, int]:
-    """Begin and length in whole pixels of a span about a centre, moved to lie within 0 and `limit` where it can."""
+    """Return begin and length, in whole pixels, of a span about a centre, moved to lie within 0 and `limit`."""
     whole = min(math.ceil(length), limit)
     return round(min(max(centre - whole / 2, 0), limit - whole)), whole
 

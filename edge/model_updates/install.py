@@ -123,7 +123,8 @@ def _store(incoming: Path, card: Card, store: Path) -> str:
     name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{card.name}-{card.version}").lstrip(".")[:80]
     folder = store / f"{name}-{digest[:12]}"
     if folder.exists():
-        if _digest(folder) == digest:  # the same model is installed already, and may be running
+        if _digest(folder) == digest:
+            # The same model is installed already, and may be running.
             return folder.name
         folder.rename(store / f"{incoming.name}-replaced")
     incoming.rename(folder)
@@ -156,7 +157,8 @@ def _locked() -> Iterator[Path]:
     try:
         if not store.is_dir():
             store.mkdir(parents=True)
-            store.chmod(0o755)  # root installs, the service's user reads, whatever the umask
+            # Root installs and the service's user must be able to read, whatever the umask.
+            store.chmod(0o755)
         with (store / _LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:

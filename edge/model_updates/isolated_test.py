@@ -152,7 +152,8 @@ def answer_for(folder: Path, name: RuntimeChoice) -> str:
         problem = f"model {folder}: does not run: it takes more than {MEGABYTES} MB"
     except EmotionEdgeError as error:
         problem = str(error)
-    except Exception as error:  # a damaged or hostile file may raise anything
+    except Exception as error:
+        # A damaged or hostile file may raise any exception.
         problem = f"model {folder}: does not run: {type(error).__name__}: {error}"
     return json.dumps({"problem": problem, "tested": tested})
 

@@ -105,7 +105,8 @@ def run_self_test(folder: Path, runtime: Runtime) -> bool:
         found = np.array(self_test_outputs(folder, runtime))
     except EmotionEdgeError:
         raise
-    except Exception as error:  # a damaged or hostile file may raise anything
+    except Exception as error:
+        # A damaged or hostile file may raise any exception.
         raise EmotionEdgeError(f"model {folder}: does not run: {type(error).__name__}: {error}") from error
     if not np.isfinite(found).all():
         raise EmotionEdgeError(f"model {folder}: fails its self-test: its outputs are not finite numbers")

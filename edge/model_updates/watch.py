@@ -76,7 +76,8 @@ class ModelWatch:
                     self._load()
                 except (EmotionEdgeError, OSError, RuntimeError, ValueError) as error:
                     _log.error("model: %s; %s keeps running", error, self._running.name)
-                except Exception:  # the thread must survive, to handle the next install
+                except Exception:
+                    # The thread must survive, to handle the next install.
                     _log.exception("model: %s keeps running", self._running.name)
             if self._closed.wait(_CHECK_S):
                 return

@@ -243,7 +243,8 @@ def read_any_card(folder: Path) -> Card:
     """
     try:
         has_outputs = "outputs" in _json_of(folder / CARD_FILE)
-    except (OSError, ValueError, TypeError, RecursionError):  # read_card raises the error
+    except (OSError, ValueError, TypeError, RecursionError):
+        # `read_card` below raises the error.
         has_outputs = False
     return read_card(EmotionCard if has_outputs else Card, folder)
 

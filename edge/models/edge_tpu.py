@@ -74,7 +74,8 @@ def find_edge_tpu(usb: Path = Path("/sys/bus/usb/devices"), devices: Path = Path
     for device in sorted(usb.glob("*/idVendor")):
         try:
             ids = ":".join((device.parent / name).read_text().strip() for name in ("idVendor", "idProduct"))
-        except OSError:  # unplugged at this moment
+        except OSError:
+            # The device was unplugged at this moment.
             continue
         if ids in USB_IDS:
             return f"USB {device.parent.name}, {ids}"
@@ -173,7 +174,8 @@ class EdgeTpuNetwork:
                 self._log_once(logging.INFO, f"on the Edge TPU ({where})")
                 return
             self._log_once(logging.INFO, "on the processor, no Edge TPU is found")
-        except Exception as error:  # the library may raise any exception
+        except Exception as error:
+            # The library may raise any exception.
             self._log_once(logging.WARNING, f"on the processor, the Edge TPU cannot be used: {_one_line(error)}")
         self._schedule_retry()
 

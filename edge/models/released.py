@@ -36,7 +36,8 @@ def model_dir(name_or_path: str) -> Path:
     try:
         if (path := expanded(name_or_path)).is_dir():
             return path
-    except (OSError, RuntimeError) as error:  # a parent folder is not readable, or `~` has no home
+    except (OSError, RuntimeError) as error:
+        # A parent folder is not readable, or `~` has no home.
         raise EmotionEdgeError(f"model {name_or_path!r}: cannot be looked at: {error}") from error
     here = ", ".join(found) or f"none in {', '.join(map(str, MODEL_FOLDERS))}"
     raise EmotionEdgeError(f"model {name_or_path!r}: not there, neither by name nor as a folder (models here: {here})")

@@ -79,7 +79,8 @@ def choose(choice: RuntimeChoice = "auto", accelerator: AcceleratorChoice = "cpu
             continue
         try:
             module = importlib.import_module(MODULES[name])
-        except Exception as error:  # a wheel built for another NumPy fails with SystemError
+        except Exception as error:
+            # A wheel built for another version of NumPy raises SystemError.
             problems.append(f"{name} {found[name]} does not import: {error}")
             continue
         return Runtime(name, found[name], module.Interpreter, module.load_delegate, edge_tpu_for(accelerator))

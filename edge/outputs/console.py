@@ -72,7 +72,8 @@ class Console:
         return f"\x1b[{sgr}m{text}\x1b[0m" if self._colour and sgr else text
 
     def _say(self, lines: list[str], wall_time: float) -> None:
-        if self._writer.failed and not self._failure_logged:  # the reader of a pipe has gone
+        if self._writer.failed and not self._failure_logged:
+            # The reader of the pipe has gone.
             self._failure_logged = True
             _log.info("no more lines on the screen: %s", self._writer.failed)
         elif lines:
@@ -87,7 +88,8 @@ def _writer_to(stream: TextIO) -> Callable[[str], object]:
     """
     try:
         raw = io.FileIO(os.dup(stream.fileno()), "w")
-    except io.UnsupportedOperation:  # a stream in memory has no descriptor
+    except io.UnsupportedOperation:
+        # A stream in memory has no file descriptor.
         return stream.write
     stream.flush()
 

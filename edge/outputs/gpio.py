@@ -45,7 +45,8 @@ class GpioOutput:
             if settings.button:
                 self._button = gpiozero.Button(settings.button)
                 self._button.when_pressed = self._toggle
-        except Exception as error:  # each pin library has errors of its own
+        except Exception as error:
+            # Each GPIO library has exceptions of its own.
             self.close()
             raise EmotionEdgeError(
                 f"gpio: pin {settings.led or '-'} (led), {settings.button or '-'} (button) cannot be had: {error} (is "

@@ -178,13 +178,15 @@ class Database:
         if check and (found := run("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise _damaged(str(found))
         if not ours:
-            run("PRAGMA auto_vacuum = INCREMENTAL")  # must precede the first table
+            # This setting must precede the first table.
+            run("PRAGMA auto_vacuum = INCREMENTAL")
             run(f"PRAGMA application_id = {APPLICATION_ID}")
         run("PRAGMA journal_mode = WAL")
         # FULL syncs the write-ahead log at each commit; with NORMAL a power cut can lose all since the last checkpoint.
         run("PRAGMA synchronous = FULL")
         run(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-        run("PRAGMA secure_delete = ON")  # deleted personal data is overwritten
+        # Deleted rows are overwritten, because they are personal data.
+        run("PRAGMA secure_delete = ON")
         migrate(self._connection, MIGRATIONS)
 
     def _files(self) -> tuple[Path, Path]:
@@ -221,7 +223,8 @@ class Database:
             yield
             self._connection.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:  # SQLite ends it by itself when the disk is full
+            if self._connection.in_transaction:
+                # SQLite ends the transaction by itself when the disk is full.
                 self._connection.execute("ROLLBACK")
             raise
 

@@ -130,7 +130,8 @@ def summarise(connection: sqlite3.Connection, days: list[date]) -> Summary:
         slot.present += max(0, began + duration - max(began, covered)) / 1000
         covered = max(covered, began + duration)
         slot.appeared += start == "appeared"
-        if emotion in CIRCUMPLEX or valence or arousal:  # else unknown: a label of the user's own
+        if emotion in CIRCUMPLEX or valence or arousal:
+            # For a label of the user's own, valence and arousal are unknown and stored as 0.
             slot.placed += seconds
             slot.valence += valence * seconds
             slot.arousal += arousal * seconds

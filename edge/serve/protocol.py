@@ -57,7 +57,8 @@ def crops_in(body: bytes, card: EmotionCard, decoder: ImageDecoder) -> tuple[Pix
     """
     spec = card.input
     most = 2 * FACES_MAX * spec.height * (spec.width * (spec.channels + 1) + 2)
-    if sum(map(body.count, (b",", b"[", b"{"))) > most:  # each may become an object of a hundred bytes
+    if sum(map(body.count, (b",", b"[", b"{"))) > most:
+        # Each of these characters may become a Python object of a hundred bytes.
         raise RefusedError(413, f"more than {most} values in one request")
     try:
         request = json.loads(body)

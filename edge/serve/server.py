@@ -83,7 +83,8 @@ class Predictions:
         self._detector = detector
         self._decoder = ImageDecoder()
         self._readers = ThreadPoolExecutor(2, "requests")
-        self._one_image = asyncio.Semaphore(1)  # one at a time: saves memory and leaves a thread for JSON
+        # Images are decoded one at a time, which saves memory and leaves a thread for JSON requests.
+        self._one_image = asyncio.Semaphore(1)
         self._networks = ThreadPoolExecutor(1, "networks")
         self._alive = alive
         self._waiting = 0

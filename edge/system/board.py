@@ -13,10 +13,13 @@ FIRMWARE: Final = Path("/sys/devices/platform")
 def temperature(thermal: Path = THERMAL) -> float | None:
     """Return the degrees Celsius of the hottest thermal zone, or None if there is none."""
     readings = []
-    with suppress(OSError):  # listing fails if the process has no file descriptor left
+    # Listing the folder fails if the process has no file descriptor left.
+    with suppress(OSError):
         for zone in thermal.glob("thermal_zone*/temp"):
-            with suppress(OSError, ValueError):  # the zone's sensor may be off
-                readings.append(int(zone.read_text()) / 1000)  # the kernel counts millidegrees
+            # The sensor of a zone may be off.
+            with suppress(OSError, ValueError):
+                # The kernel reports thousandths of a degree.
+                readings.append(int(zone.read_text()) / 1000)
     return max(readings, default=None)
 
 

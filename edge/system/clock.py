@@ -28,7 +28,8 @@ def synchronised(timesync: Path = TIMESYNC) -> bool | None:
         state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     except (AttributeError, OSError):
         state = -1
-    if state == -1:  # the sandbox forbids the call (ProtectClock=)
+    if state == -1:
+        # The service's sandbox forbids the call (ProtectClock=).
         return False if timesync.is_dir() else None
     return bool(state != _TIME_ERROR)
 

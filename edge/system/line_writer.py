@@ -69,7 +69,8 @@ class LineWriter:
             try:
                 if text:
                     self._write(text)
-            except (OSError, ValueError) as error:  # the reader of a pipe has gone
+            except (OSError, ValueError) as error:
+                # The reader of the pipe has gone.
                 self.failed = error
             with self._changed:
                 self._busy = False

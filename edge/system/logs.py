@@ -109,9 +109,11 @@ def start_logging(level: str, service: bool = False) -> None:
         level: as in `log.level`.
         service: the program runs for long, and must continue if its standard error is not read.
     """
-    if logging.getLogger().handlers:  # a program that embeds this one has set up logging
+    if logging.getLogger().handlers:
+        # A program that embeds this one has set up logging already.
         return
-    descriptor = sys.__stderr__.fileno() if sys.__stderr__ else 2  # sys.stderr may be replaced by another stream
+    # sys.stderr may have been replaced by another stream.
+    descriptor = sys.__stderr__.fileno() if sys.__stderr__ else 2
     if service:
         _make_non_blocking(descriptor)
     handler = _Handler(lambda text: write_all(descriptor, text))
@@ -129,15 +131,18 @@ def is_journal(descriptor: int, environment: Mapping[str, str] = os.environ) -> 
 def _make_non_blocking(descriptor: int) -> None:
     """Make writes to a full pipe or socket fail at once, for C libraries that write to it directly."""
     mode = os.fstat(descriptor).st_mode
-    if stat.S_ISFIFO(mode):  # a new descriptor: other processes' descriptors of the pipe still block
+    if stat.S_ISFIFO(mode):
+        # Only a newly opened descriptor is made non-blocking: other processes share the old one.
         try:
             fresh = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
-        except PermissionError:  # the pipe is another user's, as in a container
+        except PermissionError:
+            # The pipe belongs to another user, as in a container.
             os.set_blocking(descriptor, False)
             return
         os.dup2(fresh, descriptor)
         os.close(fresh)
-    elif stat.S_ISSOCK(mode):  # a socket to the journal, used by this service only
+    elif stat.S_ISSOCK(mode):
+        # The socket to the journal is used by this service only.
         os.set_blocking(descriptor, False)
 
 

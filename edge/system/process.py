@@ -37,14 +37,16 @@ def use_cores(count: int) -> None:
 
     The last ones are used: a Raspberry Pi serves its interrupts on the first.
     """
-    import cv2  # not at the top: commands that only end the process do not load it
+    # Imported here: commands that only end the process need no OpenCV.
+    import cv2
 
     given = _given()
     cores = given[-count:] if count else given
     for task in Path("/proc/self/task").iterdir():
         try:
             os.sched_setaffinity(int(task.name), cores)
-        except ProcessLookupError:  # the thread has just ended
+        except ProcessLookupError:
+            # The thread has just ended.
             continue
         except OSError as error:
             _log.warning("pace.cores: the system does not let us choose cores: %s", error.strerror)

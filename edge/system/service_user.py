@@ -20,7 +20,8 @@ def become_service_user() -> bool:
     Returns:
         Whether this process now runs as the service's user.
     """
-    if "STATE_DIRECTORY" in os.environ:  # systemd has switched already
+    if "STATE_DIRECTORY" in os.environ:
+        # systemd runs this process as the service's user already.
         return False
     try:
         user = pwd.getpwnam(SERVICE_USER)

@@ -22,7 +22,8 @@ def home() -> Path:
     """Return the user's home folder; a path that does not exist if the user has none."""
     try:
         return Path.home()
-    except RuntimeError:  # neither $HOME nor an entry in the user database
+    except RuntimeError:
+        # There is neither $HOME nor an entry in the user database.
         return Path("/nonexistent")
 
 

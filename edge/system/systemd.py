@@ -29,7 +29,8 @@ class Notifier:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         """Read the service manager's variables. environment: may have NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
         address = environment.get("NOTIFY_SOCKET", "")
-        self._address = "\0" + address[1:] if address.startswith("@") else address  # @: abstract namespace
+        # A leading @ stands for the zero byte of an abstract socket's name.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
         self._socket: socket.socket | None = None
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
@@ -76,7 +77,8 @@ class Notifier:
 
 
 def _period(environment: Mapping[str, str]) -> float | None:
-    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):  # meant for a parent process
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        # The watchdog is meant for a parent process.
         return None
     try:
         microseconds = int(environment.get("WATCHDOG_USEC", "0"))

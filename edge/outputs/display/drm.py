@@ -275,7 +275,8 @@ class DrmScreen:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
                 raise
-            self._set_mode(buffer)  # the driver has no page flips
+            # The driver has no page flips, so the mode is set anew.
+            self._set_mode(buffer)
 
     def _wait_for_flip(self) -> None:
         """Wait until the last image is on the screen and the other buffer is free."""

@@ -188,7 +188,8 @@ def connector(card: int, number: int, probe: bool) -> tuple[Connector, list[Mode
     """
     found = Connector(connector_id=number, count_modes=0 if probe else 1)
     first = Mode()
-    found.modes_ptr = ctypes.addressof(first)  # with room for one mode the kernel does not query the display
+    # If there is room for one mode, the kernel does not query the display.
+    found.modes_ptr = ctypes.addressof(first)
     call(card, GET_CONNECTOR, found)
     while True:
         modes, encoders = (Mode * max(1, found.count_modes))(), (_U32 * max(1, found.count_encoders))()

@@ -268,16 +268,19 @@ class Window:
 
     def close(self) -> None:
         """Close the window."""
-        with suppress(cv2.error):  # the window is closed already
+        # The window may be closed already.
+        with suppress(cv2.error):
             cv2.destroyAllWindows()
-            cv2.waitKey(1)  # processes the close event
+            # This call processes the close event.
+            cv2.waitKey(1)
 
 
 def _gone() -> bool:
     """Whether the user has closed the window."""
     try:
         return cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
-    except cv2.error:  # OpenCV 4.14 raises for a closed window
+    except cv2.error:
+        # OpenCV 4.14 raises an error for a closed window.
         return True
 
 
@@ -295,7 +298,8 @@ def _fill_screen() -> tuple[int, int] | None:
     while len(sizes) < 20:
         cv2.waitKey(50)
         sizes.append(_size())
-        if sizes[-1] != before and len(sizes) > 4 and len(set(sizes[-4:])) == 1:  # the window has stopped growing
+        if sizes[-1] != before and len(sizes) > 4 and len(set(sizes[-4:])) == 1:
+            # The window has stopped growing.
             return sizes[-1]
     return None
 

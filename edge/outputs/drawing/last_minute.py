@@ -69,12 +69,14 @@ class LastMinute:
         if not reading.analysed:
             return
         slot = int(reading.captured_at // SLOT)
-        if self._times and reading.captured_at < self._times[-1]:  # the clock was set back
+        if self._times and reading.captured_at < self._times[-1]:
+            # The time of capture went backwards.
             self._times.clear()
             self._moments.clear()
             self._latest = None
         self._times.append(reading.captured_at)
-        if slot != self._slot:  # once per slot: no one can read a number that changes with every frame
+        if slot != self._slot:
+            # Updated once per slot: no one can read a number that changes with every frame.
             self._slot = slot
             if self._latest:
                 self._moments.append(self._latest)

@@ -18,14 +18,16 @@ Coverage = npt.NDArray[np.uint8]
 """Coverage of each pixel by the glyphs, uint8 [height, width], 0 to 255."""
 
 _FILE: Final = Path(__file__).parent / "font" / "inter.npz"
-_CAPITAL: Final = 1000  # capital's height in the font file's units
+# Height of capitals in the units of the font file.
+_CAPITAL: Final = 1000
 _RING: Final = 0.352
 """Height of the tallest letter, Å, above the capitals, in capital heights; no descender is longer."""
 
 _SUPERSAMPLING: Final = 4
 """Factor of the resolution at which glyphs are filled before they are averaged down."""
 
-_SHIFT: Final = 4  # fractional bits of OpenCV's coordinates
+# Number of fractional bits in OpenCV's coordinates.
+_SHIFT: Final = 4
 
 
 @lru_cache(maxsize=1)

@@ -203,8 +203,10 @@ class Connection:
         try:
             self._client.loop_read()
             while isinstance(tls := self._client.socket(), ssl.SSLSocket) and tls.pending():
-                self._client.loop_read()  # decrypted already: select does not see these bytes
-        except (IndexError, ValueError, struct.error) as error:  # paho raises these for malformed packets
+                # `select` does not see bytes that are decrypted already.
+                self._client.loop_read()
+        except (IndexError, ValueError, struct.error) as error:
+            # paho raises these errors for malformed packets.
             self._ended = f"the broker sent a malformed packet ({type(error).__name__}: {error})"
             self.abort()
 

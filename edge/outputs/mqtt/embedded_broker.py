@@ -66,7 +66,8 @@ class EmbeddedBroker:
                 }
             )
             await broker.start()
-        except Exception as error:  # the constructor raises it in the caller's thread
+        except Exception as error:
+            # The constructor raises the error in the caller's thread.
             self._error = error
             return
         finally:
@@ -83,7 +84,8 @@ def start_broker(first_port: int = 1883) -> EmbeddedBroker:
             continue
         try:
             return EmbeddedBroker(port)
-        except EmotionEdgeError as error:  # another demo took the port after the check
+        except EmotionEdgeError as error:
+            # Another demo took the port after the check.
             problem = str(error)
     raise EmotionEdgeError(f"broker: cannot start on 127.0.0.1: {problem} (set mqtt.port or mqtt.host)")
 

@@ -137,7 +137,8 @@ class MqttOutput:
     def _on_message(self, message: paho.MQTTMessage) -> None:
         """Handle a message from another client. Called in the sender's thread."""
         if message.topic == self._topics.status:
-            if not message.payload:  # `forget` deleted a retained message of this device
+            if not message.payload:
+                # `emotion-edge forget` deleted a retained message of this device.
                 _log.info("MQTT: the retained messages of this device were deleted; publishing them again")
                 self._outbox.on_connected()
         elif message.topic == self._birth:
@@ -145,7 +146,8 @@ class MqttOutput:
                 self._outbox.send_discovery()
         elif message.topic == self._topics.state:
             self._check_foreign_state(message)
-        elif message.retain:  # it would come again with each connection and undo later commands
+        elif message.retain:
+            # A retained command would arrive again on each connection and undo later ones.
             _log.warning(
                 "MQTT: %s: ignored, because it is retained (publish commands without the retain flag)", message.topic
             )
@@ -164,7 +166,8 @@ class MqttOutput:
             )
 
     def _wake(self) -> None:
-        with suppress(OSError):  # full: the thread wakes anyway; closed: the thread has ended
+        # If the socket is full, the thread wakes anyway; if it is closed, the thread has ended.
+        with suppress(OSError):
             self._waker.send(b"\0")
 
     def _run(self) -> None:
@@ -224,7 +227,8 @@ class MqttOutput:
                 if connection.accepted and connection.open:
                     connection.send(self._outbox.final_state())
             connection.end(self._woken, _GOODBYE_S)
-        except Exception:  # the next connection may work
+        except Exception:
+            # The next connection may work.
             _log.exception("MQTT: the connection to %s failed", self._access.address)
             connection.abort()
         finally:

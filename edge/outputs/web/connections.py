@@ -102,7 +102,8 @@ class BoundedServer(HTTPServer):
         while True:
             try:
                 connection, address = await asyncio.get_running_loop().sock_accept(listening)
-            except ConnectionError:  # the client left before it was accepted
+            except ConnectionError:
+                # The client left before it was accepted.
                 continue
             except OSError as error:
                 _log.warning("no connection is accepted for the moment: %s", error.strerror)
@@ -114,7 +115,8 @@ class BoundedServer(HTTPServer):
                 connection.close()
             else:
                 self._handle_connection(connection, address)
-            await asyncio.sleep(_CROWDED_S if crowded else 0)  # lets open connections be served first
+            # Let open connections be served first.
+            await asyncio.sleep(_CROWDED_S if crowded else 0)
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

@@ -55,7 +55,8 @@ class Guesses:
         # Wrong passwords of each address: how many, and the time until which the address is blocked.
         self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
-        self._line: dict[str, int] = {}  # by address: passwords that wait for an answer
+        # Number of passwords of each address that wait for an answer.
+        self._line: dict[str, int] = {}
         self._budget = float(ACCOUNT_BURST)
         self._filled_at = clock()
         self._queue: list[tuple[int, int, asyncio.Future[bool]]] = []
@@ -96,7 +97,8 @@ class Guesses:
                 return Answer.LATER
             if self._wrong.get(client, (0, 0.0)) == state:
                 break
-            self._budget += not known  # another wrong password of this client came meanwhile
+            # Another wrong password of this client arrived meanwhile: return the budget and check again.
+            self._budget += not known
         if right:
             self._wrong.pop(client, None)
             if not known:

@@ -130,5 +130,6 @@ def _password_in(header: str) -> str | None:
         return None
     try:
         return b64decode(value).decode(errors="replace").partition(":")[2]
-    except ValueError:  # not base64, or not even ASCII
+    except ValueError:
+        # The header is not base64, or not even ASCII.
         return None

@@ -140,7 +140,8 @@ class StreamEncoder:
 
 def below_the_analysis() -> None:
     """Lower this thread's priority below the analysis thread's (on Linux niceness is per thread)."""
-    with suppress(OSError):  # the service manager may not allow it
+    # The service manager may not allow it.
+    with suppress(OSError):
         os.nice(_NICENESS)
 
 

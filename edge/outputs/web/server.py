@@ -153,7 +153,8 @@ class WebViewer:
         self._thread.join(timeout=1.0)
 
     def _call(self, function: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed
+        # RuntimeError means that the event loop is closed.
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function)
 
     def _run(self, sockets: list[socket.socket]) -> None:
@@ -181,7 +182,8 @@ class WebViewer:
             self._webcams.close()
         for viewer in self._viewers:
             viewer.on_connection_close()
-        with suppress(TimeoutError):  # viewers that stall keep it from ending
+        # Clients that stall must not delay the end.
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._left(), _GOODBYE_SECONDS)
         await server.close_all_connections()
         await self._left()

@@ -34,7 +34,8 @@ class StreamingHandler(PageHandler):
 
     async def prepare(self) -> None:
         await super().prepare()
-        self.page = self.get_query_argument("page", "")[:32]  # `initialize` may not refuse a request
+        # Tornado's `initialize` may not refuse a request, and a malformed argument does.
+        self.page = self.get_query_argument("page", "")[:32]
 
     def on_connection_close(self) -> None:
         self.gone = True
