@@ -3,11 +3,12 @@ network, measure it against the float network, and write its card.
 """
 
 import argparse
+import json
 import shutil
 
 from edge.errors import EmotionEdgeError
 from edge.labels import LABEL_SETS
-from edge.models.card import MODEL_FILE, EmotionCard, read_card
+from edge.models.card import CARD_FILE, MODEL_FILE, EmotionCard, read_card
 from quantize.agreement import check_agreement
 from quantize.atomic_folder import arriving
 from quantize.calibration import Calibration, calibration_set, pinned_calibration_set, read_rows, representative
@@ -15,6 +16,7 @@ from quantize.card import ReleasedCard, command_of, precision_of, write_cards
 from quantize.convert import to_float, to_int8, write_file
 from quantize.fine_tune import Lesson
 from quantize.float_run import Source, read_source
+from quantize.kept_figures import keep_figures
 from quantize.layers import layer_errors
 from quantize.made_by import commands_of_file
 from quantize.prune_and_cluster import lesson_of, slimmed
@@ -91,6 +93,7 @@ def verify(options: argparse.Namespace) -> None:
 def write_card_again(options: argparse.Namespace) -> None:
 
     card = read_card(ReleasedCard, options.model)
+    before = json.loads((options.model / CARD_FILE).read_text(encoding="utf-8"))
     config = read_config(options.run / CONFIG_FILE)
     source = read_source(options.run)
     found = _read_data(options, source)
@@ -115,8 +118,10 @@ def write_card_again(options: argparse.Namespace) -> None:
             crop,
             options.fairface,
         )
+        # With mirror images in place of none, the file publishes other probabilities.
+        kept = keep_figures(before, folder) if mirror == card.mirror else []
         print(table(sized(measured, path)))
-    print(f"wrote {options.model / 'card.json'}")
+    print(f"wrote {options.model / CARD_FILE}" + (f"; kept from before: {', '.join(kept)}" if kept else ""))
 
 
 def _aware(

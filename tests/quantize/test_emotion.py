@@ -18,9 +18,12 @@ from edge.emotion.committee import open_local
 from edge.labels import LABEL_SETS
 from edge.models.card import EmotionCard, read_card
 from edge.models.runtime import choose, installed
+from quantize.card_text import evenness_text
+from quantize.card_update import write_into
 from quantize.interpreters import run_in
 from tests.support.fer2013_files import TINY, write_files
 from training.datasets.fer2013 import read_fer2013
+from training.evaluation.parity import VIEWS, Row, as_json
 
 pytest.importorskip("tensorflow_model_optimization", reason="the training extra is not installed")
 
@@ -174,11 +177,25 @@ def test_a_damaged_file_is_refused(workplace: Path, model: Path) -> None:
     assert "SHA-256" in error
 
 
+def section_of(text: str, heading: str) -> str:
+    """A section of CARD.md without its heading, up to the next one."""
+    return text.split(f"\n## {heading}", 1)[1].split("\n## ", 1)[0].strip()
+
+
 def test_a_card_is_written_anew_with_what_was_known_of_the_file(workplace: Path, model: Path) -> None:
     folder = shutil.copytree(model, workplace / "models" / "again")
-    before = json.loads((folder / "card.json").read_text())
-    made(workplace, "card", "models/again", "--run", "runs/tiny", "--final")
+    made(workplace, "balance", "models/again", "--data", "data")
+    made(workplace, "mirror", "models/again", "--data", "data")
+    row = Row("all", 9, (1.0, (0.7, 1.0)), dict.fromkeys(VIEWS, (0.8889, (0.565, 0.98))), 0.5, 0.0, {"happy": 1.0})
+    write_into(folder, "card.json", {"parity": json.loads(as_json([row], "again"))}, evenness_text([row]))
+    before, text = json.loads((folder / "card.json").read_text()), (folder / "CARD.md").read_text()
+    printed = made(workplace, "card", "models/again", "--run", "runs/tiny", "--final")
     after = json.loads((folder / "card.json").read_text())
+    assert "kept from before: balance, mirror_image, parity" in printed
+    for key in ("outputs", "balance", "mirror_below", "mirror_image", "parity", "self_test"):
+        assert after[key] == before[key]
+    for heading in ("Rare emotions", "Mirror images", "Evenness"):
+        assert section_of(text, heading) == section_of((folder / "CARD.md").read_text(), heading)
     assert read_card(EmotionCard, folder).name == "again"
     assert after["calibration"] == before["calibration"]
     assert after["command"] == before["command"] + " --final"

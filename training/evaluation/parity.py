@@ -203,6 +203,18 @@ def as_json(rows: Sequence[Row], model: str) -> str:
     return json.dumps(content, indent=2)
 
 
+def from_json(content: Mapping[str, Any]) -> list[Row]:
+    """The rows of `as_json`, with its four decimals."""
+
+    def share(value: Sequence[Any]) -> tuple[float, Interval]:
+        return float(value[0]), (float(value[1][0]), float(value[1][1]))
+
+    return [
+        Row(**row | {"found": share(row["found"]), "same": {view: share(same) for view, same in row["same"].items()}})
+        for row in content["rows"]
+    ]
+
+
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(part) for key, part in value.items()}
