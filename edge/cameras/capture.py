@@ -89,9 +89,7 @@ class Capture:
 
     @property
     def status(self) -> str:
-        """`online`, or the reason why there is no picture, such as
-        `lost: camera /dev/video0: not there (found: no camera)`.
-        """
+        """`online`, or why there is no picture: `lost: camera /dev/video0: not there (found: no camera)`."""
         return self._status
 
     @property

@@ -9,16 +9,16 @@ import numpy as np
 from edge.reading import Image
 
 SHARE: Final = 0.15
-"""Largest average share of the time between two frames that detection takes with `every: auto`."""
+"""With `detector.every: auto`, largest average share of the time between two frames that detection takes."""
 
 MAX_EVERY: Final = 10
-"""Largest number of frames between detections with `every: auto`."""
+"""With `detector.every: auto`, largest number of frames from one detection to the next."""
 
 MAX_GAP: Final = 0.4
-"""Largest time between detections with `every: auto` while a face is tracked, seconds."""
+"""With `detector.every: auto`, largest time in seconds between detections while a face is tracked."""
 
 MAX_GAP_NO_FACE: Final = 0.25
-"""Largest time between detections with `every: auto` while no face is tracked, seconds."""
+"""With `detector.every: auto`, largest time in seconds between detections while no face is tracked."""
 
 _CUT_LEVELS: Final = 28.0
 """Mean absolute difference between two frames, of 255 levels, above which the scene has changed."""

@@ -30,7 +30,7 @@ class SnapshotListener(Protocol):
 
 
 class Viewer(Protocol):
-    """Shows pictures to a person."""
+    """Receives each frame with its Reading, to show it."""
 
     def show(self, frame: Frame, reading: Reading) -> None:
         """Accept the newest frame and its Reading. The frame's pixels must not be changed."""

@@ -39,7 +39,7 @@ MIGRATIONS: Final = (
     CREATE INDEX watched_began ON watched (began);
     """,
 )
-"""SQL that brings a file from version n to n + 1, by n. A released one is never changed; a new one is appended."""
+"""SQL scripts, of which number n brings a file to version n + 1. A released one is never changed; add new ones."""
 
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PAGE_LIMIT: Final = 0.9

@@ -214,7 +214,7 @@ class Connection:
         """Publish `offline` if the broker had accepted the connection, wait for acknowledgements, and disconnect.
 
         Args:
-            wake: as in `wait`.
+            wake: a non-blocking socket that interrupts the wait when it is readable; it is emptied.
             within: seconds to wait for acknowledgements.
         """
         self._ending = True

@@ -20,7 +20,7 @@ def log_in(
 
     Args:
         settings: broker, login and version.
-        wake: as in `Connection.wait`.
+        wake: a non-blocking socket that interrupts waiting when it is readable; it is emptied.
         on_message: called with each message on the topic of the device's status.
 
     Raises:

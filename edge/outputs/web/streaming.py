@@ -13,7 +13,7 @@ from edge.outputs.web.access import PageAccess
 from edge.outputs.web.handler import PageHandler
 
 VIEWERS_MAX: Final = 200
-"""Maximum number of endless answers at a time: each open page has two."""
+"""Maximum number of unfinished responses (MJPEG streams and events) at a time: each open page has two."""
 
 _STALL_SECONDS: Final = 10.0
 """Seconds after which a viewer that accepts no data is disconnected."""
