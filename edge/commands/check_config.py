@@ -1,4 +1,4 @@
-"""`emotion-edge check-config`: finds what the settings name and is not there: files, models, labels of the model."""
+"""`emotion-edge check-config`: finds files, models and labels that the settings name but that do not exist."""
 
 from collections.abc import Iterator
 from pathlib import Path

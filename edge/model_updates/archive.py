@@ -144,7 +144,7 @@ class _Copies:
                 file.write(chunk)
 
     def with_card(self) -> list[Path]:
-        """List the folders of copies that contain a card."""
+        """List the folders of copies that contain a model card (`card.json`)."""
         return [folder for folder in self._folders.values() if (folder / CARD_FILE).is_file()]
 
     def keep(self, folder: Path) -> None:

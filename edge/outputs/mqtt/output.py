@@ -97,7 +97,7 @@ class MqttOutput:
 
     @property
     def dropped(self) -> int:
-        """Events lost because too many waited for a connection."""
+        """Number of events lost because too many waited for a connection."""
         return self._outbox.dropped
 
     def put(self, reading: Reading) -> None:

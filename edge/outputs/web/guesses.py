@@ -45,9 +45,12 @@ class Guesses:
     """Limits wrong passwords by address and for the page as a whole; a right one never counts. For one event loop.
 
     After a wrong password, passwords from the same address are not checked for a while. Addresses and browsers that had
-    the right password before are answered at once otherwise. All others share a budget of wrong passwords, for which
-    they queue once it is used up: those with the fewest wrong ones first, and among these the newest first, so that a
-    rightful user is not behind the guessers.
+    the
+    right password before need not queue. All others share a budget of wrong passwords, for which they queue once it is
+    used
+    up: those with the fewest wrong ones first, and among these the newest first, so that a rightful user is not behind
+    the
+    guessers.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -227,7 +227,7 @@ class WebViewer:
 
 
 def _url_host(host: str) -> str:
-    """Return the host for a URL that users can open."""
+    """Return the host part of a URL for a listening address: this machine's name if that is all addresses."""
     if host in ("0.0.0.0", "::"):
         return socket.gethostname()
     return f"[{host}]" if ":" in host else host
