@@ -1,7 +1,7 @@
-"""The test files of what changed: `python -m tests.changed [COMMIT]` prints them, one a line.
+"""`python -m tests.changed [COMMIT]` prints the test files that concern changed code, one a line.
 
-A test file is named where it changed itself, or imports a module that changed. Changed means: differs from the commit
-(HEAD: what is not committed yet), or is new. For `make check`; `make test` runs everything.
+A test file is printed if it changed, or imports a module that changed. A file counts as changed if it differs from the
+commit (default HEAD, so uncommitted changes) or is new. Used by `make check`; `make test` runs everything.
 """
 
 import re
@@ -13,14 +13,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def changed_files(commit: str) -> list[str]:
-    """Paths of the Python files that differ from a commit, and of new ones, relative to the repository."""
+    """List the Python files that differ from a commit or are new, relative to the repository."""
     words = (["git", "diff", "--name-only", commit], ["git", "ls-files", "--others", "--exclude-standard"])
     outputs = [subprocess.run(each, cwd=ROOT, check=True, capture_output=True, text=True).stdout for each in words]
     return sorted(file for file in "".join(outputs).splitlines() if file.endswith(".py"))
 
 
 def tests_of(files: list[str]) -> list[str]:
-    """The test files among files, and those that import one of them."""
+    """List the test files among files, and those that import one of them."""
     modules = [file.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for file in files]
     imported = re.compile(
         "|".join(

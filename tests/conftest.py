@@ -1,4 +1,4 @@
-"""Fixtures every test may use."""
+"""Fixtures for all tests."""
 
 import contextlib
 import fcntl
@@ -34,13 +34,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """A camera that a test let hang would abort this process as it ends, after all was told."""
+    """End the process at once, as a camera left hanging by a test would abort it after the results."""
     end_process(config.stash.get(_STATUS, 0))
 
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Of all test processes, for what is made once in .cache."""
+    """Context manager: a lock between all test processes, for what is created once in .cache."""
     (ROOT / ".cache").mkdir(exist_ok=True)
     with (ROOT / ".cache" / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -49,7 +49,7 @@ def one_at_a_time() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def fer2013_dir() -> Path:
-    """The folder with fer2013.csv and fer2013new.csv, unpacked once into .cache; skips where the data is absent."""
+    """Folder with fer2013.csv and fer2013new.csv, unpacked once into .cache; skips the test if the data is absent."""
     unpack = SHARED_DATA / "unpack_fer2013.py"
     if not unpack.is_file():
         pytest.skip(f"FER-2013 is not here ({unpack.name} not found beside the project, in ../shared/data)")
@@ -61,7 +61,7 @@ def fer2013_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def fer2013(fer2013_dir: Path) -> Dataset:
-    """The whole of FER-2013 with FER+'s votes; read once a worker, which takes ten seconds."""
+    """All of FER-2013 with FER+'s votes; reading it takes ten seconds, once per worker."""
     from training.datasets.fer2013 import read_fer2013
 
     return read_fer2013(fer2013_dir)
@@ -69,7 +69,7 @@ def fer2013(fer2013_dir: Path) -> Dataset:
 
 @pytest.fixture(scope="session")
 def onnx() -> Path:
-    """YuNet's ONNX file, fetched once into .cache; skips where it cannot be had."""
+    """Path of YuNet's ONNX file, fetched once into .cache; skips the test if it is not available."""
     from quantize.detector import ONNX_CACHE, fetch_onnx
 
     try:

@@ -1,1 +1,1 @@
-"""Side by side with what a user would pick instead: `make bench`."""
+"""Benchmarks of this project, also beside alternatives that a user could choose."""

@@ -1,7 +1,7 @@
-"""`python -m tests.bench`: frames a second and accuracy beside what a user would pick instead, in one run.
+"""`python -m tests.bench`: compares frame rate and accuracy with alternatives that a user could choose.
 
-Everybody gets the same clips; one round is one process of each, one after the other, so that what else the machine does
-falls on all alike. Printed as a table, and with `--out` written as a page.
+All get the same clips; a round runs one process of each, one after the other, so that other load on the machine affects
+all equally. The result is printed as a table, and with `--out` written to a page.
 """
 
 import argparse
@@ -25,16 +25,16 @@ from training.datasets.fer2013 import read_fer2013
 ROUNDS: Final = 3
 FRAMES: Final = 57
 JUDGED: Final = 1000
-"""Faces of PrivateTest, drawn by chance."""
+"""Number of random faces of PrivateTest on which accuracy is measured."""
 BEGIN: Final = "<!-- python -m tests.bench -->"
 END: Final = "<!-- end -->"
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One contestant on one clip. milliseconds: mean of a call, the median of the rounds. ratio: to ours, likewise.
+    """Result of one contestant on one clip. milliseconds: mean of a call, median of rounds. ratio: to this project's.
 
-    found: faces a frame. load: seconds to the first frame. megabytes: resident at the most.
+    found: faces per frame. load: seconds to the first frame. megabytes: peak resident memory.
     """
 
     milliseconds: float
@@ -45,7 +45,7 @@ class Measured:
 
 
 def measure(there: Sequence[Contestant], rounds: int) -> dict[tuple[str, str, int], Measured]:
-    """By contestant, clip and width. Raises EmotionEdgeError where a contestant fails."""
+    """Measure all contestants; results by name, clip and width. Raises EmotionEdgeError if a contestant fails."""
     clips = write_clips(CACHE / "clips")
     results: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     for number in range(rounds):
@@ -70,7 +70,7 @@ def measure(there: Sequence[Contestant], rounds: int) -> dict[tuple[str, str, in
 
 
 def judge(there: Sequence[Contestant], data: Path) -> dict[str, float]:
-    """Accuracy on FER-2013's seven classes, the same JUDGED faces of PrivateTest for everybody."""
+    """Measure each contestant's accuracy on FER-2013's seven classes, on the same JUDGED faces of PrivateTest."""
     part = read_fer2013(data).part("PrivateTest")
     part = part.take(np.random.default_rng(5).permutation(len(part))[:JUDGED])
     path = CACHE / "faces.grey"
@@ -85,7 +85,7 @@ def judge(there: Sequence[Contestant], data: Path) -> dict[str, float]:
 def page(
     measured: Mapping[tuple[str, str, int], Measured], accuracy: Mapping[str, float], absent: Sequence[str]
 ) -> str:
-    """The tables, as Markdown."""
+    """Format the tables as Markdown."""
     names = list(dict.fromkeys(name for name, _, _ in measured))
     facts = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     lines = [f"Machine: {facts}. Median of the rounds; `x` is the time a frame takes, of ours.", ""]
@@ -117,7 +117,7 @@ def put(page: Path, text: str, mark: str = BEGIN) -> None:
 
 
 def main() -> int:
-    """Gives the exit status: 0, or 1 where one of them could not be measured."""
+    """Run the command; returns 0, or 1 if a contestant could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--data", type=Path, help="fer2013.csv or its folder, for the accuracy")

@@ -1,7 +1,7 @@
-"""`python -m tests.bench.arm`: instructions a frame of the whole pipeline on emulated Arm cores, and what that means.
+"""`python -m tests.bench.arm`: instructions per frame of the pipeline on emulated Arm cores, and estimated frame rates.
 
-Instructions are not time. The frame rates are an estimate: the published clock times a conservative number of
-instructions a cycle, one core, over the instructions of a frame; memory, camera and outputs come on top.
+Instructions are not time. The frame rates are an estimate for one core: the published clock times a conservative number
+of instructions per cycle, divided by the instructions of a frame, without memory stalls, camera and outputs.
 """
 
 import argparse
@@ -47,9 +47,9 @@ print(len(faces))
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """clock: GHz, published. per_cycle: instructions, stated low: these cores issue two to three at best.
+    """A board's processor. clock: GHz, published. per_cycle: instructions per cycle, of 2 to 3 possible at best.
 
-    counted_on: the core whose instructions are counted; the A53 and the A72 execute the same ones.
+    counted_on: the emulated core; the A53 and the A72 execute the same instructions.
     """
 
     name: str
@@ -68,8 +68,10 @@ BOARDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Millions of instructions: of one look for faces, of following two of them into a frame, of one face's emotion,
-    and of all else in a frame with two faces (tracks, smoothing, the Reading).
+    """Millions of instructions of the parts of the pipeline.
+
+    look: one face detection. follow: optical flow of two faces over one frame. emotion: classification of one face.
+    rest: all else in a frame with two faces (tracks, smoothing, the Reading).
     """
 
     look: float
@@ -81,10 +83,10 @@ class Parts:
 def frame_instructions(
     cpu: str, model: str, every: int, size: str, clip: str = "two faces", rate: float = RATE
 ) -> float:
-    """Millions of instructions a frame of 640x480, the mean over the clip: the slope between two lengths of it.
+    """Millions of instructions per frame of 640x480, mean over the clip: the slope between two lengths of it.
 
-    every: frames from one detection to the next. size: of the detector. rate: as the setting emotion.rate.
-    Raises EmotionEdgeError as `count`.
+    every: frames from one detection to the next. size: input size of the detector. rate: the setting emotion.rate.
+    Raises EmotionEdgeError if the emulation is not ready or fails.
     """
     path = write_clips(CACHE / "clips")[clip, 640, 480]
     words = ["-c", SCRIPT, str(path), "640", "480", model, str(every), str(rate), size]
@@ -93,9 +95,9 @@ def frame_instructions(
 
 
 def parts(cpu: str, model: str, size: str, whole: float, sparse: float) -> Parts:
-    """What a frame's instructions go to, from the slopes between variants of the whole.
+    """Divide the instructions of a frame among parts, from the slopes between variants of the pipeline.
 
-    whole: M instructions a frame where faces are looked for in each; sparse: where they are in every SPARSE-th.
+    whole: millions of instructions per frame with detection in every frame. sparse: with detection in every SPARSE-th.
     """
     look = frame_instructions(cpu, model, 1, size, "no face")
     always = frame_instructions(cpu, model, 1, size, rate=0)
@@ -107,7 +109,7 @@ def parts(cpu: str, model: str, size: str, whole: float, sparse: float) -> Parts
 
 
 def _shares(model: str, every: int, size: str) -> dict[str, float]:
-    """In which share of the counted frames each stage runs: the same on every machine."""
+    """Share of the counted frames in which each stage runs; the same on every machine."""
     settings = Settings.model_validate({"detector": {"every": every, "size": size}, "emotion": {"model": model}})
     pipeline = open_pipeline(settings, choose())
     clip = np.fromfile(write_clips(CACHE / "clips")["two faces", 640, 480], np.uint8).reshape(-1, 480, 640, 3)
@@ -116,7 +118,7 @@ def _shares(model: str, every: int, size: str) -> dict[str, float]:
 
 
 def main() -> int:
-    """Gives the exit status: 0, or 2 with one line on standard error."""
+    """Run the command; returns 0, or 2 after an error of the user, printed as one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.arm", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="emotion-small")
     parser.add_argument("--size", default="auto", help="of the detector: auto, 160, 320 or 640 (auto)")

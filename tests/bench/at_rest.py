@@ -1,4 +1,4 @@
-"""The daemon at rest, with page, record and MQTT and nobody looking: its memory, and where it goes.
+"""Measures the memory of an idle daemon with page, record and MQTT and without viewers, and what uses it.
 
     python -m tests.bench.at_rest --seconds 30
 
@@ -37,7 +37,7 @@ def memory(pid: int) -> dict[str, float]:
 
 
 def mappings(pid: int) -> list[tuple[str, float, float]]:
-    """Name of the file, resident and proportional megabytes; largest first. `[heap]`: of malloc; "": anonymous."""
+    """List mappings: file (`[heap]`: malloc's; "": anonymous), resident and proportional megabytes; largest first."""
     resident, proportional = Counter[str](), Counter[str]()
     text = Path(f"/proc/{pid}/smaps").read_text()
     for block in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", text):
@@ -54,7 +54,7 @@ def _fields(text: str) -> dict[str, float]:
 
 
 def main() -> int:
-    """The exit status."""
+    """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0, help="from the first frame to the first sample")
     arguments = parser.parse_args()

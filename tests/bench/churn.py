@@ -1,4 +1,4 @@
-"""What comes and goes for an hour: viewers, uploads, the broker, the camera, switches, models; memory must not grow.
+"""Soak test with changing viewers, uploads, broker, camera, switches and models: memory must not grow.
 
     python -m tests.bench.churn --minutes 60
 
@@ -44,13 +44,13 @@ from tests.support.serving import SMALL
 WARM_MINUTES = 10.0
 GROWTH_MB = 5.0
 _REST_S = 45.0
-"""The process that decodes images ends meanwhile, and so do the connections of viewers."""
+"""Seconds of rest before a measurement, in which the image decoder and viewers' connections end."""
 _FAILURES = (OSError, HTTPException, RuntimeError, ValueError, subprocess.SubprocessError)
-"""What an action meets while the broker, the camera or a model is exchanged."""
+"""Exceptions of an action that are expected while the broker, the camera or a model is being replaced."""
 
 
 class Churn:
-    """What may happen to the daemon. port: of its page. succeeded: how often each action did, by its name."""
+    """Actions on the daemon. port: port of its page. succeeded: number of successes by name of the action."""
 
     def __init__(
         self, port: int, broker: Mosquitto, camera: MjpegServer, folder: Path, variables: Mapping[str, str]
@@ -66,7 +66,7 @@ class Churn:
         self._chance = random.Random(1)
 
     def step(self) -> str:
-        """Do one thing; its name."""
+        """Carry out one random action; returns its name."""
         actions: list[Callable[[], None]] = [
             self._look,
             self._look,
@@ -127,7 +127,7 @@ class Churn:
 
 
 def main() -> int:
-    """The exit status."""
+    """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--warm", type=float, default=WARM_MINUTES, help="minutes before the first end is taken")
@@ -162,7 +162,7 @@ def main() -> int:
 
 
 def _frames() -> list[Image]:
-    """Those of the bundled clip."""
+    """Read the frames of the bundled clip."""
     capture, frames = cv2.VideoCapture(str(CLIP)), list[Image]()
     while (read := capture.read())[0]:
         frames.append(np.asarray(read[1], np.uint8))

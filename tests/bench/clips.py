@@ -1,4 +1,4 @@
-"""The clips everybody is measured on, made of the bundled one: with no face to four, at two sizes."""
+"""Makes the benchmark's clips from the bundled one: with none to four faces, at two sizes."""
 
 from pathlib import Path
 from typing import Final
@@ -15,13 +15,13 @@ SIZES: Final = ((640, 480), (1280, 720))
 FACES: Final = {"no face": 0, "one face": 1, "two faces": 2, "four faces": 4}
 LENGTH: Final = 60
 _ONE, _TWO, _TWO_LATER = 10, 105, 160
-"""Frames of the bundled clip from which on it shows one face, and two."""
+"""First frames of parts of the bundled clip that show one face, two faces, and two faces later."""
 _HEADS: Final = slice(95, 335)
-"""Rows in which both heads are."""
+"""Pixel rows that contain both heads."""
 
 
 def write_clips(folder: Path) -> dict[tuple[str, int, int], Path]:
-    """Each clip as raw BGR frames, one after the other, LENGTH of them; by its name, width and height."""
+    """Write each clip as LENGTH raw BGR frames; returns the files by name, width and height."""
     paths = {
         (name, *size): folder / f"{name.replace(' ', '-')}-{size[0]}x{size[1]}.bgr" for name in FACES for size in SIZES
     }
@@ -53,14 +53,14 @@ def _bundled() -> Frames:
 
 
 def _panned(picture: npt.NDArray[np.uint8]) -> Frames:
-    """A view of 640x480 that moves over a picture without faces, there and back."""
+    """Yield frames of 640x480 that pan over a picture without faces, and back."""
     large = cv2.resize(picture, (800, 600))
     steps = [abs((number % 120) - 60) for number in range(LENGTH)]
     return np.asarray([large[step : step + 480, 2 * step : 2 * step + 640] for step in steps], np.uint8)
 
 
 def _fitted(frame: Frames, width: int, height: int) -> Frames:
-    """The frame as high as the clip, its edges drawn out to the sides."""
+    """Resize a frame to the clip's height, and extend its edges to the clip's width."""
     if frame.shape[:2] == (height, width):
         return np.asarray(frame, np.uint8)
     scaled = cv2.resize(frame, (round(frame.shape[1] * height / frame.shape[0]), height))

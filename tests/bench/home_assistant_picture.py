@@ -1,4 +1,4 @@
-"""The picture of the dashboard in docs/: a real Home Assistant, the daemon on the bundled clip, and a real browser.
+"""Makes the picture of the dashboard in docs/, with a real Home Assistant, the daemon on the clip, and a browser.
 
 .venv-dev/bin/python -m tests.bench.home_assistant_picture docs/home-assistant.png
 """
@@ -20,7 +20,7 @@ from tests.support.home_assistant import HomeAssistant
 from tests.whole.test_home_assistant import with_dashboard
 
 _PAGE = "history:\nlogbook:\n"
-"""What its graphs and lists need."""
+"""Integrations that the dashboard's graphs and lists need."""
 
 _SHOWN = """
     const texts = [];
@@ -32,11 +32,11 @@ _SHOWN = """
     })(document);
     return texts.length
 """
-"""How many cards and rows of the dashboard there are (58 when all are), through all its shadow roots."""
+"""JavaScript that counts the dashboard's visible cards and rows in all shadow roots (58 when complete)."""
 
 
 def take(out: Path, seconds: float = 30) -> None:
-    """Let the daemon run for some seconds, so that there is a history, and write the picture."""
+    """Run the daemon for some seconds, so that there is a history, and write the picture."""
     with tempfile.TemporaryDirectory() as name, Mosquitto() as broker:
         folder = Path(name)
         os.environ["STATE_DIRECTORY"] = name
@@ -56,7 +56,7 @@ def take(out: Path, seconds: float = 30) -> None:
                     browser.execute_script("localStorage.setItem('hassTokens', arguments[0])", json.dumps(home.tokens))
                     look_at(browser, f"{home.url}/emotion-edge/kitchen", 1400, 960)
                     WebDriverWait(browser, 90).until(lambda driver: driver.execute_script(_SHOWN) > 40)
-                    time.sleep(5)  # graphs are drawn after the cards are there, and pictures loaded
+                    time.sleep(5)  # graphs and pictures appear after the cards
                     browser.save_screenshot(str(out))
                 finally:
                     browser.quit()

@@ -1,11 +1,11 @@
-"""Memory and speed of a training on images that do not fit into memory: the table of docs/training.md.
+"""Measures memory and speed of training on images that do not fit into memory: the table in docs/training.md.
 
     python -m tests.bench.large_images --images 36000 --read-only --disk
     python -m tests.bench.large_images --images 3000
 
-Makes so many generated JPEG files of 224x224 colour pixels, reads them as `emotion-train fit` does, in memory and on
-the disk, and trains an epoch (without --read-only). Each way runs in a process of its own. Peak memory is the largest
-anonymous memory of the process, which the system cannot take back; pages of the file it can.
+Generates JPEG files of 224x224 colour pixels, reads them like `emotion-train fit`, into memory and onto the disk, and
+unless --read-only trains an epoch. Each way runs in a process of its own. Peak memory is the largest anonymous memory
+of the process; pages of the mapped file are not counted, as the system can reclaim them.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Lighthouse's scores of the live page: the daemon on the bundled clip, judged as on a phone and as on a desktop.
+"""Prints Lighthouse's scores of the live page, as on a phone and on a desktop, with the daemon on the bundled clip.
 
 npm install --prefix /tmp/lighthouse --ignore-scripts -E lighthouse@12.2.3
 .venv-dev/bin/python -m tests.bench.lighthouse /tmp/lighthouse
@@ -17,16 +17,16 @@ from tests.bench.page_pictures import answers
 from tests.support.daemon import free_port, running, wait_until
 
 CATEGORIES = ("accessibility", "best-practices", "seo")
-"""Performance is left out: it would measure this machine, and a stream that never ends."""
+"""Categories of Lighthouse that are checked; not performance, as the page has an endless stream."""
 
 
 def judge(program: Path, url: str, *flags: str) -> dict[str, object]:
-    """Lighthouse's report as JSON. program: the folder that npm installed it into."""
+    """Run Lighthouse on a page; returns its report. program: folder into which npm installed it."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome") or ""
     script = program / "node_modules" / "lighthouse" / "cli" / "index.js"
     command = ["node", str(script), url, "--quiet", "--output=json"]
     command += [f"--only-categories={','.join(CATEGORIES)}", "--chrome-flags=--headless=new --no-sandbox", *flags]
-    # The stream never ends: no waiting for a quiet network.
+    # As the stream never ends, Lighthouse must not wait for a quiet network.
     command += ["--max-wait-for-load=15000"]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {"CHROME_PATH": chromium}, timeout=180
@@ -35,7 +35,7 @@ def judge(program: Path, url: str, *flags: str) -> dict[str, object]:
 
 
 def failed(report: dict[str, object]) -> list[str]:
-    """Names of the audits that cost points."""
+    """Names of the audits in a report that lower a score."""
     audits = report["audits"]
     assert isinstance(audits, dict)
     return [name for name, audit in audits.items() if audit["score"] is not None and audit["score"] < 1]

@@ -1,4 +1,4 @@
-"""The pictures of the live page in docs/: the daemon on the bundled clip, looked at by a real browser.
+"""Makes the pictures of the live page in docs/, with the daemon on the bundled clip and a real browser.
 
 .venv-dev/bin/python -m tests.bench.page_pictures docs/page-wide.png docs/page-phone.png
 """
@@ -28,7 +28,7 @@ _TWO_FACES = """
 
 
 def take(wide: Path, phone: Path) -> None:
-    """Let the daemon run for a minute, so that there is one to be drawn, and write both pictures."""
+    """Run the daemon for a minute, so that the graph of the last minute is full, and write both pictures."""
     with tempfile.TemporaryDirectory() as name:
         folder, port = Path(name), free_port()
         flags = {"camera.source": CLIP, "web.port": port, "mqtt.device_id": "kitchen", "mqtt.stats_every": 2}
@@ -47,7 +47,7 @@ def take(wide: Path, phone: Path) -> None:
 
 
 def answers(url: str) -> bool:
-    """Whether the address answers with 200."""
+    """Return True if a URL answers with status 200."""
     try:
         with urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)
@@ -61,7 +61,7 @@ def _minute_is_full(browser: webdriver.Chrome) -> bool:
 
 
 def _two_faces(browser: webdriver.Chrome) -> bool:
-    """For a second, so that the stream shows them too: on a busy machine it is behind the events."""
+    """Return True if the page showed two faces for a second, as its stream may lag behind the events."""
     if not browser.execute_script(_TWO_FACES):
         return False
     time.sleep(1)
@@ -71,7 +71,8 @@ def _two_faces(browser: webdriver.Chrome) -> bool:
 def _shoot(browser: webdriver.Chrome, out: Path) -> None:
     WebDriverWait(browser, 60).until(_two_faces)
     shown = Image.open(BytesIO(browser.get_screenshot_as_png())).convert("RGB")
-    # Floyd-Steinberg on an octree's palette: a third of the bytes, and small marks keep their colours.
+    # A palette by octree with Floyd-Steinberg dithering needs a third of the bytes and keeps the colours of small
+    # marks.
     shown.quantize(256, method=Image.Quantize.FASTOCTREE).save(out, optimize=True)
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.scale`: many simulated boards at one Mosquitto here, through a restart of the broker.
+"""`python -m tests.bench.scale`: many simulated boards at one local Mosquitto, through a restart of the broker.
 
 Each board has its own client, id, will and back-off, and replays the messages that the daemon makes of the bundled
 clip, at the daemon's rates. A subscriber counts. All boards run in one thread: their sockets are in one selector.
@@ -33,14 +33,14 @@ from tests.support.broker import REMEMBERS, Mosquitto, Subscriber
 from tests.support.daemon import wait_until
 
 BACKOFF: Final = (0.5, 30.0, 0.5)
-"""First and longest delay and jitter, as in edge/outputs/mqtt/output.py."""
+"""Shortest delay and longest delay, seconds, and jitter, as in edge/outputs/mqtt/output.py."""
 
 HEARTBEAT_S: Final = 10.0
 
 
 @dataclass(frozen=True)
 class Script:
-    """What a board replays: a `faces` message per analysed frame, with the events of that frame."""
+    """Messages that a board replays: a `faces` message per analysed frame, with the events of that frame."""
 
     faces: Sequence[bytes]
     events: Sequence[Sequence[dict[str, Any]]]
@@ -49,7 +49,7 @@ class Script:
 
 
 def script_of_clip(frames: int = 60) -> Script:
-    """The messages that the daemon would publish of the bundled clip, every sixth frame of it (5 a second)."""
+    """Record the messages that the daemon publishes for every sixth frame of the bundled clip (5 a second)."""
     capture = cv2.VideoCapture(str(ROOT / "edge/media/clip.mp4"))
     pictures: list[Image] = []
     while len(pictures) < frames * 6 and (read := capture.read())[0]:
@@ -67,7 +67,7 @@ def script_of_clip(frames: int = 60) -> Script:
 
 
 class Board:
-    """One simulated board. sent: its events, each with a number of its own."""
+    """A simulated board. sent: the events that it sent, each with a number of its own."""
 
     def __init__(
         self, name: str, port: int, script: Script, faces_rate: float, selector: selectors.BaseSelector
@@ -143,7 +143,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Result:
-    """Figures of a run. broker_cpu: of one core, 0 to 1 or more, while all publish. broker_mb: resident at the end."""
+    """Figures of a run. broker_cpu: share of a core while all publish, may exceed 1. broker_mb: resident at the end."""
 
     boards: int
     connect_s: float

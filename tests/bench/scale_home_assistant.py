@@ -1,4 +1,4 @@
-"""`python -m tests.bench.scale_home_assistant`: how a real Home Assistant takes many boards at once.
+"""`python -m tests.bench.scale_home_assistant`: measures a real Home Assistant with many boards at once.
 
 The simulated boards of `tests.bench.scale` announce themselves and publish, all at once, to one Mosquitto that a Home
 Assistant made by tests/support/home_assistant.sh is connected to.
@@ -34,9 +34,10 @@ _UNKNOWN: Final = """\
 class Result:
     """Figures of a run.
 
-    entities, devices: what Home Assistant has of them. shown_s: from the first board's connection until Home Assistant
-    shows an emotion of every board. cpu_quiet, cpu: Home Assistant's, of one core, before the boards and while all
-    publish. mb_quiet, mb: its resident memory then. offline_s: from the boards' loss until all are unavailable.
+    entities, devices: number of them in Home Assistant. shown_s: seconds from the first board's connection until Home
+    Assistant shows an emotion of every board. cpu_quiet, cpu: Home Assistant's share of a core before the boards
+    connect and while all publish. mb_quiet, mb: its resident memory at these times. offline_s: seconds from the loss of
+    the boards until all are shown as unavailable.
     """
 
     boards: int
@@ -52,7 +53,7 @@ class Result:
 
 @contextmanager
 def _publishing(boards: Sequence[Board], selector: selectors.BaseSelector) -> Iterator[None]:
-    """Run the boards in a thread, and let them vanish in the end as boards do whose power goes."""
+    """Context manager: runs the boards in a thread, and ends them like in a power cut."""
     ended = threading.Event()
 
     def loop() -> None:

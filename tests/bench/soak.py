@@ -1,9 +1,9 @@
-"""Memory over hours: the daemon on its looped clip with everything on, a subscriber and somebody at the page.
+"""Measures memory over hours: the daemon on its looped clip with everything on, a subscriber and a viewer.
 
     python -m tests.bench.soak --minutes 120
 
-Prints the resident memory every half minute, the median and the largest of its seconds, then how the median grew after
-the first five minutes; status 1 where that is more than 3 MB. A picture more or less on its way is a megabyte.
+Prints the resident memory every half minute, the median and the largest of its seconds, then the growth of the median
+after the first five minutes; status 1 if that is more than 3 MB. One picture in transit is a megabyte.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tests.support.broker import Mosquitto
 from tests.support.daemon import Listener, free_port, running
 
 WARM_S = 300.0
-"""Caches fill and the allocator settles; not counted."""
+"""Seconds at the start that are not counted, in which caches fill and the allocator settles."""
 
 GROWTH_MB = 3.0
 _EVERY_S = 30
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def _measured(folder: Path, broker: int, minutes: float) -> list[tuple[float, float]]:
-    """Seconds and resident megabytes, every half minute."""
+    """Measure every half minute; returns seconds since the start and resident megabytes."""
     port = free_port()
     flags = {
         "camera.source": CLIP,
@@ -89,7 +89,7 @@ def _measured(folder: Path, broker: int, minutes: float) -> list[tuple[float, fl
 
 
 def resources(process: int) -> tuple[float, int, int]:
-    """Resident megabytes, threads and open files."""
+    """Return resident megabytes, number of threads and number of open files of a process."""
     folder = Path(f"/proc/{process}")
     pages = int((folder / "statm").read_text().split()[1])
     return (
@@ -101,7 +101,7 @@ def resources(process: int) -> tuple[float, int, int]:
 
 @contextmanager
 def _looked_at(port: int) -> Iterator[None]:
-    """Somebody who opens the page's stream and its events, and every minute anew."""
+    """Context manager: a viewer that reads the page's stream and events, and reconnects every minute."""
     done = threading.Event()
 
     def read(path: str) -> None:

@@ -1,4 +1,4 @@
-"""The pictures in docs/ that no daemon has to run for: the notice, and what a 16:9 screen shows of the bundled clip.
+"""Makes the pictures in docs/ that need no running daemon: the notice, and a 16:9 screen with the bundled clip.
 
 .venv-dev/bin/python -m tests.bench.still_pictures docs
 """
@@ -24,7 +24,7 @@ from tests.support.browser import look_at, start_browser
 
 FRAMES_PER_SECOND = 20
 AT_SECONDS = 53
-"""Into the looped clip: a minute is nearly full, and both faces are in view."""
+"""Seconds into the looped clip at which the last minute is nearly full and both faces are in view."""
 
 NOTICE = {
     "controller": "Example Makerspace e.V., Harbour Street 4, 20457 Hamburg",
@@ -35,7 +35,7 @@ NOTICE = {
 
 
 def screen(out: Path, size: tuple[int, int] = (1280, 720)) -> None:
-    """Let the clip run for a minute, frame by frame, and write what a screen of that size shows at its end."""
+    """Analyse the clip for AT_SECONDS, and write what a screen of this size then shows."""
     pipeline, minute = open_pipeline(Settings(), choose("auto")), LastMinute(words_of())
     clip = cv2.VideoCapture(str(CLIP))
     for sequence in range(FRAMES_PER_SECOND * AT_SECONDS):
@@ -52,7 +52,7 @@ def screen(out: Path, size: tuple[int, int] = (1280, 720)) -> None:
 
 
 def notice(out: Path) -> None:
-    """The sheet as a browser shows it at the size of A4."""
+    """Write a picture of the notice as a browser renders it at A4 size."""
     settings = Settings.model_validate({"notice": NOTICE, "record": {"enabled": True}})
     with tempfile.TemporaryDirectory() as name:
         page = Path(name) / "notice.html"

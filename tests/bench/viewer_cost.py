@@ -1,6 +1,6 @@
 """`python -m tests.bench.viewer_cost`: processor time of the daemon and of a viewer of its annotated stream.
 
-The daemon plays the bundled clip; viewers that are installed here read its stream with a password, one after the other.
+The daemon plays the bundled clip; the installed viewers read its stream with a password, one after the other.
 """
 
 import argparse
@@ -31,7 +31,7 @@ VIEWERS: Final[Mapping[str, str]] = {
 
 
 def measure(url: str, words: str, seconds: float, daemon: psutil.Process) -> tuple[float, float]:
-    """Processor time of the daemon and of a viewer, of one core. Raises CalledProcessError where the viewer fails."""
+    """Measure processor use of daemon and viewer, in cores. Raises CalledProcessError if the viewer fails."""
 
     def used() -> float:
         family = [daemon, *daemon.children(recursive=True)]
@@ -42,7 +42,7 @@ def measure(url: str, words: str, seconds: float, daemon: psutil.Process) -> tup
         return usage.ru_utime + usage.ru_stime
 
     command = words.replace("SECONDS", str(seconds)).replace("URL", url).split()
-    if command[0] == "cvlc":  # it does not end by itself, and refuses to run as root
+    if command[0] == "cvlc":  # VLC does not end by itself, and refuses to run as root
         command = ["timeout", "--preserve-status", "--signal=INT", str(seconds), *command]
         if os.geteuid() == 0:
             command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/tmp", *command]
@@ -53,7 +53,7 @@ def measure(url: str, words: str, seconds: float, daemon: psutil.Process) -> tup
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a line for each viewer that is here."""
+    """Print a line for each installed viewer."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.viewer_cost", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each viewer (default: 20)")
     seconds = parser.parse_args(arguments).seconds

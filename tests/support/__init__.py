@@ -1,1 +1,1 @@
-"""What several tests use: brokers, browsers, cameras, sample data."""
+"""Helpers of several tests: brokers, browsers, cameras, sample data."""

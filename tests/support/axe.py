@@ -1,4 +1,4 @@
-"""axe-core, which checks a page's accessibility: from npm, once, into the checkout's cache."""
+"""Checks a page's accessibility with axe-core, which is fetched once from npm into the checkout's cache."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ _FOLDER: Final = Path(__file__).parents[2] / ".cache" / f"axe-core-{_VERSION}"
 
 
 def violations(browser: webdriver.Chrome) -> list[str]:
-    """What axe finds wrong with the page as it is. Skips where axe is not here and npm cannot bring it."""
+    """List what axe finds wrong with the current page. Skips the test if axe is missing and npm cannot fetch it."""
     browser.execute_script(_script())
     run = "const done = arguments[arguments.length - 1]; axe.run(document, {resultTypes: ['violations']}).then(done)"
     found: dict[str, Any] = browser.execute_async_script(run)

@@ -1,6 +1,6 @@
 """`python -m tests.support.backend_run FOLDER` under KERAS_BACKEND: what tests/training/test_backends.py looks at.
 
-FOLDER/killed and FOLDER/whole hold data, `tiny.yaml` and, the first, a run that was killed.
+FOLDER/killed and FOLDER/whole hold data and `tiny.yaml`; the former also holds a run that was killed.
 """
 
 import os
@@ -17,7 +17,7 @@ from training.cli import main
 
 
 def run(folder: Path) -> None:
-    """Carry on with the killed run, do the other whole, and write what the network and PyTorch say."""
+    """Resume the killed run, train the other without interruption, and write the outputs to compare."""
     for name in ("killed", "whole"):
         os.chdir(folder / name)
         assert main(["fit", "tiny.yaml"]) == 0
@@ -30,7 +30,7 @@ def run(folder: Path) -> None:
 
 
 def _normalized() -> dict[str, npt.NDArray[np.float32]]:
-    """Forward and gradients of one step of batch normalization, Keras's own and ours, and the statistics after it."""
+    """Outputs, gradients and statistics of one step of batch normalization, by Keras and by our replacement."""
     import torch
 
     found: dict[str, npt.NDArray[np.float32]] = {}
@@ -52,7 +52,7 @@ def _normalized() -> dict[str, npt.NDArray[np.float32]]:
 
 
 def _pages_cleared() -> float:
-    """Of the pages of a tensor that is made twenty times, and given back: how many times the system cleared each."""
+    """Allocate and free a tensor forty times; returns the page faults per page of it in the last twenty."""
     import torch
 
     faults = []
@@ -60,7 +60,7 @@ def _pages_cleared() -> float:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         torch.empty(10_000_000).fill_(1.0)
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-    # The heap grows at first.
+    # Not counted: the heap grows at first.
     return sum(faults[20:]) * resource.getpagesize() / 40e6
 
 

@@ -1,8 +1,8 @@
-"""A board with a network of its own: the daemon in one network namespace, broker and browser in the next.
+"""Runs the daemon in a network namespace of its own, with broker and browser in another, and captures its traffic.
 
-`unshare -rn python -m tests.support.board_network CASE.json OUT.json` starts the daemon with the case's flags, lets a
-real Mosquitto, an MQTT client and a page's client ask it for all there is, and captures every byte that the daemon's
-namespace sends. OUT.json says, by port, how many bytes left and what kinds of image data are in them.
+`unshare -rn python -m tests.support.board_network CASE.json OUT.json` starts the daemon with the case's flags, requests
+everything from it with a real Mosquitto, an MQTT client and an HTTP client, and captures every byte that the daemon's
+namespace sends. OUT.json holds, by port, the number of bytes sent and the kinds of image data found in them.
 """
 
 import base64
@@ -45,7 +45,7 @@ _SIGNATURES: Final = {
 
 
 def images_in(data: bytes, frame: Image) -> list[str]:
-    """The kinds of image data in these bytes: by their signatures, and raw pixels of the frame (BGR, RGB, grey)."""
+    """List the kinds of image data in these bytes: file signatures, and raw pixels of the frame (BGR, RGB, grey)."""
     found = [kind for kind, signature in _SIGNATURES.items() if signature.search(data)]
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     for name, pixels in (("BGR", frame), ("RGB", frame[:, :, ::-1]), ("grey", grey)):
@@ -58,7 +58,7 @@ def images_in(data: bytes, frame: Image) -> list[str]:
 
 
 def noisy(image: Image) -> Image:
-    """The picture with noise at its left edge, so that each row is like no other bytes."""
+    """Add noise to the left edge of a picture, so that each pixel row is recognisable among other bytes."""
     marked = image.copy()
     marked[:, :48] = np.random.default_rng(5).integers(0, 256, (image.shape[0], 48, 3), dtype=np.uint8)
     return marked
@@ -90,7 +90,7 @@ class _Capture:
                 self._segments[source, target][sequence] = payload
 
     def sent(self) -> dict[int, bytes]:
-        """What was sent, by the well-known port of its connection; segments in order, repeats left out."""
+        """Return the bytes sent, by well-known port of the connection; segments in order, without retransmissions."""
         whole: dict[int, bytes] = defaultdict(bytes)
         for (source, target), segments in list(self._segments.items()):
             known = source if source in (PAGE, SERVER, BROKER) else target
@@ -108,7 +108,7 @@ def _run(*command: str) -> None:
 
 
 def _ask_page() -> list[str]:
-    """Ask the page for all it has; the paths that answered."""
+    """Request every path of the live page; returns those that answered."""
     answered = []
     headers = {"Authorization": f"Bearer {PASSWORD}"}
     asked = "/ /app.js /live.css /inter-bold.woff /words.json /latest.json /settings.json /today.json /metrics /healthz"

@@ -1,4 +1,4 @@
-"""A real Mosquitto on a free port of the loopback, and a client that hears what a broker passes on, for tests."""
+"""A real Mosquitto on a free port of the loopback, and a subscriber that records messages, for tests."""
 
 import json
 import os
@@ -20,7 +20,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 REMEMBERS = ("allow_anonymous true", "persistence true")
-"""Settings of a broker that knows its clients' sessions after a restart, as they were saved last."""
+"""Settings of a broker that restores its clients' saved sessions after a restart."""
 
 _PROGRAMS = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 
@@ -28,7 +28,7 @@ _PROGRAMS = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 class Mosquitto:
     """A broker that a test may stop, start again on the same port, and freeze.
 
-    settings: lines of mosquitto.conf besides the listener; a change counts from the next start. Skips the test where
+    settings: lines of mosquitto.conf besides the listener; a change takes effect at the next start. Skips the test if
     mosquitto is not installed.
     """
 
@@ -42,7 +42,7 @@ class Mosquitto:
 
     def start(self) -> None:
         config = Path(self._folder.name) / "mosquitto.conf"
-        # Started by root it would become a user who may not read the files of the test.
+        # Started by root, mosquitto would switch to a user who cannot read the test's files.
         user = ["user root"] if os.geteuid() == 0 else []
         store = f"persistence_location {self._folder.name}/"
         config.write_text("\n".join([*user, f"listener {self.port} 127.0.0.1", *self.settings, store, ""]))
@@ -58,7 +58,7 @@ class Mosquitto:
                 time.sleep(0.02)
 
     def stop(self) -> None:
-        """As when its machine goes: nothing is saved, and no client gets a goodbye."""
+        """Kill the broker as in a power cut: nothing is saved, and clients get no DISCONNECT."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -70,19 +70,19 @@ class Mosquitto:
         return self._process.pid
 
     def end(self) -> None:
-        """Stop it properly: sessions and retained messages are saved first, where `REMEMBERS` is set."""
+        """Stop the broker properly, saving sessions and retained messages if `REMEMBERS` is set."""
         assert self._process
         self._process.terminate()
         self._process.wait()
         self._process = None
 
     def restart(self) -> None:
-        """As an update does."""
+        """Stop the broker properly and start it again, as a software update does."""
         self.end()
         self.start()
 
     def freeze(self, frozen: bool = True) -> None:
-        """Stall with every connection left open; or go on."""
+        """Pause the broker's process with all connections open; False resumes it."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP if frozen else signal.SIGCONT)
 
@@ -98,9 +98,10 @@ class Mosquitto:
 
 
 class Subscriber:
-    """A client of MQTT 5, or of 3.1.1, that keeps what it hears with QoS, retain flag and expiry.
+    """An MQTT 5 or 3.1.1 client that records messages with QoS, retain flag and expiry.
 
-    session: a name under which the broker keeps for it what comes while it is away; empty: it keeps nothing.
+    session: client id of a persistent session, for which the broker queues messages while the client is away; empty:
+    none.
     """
 
     def __init__(self, port: int, topics: str = "#", version: str = "5", session: str = "") -> None:
@@ -121,7 +122,7 @@ class Subscriber:
             with self._changed:
                 if self._changed.wait_for(lambda: self._subscribed, timeout=5):
                     return
-            # amqtt loses a SUBSCRIBE now and then that follows CONNECT at once: come again.
+            # amqtt sometimes loses a SUBSCRIBE right after CONNECT, so connect again.
             self._client.disconnect()
             self._client.loop_stop()
         raise AssertionError(f"no subscription to {topics} on port {port}")
@@ -135,20 +136,20 @@ class Subscriber:
             self._changed.notify_all()
 
     def of(self, topic: str) -> list[paho.MQTTMessage]:
-        """What was heard on topics that end so."""
+        """Messages received on topics with this ending."""
         with self._changed:
             return [message for message in self._heard if message.topic.endswith(topic)]
 
     def contents(self, topic: str) -> list[Any]:
-        """The JSON of what was heard on topics that end so."""
+        """Parsed JSON of the messages received on topics with this ending."""
         return [json.loads(message.payload) for message in self.of(topic)]
 
     def texts(self, topic: str) -> list[str]:
-        """The text of what was heard on topics that end so."""
+        """Text of the messages received on topics with this ending."""
         return [message.payload.decode() for message in self.of(topic)]
 
     def wait(self, condition: Callable[[], bool], what: str, timeout: float = 20) -> None:
-        """Wait until the condition holds, which is asked after every message."""
+        """Wait until a condition, checked after every message, is true."""
         with self._changed:
             held = self._changed.wait_for(condition, timeout)
             topics = [message.topic for message in self._heard][-10:]
@@ -173,7 +174,7 @@ class Subscriber:
 
 @dataclass(frozen=True)
 class Certificates:
-    """Files in PEM format. authority: signed `server`, which is made for the name `localhost`, and `client`."""
+    """Files in PEM format. authority: signed `server`, a certificate for the name `localhost`, and `client`."""
 
     authority: Path
     server: Path
@@ -183,7 +184,7 @@ class Certificates:
 
 
 def certificates(folder: Path) -> Certificates:
-    """Made by openssl, new each time. Skips the test where it is not installed."""
+    """Create new certificates with openssl. Skips the test if that is not installed."""
     openssl = program("openssl")
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
 
@@ -201,7 +202,7 @@ def certificates(folder: Path) -> Certificates:
 
 
 def passwords(folder: Path, **users: str) -> str:
-    """The line of mosquitto.conf for a new password file with these users."""
+    """Write a password file with these users (name=password); returns the line of mosquitto.conf for it."""
     file = folder / "passwords"
     file.touch(mode=0o600)
     for user, password in users.items():
@@ -210,7 +211,7 @@ def passwords(folder: Path, **users: str) -> str:
 
 
 def program(name: str) -> str:
-    """The path of a program; skips the test where it is not installed."""
+    """Return the path of a program; skips the test if it is not installed."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + os.pathsep + _PROGRAMS)
     if found is None:
         pytest.skip(f"{name} is not installed (apt-get install mosquitto mosquitto-clients openssl)")

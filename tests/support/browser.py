@@ -1,4 +1,4 @@
-"""A real browser for tests of pages."""
+"""A real browser for tests of web pages."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from selenium.webdriver.chrome.service import Service
 
 
 def start_browser(profile: Path, *flags: str) -> webdriver.Chrome:
-    """Headless Chromium with an empty profile and further flags; skips where it is not installed.
+    """Start headless Chromium with an empty profile and further flags; skips the test if it is not installed.
 
     The name kitchen.test resolves to this machine.
     """
@@ -39,7 +39,7 @@ def start_browser(profile: Path, *flags: str) -> webdriver.Chrome:
 
 
 def look_at(browser: webdriver.Chrome, url: str, width: int = 1400, height: int = 900, scheme: str = "light") -> None:
-    """Open a page on a screen of that size, in light or dark, with an empty log."""
+    """Open a page at this screen size and colour scheme, and empty the browser's log."""
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -50,12 +50,12 @@ def look_at(browser: webdriver.Chrome, url: str, width: int = 1400, height: int 
 
 
 def overflow(browser: webdriver.Chrome) -> int:
-    """Pixels by which the page is wider than the screen."""
+    """Number of pixels by which the page is wider than the screen."""
     script = "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
     return int(browser.execute_script(script))
 
 
 def is_dark(browser: webdriver.Chrome) -> bool:
-    """Whether the page's ground is."""
+    """Return True if the page's background is dark."""
     shade = str(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
     return int(shade.removeprefix("rgb(").split(",")[0]) < 128

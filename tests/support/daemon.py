@@ -1,4 +1,4 @@
-"""The daemon as a process of its own, and a client that hears what it says: for tests of the whole."""
+"""The daemon as a process of its own, and an MQTT client that records its messages: for tests of the whole."""
 
 import json
 import os
@@ -21,7 +21,7 @@ DEVICE = "test-board"
 
 @dataclass(frozen=True)
 class Heard:
-    """One message. topic: without base and device id. payload: parsed JSON, or text where it is none."""
+    """A received message. topic: without base topic and device id. payload: parsed JSON, or text if it is not JSON."""
 
     topic: str
     payload: Any
@@ -30,7 +30,7 @@ class Heard:
 
 
 class Listener:
-    """Another MQTT client: keeps every message of the device and lets a test wait for one."""
+    """MQTT client that keeps every message of the device, and lets a test wait for one."""
 
     def __init__(self, port: int) -> None:
         self.messages: list[Heard] = []
@@ -55,7 +55,7 @@ class Listener:
             return [heard for heard in self.messages if heard.topic == topic]
 
     def wait(self, matches: Callable[[Heard], bool], what: str, since: int = 0, timeout: float = 30) -> Heard:
-        """The first message from index `since` on that matches; fails the test when none comes in time."""
+        """Return the first matching message from index `since` on; fails the test if none arrives in time."""
 
         def found() -> Heard | None:
             return next((heard for heard in self.messages[since:] if matches(heard)), None)
@@ -81,9 +81,9 @@ def free_port() -> int:
 def running(
     log: Path, flags: Mapping[str, object], command: str = "run", **variables: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The daemon with these flags (`camera.source`: ...), its output in `log`; ended by SIGTERM where it still runs.
+    """Context manager: runs the daemon with flags (`camera.source`: ...), logs to `log`, and ends it by SIGTERM.
 
-    variables: of its environment.
+    variables: environment variables of the daemon.
     """
     given = {"display.mode": "off", "web.port": free_port(), "mqtt.device_id": DEVICE, **flags}
     words = [f"--{name}={value}" for name, value in given.items()]
@@ -91,7 +91,7 @@ def running(
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "edge.cli", command, *words],
-            stdin=subprocess.DEVNULL,  # with a terminal there, SIGHUP would be the terminal's end
+            stdin=subprocess.DEVNULL,  # if standard input were a terminal, SIGHUP would mean its end
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment | {"PYTHONUNBUFFERED": "1", "XDG_STATE_HOME": str(log.parent / "state")} | variables,
@@ -109,7 +109,7 @@ def running(
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float = 30) -> None:
-    """Wait for a condition that nothing announces."""
+    """Poll a condition until it is true; fails the test at the time-out."""
     ends = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < ends, f"not within {timeout} s: {what}"

@@ -1,4 +1,4 @@
-"""Small files in FER-2013's and FER+'s real layout, with images that a tiny network can learn."""
+"""Writes small files in FER-2013's and FER+'s layout, with images that a tiny network can learn."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 SIDE = 48
 VOTE_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
-# A network and a recipe that learn the patterns in seconds, narrow but not so narrow that oneDNN stumbles.
+# Settings with which the patterns are learned in seconds; narrower layers make oneDNN fail.
 TINY = {
     "name": "tiny",
     "options": {"stem": 16, "widths": [16, 24], "blocks": [1, 1], "dropout": 0.0},
@@ -16,12 +16,12 @@ TINY = {
     "learning_rate": 0.01,
     "average_momentum": 0.8,
 }
-# The vote column of each fer7 label.
+# Index of the vote column for each fer7 label.
 VOTE_OF_LABEL = (4, 5, 6, 1, 3, 2, 0)
 
 
 def pattern(label: int, generator: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """A grey image uint8 [48, 48] whose stripes or checks say the label; one pixel is black, one white."""
+    """Draw a grey image uint8 [48, 48] whose stripes or checks encode the label; one pixel is black, one white."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
     period = (6, 12)[label % 2]
     across, down = rows // (period // 2) % 2, columns // (period // 2) % 2
@@ -32,14 +32,14 @@ def pattern(label: int, generator: np.random.Generator) -> npt.NDArray[np.uint8]
 
 
 def face_line(label: int | str, pixels: npt.NDArray[np.uint8], usage: str) -> str:
-    """A row of fer2013.csv."""
+    """Format a row of fer2013.csv."""
     return f"{label},{' '.join(map(str, pixels.ravel()))},{usage}"
 
 
 def write_files(folder: Path, training: int = 140, test: int = 30, mirrored: bool = False) -> Path:
-    """fer2013.csv and fer2013new.csv with `training` rows, and `test` rows in each of the other two splits.
+    """Write fer2013.csv and fer2013new.csv with `training` rows, and `test` rows in each of the other two splits.
 
-    mirrored: every image is its own mirror image.
+    mirrored: True makes every image its own mirror image.
     """
     generator = np.random.default_rng(5)
     faces, votes = ["emotion,pixels,Usage"], [VOTE_HEADER]

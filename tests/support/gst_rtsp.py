@@ -1,6 +1,6 @@
-"""GStreamer's RTSP server in a process of its own, run by the system's Python, which has its bindings.
+"""Runs GStreamer's RTSP server in a process of the system's Python, which has GStreamer's bindings.
 
-deploy/test-packages.sh lists the packages.
+deploy/test-packages.sh lists the Debian packages that are needed.
 """
 
 import shutil
@@ -63,13 +63,13 @@ JPEG = "videoconvert ! video/x-raw,format=I420 ! jpegenc ! rtpjpegpay name=pay0 
 
 
 def video(keys: int = 25, pay: int = 0) -> str:
-    """A pipeline of red pictures as H.264. keys: pictures from one key frame to the next; pay: number of the stream."""
+    """GStreamer pipeline of red pictures as H.264. keys: pictures per key frame. pay: number of the stream."""
     return f"{RED} ! {H264.format(keys=keys, pay=pay)}"
 
 
 @contextmanager
 def key_frames_apart(seconds: int) -> Iterator[str]:
-    """A pipeline of red pictures whose encoder cannot be asked for a key frame, as a camera's cannot."""
+    """GStreamer pipeline of red pictures whose encoder, like a camera's, cannot be asked for a key frame."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -83,12 +83,12 @@ def key_frames_apart(seconds: int) -> Iterator[str]:
 
 
 def audio(pay: int = 1) -> str:
-    """A pipeline of sound. pay: number of the stream."""
+    """GStreamer pipeline of sound. pay: number of the stream."""
     return AUDIO.format(pay=pay)
 
 
 def require_gstreamer() -> str:
-    """The Python that has GStreamer's bindings; skips the test where there is none."""
+    """Return the path of a Python with GStreamer's bindings; skips the test if there is none."""
     python = shutil.which("python3", path="/usr/bin")
     if not python or subprocess.run([python, "-c", _CHECK], check=False, capture_output=True).returncode:
         pytest.skip("GStreamer's RTSP server is not installed (apt install gir1.2-gst-rtsp-server-1.0)")
@@ -99,14 +99,14 @@ def require_gstreamer() -> str:
 def gst_rtsp(
     launch: str, transport: str = "both", method: str = "", user: str = "", password: str = ""
 ) -> Iterator[str]:
-    """Serve a pipeline; `host:port/live`, where it is. Skips the test where GStreamer's server is not installed.
+    """Serve a pipeline; yields its address as `host:port/live`. Skips the test if GStreamer's server is not installed.
 
     Args:
-        launch: the pipeline, as gst-launch-1.0 takes it.
-        transport: `tcp` or `udp`: refuses the other; `both`.
-        method: `basic` or `digest`; empty: no password.
-        user: name that is asked for.
-        password: its password.
+        launch: the pipeline in the syntax of gst-launch-1.0.
+        transport: `tcp` or `udp` accepts only that; `both`.
+        method: `basic` or `digest` authentication; empty: no password.
+        user: the accepted user name.
+        password: the accepted password.
     """
     command = [require_gstreamer(), "-c", _SCRIPT, f"( {launch} )", transport, method, user, password]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:

@@ -1,4 +1,4 @@
-"""A real Home Assistant, as a process of its own, set up over its REST API as a person would set it up."""
+"""A real Home Assistant as a process of its own, set up over its REST API like by a user."""
 
 import asyncio
 import json
@@ -20,7 +20,8 @@ from tests.support.daemon import free_port, wait_until
 
 PYTHON: Final = ROOT / ".cache" / "home-assistant" / "bin" / "python"
 
-# It asks for a late patch release of Python 3.13, which is not everywhere; nothing that is used here needs it.
+# Home Assistant requires a late patch release of Python 3.13, which not every machine has, and which these tests do not
+# need.
 _START: Final = """
 import homeassistant.const
 homeassistant.const.REQUIRED_PYTHON_VER = (3, 13, 0)
@@ -32,10 +33,10 @@ _USER: Final = {"name": "Test", "username": "test", "password": "only for a test
 
 
 class HomeAssistant:
-    """A new one in a folder of its own, on the loopback, with a user. Skips where its environment was not made."""
+    """A new Home Assistant in a folder, on the loopback, with a user. Skips the test if its environment is missing."""
 
     def __init__(self, folder: Path, configuration: str = "") -> None:
-        """folder: may hold files of its configuration already. configuration: more lines of configuration.yaml."""
+        """Start it. folder: may already hold configuration files. configuration: more lines of configuration.yaml."""
         if not PYTHON.is_file():
             pytest.skip("no Home Assistant is here (tests/support/home_assistant.sh installs one)")
         self._folder = folder
@@ -47,23 +48,23 @@ class HomeAssistant:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its address."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Its process id."""
         assert self._process
         return self._process.pid
 
     @property
     def tokens(self) -> dict[str, Any]:
-        """What its page keeps in the browser for the user who is logged in (home-assistant-js-websocket, AuthData)."""
+        """Login data that its page keeps in the browser (AuthData of home-assistant-js-websocket)."""
         return {**self._tokens, "hassUrl": self.url, "clientId": f"{self.url}/", "expires": (time.time() + 1800) * 1000}
 
     @property
     def log(self) -> str:
-        """What it has written so far."""
+        """Its log so far."""
         return (self._folder / "out.log").read_text(encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -76,7 +77,7 @@ class HomeAssistant:
             code = self.ask("/api/onboarding/users", {**client, **_USER})["auth_code"]
             form = urlencode({"grant_type": "authorization_code", "code": code, **client})
             self._tokens = json.loads(self._send("/auth/token", form.encode()))
-            for step in ("core_config", "analytics"):  # so that its page does not ask about them
+            for step in ("core_config", "analytics"):  # finished, so that its page does not ask for them
                 self.ask(f"/api/onboarding/{step}", {})
             self.ask("/api/onboarding/integration", {**client, "redirect_uri": f"{self.url}/?auth_callback=1"})
             wait_until(lambda: self.ask("/api/config")["state"] == "RUNNING", "its start", 180)
@@ -91,11 +92,11 @@ class HomeAssistant:
         self._end()
 
     def ask(self, path: str, content: object = None) -> Any:
-        """What it answers to a GET, or to a POST of JSON where there is content."""
+        """Send a GET, or with content a POST of JSON, to its REST API; returns the parsed answer."""
         return json.loads(self._send(path, None if content is None else json.dumps(content).encode()))
 
     def connect(self, broker_port: int) -> None:
-        """Set up its MQTT integration, in the steps of its dialogue."""
+        """Set up its MQTT integration through the steps of the configuration dialogue."""
         step = self.ask("/api/config/config_entries/flow", {"handler": "mqtt"})
         done = self.ask(
             f"/api/config/config_entries/flow/{step['flow_id']}", {"broker": "127.0.0.1", "port": broker_port}
@@ -103,11 +104,11 @@ class HomeAssistant:
         assert done["type"] == "create_entry", done
 
     def render(self, template: str) -> str:
-        """What a template of its own says."""
+        """Render a Home Assistant template."""
         return self._send("/api/template", json.dumps({"template": template}).encode()).decode()
 
     def state(self, entity: str) -> str:
-        """An entity's state; empty: there is no such entity."""
+        """Return an entity's state; "" if there is no such entity."""
         try:
             return str(self.ask(f"/api/states/{entity}")["state"])
         except HTTPError as error:
@@ -120,16 +121,16 @@ class HomeAssistant:
         wait_until(lambda: self.state(entity) in states, f"{entity} as {' or '.join(states)}")
 
     def act(self, action: str, entity: str, **data: object) -> None:
-        """Do what a button on a dashboard does, such as `switch.turn_on`."""
+        """Call an action such as `switch.turn_on` for an entity, as a button on a dashboard does."""
         self.ask(f"/api/services/{action.replace('.', '/')}", {"entity_id": entity, **data})
 
     def command(self, **message: object) -> Any:
-        """The result of a command over its WebSocket."""
+        """Send a command over its WebSocket, and return the result."""
 
         async def converse() -> Any:
             socket = await websocket_connect(f"ws://127.0.0.1:{self._port}/api/websocket")
             for words in ({"type": "auth", "access_token": self._tokens["access_token"]}, {"id": 1, **message}):
-                await socket.read_message()  # the greeting, then the word that the token is good
+                await socket.read_message()  # the greeting, then the confirmation of the token
                 await socket.write_message(json.dumps(words))
             answer = json.loads(await socket.read_message() or "{}")
             assert answer.get("success"), answer
@@ -138,7 +139,7 @@ class HomeAssistant:
         return asyncio.run(converse())
 
     def picture(self, entity: str) -> bytes:
-        """What an image entity shows."""
+        """Return the picture that an image entity shows."""
         return self._send(f"/api/image_proxy/{entity}")
 
     def _send(self, path: str, body: bytes | None = None) -> bytes:
@@ -155,7 +156,7 @@ class HomeAssistant:
         assert self._process.poll() is None, self.log
         try:
             return bool(self.ask("/api/onboarding"))
-        except (OSError, ValueError):  # not listening yet, or not with all its pages
+        except (OSError, ValueError):  # it does not listen yet, or not all of its pages are ready
             return False
 
     def _end(self) -> None:

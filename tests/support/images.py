@@ -1,4 +1,4 @@
-"""Image files made for tests: small ones that are valid, and ones that would cost much to decode."""
+"""Makes image files for tests: small valid ones, and ones that are expensive to decode."""
 
 import struct
 import zlib
@@ -9,29 +9,29 @@ import cv2
 from edge.reading import Image
 
 EXIF_TIFF: Final = b"MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00%c\x00\x00" + bytes(4)
-"""An Exif block with the one entry "orientation"."""
+"""Format string of an Exif block with the single entry "orientation"."""
 
 
 def encoded(image: Image, suffix: str = ".jpg", *options: int) -> bytes:
-    """The image as a file of this kind."""
+    """Encode an image as a file with this suffix."""
     return cv2.imencode(suffix, image, options)[1].tobytes()
 
 
 def chunk(kind: bytes, data: bytes = b"", length: int | None = None) -> bytes:
-    """A chunk of a PNG. length: what it claims; None: what is right."""
+    """Make a chunk of a PNG. length: the length that it claims; None: the true one."""
     head = struct.pack(">I", len(data) if length is None else length) + kind
     return head + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png(width: int, height: int, *chunks: bytes, depth: int = 8, colour: int = 2, rows: bytes = b"") -> bytes:
-    """A PNG of these sizes. chunks: before the pixels. rows: the pixels before compression, as many as there are."""
+    """Make a PNG. width, height: as in its header. chunks: put before the pixels. rows: uncompressed pixel data."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
     body = b"".join(chunks) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND")
     return b"\x89PNG\r\n\x1a\n" + head + body
 
 
 def black_png(width: int, height: int) -> bytes:
-    """A valid PNG, all black: a few kilobytes however many pixels it has."""
+    """Make a valid black PNG, which has a few kilobytes however many pixels it has."""
     squeeze = zlib.compressobj(9)
     rows = b"".join(squeeze.compress(bytes(1 + 3 * width)) for _ in range(height)) + squeeze.flush()
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
@@ -39,7 +39,7 @@ def black_png(width: int, height: int) -> bytes:
 
 
 def with_orientation(file: bytes, orientation: int) -> bytes:
-    """A JPEG, PNG or WebP file with Exif's orientation in it."""
+    """Add Exif's orientation to a JPEG, PNG or WebP file."""
     exif = EXIF_TIFF % orientation
     if file[:2] == b"\xff\xd8":
         block = b"Exif\x00\x00" + exif
@@ -51,6 +51,6 @@ def with_orientation(file: bytes, orientation: int) -> bytes:
 
 
 def scans(file: bytes, count: int) -> bytes:
-    """A progressive JPEG whose last scan comes so many times."""
+    """Repeat the last scan of a progressive JPEG `count` times."""
     last = file.rindex(b"\xff\xda")
     return file[:last] + file[last:-2] * count + file[-2:]

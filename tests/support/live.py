@@ -1,4 +1,4 @@
-"""The live page's server with values that tests put into it."""
+"""The live page's server, fed by tests."""
 
 import http.client
 import threading
@@ -17,7 +17,7 @@ PATIENCE = 20.0
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:
-    """The first true answer of the condition; fails when there is none in time."""
+    """Poll a condition; returns its first true value, and fails the test if there is none in time."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if answer := condition():
@@ -31,7 +31,7 @@ def port_of(viewer: WebViewer) -> int:
 
 
 def get(viewer: WebViewer, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of an answer that ends."""
+    """Send a GET request; returns status, headers and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port_of(viewer), timeout=PATIENCE)
     try:
         connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -50,7 +50,7 @@ def show(viewer: WebViewer, shown: Frame, *faces: Face) -> None:
 def feeding(*viewers: WebViewer, image: Image | None = None) -> Iterator[dict[str, str]]:
     """Frames at about 20 a second with two faces, the larger one showing the emotion in the dictionary given back.
 
-    image: shown in place of eight that differ.
+    The yielded dictionary sets the emotion of the larger face. image: shown instead of eight different ones.
     """
     stop, told = threading.Event(), {"emotion": "happy"}
     pictures = [picture(seed=seed) if image is None else image for seed in range(8)]

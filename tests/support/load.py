@@ -1,11 +1,11 @@
-"""What slow viewers and a broker that stalls cost the analysis: the frame rate with and without them, in turns.
+"""Measures the frame rate of the analysis with and without slow viewers and a stalled broker, in turns.
 
     python -m tests.support.load --rounds 5 --seconds 20
 
-The daemon watches its looped clip at the clip's pace, 20 frames a second. In one half of a round nobody looks and the
-broker is well; in the other 50 pages take less than they are sent, and the broker is frozen with its connection open.
-Prints both rates of each round and their ratio; status 1 where the median ratio is off by more than 3%. On a machine
-that does other work, more rounds and a look at the ratio's spread say more than one figure.
+The daemon watches its looped clip at the clip's pace, 20 frames a second. In one half of a round there are no viewers
+and the broker works; in the other 50 pages read more slowly than they are sent, and the broker is frozen with its
+connection open. Prints both rates of each round and their ratio; status 1 where the median ratio is off by more than
+3%. On a machine with other load, use more rounds and look at the spread of the ratio.
 """
 
 import argparse
@@ -29,15 +29,15 @@ VIEWERS = 50
 ALLOWED = 0.03
 _SIP_BYTES = 8192
 _SIP_S = 0.25
-"""Each socket takes this much this often: 32 kB a second, where the stream has about 600."""
+"""Seconds between reads of a socket, which then takes 32 kB a second of a stream of about 600."""
 
 _SETTLE_S = 2.0
 
 
 class SlowPages:
-    """Pages that take the stream and the events more slowly than they come, while the context is open.
+    """Context manager: pages that read stream and events more slowly than they are sent.
 
-    taken: bytes that were read, of all streams.
+    taken: number of bytes read from all streams.
     """
 
     def __init__(self, port: int, pages: int = VIEWERS) -> None:
@@ -76,12 +76,12 @@ class SlowPages:
 
 
 def analysed(port: int) -> int:
-    """Frames analysed since the daemon started."""
+    """Read from the live page how many frames were analysed since the daemon's start."""
     return analysed_with(port, "")
 
 
 def analysed_with(port: int, authorization: str) -> int:
-    """The same of a page with a password. authorization: the header."""
+    """Read the number of analysed frames from a page with a password. authorization: the HTTP header."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Authorization": authorization})
     with urllib.request.urlopen(request, timeout=20) as answer:
         found = re.search(r"^emotion_edge_latency_seconds_count (\d+)", answer.read().decode(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""A small HTTP server of motion JPEG, as an IP camera is, for tests."""
+"""A small HTTP server of motion JPEG for tests, like an IP camera."""
 
 import ssl
 import threading
@@ -18,7 +18,7 @@ _BOUNDARY = "frame"
 
 
 def encode(image: Image, quality: int = 95) -> bytes:
-    """A BGR or grey picture as JPEG."""
+    """Encode a BGR or grey picture as JPEG."""
     ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert ok
     return bytes(data)
@@ -45,9 +45,9 @@ class MjpegServer:
         self._stopped = threading.Event()
         self._frozen = threading.Event()
         self.clients = 0
-        """Connections taken since it was made."""
+        """Number of connections accepted so far."""
         self.watchers = 0
-        """Connections that stand."""
+        """Number of open connections."""
         self._counting = threading.Lock()
 
     @property
@@ -55,11 +55,11 @@ class MjpegServer:
         return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/stream.mjpg"
 
     def show(self, images: Sequence[Image]) -> None:
-        """From now on serve these pictures, from the first on, to clients that are connected too."""
+        """Serve these pictures from now on, also to connected clients, beginning with the first."""
         self._parts, self._began = [encode(image) for image in images], time.monotonic()
 
     def freeze(self, frozen: bool = True) -> None:
-        """Send nothing more, with the connections left open, as a camera that hangs does; or go on."""
+        """Stop sending, with connections left open, like a camera that hangs; False resumes."""
         if frozen:
             self._frozen.set()
         else:

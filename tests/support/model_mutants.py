@@ -1,4 +1,4 @@
-"""Damaged and hostile cards and archives of models, the same for the same seed, and what reading them must come to."""
+"""Generates damaged and hostile model cards and archives, reproducibly by seed, and reads them."""
 
 import copy
 import io
@@ -49,7 +49,7 @@ def _places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    """Bytes with some overwritten, cut off, repeated or inserted."""
+    """Damage data: overwrite, cut off, repeat or insert some bytes."""
     content = bytearray(data)
     for _ in range(chance.randint(1, 8)):
         where = chance.randrange(len(content) or 1)
@@ -66,7 +66,7 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
 
 
 def card_mutants(seed: int, count: int) -> Iterator[bytes]:
-    """Contents of a card.json: fields with odd values, fields missing, and damaged text."""
+    """Yield contents of a card.json with odd values, missing fields or damaged text."""
     chance = random.Random(seed)
     card = json.loads((RELEASED / CARD_FILE).read_text()) | {"metrics": []}
     places = list(_places(card))
@@ -82,7 +82,7 @@ def card_mutants(seed: int, count: int) -> Iterator[bytes]:
                 else:
                     inner[place[-1]] = chance.choice(ODD_VALUES)
             except (KeyError, IndexError, TypeError):
-                continue  # an earlier change took the place away
+                continue  # an earlier change removed this place
         text = json.dumps(mutant).encode()
         yield damaged(text, chance) if chance.random() < 0.2 else text
     yield b"[" * 100_000
@@ -90,7 +90,7 @@ def card_mutants(seed: int, count: int) -> Iterator[bytes]:
 
 
 def archive_mutants(seed: int, count: int) -> Iterator[bytes]:
-    """Archives of the released model in every format, damaged; and bombs of each."""
+    """Yield damaged archives of the released model in every format, and decompression bombs of each."""
     chance = random.Random(seed)
     whole = [*map(_tar, ("", "gz", "bz2", "xz")), _zip(zipfile.ZIP_DEFLATED), _zip(zipfile.ZIP_STORED)]
     for number in range(count):
@@ -99,7 +99,7 @@ def archive_mutants(seed: int, count: int) -> Iterator[bytes]:
 
 
 def bombs() -> Iterator[bytes]:
-    """Small archives that unpack to hundreds of megabytes, or whose headers claim them."""
+    """Yield small archives that unpack to hundreds of megabytes, or whose headers claim so."""
     for kind, name, type_ in (
         ("xz", MODEL_FILE, tarfile.REGTYPE),
         ("gz", "other.bin", tarfile.REGTYPE),
@@ -126,7 +126,7 @@ BOMBS: Final = 5
 
 
 class _Zeros:
-    """A file of zeros without end."""
+    """An endless file of zeros."""
 
     def read(self, size: int) -> bytes:
         return bytes(size)
@@ -148,7 +148,7 @@ def _zip(compression: int) -> bytes:
 
 
 def try_card(content: bytes) -> str:
-    """What comes of a card: `runs`, or the one-line error. Raises whatever else reading or running it raises."""
+    """Read and run a card; returns `runs` or the one-line error. Any other exception is not caught."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / MODEL_FILE).symlink_to(RELEASED / MODEL_FILE)
@@ -165,7 +165,7 @@ def try_card(content: bytes) -> str:
 
 
 def try_archive(content: bytes) -> str:
-    """What comes of an archive: `unpacked`, or the one-line error. Raises whatever else unpacking it raises."""
+    """Unpack an archive; returns `unpacked` or the one-line error. Any other exception is not caught."""
     with tempfile.TemporaryDirectory() as name:
         source, into = Path(name) / "archive", Path(name) / "into"
         source.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Clips of faces on known paths: heads cut out of the bundled clip, put into frames wherever a test wants them."""
+"""Composes clips of faces on known paths, from heads cut out of the bundled clip."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ FPS = 20
 
 @dataclass(frozen=True)
 class Head:
-    """A face with some of its surroundings: BGR, float32 mask [H, W, 1] 0 to 1, and the box a detector gives it."""
+    """A face with its surroundings: BGR image, mask float32 [H, W, 1], 0 to 1, and the box that a detector finds."""
 
     image: Image
     mask: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
@@ -27,7 +27,7 @@ class Head:
 
 @dataclass(frozen=True)
 class At:
-    """Where a head is in a frame: the middle of its face, the width of the face in pixels, its roll in degrees."""
+    """Place of a head in a frame: centre of the face and its width in pixels, and its roll in degrees."""
 
     head: Head
     x: float
@@ -42,7 +42,7 @@ class At:
 
 
 def heads() -> list[Head]:
-    """The two women of the clip, Eileen Collins and Grace Hopper."""
+    """Cut out the heads of the two women of the clip, Eileen Collins and Grace Hopper."""
     clip = cv2.VideoCapture(str(CLIP))
     clip.set(cv2.CAP_PROP_POS_FRAMES, 150)
     image = np.asarray(clip.read()[1], np.uint8)
@@ -61,14 +61,14 @@ def _cut_out(image: Image, box: Box) -> Head:
 
 
 def backdrop(width: int = 640, height: int = 480, seed: int = 3) -> Image:
-    """A picture with a texture and no face."""
+    """Make a textured picture without a face."""
     rough = np.random.default_rng(seed).normal(0, 12, (height // 4, width // 4, 1)).astype(np.float32)
     texture = cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     return np.asarray(np.clip(picture(width, height, seed) + texture, 0, 255), np.uint8)
 
 
 def compose(background: Image, placed: Sequence[At], cover: Box | None = None) -> Image:
-    """A frame: the heads over the background, the first behind the others, and a grey board over all at `cover`."""
+    """Draw heads over a background, later ones in front of earlier ones, and over all a grey rectangle at `cover`."""
     frame = background.copy()
     for at in placed:
         scale, box = at.width / at.head.box.width, at.head.box
@@ -93,7 +93,7 @@ def compose(background: Image, placed: Sequence[At], cover: Box | None = None) -
 def frames(
     seconds: float, scene: Callable[[float], tuple[Sequence[At], Box | None]], fps: int = FPS, seed: int = 3
 ) -> Iterator[tuple[Frame, list[Box]]]:
-    """The frames of a clip, with where the faces are in each. scene: the heads and the cover at a time, seconds."""
+    """Yield the frames of a clip with the boxes of the faces. scene: gives heads and cover at a time in seconds."""
     background = backdrop(seed=seed)
     for number in range(round(seconds * fps)):
         placed, cover = scene(number / fps)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from training.networks import build_network
 
 HEADS = {"ferplus8": 8, "fer7": 7, "affect": 2}
-# Narrow enough for seconds, with the stem's stride as published, and not so narrow that oneDNN stumbles.
+# Narrow enough to train in seconds, with the published stride of the stem; narrower layers make oneDNN fail.
 NARROW: Mapping[str, Mapping[str, Any]] = {
     "plain_residual": {"stem": 16, "widths": [16, 24], "blocks": [1, 1]},
     "separable_residual": {
@@ -32,7 +32,7 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 
 
 def images(count: int, height: int = 48, width: int = 48, channels: int = 1) -> npt.NDArray[np.float32]:
-    """Random images as a network takes them."""
+    """Random images in a network's input format, 0 to 1."""
     return np.random.default_rng(1).random((count, height, width, channels), np.float32)
 
 
@@ -45,5 +45,5 @@ def narrow(name: str, shape: tuple[int, int, int] = (32, 32, 1), **options: Any)
 
 
 def features(network: Any) -> Any:
-    """The model that ends where the heads begin."""
+    """Return the part of a network before its heads."""
     return keras.Model(network.inputs[0], network.get_layer("average").output)

@@ -1,4 +1,4 @@
-"""Pictures, folders and videos that tests make and recognise again."""
+"""Pictures, folders and videos that tests create and identify by colour."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ WIDTH, HEIGHT = 96, 64
 
 
 def coloured(colour: int) -> Image:
-    """Half the colour of that number, half black."""
+    """Make a picture whose left half has colour number `colour`, and whose right half is black."""
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     image[:, : WIDTH // 2] = COLOURS[colour]
     return image
 
 
 def colour_of(image: Image) -> int:
-    """The number of the colour in the left half, which must be clearly one of ours, with black to its right."""
+    """Return the number of the colour in the left half; fails unless it is one of COLOURS, beside black."""
     height, width = image.shape[:2]
     pixel = image[height // 2, width // 4].astype(int)
     distances = [int(np.abs(pixel - colour).max()) for colour in COLOURS]

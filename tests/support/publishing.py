@@ -1,4 +1,4 @@
-"""An MQTT output for tests, and what they ask about what was heard of it."""
+"""An MQTT output for tests, and helpers that examine the messages received from it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ DEVICE = "board-1"
 
 
 def settings_for(port: int, **settings: Any) -> MqttSettings:
-    """Of an output for the broker on this port."""
+    """Settings of an MQTT output for the broker on this port."""
     given = {"host": "127.0.0.1", "port": port, "device_id": DEVICE, "faces_rate": 60, **settings}
     return MqttSettings.model_validate(given)
 
@@ -26,7 +26,7 @@ def settings_for(port: int, **settings: Any) -> MqttSettings:
 def publishing(
     port: int, controls: Controls | None = None, discovery: Outgoing | None = None, **settings: Any
 ) -> Iterator[MqttOutput]:
-    """An output for the broker on this port, closed at the end."""
+    """Context manager: an MQTT output for the broker on this port, closed at the end."""
     output = MqttOutput(settings_for(port, **settings), controls, discovery)
     try:
         yield output
@@ -43,10 +43,10 @@ def disconnected(output: MqttOutput) -> None:
 
 
 def ids(subscriber: Subscriber, event: str = "face_appeared") -> list[int]:
-    """The faces of the events of a kind, in the order in which they came."""
+    """Ids of the faces in the received events of a kind, in order."""
     return [content["id"] for content in subscriber.contents("/event") if content["event"] == event]
 
 
 def expiry(message: paho.MQTTMessage) -> int | None:
-    """Seconds until the broker forgets the message; None: never."""
+    """Message expiry interval in seconds; None: never."""
     return getattr(message.properties, "MessageExpiryInterval", None)

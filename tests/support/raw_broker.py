@@ -1,4 +1,4 @@
-"""A broker of a few bytes for tests of what no real broker does: it can send oversized packets and hang up."""
+"""A minimal broker for tests of hostile behaviour: it can send oversized packets and hang up."""
 
 import socket
 import threading
@@ -10,7 +10,7 @@ CONNECT, PUBLISH, SUBSCRIBE = 1, 3, 8
 
 
 def length_bytes(length: int) -> bytes:
-    """The Remaining Length field (MQTT 3.1.1, section 2.2.3)."""
+    """Encode the Remaining Length field (MQTT 3.1.1, section 2.2.3)."""
     out = bytearray()
     while True:
         length, digit = divmod(length, 128)
@@ -30,7 +30,7 @@ class RawBroker:
     """
 
     def __init__(self, version: int, after_subscribe: Callable[[socket.socket], None]) -> None:
-        """version: 4 or 5. after_subscribe: called with the client's socket when it has subscribed; may close it."""
+        """Listen. version: 4 (MQTT 3.1.1) or 5. after_subscribe: called with a subscribed client's socket."""
         self._version = version
         self._after_subscribe = after_subscribe
         self.connects: list[bytes] = []

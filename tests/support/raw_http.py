@@ -1,4 +1,4 @@
-"""An HTTP server that sends just the bytes that a test gives it, as cameras with quirks do."""
+"""An HTTP server that sends exactly the bytes that a test gives it, to imitate cameras with quirks."""
 
 import hashlib
 import re
@@ -13,11 +13,11 @@ from typing import Self
 from tests.support.mjpeg import Image, encode
 
 Respond = Callable[[str], Iterable[bytes]]
-"""From the head of a request to what is sent, piece by piece; then the connection is closed."""
+"""Function from the head of a request to the pieces to send, after which the connection is closed."""
 
 
 class RawServer:
-    """Answers each request on the loopback with what `respond` gives; requests are kept in `heads`."""
+    """Server on the loopback that answers each request with what `respond` returns; keeps the requests in `heads`."""
 
     def __init__(self, respond: Respond, tls: ssl.SSLContext | None = None, family: int = socket.AF_INET) -> None:
         self.heads: list[str] = []
@@ -69,7 +69,7 @@ class RawServer:
 
 
 def head(content_type: str, *lines: str, status: str = "200 OK") -> bytes:
-    """The head of an answer."""
+    """Format the head of an HTTP response."""
     fields = [f"HTTP/1.1 {status}", "Connection: close", *lines]
     return "\r\n".join([*fields, f"Content-Type: {content_type}"] if content_type else fields).encode() + b"\r\n\r\n"
 
@@ -78,13 +78,13 @@ MULTIPART = head("multipart/x-mixed-replace; boundary=frame")
 
 
 def part(image: Image | bytes, length: int | None = -1, *, boundary: str = "--frame", line: str = "\r\n") -> bytes:
-    """A part of a multipart stream.
+    """Format a part of a multipart stream.
 
     Args:
-        image: the image, or the bytes of one.
-        length: what Content-Length claims; -1: what is right; None: there is none.
-        boundary: the line before it; empty: none.
-        line: what ends a line.
+        image: the image, or the bytes of an encoded one.
+        length: value of Content-Length; -1: the true one; None: no such header.
+        boundary: the line before the part; empty: none.
+        line: line ending.
     """
     data = image if isinstance(image, bytes) else encode(image)
     fields = ["Content-Type: image/jpeg"]
@@ -94,14 +94,14 @@ def part(image: Image | bytes, length: int | None = -1, *, boundary: str = "--fr
 
 
 def chunked(pieces: Iterable[bytes]) -> Iterable[bytes]:
-    """The pieces in HTTP's chunked transfer encoding."""
+    """Encode pieces in HTTP's chunked transfer encoding."""
     for piece in pieces:
         yield f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
     yield b"0\r\n\r\n"
 
 
 def digest_allows(request: str, user: str, password: str) -> bool:
-    """Whether the request carries the right digest (RFC 7616, MD5, qop=auth) for nonce `n` in realm `r`."""
+    """Return True if a request has the right digest (RFC 7616, MD5, qop=auth) for nonce `n` in realm `r`."""
     found = re.search(r"^Authorization: Digest (.+?)\r?$", request, re.MULTILINE)
     if not found:
         return False

@@ -1,4 +1,4 @@
-"""A process that keeps a record and says what it has written: to be killed, or to run out of disk.
+"""Program that writes a record and reports its rows, for tests that kill it or fill its disk.
 
 python -m tests.support.record_writer FILE batches          a line `rows` after each batch, until it is killed
 python -m tests.support.record_writer FILE limited BYTES    until no file may grow over BYTES, then without that limit
@@ -23,7 +23,7 @@ BATCH = 40
 
 
 class Scene:
-    """A face that changes its emotion with every Reading, ten a second: a row each."""
+    """Readings, ten a second, of a face whose emotion changes with each, so that each makes a row."""
 
     def __init__(self, history: RecordOutput) -> None:
         self.rows = 0
@@ -35,7 +35,7 @@ class Scene:
         self._frame = frame()
 
     def play(self, steps: int) -> None:
-        """So many more Readings."""
+        """Send `steps` more Readings to the record."""
         for _ in range(steps):
             self._steps += 1
             passed = self._steps * 0.1
@@ -46,7 +46,7 @@ class Scene:
             self._history.put(seen)
 
     def ended(self) -> int:
-        """All rows, those that end with the record too."""
+        """Close the record; returns the number of all rows, including those that end with it."""
         return self.rows + len(self._counted.end())
 
 
@@ -78,14 +78,14 @@ def main(path: Path, mode: str, value: str = "") -> None:
 
 
 def begun(path: Path) -> tuple[RecordOutput, Scene]:
-    """A record whose file is open, and what is to be written to it."""
+    """Open a record, and make a Scene that writes to it."""
     history = RecordOutput(RecordSettings(file=path), "emotion-small", "0" * 64, every=0.005, retry=0.05)
     wait_until(lambda: history.bytes > 0, "the file is there")
     return history, Scene(history)
 
 
 def write_batches(path: Path) -> None:
-    """Batch after batch, each told when it is written."""
+    """Write batches without end, reporting each on standard output once it is written."""
     history, scene = begun(path)
     before = history.rows
     while True:

@@ -1,4 +1,4 @@
-"""A small RTSP server, as an IP camera is, for tests: motion JPEG in RTP (RFC 2435), inside the RTSP connection."""
+"""A small RTSP server for tests, like an IP camera: motion JPEG in RTP (RFC 2435), inside the RTSP connection."""
 
 import socketserver
 import ssl
@@ -12,11 +12,11 @@ from typing import Self
 from tests.support.mjpeg import Image, encode
 
 _FRAGMENT = 1400
-"""Bytes of a picture in one packet."""
+"""Most bytes of a picture in one packet."""
 
 
 def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and contents of each segment up to the picture's data, which comes last without its end marker."""
+    """Yield marker and contents of each JPEG segment; the picture's data is last, without its end marker."""
     at = 2
     while True:
         marker, length = jpeg[at + 1], int.from_bytes(jpeg[at + 2 : at + 4], "big")
@@ -28,9 +28,9 @@ def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def packets(image: Image | None, number: int, timestamp: int) -> Iterator[bytes]:
-    """The RTP packets of one picture; number: of the first, timestamp: at 90 kHz. Sides are multiples of 16.
+    """Yield the RTP packets of a picture with sides of multiples of 16. number: of the first. timestamp: at 90 kHz.
 
-    None: a picture whose first packet was lost on the way.
+    image: None stands for a picture whose first packet is lost.
     """
     if image is None:
         head = struct.pack(">BBHII", 0x80, 26 | 1 << 7, (number + 1) & 0xFFFF, timestamp & 0xFFFFFFFF, 1)
@@ -64,21 +64,21 @@ class RtspServer:
         """Listen.
 
         Args:
-            images: BGR; None: one of which a packet is lost.
+            images: BGR pictures; None: a picture of which a packet is lost.
             fps: pictures a second.
-            tls: with its certificate; None: without encryption.
-            tcp: whether pictures can be had over this connection; False: not at all.
+            tls: context with the server's certificate; None: no encryption.
+            tcp: False refuses to send pictures over the RTSP connection.
         """
         self._images, self._fps, self._tcp = images, fps, tcp
         self._stopped = threading.Event()
         self._frozen = threading.Event()
         self.requests: list[str] = []
-        """First lines, and the transports that were asked for."""
+        """First line of each request, and the transports requested."""
         self._server = _Server(("127.0.0.1", 0), self._handler(tls))
         self.url = f"rtsp{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}/stream"
 
     def freeze(self) -> None:
-        """Send nothing more, with the connections left open."""
+        """Stop sending, with connections left open."""
         self._frozen.set()
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from edge.reading import Box, Detection, Face, Frame, Image, Reading, Stats
 
 
 def picture(width: int = 640, height: int = 480, seed: int = 0) -> Image:
-    """A smooth, colourful BGR picture [height, width, 3] that differs from seed to seed."""
+    """Make a smooth, colourful BGR picture [height, width, 3] that depends on the seed."""
     coarse = np.random.default_rng(seed).integers(40, 216, (4, 5, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
@@ -25,7 +25,7 @@ def face(
     valence: float | None = None,
     arousal: float | None = None,
 ) -> Face:
-    """A followed face; what its best label leaves is spread evenly over the others, and `uncertain` has no best."""
+    """Make a tracked face. Its label (for `uncertain` the first) has the score `confidence`; others share the rest."""
     labels = LABEL_SETS[label_set]
     best = emotion if emotion in labels else labels[0]
     rest = (1.0 - confidence) / (len(labels) - 1)
@@ -43,13 +43,13 @@ def face(
 
 
 def frame(sequence: int = 1, image: Image | None = None, width: int = 640, height: int = 480) -> Frame:
-    """A frame captured just now; without an image, a picture that differs with the sequence number."""
+    """Make a frame captured just now; image None: a picture that depends on the sequence number."""
     shown = picture(width, height, sequence) if image is None else image
     return Frame(shown, time.monotonic(), time.time(), sequence)
 
 
 def reading(faces: Sequence[Face] = (), of: Frame | None = None, captured_at: float | None = None) -> Reading:
-    """What was seen in a frame (one made here where none is given)."""
+    """Make a Reading of these faces in a frame; of None: a new frame."""
     seen = of or frame()
     height, width = seen.image.shape[:2]
     return Reading(
@@ -64,7 +64,7 @@ def reading(faces: Sequence[Face] = (), of: Frame | None = None, captured_at: fl
 
 
 def stats(camera: str = "online") -> Stats:
-    """The state of a daemon that does well."""
+    """Make the statistics of a healthy daemon."""
     return Stats(
         fps=24.8,
         captured=1200,
@@ -85,7 +85,7 @@ def stats(camera: str = "online") -> Stats:
 
 
 def frontal(found: Detection) -> bool:
-    """The nose lies between the eyes, and the eyes lie level: both to a quarter of their distance."""
+    """Return True if the nose is midway between the eyes, and these are level, within a quarter of their distance."""
     assert found.landmarks is not None
     right_eye, left_eye, nose = found.landmarks[:3]
     distance = float(np.linalg.norm(left_eye - right_eye))

@@ -1,4 +1,4 @@
-"""Classifiers to test, and servers to ask: our own as a process, and one that says what it was told to say."""
+"""Models for tests of committees, the prediction server as a process, and a server with preset answers."""
 
 import http.client
 import json
@@ -21,11 +21,11 @@ SMALL_CARD = read_card(EmotionCard, SMALL)
 
 
 def member(folder: Path, name: str, seen: tuple[float, float] = (0.0, 1.0), **changes: object) -> Path:
-    """A copy of the released model under another name, without `mirror_below`.
+    """Copy the released model under another name, without `mirror_below`; returns its folder.
 
-    seen: what black and white mean to it; (1, 0) is a negative.
+    seen: input values of black and white; (1, 0) makes it see the negative.
 
-    changes: of its primary output, as the card has them.
+    changes: fields of the primary output to change in the card.
     """
     copy = Path(shutil.copytree(SMALL, folder / name))
     card = json.loads((copy / CARD_FILE).read_text())
@@ -36,7 +36,7 @@ def member(folder: Path, name: str, seen: tuple[float, float] = (0.0, 1.0), **ch
 
 
 def three(folder: Path) -> list[Path]:
-    """Members that are not always of one opinion: one sees faces as they are, one their negative, one all in grey."""
+    """Make three models that often disagree: one sees faces as they are, one their negative, one plain grey."""
     return [
         member(folder, "large"),
         member(folder, "small", (1.0, 0.0), temperature=2.0),
@@ -45,7 +45,7 @@ def three(folder: Path) -> list[Path]:
 
 
 def ask(port: int, method: str, path: str, body: bytes | object = b"", **headers: str) -> tuple[int, Any]:
-    """Status and parsed JSON of one request; a body that is not bytes goes as JSON."""
+    """Send a request; returns status and parsed JSON. A body that is not bytes is sent as JSON."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request(method, path, body if isinstance(body, bytes) else json.dumps(body), headers)
@@ -56,7 +56,7 @@ def ask(port: int, method: str, path: str, body: bytes | object = b"", **headers
 
 
 def answers(port: int) -> bool:
-    """Whether something speaks HTTP on the port."""
+    """Return True if an HTTP server answers on the port."""
     try:
         ask(port, "GET", "/")
     except OSError:
@@ -66,7 +66,7 @@ def answers(port: int) -> bool:
 
 @contextmanager
 def serving(log: Path, port: int, flags: Mapping[str, object] | None = None) -> Iterator[Any]:
-    """`emotion-edge serve` as a process of its own, when it answers."""
+    """Context manager: runs `emotion-edge serve` as a process of its own, and waits until it answers."""
     with running(log, {"serve.port": port, **(flags or {})}, "serve") as process:
         wait_until(lambda: answers(port) or process.poll() is not None, "the server answers")
         assert process.poll() is None, log.read_text()
@@ -75,10 +75,10 @@ def serving(log: Path, port: int, flags: Mapping[str, object] | None = None) -> 
 
 @dataclass
 class Told:
-    """A server that gives set answers by `METHOD path`: status and body, bytes as they are and all else as JSON.
+    """A server with preset answers by `METHOD path`: status and body (bytes, or anything else sent as JSON).
 
-    heard: what it was asked, the bodies as JSON. connections: how many there were. held: while it is set, no answer.
-    hang_up: end the connection after each prediction, though the client thinks that it stays.
+    heard: requests received, with bodies parsed as JSON. connections: number of connections so far. held: while this
+    event is set, nothing is answered. hang_up: True closes the connection after each prediction, without announcing it.
     """
 
     said: dict[str, tuple[int, Any]]
@@ -95,7 +95,7 @@ class Told:
 
 @contextmanager
 def told(said: Mapping[str, tuple[int, Any]], hang_up: bool = False) -> Iterator[Told]:
-    """Such a server, on a free port."""
+    """Context manager: runs a server with preset answers on a free port."""
     server = Told(dict(said), hang_up)
 
     class Handler(BaseHTTPRequestHandler):
@@ -139,13 +139,13 @@ def told(said: Mapping[str, tuple[int, Any]], hang_up: bool = False) -> Iterator
 
 
 def tensor(dtype: str, *sizes: int) -> dict[str, Any]:
-    """A tensor as TensorFlow Serving's metadata has it: sizes are texts, -1 is the batch."""
+    """Describe a tensor as in TensorFlow Serving's metadata, where sizes are strings and -1 is the batch."""
     dims = [{"size": str(size), "name": ""} for size in sizes]
     return {"dtype": dtype, "tensor_shape": {"dim": dims, "unknown_rank": False}, "name": "StatefulPartitionedCall:0"}
 
 
 def metadata(inputs: Mapping[str, Any], outputs: Mapping[str, Any], **more: object) -> dict[str, Any]:
-    """The answer of TensorFlow Serving to a question for the metadata of a Keras model."""
+    """Build TensorFlow Serving's answer to a request for the metadata of a Keras model."""
     signature = {"inputs": inputs, "outputs": outputs, "method_name": "tensorflow/serving/predict", "defaults": {}}
     initialiser = {"inputs": {}, "outputs": {"__saved_model_init_op": tensor("DT_INVALID")}, "method_name": ""}
     return {
@@ -160,5 +160,5 @@ def metadata(inputs: Mapping[str, Any], outputs: Mapping[str, Any], **more: obje
 
 
 def faces_of(count: int) -> Sequence[tuple[float, float, float, float]]:
-    """Places of boxes that a picture of 512 pixels holds, one a little past its edge."""
+    """Make boxes for a picture of 512x512 pixels; one extends a little past its edge."""
     return [(170 + 3 * n, 60 + 5 * n, 110, 130) if n else (-20.0, 380.0, 120.0, 150.0) for n in range(count)]

@@ -1,4 +1,4 @@
-"""`python -m tests.support.two_devices FOLDER` on JAX: a run of FOLDER/data, and how many devices it was made on."""
+"""`python -m tests.support.two_devices FOLDER`: trains on FOLDER/data with JAX; prints the number of devices."""
 
 import sys
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What strangers send, damaged in thousands of ways, given to the code that takes it."""
+"""Fuzzing: untrusted input, damaged in thousands of ways, is given to the code that reads it."""

@@ -1,7 +1,7 @@
-"""`python -m tests.bench.fuzz`: everything that strangers send, damaged in thousands of ways; prints a table.
+"""`python -m tests.bench.fuzz`: fuzzes every kind of untrusted input, and prints a table.
 
-Takes about half an hour on two quiet cores. `--kind` runs one kind, `--first` and `--count` a part of it: to see one
-input again. `--out` replaces the rows of the kinds that were run and leaves the page's other rows.
+Takes about half an hour on two quiet cores. `--kind` runs one kind; `--first` and `--count` select inputs of it, to
+repeat one. `--out` replaces the rows of the kinds that were run in a page's table, and leaves the others.
 """
 
 import argparse
@@ -17,7 +17,7 @@ BEGIN = "<!-- python -m tests.bench.fuzz -->"
 
 
 def main() -> int:
-    """The exit status: 0 where nothing happened that must not."""
+    """Run the command; returns 0 if there was no fault, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=tuple(KINDS), action="append")
     parser.add_argument("--seed", type=int, default=1)

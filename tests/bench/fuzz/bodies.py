@@ -1,4 +1,4 @@
-"""Requests to the prediction server's `predict`."""
+"""Bodies of requests to the prediction server's `predict`."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ _ROWS = np.random.default_rng(0).integers(0, 256, (48, 48, 1)).tolist()
 
 
 def body(chance: random.Random) -> bytes:
-    """A request that is odd, damaged or large."""
+    """Make a request body that is odd, damaged or large."""
     kind = chance.random()
     if kind < 0.15:
         return _large(chance)
@@ -31,7 +31,7 @@ def _file(chance: random.Random) -> dict[str, str]:
 
 
 def _large(chance: random.Random) -> bytes:
-    """4 MB of something small again and again."""
+    """Make a body of 4 MB that repeats something small."""
     part = chance.choice(("[]", "{}", "0", "1.5", '"ab"', '{"a":0}', "null", "[[[]]]", '"\\u0000"', "1e400", "[" * 900))
     count = (4 << 20) // (len(part) + 1)
     return f'{{"instances": [{",".join([part] * count)}]}}'.encode()[: 4 << 20]

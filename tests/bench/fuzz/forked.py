@@ -1,4 +1,4 @@
-"""The self-test of a model in a process forked from one that has imported the libraries: a second saved for each model.
+"""Runs a model's self-test in a process forked from one with the libraries imported, which saves a second each.
 
 The process has the same limits as that of `check_in_process`, and runs the same code.
 """
@@ -23,11 +23,11 @@ def _answer(folder: Path, name: str, out: Connection) -> None:
 
 @contextmanager
 def forked_self_tests() -> Iterator[None]:
-    """`install` runs its self-tests in such processes while the context is open."""
+    """Context manager: makes `install` run its self-tests in forked processes."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.bench.fuzz.kinds", MODULES[choose().name]])
     first = context.Process(target=choose)
-    first.start()  # and with it the process that the others are forked from, which belongs to the memory at rest
+    first.start()  # starts the process from which others are forked, which counts as memory at rest
     first.join()
 
     def check(folder: Path, runtime: Runtime) -> bool:

@@ -45,7 +45,7 @@ _NAMES: Final = (
 
 
 def request(chance: random.Random) -> bytes:
-    """A request; its first byte says which of the three servers gets it."""
+    """Make a request; its first byte selects which of the three servers gets it."""
     lines = [f"{chance.choice(_METHODS)} {chance.choice(_PATHS)} HTTP/1.{chance.choice('0111129')}"]
     headers = {"Host": "localhost"} if chance.random() < 0.9 else {}
     for _ in range(chance.choice((0, 1, 1, 2, 3, 30, 200))):
@@ -61,7 +61,7 @@ def request(chance: random.Random) -> bytes:
 
 @contextmanager
 def servers() -> Iterator[Callable[[bytes], None]]:
-    """Takes requests, and raises AssertionError for an answer of 500 or a traceback in a log."""
+    """Context manager: yields a function that sends a request, and fails on an answer of 500 or a logged traceback."""
     caught = _Caught()
     logging.getLogger().addHandler(caught)
     guarded = {"port": free_port(), "host": "0.0.0.0", "password": "open sesame", "proxies": "127.0.0.1"}
@@ -91,7 +91,7 @@ def servers() -> Iterator[Callable[[bytes], None]]:
 
 
 def _status(port: int, data: bytes) -> int:
-    """Of the answer; 0 where the connection is closed, or stays open, without one."""
+    """Send a request; returns the status of the answer, 0 if there is none."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
@@ -101,7 +101,7 @@ def _status(port: int, data: bytes) -> int:
 
 
 class _Caught(logging.Handler):
-    """Keeps what is logged as an error, or with a traceback."""
+    """Log handler that keeps records of errors and records with a traceback."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Image files that are damaged, and files that are valid and cost as much as they can."""
+"""Image files that are damaged, or valid and as expensive to decode as possible."""
 
 import random
 import struct
@@ -31,9 +31,9 @@ def _whole() -> list[bytes]:
 
 
 def image(chance: random.Random) -> bytes:
-    """A damaged file, or one built to cost much."""
+    """Make a damaged image file, or one that is expensive to decode."""
     if chance.random() < 0.04:
-        return _costly(chance)[:BYTES_MAX]  # no entrance takes more
+        return _costly(chance)[:BYTES_MAX]  # larger uploads are refused before decoding
     file = chance.choice(_whole())
     if chance.random() < 0.15:
         file = _resized(file, chance)
@@ -41,7 +41,7 @@ def image(chance: random.Random) -> bytes:
 
 
 def _resized(file: bytes, chance: random.Random) -> bytes:
-    """The file with another width and height in its header, and a checksum that fits."""
+    """Change width and height in a file's header, with a matching checksum."""
     width, height = (chance.choice((*NUMBERS, 5000, 7000, 20_000)) for _ in range(2))
     if file[:4] == b"\x89PNG":
         head = struct.pack(">II", width & 0xFFFFFFFF, height & 0xFFFFFFFF) + file[24:29]

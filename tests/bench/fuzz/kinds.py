@@ -1,4 +1,4 @@
-"""Each kind of input: how one is made from a seed, and what takes it."""
+"""The kinds of input: how one is made from a seed, and which code reads it."""
 
 import hashlib
 import io
@@ -38,7 +38,7 @@ Make = Callable[[random.Random], bytes]
 Take = Callable[[bytes], None]
 
 REFUSALS: Final = (EmotionEdgeError, RefusedError)
-"""Exceptions that are an answer; any other is a fault."""
+"""Exceptions that count as a correct refusal; any other is a fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class Kind:
     """A kind of input.
 
     Attributes:
-        count: inputs in the whole run.
-        part: inputs in the tests' run.
-        make: an input; the same one for the same seed.
-        taking: gives what takes inputs; set up once for many.
+        count: number of inputs in a full run.
+        part: number of inputs in the tests' run.
+        make: function that makes an input, the same one for the same seed.
+        taking: context manager that yields a function that reads an input.
     """
 
     count: int
@@ -86,7 +86,7 @@ def _settings() -> Iterator[Take]:
 
 @contextmanager
 def _models(suffix: str) -> Iterator[Take]:
-    """Installs what is given, and looks at a picture with it if it is taken. suffix: of an archive."""
+    """Context manager: installs an input as a model and, if accepted, runs it on a picture. suffix: of an archive."""
     with tempfile.TemporaryDirectory() as folder, forked_self_tests():
         os.environ["STATE_DIRECTORY"] = folder
         runtime, settings = choose(), Settings()
@@ -176,7 +176,7 @@ def _settings_file(chance: random.Random) -> bytes:
 
 
 def _nothing(_: object) -> None:
-    """The result does not matter."""
+    """Ignore a result."""
 
 
 KINDS: Final[Mapping[str, Kind]] = {

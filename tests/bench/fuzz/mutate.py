@@ -15,7 +15,7 @@ VALUES: Final[Sequence[Any]] = (
 
 
 def damaged(data: bytes, chance: random.Random, others: Sequence[bytes] = ()) -> bytes:
-    """Bytes with one to four kinds of damage. others: files whose parts may be mixed in."""
+    """Apply one to four kinds of damage to bytes. others: files whose parts may be mixed in."""
     out = bytearray(data)
     for _ in range(chance.randint(1, 4)):
         if not out:
@@ -45,7 +45,7 @@ def damaged(data: bytes, chance: random.Random, others: Sequence[bytes] = ()) ->
 
 
 def altered(tree: Any, chance: random.Random, values: Sequence[Any] = VALUES) -> Any:
-    """A copy of a tree of dicts and lists with one value replaced, or a key lost, doubled or added."""
+    """Copy a tree of dicts and lists with one value replaced, or a key removed, duplicated or added."""
     if isinstance(tree, dict) and tree and chance.random() < 0.85:
         copy = dict(tree)
         key = chance.choice(list(copy))

@@ -16,24 +16,24 @@ from typing import IO, Any, Final
 from tests.bench.fuzz.kinds import KINDS, REFUSALS
 
 MEMORY_MB: Final = 150.0
-"""Above rest, that all processes together may take."""
+"""Largest memory above that at rest, in megabytes, of all processes together."""
 
 CPU_S: Final = 5.0
-"""Processor time that one input may take."""
+"""Largest processor time of one input, in seconds."""
 
 _SAMPLE_S: Final = 0.003
 
 
 @dataclass
 class Result:
-    """What came of one kind.
+    """Result of one kind of input.
 
     Attributes:
-        taken: inputs that were accepted.
-        refused: inputs that were refused with an error that says why.
-        faults: by input number, what else happened.
-        slowest: seconds of processor time of the costliest input.
-        megabytes: memory above rest at most, of all processes together, every few milliseconds.
+        taken: number of inputs that were accepted.
+        refused: number of inputs refused with an error message.
+        faults: description of any other outcome, by input number.
+        slowest: largest processor time of an input, seconds.
+        megabytes: peak memory above that at rest of all processes together, sampled every few milliseconds.
     """
 
     taken: int = 0
@@ -43,7 +43,7 @@ class Result:
     megabytes: float = 0.0
 
     def add(self, number: int, message: dict[str, Any]) -> None:
-        """What the process said of an input."""
+        """Count the message that the process wrote about an input."""
         self.slowest = max(self.slowest, message["seconds"])
         if message["what"] == "fault":
             self.faults[number] = message["text"]
@@ -54,7 +54,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing happened that must not."""
+        """Return True if there is no fault and no limit was exceeded."""
         return not self.faults and self.slowest <= CPU_S and self.megabytes <= MEMORY_MB
 
 
@@ -90,7 +90,7 @@ def run(kind: str, seed: int, count: int, first: int = 0) -> Result:
 
 
 class _Watch:
-    """Memory of a process and its children: their own pages, not those of libraries, which they share."""
+    """Watches the private memory of a process and its children, without shared pages of libraries."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -98,11 +98,11 @@ class _Watch:
         self.above_rest = 0.0
 
     def rest(self) -> None:
-        """From here on it counts."""
+        """Take the present memory as that at rest."""
         self._at_rest = self._now()
 
     def line(self, stream: IO[bytes]) -> bytes:
-        """The next line that the process writes; its memory is looked at until it comes."""
+        """Read the next line that the process writes, sampling its memory meanwhile."""
         while not select.select([stream], [], [], _SAMPLE_S)[0]:
             self.above_rest = max(self.above_rest, self._now() - self._at_rest)
         return stream.readline()
@@ -112,7 +112,7 @@ class _Watch:
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all its descendants, as the kernel lists them: quicker than a look at every process there is."""
+    """List a process and its descendants by the kernel's lists of children, which is faster than scanning /proc."""
     found = [pid]
     for parent in found:
         with suppress(OSError):  # it has ended
@@ -130,7 +130,7 @@ def _own_mb(pid: int) -> float:
 
 
 def _take(kind: str) -> None:
-    """The process of one kind: reads inputs, each after its length, and writes a line of JSON for each."""
+    """Run as the process of one kind: read inputs, each after its length, and write a line of JSON for each."""
     with KINDS[kind].taking() as take:
         print("ready", flush=True)
         while length := sys.stdin.buffer.read(8):
@@ -147,12 +147,12 @@ def _take(kind: str) -> None:
 
 
 def _cpu() -> float:
-    """Seconds of processor time of this process, its descendants that run and those that have ended."""
+    """Seconds of processor time of this process and its descendants, including ended ones."""
     total = 0.0
     for pid in _family(os.getpid()):
         with suppress(OSError, IndexError):  # it has ended
             fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-            total += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime of proc(5)
+            total += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime (proc(5))
     return total / os.sysconf("SC_CLK_TCK")
 
 

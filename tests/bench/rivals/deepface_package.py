@@ -1,4 +1,4 @@
-"""The package `deepface`, with OpenCV's detector, its default; its weights come from the net when it first runs."""
+"""The package `deepface` with its default detector, OpenCV's; it downloads its weights in the first run."""
 
 import sys
 
@@ -10,7 +10,7 @@ DeepFace.build_model(task="facial_attribute", model_name="Emotion")
 
 
 def analyse(image):
-    """The faces of a BGR picture: how many."""
+    """Analyse a BGR picture; returns the number of faces."""
     return sum(
         face["face_confidence"] > 0
         for face in DeepFace.analyze(image, actions=["emotion"], enforce_detection=False, silent=True)
@@ -18,7 +18,7 @@ def analyse(image):
 
 
 def classify(face):
-    """The label of a grey face [48, 48]."""
+    """Classify a grey face [48, 48]; returns its label."""
     picture = np.repeat(face[..., None], 3, axis=2)
     found = DeepFace.analyze(picture, actions=["emotion"], detector_backend="skip", silent=True)
     return FER7.index(found[0]["dominant_emotion"])

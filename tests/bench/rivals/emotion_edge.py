@@ -1,6 +1,6 @@
 """This project's own pipeline, with its default settings, in the environment of a board.
 
-DETECT, where set, is `detector.every`.
+The environment variable DETECT, if set, is the setting `detector.every`.
 """
 
 import os
@@ -29,7 +29,7 @@ frame = Frame(cv2.UMat(1, 1, cv2.CV_8U).get(), 0.0, 0.0, 0)
 
 
 def analyse(image):
-    """The faces of a BGR picture, the next of a camera with 30 a second: how many."""
+    """Analyse a BGR picture as the next frame of a camera with 30 a second; returns the number of faces."""
     global frame
     number = frame.sequence + 1
     frame = replace(frame, image=image, captured_at=number / FPS, wall_time=number / FPS, sequence=number)
@@ -37,7 +37,7 @@ def analyse(image):
 
 
 def classify(face):
-    """The label of a grey face [48, 48]."""
+    """Classify a grey face [48, 48]; returns its label."""
     return network(stored[face][None, ..., None])["fer7"][0].argmax()
 
 

@@ -10,14 +10,14 @@ detector = FER()
 
 
 def analyse(image):
-    """The faces of a BGR picture: how many."""
+    """Analyse a BGR picture; returns the number of faces."""
     return len(detector.detect_emotions(image))
 
 
 def classify(face):
-    """The label of a grey face [48, 48]."""
+    """Classify a grey face [48, 48]; returns its label."""
     picture = np.repeat(face[..., None], 3, axis=2)
-    # It widens what a detector gave it by 10 pixels a side: so it sees the whole picture and nothing else.
+    # The package widens a given box by 10 pixels on each side; this box then covers exactly the whole picture.
     found = detector.detect_emotions(picture, face_rectangles=[(10, 10, 28, 28)])
     scores = found[0]["emotions"]
     return FER7.index(max(FER7, key=lambda name: scores[name]))

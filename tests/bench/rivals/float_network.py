@@ -1,7 +1,7 @@
-"""A float emotion network behind a detector of somebody else's: what people put together by hand.
+"""A float emotion network behind a third-party detector, as users combine them by hand.
 
-EMOTION_MODEL is a float TensorFlow Lite file of `emotion-quantize float`; DETECTOR is `opencv`, with YUNET its ONNX
-file, or `mediapipe`.
+Environment variables: EMOTION_MODEL is a float TensorFlow Lite file of `emotion-quantize float`; DETECTOR is `opencv`
+(YUNET: its ONNX file) or `mediapipe`.
 """
 
 import os
@@ -19,7 +19,7 @@ if os.environ["DETECTOR"] == "opencv":
     yunet = cv2.FaceDetectorYN.create(os.environ["YUNET"], "", (320, 240), 0.6)
 
     def boxes(image):
-        """Of the faces in a BGR picture: x, y, width, height."""
+        """Detect the faces of a BGR picture; returns boxes of x, y, width, height."""
         scale = 320 / image.shape[1]
         small = cv2.resize(image, None, fx=scale, fy=scale)
         yunet.setInputSize((small.shape[1], small.shape[0]))
@@ -32,7 +32,7 @@ else:
     blazeface = mediapipe.solutions.face_detection.FaceDetection(model_selection=0, min_detection_confidence=0.5)
 
     def boxes(image):
-        """Of the faces in a BGR picture: x, y, width, height."""
+        """Detect the faces of a BGR picture; returns boxes of x, y, width, height."""
         height, width = image.shape[:2]
         found = blazeface.process(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)).detections or []
         relative = [it.location_data.relative_bounding_box for it in found]
@@ -40,13 +40,13 @@ else:
 
 
 def scores(face):
-    """Logits of fer7 of a grey face."""
+    """Run the emotion network on a grey face; returns the logits of fer7."""
     pixels = cv2.resize(face, (48, 48), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     return network(image=pixels[None, ..., None])["fer7"][0]
 
 
 def analyse(image):
-    """The faces of a BGR picture: how many."""
+    """Analyse a BGR picture; returns the number of faces."""
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     found = boxes(image)
     for x, y, width, height in found:

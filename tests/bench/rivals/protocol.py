@@ -1,4 +1,4 @@
-"""What every rival does: read frames, time each call, judge faces; one line of JSON on standard output.
+"""Command line of every contestant: reads frames and times each call, or classifies faces; prints a line of JSON.
 
 `SCRIPT frames FILE WIDTH HEIGHT COUNT` times frames (BGR uint8, one after the other in the file);
 `SCRIPT faces FILE COUNT` classifies grey faces of 48x48.
@@ -12,18 +12,18 @@ import numpy as np
 
 STARTED = time.perf_counter()
 FER7 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-"""FER-2013's classes in its order, in the words most of the packages use."""
+"""FER-2013's classes in its order, by the names most of the packages use."""
 WARM_UP = 3
 
 
 def resident_at_most():
-    """Bytes (proc(5), VmHWM; getrusage counts the process that started this one, too)."""
+    """Peak resident memory in bytes (VmHWM of proc(5), as getrusage also counts the parent process)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def serve(analyse, classify, arguments):
-    """analyse: BGR uint8 [H, W, 3] to the number of faces. classify: grey uint8 [48, 48] to a class of FER-2013."""
+    """Run the command line. analyse: BGR uint8 [H, W, 3] to number of faces. classify: grey uint8 [48, 48] to class."""
     if arguments[1] == "frames":
         width, height, count = map(int, arguments[3:6])
         frames = np.fromfile(arguments[2], np.uint8).reshape(-1, height, width, 3)
