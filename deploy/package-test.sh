@@ -11,7 +11,7 @@ mkdir -p "$cache"
 
 say() { echo "== $*"; }
 
-# A root whose packages are unpacked and said to be installed: their own scripts, run under emulation, take half an hour.
+# Makes a root whose packages are unpacked and marked as installed, as their scripts would take half an hour under qemu.
 make_root() {
     local suite=$1 glib=libglib2.0-0
     [ "$suite" = trixie ] && glib=libglib2.0-0t64
@@ -22,8 +22,8 @@ make_root() {
     mv "$cache/$suite.tar.part" "$cache/$suite.tar"
 }
 
-# What follows runs in mount and process name spaces of its own: when it ends, its mounts and daemons are gone. dpkg has
-# no network, either.
+# The rest runs in mount and process namespaces of its own, so that its mounts and daemons end with it. dpkg gets no
+# network.
 spaces=(--mount --propagation private --pid --fork --kill-child)
 inside='root=$1; shift
     mount -t proc proc "$root/proc"
@@ -37,7 +37,7 @@ inside='root=$1; shift
 in_root() { unshare --net "${spaces[@]}" bash -euc "$inside" sh "$@"; }
 
 remove() {
-    # Never through a mount: the host's own devices would be on the other side.
+    # Never delete through a mount, which would reach the host's own devices.
     if grep -q " $(realpath "$1")" /proc/self/mounts; then echo "$1 is mounted; not removed" >&2; return; fi
     rm -rf --one-file-system "$1"
 }
@@ -73,14 +73,14 @@ check() {
         env HOME=/var/lib/emotion-edge emotion-edge run $flags --web.enabled=false --display.mode=off \
         --runtime.interpreter="$interpreter" >"$cache/$suite.log" 2>&1 &
     daemon=$!
-    # From the first face on, as long as asked; then each topic must have been heard.
+    # Listens for `seconds` from the first face on; then a message must have arrived on each topic.
     local heard=$cache/$suite.heard failed=0
     mosquitto_sub -h 127.0.0.1 -p "$port" -t emotion/board/faces -C 1 >/dev/null &
     local first=$!
     while kill -0 "$first" 2>/dev/null && kill -0 "$daemon" 2>/dev/null; do sleep 1; done
     kill "$first" 2>/dev/null && failed=1
     timeout "$seconds" mosquitto_sub -h 127.0.0.1 -p "$port" -t 'emotion/board/#' -F '%t %p' >"$heard" || true
-    kill $(pgrep -P "$daemon") 2>/dev/null || true # unshare itself would not hear it
+    kill $(pgrep -P "$daemon") 2>/dev/null || true # a signal to unshare itself would not reach the daemon
     wait "$daemon" 2>/dev/null || true
     kill "$broker"
     wait "$broker" 2>/dev/null || true
@@ -93,7 +93,7 @@ check() {
     done
     grep -q '"faces":\[{' "$heard" || failed=1
     grep -m1 'interpreter:' "$cache/$suite.log" || true
-    # What stood in is nothing that dpkg knows and would remove.
+    # dpkg does not know the stand-ins and would not remove them.
     [ -z "${LITERT:-}" ] || rm -rf "$root/$site"/ai_edge_litert* "$root/$site/bin"
     in_root "$root" sh -ec '
         dpkg -r emotion-edge; test ! -e /opt/emotion-edge; test -e /var/lib/emotion-edge; test -e /etc/emotion-edge/config.yaml
@@ -107,7 +107,7 @@ check() {
     say "$suite: works"
 }
 
-# Where the lock's ai-edge-litert does not run under this qemu: another version in its place, for this test alone.
+# LITERT: version of ai-edge-litert to use in this test, if the locked one does not run under this qemu.
 other_litert() {
     local suite=$1 site
     site=$(echo "$2"/opt/emotion-edge/lib/python3.*/site-packages)
@@ -120,7 +120,7 @@ other_litert() {
 failures=0
 [ $# -gt 0 ] || set -- bookworm trixie
 for each in "$@"; do
-    # Not `check || ...`, in which a failing command would not end it.
+    # Not `check || ...`, as then a failing command in it would not end it.
     set +e
     (set -e; check "$each")
     [ $? = 0 ] || failures=$((failures + 1))

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Tests in bare Debian roots of this machine's architecture (as root, with mmdebstrap): deploy/root-test.sh STEP SUITE...
 #   package  install, upgrade over edited settings, reinstall, remove, purge: no question, nothing left behind
-#   readme   README's own lines as a user without sudo: what they install, `make run` on the clip
+#   readme   the commands in README, typed by a user without sudo: installation, and `make run` on the clip
 #   python313  the tests of edge/ with trixie's Python 3.13 and the lock's packages for it (OpenCV 4.14); without TensorFlow
 #            and a browser, whose tests are left out; ARGS: more arguments of pytest
 #   cards    cloud-init's schema and netplan accept the files of cards for awkward sites (trixie only)
@@ -25,7 +25,7 @@ make_root() {
     mv "$cache/$1.tar.part" "$cache/$1.tar"
 }
 
-# Mount and process name spaces of their own: mounts and processes end with the command.
+# Runs a command in mount and process namespaces of its own, so that mounts and processes end with it.
 inside='root=$1; shift
     mount -t proc proc "$root/proc"
     mount -t tmpfs tmpfs "$root/dev"
@@ -43,7 +43,7 @@ unpack() {
     tar -C "$root" -xf "$cache/$1.tar"
 }
 
-# dpkg's steps, as piuparts does them, without network and without a terminal.
+# dpkg's operations like in piuparts, without network and terminal.
 package() {
     local suite=$1 arch old new
     arch=$(dpkg --print-architecture)
@@ -108,7 +108,7 @@ END
     say "$suite: package passes"
 }
 
-# As a new user types README's lines. apt-get is done beforehand, by mmdebstrap; its packages are those of README's line.
+# The commands of README as a new user types them, except apt-get: mmdebstrap has installed the packages of that line.
 readme() {
     local suite=$1 packages
     packages=$(sed -n 's/^    sudo apt-get install //p' README.md | head -1 | tr ' ' ,)
@@ -116,7 +116,7 @@ readme() {
     unpack "readme-$suite"
     in_root "$root" useradd --create-home --shell /bin/bash maker
     git clone -q . "$root/home/maker/emotion-edge"
-    # pip as on this machine, wherever it has its packages.
+    # pip is configured as on this machine, so that it uses the same package index.
     local file
     for file in /etc/pip.conf /etc/resolv.conf /etc/hosts; do [ -f "$file" ] && cp -L "$file" "$root$file"; done
     for file in ${PIP_ROOT_FILES:-}; do mkdir -p "$root$(dirname "$file")"; cp -rL "$file" "$root$file"; done
@@ -167,7 +167,7 @@ END
         echo "$count cards accepted by $(cloud-init --version) and netplan"'
 }
 
-# The working tree as it is, and ../shared if that is there; only the loopback is up.
+# Uses the working tree, and ../shared if it exists; only the loopback interface is up.
 python313() {
     local packages=$cache/python313 names
     make_root python313-trixie trixie "python3,python3-gi,ca-certificates,openssl,mosquitto,mosquitto-clients,\
@@ -183,7 +183,7 @@ print("\n".join(one for one in wanted if not re.match("ruff|mypy|types-|uv|argpa
         rm -rf "$packages.part"
         echo "$names" | .venv-dev/bin/uv pip install -q --target "$packages.part" --python-version 3.13 \
             --python-platform "$(uname -m)-manylinux_2_34" --only-binary :all: -c requirements/dev.txt -r -
-        # For the version in its metadata; the tests run the working tree.
+        # Installed only for the version in its metadata; the tests run the working tree.
         .venv-dev/bin/uv pip install -q --target "$packages.part" --python-version 3.13 --no-deps .
         mv "$packages.part" "$packages"
     fi
@@ -198,7 +198,7 @@ print("\n".join(one for one in wanted if not re.match("ruff|mypy|types-|uv|argpa
         mount -t proc proc "$root/proc"
         mount --rbind /dev "$root/dev"
         mount -t tmpfs tmpfs "$root/tmp"
-        # No exec: a test takes process 1 for another one than its own.
+        # No exec, as a test expects process 1 to be another process than its own.
         chroot "$root" env -i -C /work/project HOME=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
             PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/work/project:/work/packages \
             python3 -m pytest -q -p no:cacheprovider --continue-on-collection-errors tests/edge $3' sh "$root" "$packages" "${ARGS:-}"

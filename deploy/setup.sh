@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a virtual environment from a lock file: deploy/setup.sh VENV LOCK
-# System packages that are missing are installed where that needs no password; otherwise this says what to type.
+# Missing system packages are installed if that needs no password; otherwise the script prints the command to type.
 set -eu
 venv=$1 lock=$2 python=${PYTHON:-python3}
 
@@ -11,7 +11,7 @@ if [ -f "$venv/.lock" ] && cmp -s "$venv/.lock" "$lock"; then exit 0; fi
     exit 1
 }
 
-# Not on a minimal Debian: the venv module, and libraries that OpenCV's wheel links to.
+# A minimal Debian lacks the venv module and libraries that OpenCV's wheel links to.
 missing=""
 "$python" -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 have() { ldconfig -p 2>/dev/null | grep -q "$1" || /sbin/ldconfig -p | grep -q "$1"; }
@@ -26,12 +26,12 @@ if [ -n "$missing" ]; then
     }
 fi
 
-# picamera2 is a Debian package of Raspberry Pi OS: the environment must see the system's packages there.
+# picamera2 is a Debian package of Raspberry Pi OS, so there the environment must see the system's packages.
 site=""
 if "$python" -c 'import picamera2' 2>/dev/null; then site=--system-site-packages; fi
 echo "Making $venv, which takes some minutes the first time ..."
 "$python" -m venv --clear $site "$venv"
-# Of argparse-manpage (development only, pure Python) there is no wheel.
+# argparse-manpage (pure Python, for development only) has no wheel.
 "$venv/bin/pip" install --disable-pip-version-check --require-hashes --only-binary :all: --no-binary argparse-manpage \
     --progress-bar on -q -r "$lock"
 "$venv/bin/pip" install --disable-pip-version-check -q --no-deps -e .

@@ -1,5 +1,5 @@
 #!/bin/sh
-# System packages of the tests: installed where that needs no password, else listed with the tests that are skipped.
+# Installs the system packages of the tests if that needs no password; else lists them with the tests that are skipped.
 set -u
 missing=""
 need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || { missing="$missing $2"; left_out="${left_out:-}  $2: $3\n"; }; }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the image localhost/emotion-edge from the package in build/: deploy/container/build.sh [BUILD OPTION...]
-# BUILDER: podman (default where it is there), docker or buildah.
+# BUILDER: podman (default if installed), docker or buildah.
 set -eu
 cd "$(dirname "$0")/../.."
 arch=$(dpkg --print-architecture)
@@ -14,7 +14,7 @@ rm -rf "$context"
 mkdir -p "$context"
 cp "$(ls -t build/emotion-edge_*+deb13_"$arch".deb | head -1)" "$context"
 cp deploy/container/Containerfile deploy/container/healthcheck "$context"
-# The OCI format has no health checks.
+# Docker's image format, as the OCI format has no health checks.
 case $builder in *docker) format="" ;; *) format="--format docker" ;; esac
 # shellcheck disable=SC2086
 exec "$builder" build $format --build-arg TARGETARCH="$arch" "$@" -t localhost/emotion-edge -f "$context/Containerfile" "$context"

@@ -19,7 +19,7 @@ timeout 120 buildah run "$container" -- env EMOTION_EDGE_CAMERA_SOURCE=$clip EMO
 for topic in status faces state stats; do
     timeout 90 mosquitto_sub -h 127.0.0.1 -p "$port" -t "emotion/container/$topic" -C 1 | cut -c1-160
 done
-# until_health STATUS: waits for the health check to end with it.
+# until_health STATUS: waits until the health check exits with that status.
 until_health() {
     for _ in $(seq 60); do
         status=0

@@ -34,7 +34,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def folder(tmp_path: Path, astronaut: Image) -> Path:
-    """Five pictures in three folders, of which one cannot be read, and what is to be passed over."""
+    """Five pictures in three folders, one of them unreadable, and files and folders that must be ignored."""
     base = tmp_path / "photos"
     for name in ("happy", "other/deep", ".ipynb_checkpoints", "@eaDir", "other/.thumbnails"):
         (base / name).mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_the_camera_s_rotation_counts(folder: Path, tmp_path: Path) -> None:
     upright, turned = tmp_path / "upright.csv", tmp_path / "turned.csv"
     assert main(["analyse", str(tmp_path / "face.png"), "--csv", str(upright)]) == 0
     assert main(["analyse", str(tmp_path / "face.png"), "--csv", str(turned), "--camera.rotate", "180"]) == 0
-    # An upside-down face may be found as well, by the search in turned pictures: but elsewhere.
+    # An upside-down face may be found too, by the search in rotated pictures, but at another place.
     there, turned_there = rows_of(upright)[0], rows_of(turned)[0]
     assert there["face"] == "1"
     assert turned_there["face"] == "" or abs(float(turned_there["y"]) - float(there["y"])) > 100

@@ -1,4 +1,4 @@
-"""docs/architecture.md held against the code: imports run one way, and the page names what there is."""
+"""Compares docs/architecture.md with the code: direction of imports, and completeness of the page."""
 
 import ast
 import re
@@ -29,7 +29,7 @@ def modules(package: str) -> Iterator[tuple[Path, ast.Module]]:
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
-    """Every module that is imported, in full; of `from package import module` the module."""
+    """Yield the full name of every imported module; for `from package import module`, that of the module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -52,7 +52,7 @@ def test_packages_import_one_way(package: str) -> None:
 
 
 def folder_of(name: str) -> str:
-    """The folder below edge that a module is in; a module at the top is a folder of its own."""
+    """Return the folder of a module of edge; a module directly in edge counts as a folder of its own."""
     path = ROOT / Path(*name.split("."))
     inner = name if path.is_dir() else name.rpartition(".")[0]
     return name if inner == "edge" else inner
@@ -62,7 +62,7 @@ def test_no_folder_of_edge_imports_one_that_imports_it() -> None:
     edges: dict[str, set[str]] = defaultdict(set)
     for path, tree in modules("edge"):
         own = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
-        if own in ("edge", "edge.cli"):  # the public names and the commands reach everything
+        if own in ("edge", "edge.cli"):  # the public interface and the command line may import everything
             continue
         for name in imports(tree):
             if name.startswith("edge.") and folder_of(name) != folder_of(own):

@@ -1,4 +1,4 @@
-"""The data protection impact assessment follows from the settings and the model's card."""
+"""The data protection impact assessment: its text depends on the settings and the model's card."""
 
 from datetime import date
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Faces that are hidden: in every picture that leaves the analysis, past recognition, and for a second longer."""
+"""Blurred faces: beyond recognition, in every picture that leaves the analysis, and for a second longer."""
 
 import json
 import signal
@@ -55,19 +55,19 @@ def test_a_face_is_a_few_cells_and_all_else_is_as_it_was() -> None:
     before = shown.image.copy()
     blurred = FaceBlur()(replace(shown, analysis=shown.image[::2, ::2]), reading([face(box=FACE)], shown))
     assert 2 <= colours(part(blurred.image, FACE)) <= CELLS**2
-    assert blurred.analysis is None  # a small picture is a picture
+    assert blurred.analysis is None  # the small picture for the analysis must not leave unblurred
     assert np.array_equal(shown.image, before)
     far = np.s_[:, :150]
     assert np.array_equal(blurred.image[far], before[far])
 
 
 def test_nothing_but_the_cells_means_is_left_of_a_face() -> None:
-    """Two faces whose cells have the same means become the same picture: what told them apart is gone."""
+    """Two faces whose cells have the same means become the same picture, so that no difference is left."""
     one = noise()
     other = one.copy()
     part(other, Box(0, 0, 640, 480))[:] = one
     seen = reading([face(box=Box(200, 120, 160, 160))], frame(image=one))
-    # The hidden square is 240 pixels wide and 4 by 4 cells, so that each is 60 by 60 pixels; each is turned round.
+    # The blurred square is 240 pixels wide with 4 by 4 cells of 60 by 60 pixels; each cell is turned around.
     for row in range(4):
         for column in range(4):
             cell = np.s_[80 + row * 60 : 140 + row * 60, 160 + column * 60 : 220 + column * 60]
@@ -113,7 +113,7 @@ def one_portrait(portrait: Image) -> Frame:
 
 @pytest.fixture(scope="module")
 def seen(astronaut: Image) -> tuple[Frame, Reading]:
-    """A real portrait as the analysis sees it."""
+    """A real portrait as a Frame, and its Reading."""
     shown = one_portrait(astronaut)
     found = open_pipeline(Settings(), choose("auto"), confirm=1).analyse(shown)
     assert found.faces
@@ -121,7 +121,7 @@ def seen(astronaut: Image) -> tuple[Frame, Reading]:
 
 
 def bare(image: Image, found: Reading) -> Image:
-    """The middle of the face, which nothing is drawn on."""
+    """Cut out the middle of the face, over which nothing is drawn."""
     box = found.faces[0].detection.box
     inner = Box(box.x + box.width * 0.2, box.y + box.height * 0.2, box.width * 0.6, box.height * 0.6)
     return part(image, inner)
@@ -159,7 +159,7 @@ def decoded(jpeg: bytes | bytearray) -> Image:
 
 
 def test_jpegs_of_pictures_that_are_given_to_the_page(astronaut: Image, seen: tuple[Frame, Reading]) -> None:
-    """They come straight from the pipeline."""
+    """Annotated JPEGs of uploaded pictures, which come straight from the pipeline, are blurred too."""
     draws: list[Callable[[Frame, Reading], bytes]] = [upload_jpeg_encoder(Settings()), upload_jpeg_encoder(BLURRED)]
     plain, hidden = (bare(decoded(draw(*seen)), seen[1]) for draw in draws)
     assert unlike(plain, bare(astronaut, seen[1])) < 6
@@ -167,7 +167,7 @@ def test_jpegs_of_pictures_that_are_given_to_the_page(astronaut: Image, seen: tu
 
 
 class Collector:
-    """A Viewer and SnapshotListener: keeps what the daemon hands out."""
+    """A Viewer and SnapshotListener that keeps the pictures that it gets from the daemon."""
 
     def __init__(self) -> None:
         self.shown: list[tuple[Frame, Reading]] = []
@@ -180,11 +180,11 @@ class Collector:
         self.taken.append((frame, reading))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing, as there is nothing to release."""
 
 
 def test_whatever_the_daemon_hands_out(astronaut: Image, seen: tuple[Frame, Reading], tmp_path: Path) -> None:
-    """To displays, page and broker: from the first frame on, in which no face counts yet, and when nobody looks."""
+    """Pictures for displays, page and broker are blurred from the first frame on, even without viewers."""
     cv2.imwrite(str(tmp_path / "portrait.png"), astronaut)
     camera = CameraSettings(source=str(tmp_path), fps=30)
     settings, runtime = BLURRED.model_copy(update={"camera": camera}), choose("auto")
@@ -213,13 +213,13 @@ def test_whatever_the_daemon_hands_out(astronaut: Image, seen: tuple[Frame, Read
 
 
 BESIDE: Box = Box(310, 100, 140, 200)
-"""Of the portrait: beside the face, its label and what is hidden around it."""
+"""A part of the portrait beside the face, its label and the blurred region."""
 
 
 def test_pictures_of_page_and_broker_are_hidden_once_and_in_the_right_place(
     astronaut: Image, seen: tuple[Frame, Reading], tmp_path: Path
 ) -> None:
-    """Narrowed for a viewer, after the region was changed, and while the camera is off."""
+    """Also in a narrower picture for a viewer, after a change of the region, and while the camera is off."""
     (tmp_path / "portraits").mkdir()
     cv2.imwrite(str(tmp_path / "portraits" / "portrait.png"), astronaut)
     file, port = tmp_path / "config.yaml", free_port()

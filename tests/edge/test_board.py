@@ -21,7 +21,7 @@ def test_no_zone_is_no_temperature(tmp_path: Path) -> None:
 
 
 def firmware_file(folder: Path, soc: str) -> Path:
-    """Where the kernel has the firmware's word, for a folder in place of /sys/devices/platform."""
+    """Path of the firmware's throttling file, in a folder in place of /sys/devices/platform."""
     file = folder / soc / f"{soc}:firmware" / "get_throttled"
     file.parent.mkdir(parents=True)
     return file

@@ -25,7 +25,7 @@ from tests.support.rtsp import RtspServer
 
 @dataclass(frozen=True)
 class Source:
-    """A camera to try. ours: it shows our colours at our size; else it is hardware, and shows what there is."""
+    """A camera to test. ours: True if it shows the tests' colours; False for hardware, with unknown pictures."""
 
     settings: CameraSettings
     ours: bool = True

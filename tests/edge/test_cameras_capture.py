@@ -1,4 +1,4 @@
-"""Capture keeps the newest frame, and opens a camera that was lost again."""
+"""Capture keeps the newest frame, and reopens a lost camera."""
 
 import logging
 import math
@@ -137,7 +137,7 @@ def test_a_camera_that_was_opened_before_a_pause_is_opened_anew_after_it(tmp_pat
 
 
 def hung(server: MjpegServer | RtspServer) -> tuple[Capture, threading.Thread]:
-    """A capture whose read waits for a picture that does not come, and its thread."""
+    """Start a Capture whose read waits for a picture that never comes; returns it and its thread."""
     capture = Capture(CameraSettings(source=server.url))
     frames_of(capture, 2)
     (thread,) = [thread for thread in threading.enumerate() if thread.name == "capture"]

@@ -56,7 +56,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("rtsp://localhost:hush/hush@127.0.0.1/live", "write / as %2F"),  # a user of that name, for who reads it right
+        ("rtsp://localhost:hush/hush@127.0.0.1/live", "write / as %2F"),  # user localhost, for other parsers
         ("rtsp://localhost:1444/hush@127.0.0.1/live", "write / as %2F"),
         ("rtsp://localhost:1444#hush@127.0.0.1/live", "and # as %23"),
         ("rtsp://user:hush@127.0.0.1:port/live", "not an address"),

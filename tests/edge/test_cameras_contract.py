@@ -29,7 +29,7 @@ CUT_OFF: Final = JPEGS[0][: len(JPEGS[0]) // 2]
 WEB_PAGE: Final = b"<html>503 busy</html>" * 20
 
 Shown = Sequence[int | bytes]
-"""What a camera gives one after the other: the number of a colour, or the bytes of a damaged picture."""
+"""Pictures that a camera gives in turn: the number of a colour, or the bytes of a damaged picture."""
 
 QUIRKS: Final[dict[str, Shown]] = {
     "none": [0, 1, 2, 3, 4],
@@ -42,15 +42,15 @@ QUIRKS: Final[dict[str, Shown]] = {
 }
 
 KINDS: Final = ("folder", "video", "v4l2", "mjpeg", "mjpeg without lengths", "still", "rtsp")
-"""v4l2: its reader on a file in a device's place. test_cameras.py has the devices themselves, where there are any."""
+"""Kinds of camera under test. v4l2: its reader on a file instead of a device; test_cameras.py has real devices."""
 
 ENDLESS: Final = ("still", "rtsp")
 UNCOUNTED: Final = ("rtsp", "mjpeg without lengths")
-"""What is damaged of these is not known to have been a picture: a lost packet, bytes between two pictures."""
+"""Kinds that do not count damaged pictures, as lost packets and stray bytes are not known to be pictures."""
 
 
 def write_damaged(path: Path, shown: Shown) -> Path:
-    """A video of motion JPEG of which some frames' data is overwritten."""
+    """Write a video of motion JPEG in which the data of some frames is damaged."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 50, (96, 64))
     for item in shown:
         writer.write(coloured(item if isinstance(item, int) else 5))
@@ -70,7 +70,7 @@ def write_damaged(path: Path, shown: Shown) -> Path:
 def camera_that_shows(
     kind: str, shown: Shown, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: object
 ) -> Iterator[Camera]:
-    """A camera of the kind, open, that shows this once; stills and RTSP over and over."""
+    """Context manager: an open camera of this kind that shows `shown` once; stills and RTSP repeat it."""
     files = [JPEGS[item] if isinstance(item, int) else item for item in shown]
     with settings_for(kind, shown, files, folder, monkeypatch) as source:
         camera = open_camera(CameraSettings.model_validate({"source": source, "loop": False, "fps": 100, **settings}))
@@ -97,7 +97,7 @@ def settings_for(
             yield str(device)
         case "mjpeg" | "mjpeg without lengths":
             length = -1 if kind == "mjpeg" else None
-            # An end after which nothing comes: without lengths it marks where the last picture ends.
+            # A final boundary: without lengths, only a boundary marks the end of a picture.
             pieces = [MULTIPART, *(part(data, length) for data in files), part(b"", 0)]
             with RawServer(lambda _: pieces) as server:
                 yield server.url

@@ -1,4 +1,4 @@
-"""Cameras over HTTP with the quirks that cameras have: each is read, or refused with what is wrong."""
+"""Cameras over HTTP with the quirks of real ones: each is read, or refused with the reason."""
 
 import base64
 import itertools
@@ -91,7 +91,7 @@ def test_a_stream_with_a_quirk_is_read_whole(quirk: str) -> None:
         assert isinstance(camera, HttpCamera)
         assert seen(camera, 5) == [0, 1, 2, 3, 4]
         with pytest.raises(EmotionEdgeError, match="the stream ended"):
-            # Whether the sixth is given depends on whether anything says where it ends.
+            # Whether the sixth picture is delivered depends on whether its end is known.
             list(iter(camera.read, None))
 
 

@@ -1,4 +1,4 @@
-"""Pictures by their contents, and a folder as a stack of pictures that have nothing to do with one another."""
+"""Image files are recognised by their contents, and the images of a folder are analysed independently."""
 
 import logging
 from pathlib import Path

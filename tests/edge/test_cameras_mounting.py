@@ -1,4 +1,4 @@
-"""A camera that is mounted on its side, upside down or behind a mirror gives upright pictures."""
+"""A camera mounted on its side, upside down or behind a mirror gives upright pictures."""
 
 from argparse import ArgumentParser
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from edge.errors import EmotionEdgeError
 from edge.reading import Image
 
 CORNERS = np.zeros((64, 96, 3), np.uint8)
-"""Red, green, blue and white from the top left clockwise."""
+"""Picture whose corners are red, green, blue and white, clockwise from the top left."""
 CORNERS[:32, :48], CORNERS[:32, 48:], CORNERS[32:, 48:], CORNERS[32:, :48] = (
     (0, 0, 255),
     (0, 255, 0),
@@ -30,7 +30,7 @@ NAMES: dict[tuple[int, ...], str] = {(0, 0, 255): "R", (0, 255, 0): "G", (255, 0
 
 
 def corners(image: Image) -> str:
-    """The colours of the corners, from the top left clockwise."""
+    """Return the colours of the corners, clockwise from the top left."""
     at = image[8, 8], image[8, -8], image[-8, -8], image[-8, 8]
     return "".join(NAMES[tuple(int(value > 128) * 255 for value in pixel)] for pixel in at)
 
@@ -75,7 +75,7 @@ class FakeTransform:
 
 
 class FakePicamera2:
-    """As picamera2 behaves: a sensor that may be able to flip, and a small stream beside the large one."""
+    """Imitates picamera2: a sensor with or without flip, and a small stream beside the large one."""
 
     can_flip = True
 

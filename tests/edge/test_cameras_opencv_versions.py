@@ -1,4 +1,4 @@
-"""The camera tests that depend on OpenCV, with the newest OpenCV 4 beside the one that is installed."""
+"""Runs the camera tests that depend on OpenCV with the newest OpenCV 4, besides the installed one."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Cameras over TLS: whose certificate is believed, and that nothing is sent to the others."""
+"""Cameras over TLS: which certificates are accepted, and that nothing is sent to a server with another."""
 
 import ssl
 from collections.abc import Iterator

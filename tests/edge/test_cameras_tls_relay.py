@@ -1,4 +1,4 @@
-"""Videos over TLS that FFmpeg reads: through the relay, which checks the certificate of each connection."""
+"""Videos over TLS, which FFmpeg reads through a relay that checks the certificate of each connection."""
 
 import base64
 import socket
@@ -32,13 +32,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def impostor(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """With the same names, of another authority."""
+    """Certificates with the same names, signed by another authority."""
     return certificates(tmp_path_factory.mktemp("impostor"))
 
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Ten pictures by the ending of the file."""
+    """Video files of ten pictures, by file suffix."""
     found = {}
     for ending in ("mp4", "ts"):
         file = tmp_path_factory.mktemp("films") / f"film.{ending}"
@@ -57,7 +57,7 @@ def tls(made: Certificates) -> ssl.SSLContext:
 
 
 def by_name(url: str, login: str = "me:hush@") -> str:
-    """The address with the name that the certificate has."""
+    """Replace the host of a URL by the name in the certificate, and add a login."""
     return url.replace("127.0.0.1", f"{login}localhost")
 
 
@@ -69,7 +69,7 @@ def colours(url: str, ca_file: Path, count: int = 3) -> list[int]:
 
 
 def file_of(data: bytes, request: str, kind: str = "video/mp4") -> Iterable[bytes]:
-    """A file as a server gives it that answers Range."""
+    """Answer a request for a file like a server that supports Range."""
     wanted = next((line for line in request.splitlines() if line.lower().startswith("range:")), "bytes=0-")
     start = int(wanted.partition("=")[2].partition("-")[0])
     span = f"Content-Range: bytes {start}-{len(data) - 1}/{len(data)}"
@@ -78,7 +78,7 @@ def file_of(data: bytes, request: str, kind: str = "video/mp4") -> Iterable[byte
 
 @contextmanager
 def takes_over(first: Certificates, later: Certificates) -> Iterator[tuple[int, list[bytes]]]:
-    """A port with the right certificate for two connections, which check it, and another later; keeps what it reads."""
+    """Server with the right certificate for two connections and another later; yields its port and received bytes."""
     heard: list[bytes] = []
 
     def run() -> None:
@@ -193,7 +193,7 @@ def test_a_redirect_leads_nowhere_without_a_trusted_certificate(
 
 
 def answer_to(url: str) -> bytes:
-    """What comes back for a GET request at an address of the loopback interface."""
+    """Send a GET request to an address on the loopback; returns the answer."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname or "", parts.port or 0), 10) as client:
         client.sendall(f"GET {parts.path} HTTP/1.0\r\n\r\n".encode())

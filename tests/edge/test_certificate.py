@@ -1,4 +1,4 @@
-"""Home-made authorities, as most instructions make them, on every Python that is here."""
+"""Private certificate authorities made by common instructions, with every installed Python."""
 
 import re
 import shutil
@@ -42,7 +42,7 @@ BARE = "[req]\ndistinguished_name=dn\nx509_extensions=x\n[dn]\n[x]\nbasicConstra
 
 
 def pythons() -> list[str]:
-    """The Python of the tests, and Python 3.13 where one is on the path that runs."""
+    """Paths of the tests' Python, and of Python 3.13 if it is installed."""
     newer = shutil.which("python3.13")
     runs = newer and subprocess.run([newer, "-c", ""], capture_output=True).returncode == 0
     return [sys.executable, *([newer] if newer and runs else [])]
@@ -50,7 +50,7 @@ def pythons() -> list[str]:
 
 @dataclass(frozen=True)
 class Home:
-    """An authority without key usage, and a server certificate that it signed."""
+    """A certificate authority without key usage, and a server certificate signed by it."""
 
     authority: Path
     server: Path
@@ -58,7 +58,7 @@ class Home:
 
 
 def home(folder: Path, extensions: str = SERVER, config: str = "") -> Home:
-    """Made by openssl. extensions: of the server's certificate. config: of the authority; empty: openssl's own."""
+    """Create both with openssl. extensions: the server certificate's. config: the authority's; empty: the default."""
     folder.mkdir(exist_ok=True)
     openssl = program("openssl")
     (folder / "ext").write_text(extensions)
@@ -80,7 +80,7 @@ def home(folder: Path, extensions: str = SERVER, config: str = "") -> Home:
 
 @contextmanager
 def tls_server(made: Home) -> Iterator[int]:
-    """Answers TLS handshakes on a port of the loopback."""
+    """Context manager: answers TLS handshakes on the loopback; yields the port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made.server, made.key)
     with socket.create_server(("127.0.0.1", 0)) as listener:

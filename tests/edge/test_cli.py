@@ -1,4 +1,4 @@
-"""The command line where it is interrupted early, or started by a user without a home."""
+"""The command line, interrupted early or started by a user without a home folder."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def test_ctrl_c_while_modules_are_still_imported_shows_no_traceback(tmp_path: Pa
 
 
 def test_a_user_without_home_and_entry_in_the_user_database(tmp_path: Path) -> None:
-    """As in a container that is started with `--user 54321`."""
+    """The command works for such a user, as in a container started with `--user 54321`."""
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_STATE_HOME")}
     code = (
         "import pwd, sys\n"

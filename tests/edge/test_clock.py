@@ -1,4 +1,4 @@
-"""When the system's clock is trusted: by nothing that the tests' own machine says."""
+"""When the system's clock is trusted, independently of the test machine's clock."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ DAY = 86400.0
 
 
 class Times:
-    """A clock that can be set, one that cannot, and whether the first is synchronised."""
+    """Simulated clocks: one that can be set, a monotonic one, and whether the first is synchronised."""
 
     def __init__(self, state: bool | None) -> None:
         self.steady, self.off, self.state = 1000.0, 0.0, state
         self.clock = TrustedClock(lambda: self.state, lambda: self.steady + self.off, lambda: self.steady)
 
     def after(self, seconds: float, jump: float = 0.0) -> bool:
-        """Whether the clock is trusted so much later, having been set by `jump` seconds meanwhile."""
+        """Let time pass and set the clock by `jump` seconds; returns whether it is then trusted."""
         self.steady += seconds
         self.off += jump
         return self.clock.trusted()
@@ -30,7 +30,7 @@ def test_a_synchronised_clock_is_trusted_at_once_and_another_never() -> None:
 
 
 def test_the_first_setting_puts_the_clock_right() -> None:
-    """A board without a battery begins in the past, or where it was switched off."""
+    """A board without a battery starts with a clock in the past, or at the time it was switched off."""
     times = Times(False)
     assert not times.after(10)
     times.state = True

@@ -1,4 +1,4 @@
-"""What every classifier does, whoever does it: a model here, several that vote, a server."""
+"""Behaviour common to all classifiers: a local model, a committee, a server."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from tests.support.serving import SMALL, SMALL_CARD, faces_of, member, serving, 
 
 BOXES = [Box(*place) for place in faces_of(4)]
 FACE = Box(175, 65, 100, 130)
-"""The astronaut's."""
+"""Box of the face in the picture of the astronaut."""
 
 
 def opened(**emotion: Any) -> Classifier:
@@ -104,9 +104,9 @@ LEADER, SECOND, THIRD = (0.4, 0.35, 0.25), (0.1, 0.8, 0.1), (0.2, 0.1, 0.7)
     [
         ([LEADER, SECOND, SECOND], [0, 1, 1]),  # the majority, against the leader
         ([LEADER, LEADER, SECOND], [1, 1, 0]),
-        ([LEADER, SECOND, THIRD], [1, 0, 0]),  # one each: the leader's own
+        ([LEADER, SECOND, THIRD], [1, 0, 0]),  # one vote each: the leader decides
         ([LEADER, SECOND], [1, 0]),
-        # Two of each, and none with the leader: what it finds more probable of the two.
+        # Two votes each for two labels, none of them the leader's: the one with its higher probability wins.
         ([LEADER, SECOND, SECOND, THIRD, THIRD], [0, 1, 1, 0, 0]),
     ],
 )
@@ -143,7 +143,7 @@ def test_what_a_committee_publishes_is_the_mean_of_the_winners_and_has_the_winne
 
 
 def written(folder: Path, members: list[Path], **changes: object) -> Path:
-    """A folder with a committee.json."""
+    """Write a folder with a committee.json."""
     (folder / "mine").mkdir(parents=True)
     pinned = [{"model": str(path), "sha256": sha256_of(path / "model.tflite")} for path in members]
     content = {"name": "mine", "version": "2.1.0", "members": pinned, "metrics": "ignored"} | changes
@@ -175,7 +175,7 @@ def test_a_committee_may_decide_by_the_mean_of_all(tmp_path: Path, astronaut: Im
 
 
 def look_twice(folder: Path) -> None:
-    """Let the card of a model say so."""
+    """Set in a model's card that it also runs on the mirror image."""
     card = json.loads((folder / CARD_FILE).read_text())
     (folder / CARD_FILE).write_text(json.dumps(card | {"mirror": True}))
 
@@ -186,7 +186,7 @@ def test_a_model_whose_card_says_mirror_says_the_mean_of_both_views(tmp_path: Pa
     twice = opened(model=str(folder))
     crops = face_crops(astronaut, [FACE, *BOXES], once.card.crop, once.card.input)
     views = [once.classify(view) for view in (crops, crops[:, :, ::-1])]
-    # The mean of logits is, but for the sum, the mean of the logarithms of probabilities.
+    # The mean of logits equals the mean of log probabilities, up to normalisation.
     mean = np.exp(np.mean([np.log(view.probabilities) for view in views], axis=0))
     scores = twice.classify(crops)
     assert scores.probabilities == pytest.approx(mean / mean.sum(axis=1, keepdims=True), abs=1e-4)

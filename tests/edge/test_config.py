@@ -1,4 +1,4 @@
-"""Settings: three sources, one over the other, and nothing unknown let through."""
+"""Settings from file, environment and flags: their precedence, and that unknown ones are refused."""
 
 import os
 import re
@@ -234,7 +234,7 @@ def test_every_setting_says_whether_it_changes_on_reload() -> None:
 
 
 def bounds(schema: Mapping[str, Any]) -> list[tuple[bool, bool]]:
-    """Of each number in a JSON schema: whether it has a lower and an upper bound."""
+    """Return, for each number in a JSON schema, whether it has a lower and an upper bound."""
     nested = [*schema.get("anyOf", []), *schema.get("prefixItems", [])]
     here = [
         (bool({"minimum", "exclusiveMinimum"} & schema.keys()), bool({"maximum", "exclusiveMaximum"} & schema.keys()))

@@ -1,4 +1,4 @@
-"""Settings files that were damaged at random: settings or one line of error, never a traceback."""
+"""Randomly damaged settings files give settings or a one-line error, never a traceback."""
 
 import random
 from argparse import ArgumentParser
@@ -55,7 +55,7 @@ PIECES: Final = (
 
 
 def damaged(draw: random.Random, content: bytes) -> bytes:
-    """The content with some pieces put in, cut out, overwritten or repeated."""
+    """Damage a file's content: insert, remove, overwrite or repeat some pieces."""
     data = bytearray(content)
     for _ in range(draw.randint(1, 8)):
         at = draw.randrange(len(data) + 1)

@@ -1,4 +1,4 @@
-"""The console lines: one a change, on a stream that may be no terminal, may stand still or may go away."""
+"""Console output: a line per change, on a terminal or a pipe, also one that is blocked or closed."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from tests.support.samples import face, reading, stats
 
 
 def lines(feed: Callable[[Console], None]) -> list[str]:
-    """What is written while `feed` feeds a Console, without the clock."""
+    """Return the lines written while `feed` uses a Console, without their times."""
     stream = io.StringIO()
     console = Console(stream)
     feed(console)
@@ -75,7 +75,7 @@ def test_stream_that_takes_nothing_stalls_nobody() -> None:
     read_end, write_end = os.pipe()
     with os.fdopen(read_end, "rb", buffering=0) as reader, os.fdopen(write_end, "w") as stalled:
         console = Console(stalled)
-        for turn in range(20_000):  # far more than a pipe holds: the call comes back all the same
+        for turn in range(20_000):  # far more than a pipe holds: the call must return all the same
             console.put(reading([face(turn)]))
         # Once somebody reads, the newest lines arrive and most of the older ones were dropped.
         text = b""

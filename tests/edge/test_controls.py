@@ -1,4 +1,4 @@
-"""What people switch while the daemon runs: heard from a real broker, done between two frames, kept after a restart."""
+"""Switches: received from a real broker, applied between two frames, and kept over a restart."""
 
 import json
 import logging
@@ -152,7 +152,7 @@ except OSError:
 
 
 def test_on_a_full_disk_every_acknowledged_switch_outlasts_a_restart(tmp_path: Path) -> None:
-    """On a file system of 64 kB, in a mount name space of its own."""
+    """Tested on a file system of 64 kB, in a mount namespace of its own."""
     mount = ["unshare", "-Urm", "sh", "-c", f'mount -t tmpfs -o size=64k tmpfs {tmp_path} && exec "$@"', "sh"]
     if subprocess.run([*mount, "true"], capture_output=True).returncode:
         pytest.skip("this machine lets us mount no file system")
@@ -193,7 +193,7 @@ def test_a_kill_at_any_moment_loses_no_acknowledged_switch(tmp_path: Path) -> No
 
 
 def named(device: str) -> Controls:
-    """The controls of a device at its start."""
+    """Open the controls of a device as at its start."""
     return Controls(switches_file(device), device=device)
 
 
@@ -230,7 +230,7 @@ def test_devices_in_a_user_s_folder_have_their_own_and_a_new_one_is_the_most_pri
 
 @pytest.mark.parametrize("content", ["{", '{"detection": true, "privacy": false}'])
 def test_a_renamed_device_beside_a_memory_of_before(tmp_path: Path, content: str) -> None:
-    """What earlier versions wrote, and what a power cut left of it."""
+    """The stored switches are files of earlier versions, or truncated by a power cut."""
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "controls-raspberrypi.json").write_text(content)
     assert named("kitchen").wanted.privacy is (content == "{")
@@ -351,13 +351,13 @@ def test_privacy_lets_the_camera_go_and_shows_a_card_and_outlasts_a_restart(tmp_
 
 
 def page_json(port: int, path: str) -> Any:
-    """An answer of the live page."""
+    """Request a path of the live page; returns the parsed JSON."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
         return json.load(answer)
 
 
 def page_picture(port: int) -> npt.NDArray[np.uint8]:
-    """The next picture of the live page's stream."""
+    """Read the next picture of the live page's stream."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/stream.mjpg", timeout=10) as stream:
         data = b""
         while data.count(b"--frame") < 2:

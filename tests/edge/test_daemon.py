@@ -1,4 +1,4 @@
-"""The daemon and its service manager: a real socket and the daemon as a process, as systemd would have it."""
+"""The daemon as a service: it runs as a process, and notifies a real socket in systemd's place."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ from tests.support.samples import picture
 
 
 class Manager:
-    """The service manager's end of the socket. heard: every message, in order."""
+    """The service manager's end of the notification socket. heard: every message, in order."""
 
     def __init__(self, address: str) -> None:
         self.heard: list[str] = []
@@ -55,7 +55,7 @@ class Manager:
                 self._changed.notify_all()
 
     def wait(self, matches: Callable[[str], bool], what: str, since: int = 0, timeout: float = 30) -> str:
-        """The first message from index `since` on that matches; fails the test when none comes."""
+        """Return the first matching message from index `since` on; fails the test if none arrives in time."""
 
         def found() -> str | None:
             return next((said for said in self.heard[since:] if matches(said)), None)
@@ -66,13 +66,13 @@ class Manager:
         return said
 
     def signs(self, count: int) -> None:
-        """Wait for so many more signs of life."""
+        """Wait for `count` more watchdog messages."""
         with self._changed:
             since = len(self.heard)
             assert self._changed.wait_for(lambda: self.heard[since:].count("WATCHDOG=1") >= count, 30)
 
     def quiet(self, seconds: float) -> bool:
-        """Whether no sign of life comes for so long."""
+        """Return True if no watchdog message arrives for `seconds`."""
         with self._changed:
             since = len(self.heard)
             return not self._changed.wait_for(lambda: "WATCHDOG=1" in self.heard[since:], seconds)
@@ -102,7 +102,7 @@ def _own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def managed(
     tmp_path: Path, manager: Manager, flags: Mapping[str, object], watchdog: float = 1.0
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The daemon as the manager's service, with a watchdog of so many seconds."""
+    """Context manager: runs the daemon as a service with a watchdog interval in seconds."""
     with running(
         tmp_path / "log", flags, NOTIFY_SOCKET=manager.address, WATCHDOG_USEC=str(int(watchdog * 1e6))
     ) as daemon:
@@ -149,7 +149,7 @@ def test_a_camera_that_sends_nothing_does_not_hold_up_the_end(tmp_path: Path, ma
 
 
 class Halting:
-    """A detector, or a camera, that hangs as long as it is told to."""
+    """A detector, or a camera, that hangs while a test lets it."""
 
     name = "camera test"
     lossless = False
@@ -181,7 +181,7 @@ class Halting:
 
 @contextmanager
 def daemon_of(manager: Manager, camera: Halting, detector: Halting | None = None) -> Iterator[None]:
-    """The loop with these parts in this process; the camera may take half a second for a picture."""
+    """Context manager: runs the analysis loop with this camera and detector in this process."""
     settings, runtime = Settings(), choose()
     pipeline: Pipeline = open_pipeline(settings, runtime)
     if detector:

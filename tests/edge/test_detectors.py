@@ -1,4 +1,4 @@
-"""Every face detector that is here keeps the same contract; YuNet in int8 finds what it finds in float."""
+"""The contract of every installed face detector, and that YuNet in int8 finds what it finds in float."""
 
 import shutil
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the page says runs, leaves the board and is stored, from settings and state alone."""
+"""The page's statements on what runs, leaves the board and is stored, derived from settings and state."""
 
 from dataclasses import replace
 from typing import Any
@@ -40,7 +40,7 @@ def test_state_follows_from_camera_and_readings() -> None:
         ({"web": {"host": "0.0.0.0", "password": "x"}}, Facts(shared=True)),
         ({"web": {"proxies": "127.0.0.1", "names": "board.example"}}, Facts(shared=True)),
         ({"web": {"enabled": False, "proxies": "127.0.0.1"}}, Facts(images=False)),
-        ({"mqtt": {"snapshots": True}}, Facts()),  # without a broker nobody can ask
+        ({"mqtt": {"snapshots": True}}, Facts()),  # without a broker nobody can request one
         ({"mqtt": {"snapshots": True, "host": "broker.lan"}}, Facts(snapshots=True)),
         ({"record": {"enabled": True, "days": 7}}, Facts(record_days=7)),
         ({"emotion": {"server": "http://host:8501/v1/models/emotion-small"}}, Facts(server=True)),

@@ -1,4 +1,4 @@
-"""What the doctor finds, and what the benchmark prints."""
+"""The commands `doctor` and `bench`: what they find and print."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.support.serving import serving
 
 
 def findings(capsys: pytest.CaptureFixture[str], **sections: object) -> dict[str, str]:
-    """The doctor's lines by part, as `state text`; and its exit status under `status`."""
+    """Run `doctor`; returns its lines by part, as `state text`, and its exit status under `status`."""
     status = doctor.report(Settings.model_validate(sections))
     lines = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
     return {name: f"{state} {text}" for state, name, text in lines} | {"status": str(status)}

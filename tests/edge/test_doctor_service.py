@@ -1,4 +1,4 @@
-"""What the doctor says of service, page, record, disk and clock; and checks with the rights of the service's user."""
+"""The doctor's checks of service, page, record, disk and clock, and of the rights of the service's user."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from tests.support.daemon import free_port
 
 
 def systemctl(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """A `systemctl` that answers so."""
+    """Put a `systemctl` on the path that prints `text`."""
     (program := folder / "systemctl").write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")

@@ -1,4 +1,4 @@
-"""The Edge TPU's way in and out, through a real shared library in its place: nobody here has the device."""
+"""Plugging and unplugging an Edge TPU, with a shared library in place of the driver, as there is no device."""
 
 import logging
 import shutil
@@ -26,7 +26,7 @@ MODEL = "yunet-160"
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The delegate of tests/support/libedgetpu.c, under the real one's name."""
+    """Path of the delegate compiled from tests/support/libedgetpu.c, under the real one's file name."""
     compiler = shutil.which("gcc")
     if not compiler:
         pytest.skip("gcc is not installed")
@@ -38,7 +38,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def unplugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file: while it exists, the device is pulled out."""
+    """Path of a file that, while it exists, means that the device is unplugged."""
     path = tmp_path / "unplugged"
     monkeypatch.setenv("EDGE_TPU_UNPLUGGED", str(path))
     return path
@@ -46,7 +46,7 @@ def unplugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def compiled(tmp_path: Path) -> Path:
-    """A detector's folder with a compiled file. The delegate runs what it can of any file, so it is a copy."""
+    """Folder of a detector with a file in place of a compiled one: a copy, as the delegate runs any file."""
     folder = Path(shutil.copytree(model_dir(MODEL), tmp_path / MODEL))
     shutil.copy(folder / MODEL_FILE, folder / EDGE_TPU_FILE)
     return folder
@@ -71,7 +71,7 @@ def picture() -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
 def test_it_runs_the_network_is_pulled_out_and_comes_back(
     library: Path, compiled: Path, unplugged: Path, choice: RuntimeChoice, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At every call the answer is the processor's, to the last bit: no frame is lost."""
+    """Every call gives bit for bit the processor's result, so no frame is lost."""
     expected = Network(compiled / MODEL_FILE, choose(choice))(picture())
     caplog.set_level(logging.INFO)
     network = Network(compiled / MODEL_FILE, with_edge_tpu(library, choice))

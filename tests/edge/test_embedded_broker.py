@@ -1,4 +1,4 @@
-"""The broker of the demo, with clients that are not ours."""
+"""The broker embedded in `demo`, with third-party clients."""
 
 import logging
 import re

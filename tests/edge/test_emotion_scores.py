@@ -1,4 +1,4 @@
-"""Valence and arousal: a network's own where it has that output, kept to -1 to 1."""
+"""Valence and arousal: from a network with that output, clipped to -1 to 1."""
 
 import json
 from pathlib import Path
@@ -18,12 +18,12 @@ from tests.support.serving import SMALL_CARD, member, serving
 
 FACES = np.random.default_rng(3).integers(0, 256, (60, 6, 6, 1), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
 STEEP = 64
-"""By how much the output is made steeper: enough to leave -1 to 1 on both sides."""
+"""Factor on the output's weights, large enough for values beyond -1 and 1."""
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """The released network with its second head cut down to two outputs, linear and steep: they leave -1 to 1."""
+    """The released network with its second head reduced to two linear outputs, whose values exceed -1 to 1."""
     folder = member(tmp_path, "affective")
     network = read_model((folder / MODEL_FILE).read_bytes(), "affective")
     graph, (signature,) = network.subgraphs[0], network.signatureDefs
@@ -38,7 +38,7 @@ def model(tmp_path: Path) -> Path:
         tensor = graph.tensors[place]
         ends = [0, -1] if len(tensor.quantization.scale) == size else [0]
         buffer = network.buffers[tensor.buffer]
-        # The first is turned over: whatever the network, one is mostly above 0 and the other below.
+        # The first is negated, so that one output is mostly above 0 and the other below.
         kept = np.array(buffer.data, np.uint8).view(np.int8 if place == last.inputs[1] else np.int32)
         kept = kept.reshape(size, -1)[[0, -1]]
         kept[0] = -kept[0]
@@ -53,7 +53,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def rewrite(folder: Path, outputs: list[OutputSpec]) -> None:
-    """Let the card fit the file, and name these outputs."""
+    """Update the card for the changed file, with these outputs."""
     card = json.loads((folder / CARD_FILE).read_text())
     card["outputs"] = [output.model_dump(mode="json") for output in outputs]
     card["sha256"] = sha256_of(folder / MODEL_FILE)

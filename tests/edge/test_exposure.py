@@ -1,4 +1,4 @@
-"""Dark frames and crops are brightened for the networks, steadily, and bright ones are left as they are."""
+"""Dark frames and crops are brightened for the networks, without flicker; bright ones are unchanged."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def cast() -> list[Head]:
 
 
 def dim(image: Image, factor: float, noise: float, seed: int = 0) -> Image:
-    """The picture of a sensor that gets less light, with read noise."""
+    """Darken a picture like a sensor that gets less light, with read noise."""
     drawn = np.random.default_rng(seed).normal(0, noise, image.shape)
     return np.asarray(np.clip(np.rint(image * factor + drawn), 0, 255), np.uint8)
 

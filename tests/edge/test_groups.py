@@ -1,4 +1,4 @@
-"""Labels other than the ten emotions: groups and label sets by `emotion.labels`, and class names of one's own."""
+"""Labels other than the ten emotions: groups and label sets by `emotion.labels`, and user-defined class names."""
 
 import json
 import sqlite3
@@ -27,7 +27,7 @@ from tests.support.serving import SMALL_CARD, member, serving, three
 LABELS = SMALL_CARD.primary.labels
 GROUPS = {"good": ("happy", "surprise"), "bad": ("sad", "angry", "fear", "disgust"), "calm": ("neutral",)}
 OWN = ("bored", "engaged", "pain", "wink", "very_tired", "focused", "lost", "notice")
-"""In place of the eight emotions of the released model; `notice` is also a key of the translations."""
+"""Class names in place of the released model's eight emotions; `notice` is also a key of the translations."""
 FACES = np.random.default_rng(3).integers(0, 256, (12, 6, 6, 1), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
 
 
@@ -45,7 +45,7 @@ def summed(probabilities: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def test_the_probabilities_of_a_group_are_summed_and_valence_stays() -> None:
     plain, grouped = classified(""), classified(GROUPS)
     assert np.allclose(grouped.probabilities, summed(plain.probabilities), atol=1e-6)
-    # Contempt is in no group: what it has is given to none.
+    # Contempt is in no group, so its score is not added to any.
     assert np.allclose(
         1 - grouped.probabilities.sum(axis=1), plain.probabilities[:, LABELS.index("contempt")], atol=1e-6
     )
@@ -150,7 +150,7 @@ def page(port: int, path: str) -> str:
 
 
 def about(port: int) -> Any:
-    """The first event of the live page."""
+    """Read the first event of the live page."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/events", timeout=10) as stream:
         return next(json.loads(line[6:]) for line in stream if line.startswith(b"data: {"))
 

@@ -1,6 +1,6 @@
-"""What Home Assistant is told, and when: over a real broker, with its templates filled from real messages.
+"""Home Assistant discovery: its messages over a real broker, with templates rendered from real messages.
 
-tests/whole/test_home_assistant.py asks a real Home Assistant what it makes of it.
+tests/whole/test_home_assistant.py uses a real Home Assistant.
 """
 
 import json
@@ -40,7 +40,7 @@ def told(**settings: object) -> Message:
 
 
 def shown(entity: str, message: Message) -> str:
-    """What an entity shows after a message, as its template has it."""
+    """Render an entity's template for a message."""
     template = told()["components"][entity]["value_template"]
     content = json.loads(encode(message))
     return str(Environment(autoescape=False).from_string(template).render(value_json=content))
@@ -67,7 +67,7 @@ def test_the_emotions_are_the_models_and_uncertain_and_nobody_each_once(labels: 
 
 
 def test_every_topic_is_one_that_is_published_or_heard(broker: Mosquitto) -> None:
-    """The topics of the message against those that a daemon's output really uses."""
+    """Compare the topics in the discovery message with those that the MQTT output uses."""
     controls = Controls(snapshots=True)
     message = told(snapshots=True)
     with Subscriber(broker.port, "emotion/#") as ear, publishing(broker.port, controls, snapshots=True) as output:
@@ -107,7 +107,7 @@ def test_what_the_entities_show_of_nobody_and_of_nobody_looking() -> None:
     assert [shown(name, nobody) for name in names] == ["nobody", "None", "None", "None", "0", "OFF"]
     off = state_message(replace(reading(), analysed=False), "online", NOW)
     for message in (off, state_message(None, "lost: camera /dev/video0: unplugged", NOW)):
-        assert {shown(name, message) for name in names} == {"None"}  # which Home Assistant takes for unknown
+        assert {shown(name, message) for name in names} == {"None"}  # Home Assistant shows "unknown" for None
 
 
 def test_the_attributes_of_the_emotion_are_those_of_the_state_without_its_time() -> None:

@@ -1,4 +1,4 @@
-"""The process that decodes other people's images: real files, real limits."""
+"""The process that decodes untrusted images, with real files and real limits."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def decoder() -> Iterator[ImageDecoder]:
 
 
 def processes() -> list[int]:
-    """The decoders' processes that run."""
+    """Ids of the running decoder processes."""
     found = []
     for task in Path("/proc/self/task").iterdir():
         found += [int(pid) for pid in (task / "children").read_text().split()]
@@ -35,7 +35,7 @@ def processes() -> list[int]:
 
 @lru_cache(maxsize=1)
 def slow_jpeg() -> bytes:
-    """Valid, of a few hundred kilobytes, and takes many seconds."""
+    """Make a valid JPEG of a few hundred kilobytes that takes many seconds to decode."""
     return scans(encoded(picture(3000, 3000), ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1), 90)
 
 
@@ -66,7 +66,7 @@ def test_images_are_upright_by_exif(decoder: ImageDecoder, orientation: int) -> 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("extended", [False, True])
 def test_webp_is_upright_by_exif(decoder: ImageDecoder, orientation: int, extended: bool) -> None:
-    """extended: with the VP8X chunk that announces Exif, as cameras write it."""
+    """extended: the file has a VP8X chunk that announces Exif, as cameras write it."""
     file = encoded(picture(60, 40), ".webp")
     plain = decoder.decode(file)
     turned = with_orientation(file, orientation)

@@ -1,4 +1,4 @@
-"""Headers of image files, valid ones by OpenCV and broken ones by hand."""
+"""Parsing of image headers: valid ones written by OpenCV, and broken ones made by hand."""
 
 import re
 import struct
@@ -93,7 +93,7 @@ def test_what_contradicts_itself_is_refused(file: bytes, words: str) -> None:
 
 
 def test_stray_bytes_between_the_segments_of_a_jpeg_hide_no_size() -> None:
-    """libjpeg skips them; a reader that does not would take the size of the comment's JPEG for that of the image."""
+    """libjpeg skips such bytes; a reader that does not would find the size of a JPEG inside a comment."""
     at = JPEG.index(b"\xff\xc0")
     small = JPEG[at : at + 19]
     large = small[:5] + struct.pack(">HH", 14_000, 14_300) + small[9:]

@@ -1,4 +1,4 @@
-"""The process in which a model from elsewhere is tested, and what models come to there that would end a daemon."""
+"""The process in which an untrusted model is tested, with models that would crash the daemon."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from tests.support.model_mutants import RELEASED
 
 
 def with_card(folder: Path, **changes: Any) -> Path:
-    """The released model with other values in its card; `output` changes the primary output, `crop` the crop."""
+    """Copy the released model with changes in its card; `output` changes the primary output, `crop` the crop."""
     folder.mkdir()
     (folder / MODEL_FILE).symlink_to(RELEASED / MODEL_FILE)
     card = json.loads((RELEASED / CARD_FILE).read_text())

@@ -1,4 +1,4 @@
-"""What is remembered of the last minute, for the pictures that show it."""
+"""LastMinute, the emotions of the last minute that overlays show."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from tests.support.samples import face, reading
 
 
 def at(seconds: float, *emotions: str) -> Reading:
-    """Faces with these emotions, the first one the largest."""
+    """Make a Reading at a time of faces with these emotions, the first one the largest."""
     faces = [face(n, emotion, box=Box(9 * n, 9, 90 - n, 90)) for n, emotion in enumerate(emotions, 1)]
     return reading(faces, captured_at=seconds)
 

@@ -1,4 +1,4 @@
-"""Lines through a thread of their own: in order, dropped where nobody reads, and never waited for."""
+"""LineWriter: lines are written in order by a thread, dropped if nobody reads, and never block the caller."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""The log: how much one place may write, priorities in the journal, and nobody who waits for its reader."""
+"""The log: limits per place in the code, priorities in the journal, and that a slow reader blocks nobody."""
 
 import json
 import logging
@@ -63,7 +63,7 @@ def test_a_terminal_that_shows_the_log_is_not_steered_by_it() -> None:
 
 
 def logged(code: str, **environment: str) -> tuple[list[str], int]:
-    """The lines of a program on a pipe that is said to be the journal's, and its exit status."""
+    """Run a program whose standard error seems to be the journal; returns its lines and exit status."""
     read_end, write_end = os.pipe()
     status = os.fstat(write_end)
     stream = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
@@ -138,7 +138,7 @@ def test_a_daemon_whose_log_is_not_read_shows_its_page_and_ends(tmp_path: Path) 
 
 
 def test_the_log_is_written_to_a_pipe_that_may_not_be_opened_again() -> None:
-    """As in a container that is not root: standard error is a pipe of the user who started it."""
+    """As in a container without root, where standard error is a pipe owned by another user."""
     read, write = os.pipe()
     os.fchmod(write, 0)
     program = (

@@ -1,4 +1,4 @@
-"""The JSON of the MQTT contract, held to the schemas that users read."""
+"""MQTT messages as JSON, validated against the published schemas."""
 
 import json
 import math
@@ -19,12 +19,12 @@ NOW = 1795197791.4824
 
 
 def validator(topic: str) -> Draft202012Validator:
-    """The schema of a topic's messages."""
+    """Load the JSON Schema validator of a topic's messages."""
     return Draft202012Validator(json.loads((SCHEMAS / f"{topic}.schema.json").read_text()))
 
 
 def examples() -> list[tuple[str, dict[str, Any]]]:
-    """Messages of every topic and kind."""
+    """Make example messages of every topic and kind."""
     two = reading([face(1, "happy"), face(2, "uncertain", box=Box(-5.04, 2.26, 40, 50))])
     nobody = reading()
     events = [*event_messages(None, two), *event_messages(two, reading([face(1, "sad")]))]
@@ -158,7 +158,7 @@ def test_no_reader_ever_meets_a_number_that_json_has_not(bad: float) -> None:
 
 
 def test_a_path_that_is_no_unicode_does_not_stop_a_message() -> None:
-    # What os.fsdecode makes of a file name in another encoding.
+    # A file name in another encoding, as decoded by os.fsdecode.
     camera = b"video /home/caf\xe9.mp4: not there".decode("utf-8", "surrogateescape")
     message = json.loads(encode(state_message(None, camera, NOW)).decode("utf-8"))
     assert message["camera"].startswith("video /home/caf")

@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""The metrics for Prometheus."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ Samples = dict[str, float]
 
 
 def parsed(text: str) -> tuple[Samples, dict[str, str]]:
-    """Values by `name{labels}`, and types by name; fails for what is not the text format 0.0.4."""
+    """Parse values by `name{labels}`, and types by name; fails if this is not text format 0.0.4."""
     values: Samples = {}
     kinds: dict[str, str] = {}
     family = ""
@@ -52,7 +52,7 @@ def parsed(text: str) -> tuple[Samples, dict[str, str]]:
 
 @pytest.fixture
 def metrics() -> Metrics:
-    """After ten frames in which two people were seen, at the last."""
+    """Metrics after ten frames, the last of which has two people."""
     made = Metrics(
         [*LABEL_SETS["fer7"], UNCERTAIN],
         lambda: replace(stats(), interpreter='a "quoted\\" one\nin two lines'),

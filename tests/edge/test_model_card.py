@@ -1,4 +1,4 @@
-"""The model card, and what happens to a model that is not whole."""
+"""The model card, and the refusal of an incomplete model."""
 
 import json
 import shutil
@@ -82,7 +82,7 @@ def test_a_card_that_is_none_is_named(model: Path) -> None:
 
 def test_a_model_that_cannot_be_read_is_named(model: Path) -> None:
     (model / MODEL_FILE).unlink()
-    (model / MODEL_FILE).symlink_to("/proc/self/mem")  # opens, but for root, too, there is nothing at its beginning
+    (model / MODEL_FILE).symlink_to("/proc/self/mem")  # opens, but even root cannot read its beginning
     with pytest.raises(EmotionEdgeError, match=rf"model {model}: cannot be read: "):
         read_card(EmotionCard, model)
 

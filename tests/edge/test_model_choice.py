@@ -1,4 +1,4 @@
-"""Another of the models on the board is chosen over MQTT while the daemon runs."""
+"""Choosing another installed model over MQTT while the daemon runs."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Install and rollback while the disk is full: what was acknowledged runs, what failed changed nothing."""
+"""Install and rollback on a full disk: acknowledged changes take effect, failed ones change nothing."""
 
 import json
 import shutil

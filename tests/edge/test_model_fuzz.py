@@ -1,4 +1,4 @@
-"""Cards and archives from anywhere: each is used or refused in one line, and none takes the memory."""
+"""Damaged cards and archives: each is accepted or refused in one line, with bounded memory."""
 
 import json
 import os

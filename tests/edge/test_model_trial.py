@@ -1,4 +1,4 @@
-"""A model that passes its self-test and then ends the analysis: the last good one runs again by itself."""
+"""A model that passes its self-test but crashes the analysis: the last good one is restored automatically."""
 
 import dataclasses
 import json
@@ -41,7 +41,7 @@ NAME = Settings().emotion.model
 
 @pytest.fixture(autouse=True)
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Version 2 of the released model is installed in its place."""
+    """Install version 2 of the released model."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.setattr(install, "check_in_process", run_self_test)
     add(tmp_path, "2")
@@ -58,7 +58,7 @@ def add(tmp_path: Path, version: str) -> None:
 
 
 def version() -> str:
-    """Of the model that would be loaded now."""
+    """Return the version of the model that would be loaded now."""
     return read_any_card(model_dir(active_model(NAME))).version
 
 
@@ -115,7 +115,7 @@ def test_a_damaged_record_is_no_record(tmp_path: Path, content: str) -> None:
 
 
 class Failing:
-    """The classifier that is installed, but every call raises."""
+    """The installed classifier, but every call raises."""
 
     def __init__(self, classifier: Classifier) -> None:
         self.card: EmotionCard = classifier.card
@@ -130,7 +130,7 @@ class Failing:
 
 
 class Kept:
-    """An output that keeps the Readings with faces, and the newest Stats."""
+    """An output that keeps all Readings with faces, and the newest Stats."""
 
     def __init__(self) -> None:
         self.readings: list[Reading] = []

@@ -1,4 +1,4 @@
-"""Installed models: tested before they run, taken up while the daemon runs, never half there."""
+"""Installed models: tested before use, loaded while the daemon runs, never incomplete."""
 
 import json
 import logging
@@ -42,7 +42,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def isolated() -> None:
-    """For tests of the process of its own that a self-test runs in; others run it in theirs, which is faster."""
+    """Run self-tests in a process of their own, for tests of that; other tests run them in-process, which is faster."""
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
 
 
 def made(folder: Path, mark: str, of: Path = RELEASED, **card: object) -> Path:
-    """A model that computes what a released one does, in a file of its own: bytes after a flatbuffer mean nothing."""
+    """Copy a released model with bytes appended to its file, which change its hash but not its outputs."""
     folder.mkdir(parents=True)
     (folder / MODEL_FILE).write_bytes((of / MODEL_FILE).read_bytes() + mark.encode())
     content = json.loads((of / CARD_FILE).read_text()) | {"version": mark, "sha256": sha256_of(folder / MODEL_FILE)}
@@ -61,7 +61,7 @@ def made(folder: Path, mark: str, of: Path = RELEASED, **card: object) -> Path:
 
 
 def runs(name: str = NAME) -> str:
-    """The version of the model that runs."""
+    """Return the version of the model that is in use."""
     return read_any_card(model_dir(active_model(name))).version
 
 
@@ -128,7 +128,7 @@ def test_a_detector_takes_the_place_of_the_one_in_use(tmp_path: Path) -> None:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """What a command says that is refused; the old model stays."""
+    """Run a command that must be refused, and check that the old model stays; returns the message."""
     before = runs()
     assert main(["model", *words]) == 2
     assert runs() == before
@@ -207,7 +207,7 @@ def test_only_a_models_files_come_out_of_an_archive(tmp_path: Path, store: Path)
 def test_what_is_damaged_on_the_disk_is_passed_over(
     tmp_path: Path, harm: str, store: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The one before it runs, and where that is damaged too the released one; each is said."""
+    """The previous model is used, or if that is damaged too, the released one; each case is logged."""
     for version, expected in (("2", NAME), ("3", "2")):
         assert main(["model", "install", str(made(tmp_path / version, version))]) == 0
         (folder,) = store.glob(f"emotion-*-{version}-*")
@@ -283,7 +283,7 @@ def broker() -> Iterator[Mosquitto]:
 
 
 def test_the_running_daemon_takes_up_what_is_installed(tmp_path: Path, broker: Mosquitto) -> None:
-    """While it analyses the clip, MQTT has the new hash, then the old one again; what is bad changes nothing."""
+    """MQTT reports the new hash, then the old one again after the rollback; a bad model changes nothing."""
     old = read_any_card(RELEASED)
     new = made(tmp_path / "mine", "2.0", name="emotion-mine")
     flags: dict[str, object] = {
@@ -325,7 +325,7 @@ def test_the_running_daemon_takes_up_what_is_installed(tmp_path: Path, broker: M
 
 
 def reordered() -> list[dict[str, object]]:
-    """The outputs of the released model, with their labels in another order."""
+    """Return the outputs of the released model with their labels in another order."""
     outputs = json.loads((RELEASED / CARD_FILE).read_text())["outputs"]
     return [output | {"labels": sorted(output["labels"], reverse=True)} for output in outputs]
 

@@ -1,4 +1,4 @@
-"""Readings to a real Mosquitto: every topic, and every way in which a broker can be away."""
+"""Publishing to a real Mosquitto: every topic, and every kind of broker outage."""
 
 import subprocess
 import sys
@@ -119,7 +119,7 @@ def test_state_beats_though_nothing_changes_and_expires(broker: Mosquitto) -> No
 
 
 def test_faces_keep_to_the_rate_whatever_the_camera_gives(broker: Mosquitto) -> None:
-    """64 frames at 32 a second, 4 messages a second: every eighth frame."""
+    """64 frames at 32 a second and a limit of 4 messages a second: every eighth frame is published."""
     with Subscriber(broker.port) as ear, publishing(broker.port, faces_rate=4) as output:
         connected(output)
         for number in range(64):

@@ -1,4 +1,4 @@
-"""Every kind of broker: versions of MQTT, logins, certificates, and what is wrong with them."""
+"""Access to brokers: MQTT versions, logins, certificates, and the messages when these are wrong."""
 
 import argparse
 import logging

@@ -1,4 +1,4 @@
-"""What a hostile or limited broker can do: oversized packets, size limits, connections that end at once."""
+"""Hostile or limited brokers: oversized packets, size limits, connections that end at once."""
 
 import socket
 import subprocess
@@ -40,7 +40,7 @@ print(resident, peak)
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
 def test_a_packet_of_256_mb_is_not_kept_in_memory(version: str) -> None:
-    """The broker ignores the Maximum Packet Size of MQTT 5; the command after the packet is still obeyed."""
+    """The broker ignores the Maximum Packet Size of MQTT 5; the command after the packet must still work."""
     five = version == "5"
 
     def send(client: socket.socket) -> None:

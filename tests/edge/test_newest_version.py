@@ -1,4 +1,4 @@
-"""The newest version that the board was told of."""
+"""The newest available version, as announced to the board."""
 
 from pathlib import Path
 

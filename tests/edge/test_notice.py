@@ -1,4 +1,4 @@
-"""The sheet for the door: what is on it follows from the settings, in each language."""
+"""The notice for the door: its contents depend on the settings, in each language."""
 
 import base64
 import re

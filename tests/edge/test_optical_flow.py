@@ -1,4 +1,4 @@
-"""Faces followed by optical flow, and when they are looked for instead."""
+"""Faces followed by optical flow, and when face detection runs instead."""
 
 import math
 
@@ -12,7 +12,7 @@ from edge.reading import Box, Detection, Image
 from tests.support.moving import At, Head, backdrop, compose, heads
 
 MARKS = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)], np.float32)
-"""Landmarks as shares of the box."""
+"""Landmarks (x, y) as shares of a face box."""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def found(box: Box) -> Detection:
 
 
 def follow(images: list[Image], faces: dict[int, Box]) -> dict[int, Detection]:
-    """Where the faces of the first image are in the last."""
+    """Follow the faces of the first image through all; returns their detections in the last."""
     follower = OpticalFlow()
     assert follower.anchor(images[0], {track: found(box) for track, box in faces.items()}) == len(faces)
     for image in images[1:]:
@@ -130,7 +130,7 @@ def test_a_cut_is_another_scene_and_not_a_face_that_moves(cast: list[Head]) -> N
 
 
 def due(cadence: Cadence, fps: float, frames: int, cost: float, followed: int = 1, border: bool = False) -> list[int]:
-    """The frames in which faces are looked for."""
+    """Return the numbers of the frames in which face detection runs."""
     looked = []
     for number in range(frames):
         if cadence.due(number / fps, followed, border):

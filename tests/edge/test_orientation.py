@@ -1,4 +1,4 @@
-"""A camera that is not mounted upright is noticed, in the log and by the doctor."""
+"""Detection of a camera that is not mounted upright, in the log and by the doctor."""
 
 import logging
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_without_a_face_nothing_is_said(detector: Detector, astronaut: Image) ->
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("needed", [90, 180, 270])
 def test_the_advice_makes_the_picture_upright(rotate: Any, flip: bool, needed: int, astronaut: Image) -> None:
-    """Whatever is set already."""
+    """The advice is right for every present setting of rotation and flip."""
     text = advice(needed, CameraSettings(rotate=rotate, flip=flip))
     corrected = turn(astronaut, int(text.rpartition(" ")[2]), flip)
     assert np.array_equal(corrected, turn(turn(astronaut, int(rotate), flip), needed))

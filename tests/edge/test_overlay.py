@@ -1,4 +1,4 @@
-"""The annotated picture: what is drawn, where, and that it can be read."""
+"""The annotated picture: what is drawn, where, and its legibility."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -25,7 +25,7 @@ def plain(width: int, height: int, value: int) -> Image:
 
 
 def exactly(image: Image, colour: tuple[int, int, int]) -> npt.NDArray[np.bool_]:
-    """Where the picture has just this colour, bool [H, W]."""
+    """Mask of the pixels with exactly this colour, bool [H, W]."""
     return np.asarray((image == np.array(colour, np.uint8)).all(axis=2))
 
 
@@ -78,12 +78,12 @@ def test_a_picture_that_nobody_looks_at_does_not_say_that_it_is_read() -> None:
         (annotate(shown.image, replace(reading([], shown), analysed=analysed)) >= 200).all(axis=2)
         for analysed in (True, False)
     )
-    # The same strip, with a shorter text in it: that recognition is off.
+    # The same strip with a shorter text, which says that detection is off.
     assert 0 < np.ptp(np.flatnonzero(off.any(axis=0))) < 0.7 * np.ptp(np.flatnonzero(running.any(axis=0)))
 
 
 def tag_rows(box: Box, word: str = "neutral") -> tuple[int, int]:
-    """White pixels of a face's word, and pixels of its full bar, on a black 640x480 picture."""
+    """Draw a face on a black 640x480 picture; returns the pixels of its word (white) and of its full bar."""
     shown = frame(image=plain(640, 480, 0))
     drawn = annotate(shown.image, reading([face(emotion=word, confidence=1.0, box=box)], shown))
     drawn = np.where((annotate(shown.image, reading([], shown)) > 0), 0, drawn).astype(np.uint8)
@@ -188,7 +188,7 @@ def test_message_is_put_across_the_top() -> None:
 
 
 def moments(now: float, **emotions: float) -> Past:
-    """A minute that ends now, shared out among the emotions, each as sure as that."""
+    """Make a history of the last minute, divided among emotions with these confidences."""
     count = int(60 / SLOT)
     names = [list(emotions)[index * len(emotions) // count] for index in range(count)]
     last = int(now // SLOT)
@@ -250,7 +250,7 @@ def test_words_are_those_of_the_language() -> None:
 
 
 def holds(drawn: Image, paint: Coverage) -> bool:
-    """Whether these letters are in the picture, in white."""
+    """Return True if these letters are in the picture in white."""
     found = cv2.matchTemplate(drawn.min(axis=2), paint, cv2.TM_CCOEFF_NORMED)
     return float(found.max()) > 0.95
 

@@ -1,4 +1,4 @@
-"""How many frames are analysed: by heat, in an empty room and at night; and how soon somebody is seen who comes."""
+"""How many frames are analysed when hot, in an empty room and at night, and how soon a new person is seen."""
 
 import logging
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ NIGHT = np.full_like(DAY, 3)
 
 
 class Board:
-    """A thermal zone and the word of a Pi's firmware, as files like the kernel's."""
+    """Imitates the kernel's files of a thermal zone and of the Raspberry Pi firmware's throttling state."""
 
     def __init__(self, folder: Path) -> None:
         self._zone = folder / "thermal_zone0" / "temp"
@@ -44,7 +44,7 @@ def board(tmp_path: Path) -> Board:
 
 
 class Room:
-    """Frames of a camera at 30 a second, on a clock of their own, as far as the pacer wants them."""
+    """Simulates a camera with 30 frames a second on a simulated clock, from which a Pace takes frames."""
 
     def __init__(self, pacer: Pacer) -> None:
         self.pacer = pacer
@@ -61,7 +61,7 @@ class Room:
             yield self.now + self._jitter.uniform(-0.002, 0.002)
 
     def analysed(self, seconds: float, someone: bool = True, image: Image = DAY) -> list[float]:
-        """The times of the frames that were analysed."""
+        """Let time pass; returns the times of the frames that were analysed."""
         times = []
         for at in self.frames(seconds):
             if self.pacer.due(at):
@@ -222,7 +222,7 @@ def test_other_settings_count_at_once(board: Board) -> None:
 
 
 def test_somebody_who_enters_an_empty_room_is_seen_within_half_a_second(tmp_path: Path, astronaut: Image) -> None:
-    """The daemon on a clip: an empty room, then a face. Times are those of the clip's frames."""
+    """The daemon analyses a clip of an empty room, then a face; times are those of the clip's frames."""
     fps, enters, ends = 20, 80, 120
     room = picture(640, 480)
     face = room.copy()

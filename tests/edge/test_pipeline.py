@@ -1,4 +1,4 @@
-"""From a frame to a Reading, on a real picture."""
+"""The pipeline from a Frame to a Reading, on real pictures."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -112,7 +112,7 @@ def tuned(**detector: object) -> Pipeline:
 
 
 def ids(pipeline: Pipeline, clip: Iterator[tuple[Frame, list[Box]]]) -> list[tuple[int, ...]]:
-    """For each frame the id at each face's true place, 0 where none is."""
+    """Return, for each frame, the track id at each face's true place; 0 if there is none."""
     rows = []
     for frame, boxes in clip:
         faces = pipeline.analyse(frame).faces
@@ -161,7 +161,7 @@ def test_between_detections_the_box_stays_on_the_face(cast: list[Head]) -> None:
             (face,) = reading.faces
             assert face.detection.box.iou(box) > 0.75
             assert face.detection.landmarks is not None
-    # The second time to make sure of the face.
+    # The second detection confirms the face.
     assert [n for n, it in enumerate(looked) if it] == [0, *range(1, len(looked), 5)]
 
 
@@ -195,7 +195,7 @@ def test_a_lost_face_is_looked_for_at_once(cast: list[Head]) -> None:
     seen = tuned(every=30)
     for number in range(5):
         seen.analyse(Frame(compose(backdrop(), [At(cast[0], 150, 240)]), number / 20, 0.0, number))
-    # Farther than it can be followed, not farther than a face may move.
+    # Farther than optical flow can follow, but not farther than a face may move.
     moved = At(cast[0], 205, 240)
     reading = seen.analyse(Frame(compose(backdrop(), [moved]), 5 / 20, 0.0, 5))
     (face,) = reading.faces
@@ -236,7 +236,7 @@ def found(frame: Frame, **detector: object) -> list[Face]:
 
 
 def with_small(image: Image) -> Frame:
-    """A frame as the Raspberry Pi's camera gives it, with a small picture besides."""
+    """Make a frame like the Raspberry Pi camera's, with a small picture for the analysis."""
     small = cv2.resize(image, (320, 180), interpolation=cv2.INTER_AREA)
     return Frame(image, 0.0, 0.0, 0, np.asarray(small, np.uint8))
 
@@ -248,7 +248,7 @@ def test_a_larger_network_sees_more_than_the_cameras_small_picture(cast: list[He
     (face,) = found(frame, size="640")
     (whole,) = found(replace(frame, analysis=None), size="640")
     assert face.detection.box == whole.detection.box
-    # The smaller ones see no more than that, which costs nothing.
+    # The smaller detectors work on a picture of that size anyway.
     near = with_small(compose(image, [At(cast[1], 500, 300, 150)]))
     for size in ("160", "320"):
         assert found(near, size=size)
@@ -275,7 +275,7 @@ def test_of_two_faces_of_one_size_the_one_that_is_followed_is_kept(cast: list[He
 
 
 def clip_frames(count: int) -> Iterator[Frame]:
-    """Of the bundled clip, from where both faces are in view."""
+    """Yield frames of the bundled clip, from the first with both faces in view."""
     clip = cv2.VideoCapture(str(CLIP))
     clip.set(cv2.CAP_PROP_POS_FRAMES, 110)
     for number in range(count):

@@ -1,4 +1,4 @@
-"""The record: what is written of what was seen, how long it is kept, and a file that is not as it should be."""
+"""The record: what is written, how long it is kept, and what happens with a damaged file."""
 
 import json
 import os
@@ -32,7 +32,7 @@ from tests.support.live import PATIENCE
 from tests.support.samples import face, frame, stats
 
 MINUTE = 1_795_000_020.0
-"""A whole minute, seconds since the epoch."""
+"""A full minute, in seconds since the epoch."""
 
 FRAME = frame()
 
@@ -44,12 +44,12 @@ def kept(path: Path, query: str = "SELECT count(*) FROM seen") -> list[Any]:
 
 Begin = Callable[..., RecordOutput]
 UNKNOWN: Final = TrustedClock(lambda: False)
-"""A clock that is not known to be right, so that these old rows stay."""
+"""A clock that is not trusted, so that old rows are not deleted."""
 
 
 @pytest.fixture
 def record(tmp_path: Path) -> Iterator[Callable[..., RecordOutput]]:
-    """Begins a record in tmp_path/record.sqlite3."""
+    """Function that opens a record in tmp_path/record.sqlite3."""
     begun: list[RecordOutput] = []
 
     def begin(**settings: Any) -> RecordOutput:
@@ -108,7 +108,7 @@ def test_a_record_that_somebody_deletes_is_begun_again(record: Begin) -> None:
     history.put(at(1, face(1)))
     history.put(at(2, face(1, "sad")))
     wait_until(lambda: history.rows == 1, "a row is written")
-    # The record itself last: once it is gone, another may be begun at any moment, with files of the same names.
+    # The record itself must be deleted last: after that, a new one with the same file names may be created.
     for file in sorted(history.path.parent.iterdir(), reverse=True):
         file.unlink()
     history.put(at(3, face(1, "happy")))
@@ -129,7 +129,7 @@ def test_a_log_that_somebody_deletes_takes_nothing_along(record: Begin) -> None:
 
 
 def began(path: Path) -> list[float]:
-    """When each row began, for who reads along; empty where there is no whole record."""
+    """Start times of the rows, read while the record is open; empty if there is no valid record."""
     try:
         with reading_from(path) as connection:
             return [row[0] for row in connection.execute("SELECT began / 1000.0 FROM seen ORDER BY began")]
@@ -321,7 +321,7 @@ def test_a_user_who_may_only_read_gets_a_report() -> None:
 
 
 def read(path: str) -> None:
-    """As another user, print how many rows there are to read."""
+    """Print the number of rows that another user can read."""
     os.setuid(65534)
     with reading_from(Path(path)) as connection:
         print(connection.execute("SELECT count(*) FROM seen").fetchone()[0])

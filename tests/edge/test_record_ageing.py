@@ -1,4 +1,4 @@
-"""Rows that are too old are deleted: by a clock that can be trusted, and never all at once."""
+"""Deletion of old rows: only with a trusted clock, and never all at once."""
 
 import sqlite3
 import time
@@ -27,7 +27,7 @@ def clock_at(now: float, synchronised: bool = True) -> TrustedClock:
 
 
 def ages(path: Path) -> list[int]:
-    """Days from the rows to NOW, the oldest first."""
+    """Ages of the rows in days before NOW, the oldest first."""
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT began FROM seen ORDER BY began").fetchall()
     return [round((NOW - began / 1000) / DAY) for (began,) in rows]
@@ -39,7 +39,7 @@ def seen(began: float) -> Seen:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A record with a row a day, 40 to 0 days old."""
+    """Path of a record with a row for each day, 40 to 0 days old."""
     database = Database(path := tmp_path / "record.sqlite3", "1", "m", "0" * 64)
     database.write([seen(NOW - age * DAY) for age in range(41)])
     database.close()

@@ -31,7 +31,7 @@ def started(path: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def found(path: Path) -> int:
-    """Rows in a record; fails where it is not whole."""
+    """Count the rows of a record; fails if the file is damaged."""
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         query = "SELECT (SELECT count(*) FROM seen) + (SELECT count(*) FROM watched)"
@@ -59,7 +59,7 @@ def test_a_record_that_is_killed_while_it_writes_is_whole_and_lacks_the_last_bat
 
 
 def recovered(process: subprocess.Popen[str], path: Path) -> None:
-    """The record paused with one line, went on with another, and nothing is missing."""
+    """Check that the record logged one line at its pause, one when it resumed, and that no row is missing."""
     output, log = process.communicate(timeout=60)
     assert process.returncode == 0, log
     paused, figures = output.splitlines()
@@ -80,7 +80,7 @@ def test_a_file_that_may_not_grow_pauses_the_record_until_it_may(tmp_path: Path)
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB."""
+    """Mount a disk of 1 MB; yields its folder."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = subprocess.run(

@@ -1,4 +1,4 @@
-"""The report on a day: its sums, its page in a real browser, and its other forms."""
+"""The report on a day: its sums, its page in a real browser, and its other formats."""
 
 import csv
 import io
@@ -38,7 +38,7 @@ def _in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def seen(when: str, seconds: float, emotion: str, start: Start = "appeared", track: int = 1, v: float = 0.0) -> Seen:
-    """A row; when: UTC."""
+    """Make a row of the record. when: UTC."""
     began = round(datetime.fromisoformat(when).replace(tzinfo=UTC).timestamp() * 1000)
     return Seen(track, start, began, round(seconds * 1000), emotion, 0.8, v, -v / 2, 300)
 
@@ -49,7 +49,7 @@ def watched(first: str, minutes: int) -> list[Watched]:
 
 
 def busy_day(day: str = DAY) -> list[Row]:
-    """From 9:00 to 12:00 local time, two people, one of them for longer."""
+    """Make rows of a day from 9:00 to 12:00 local time, with two people, one of them longer."""
     rows: list[Row] = list(watched(f"{day}T08:00", 180))
     emotions = ("neutral", "happy", "neutral", "surprise", "sad", "angry", "fear", "disgust", "contempt", "uncertain")
     for minute in range(120):
@@ -71,7 +71,7 @@ def written(folder: Path, *rows: Row) -> Path:
 
 
 def made(folder: Path, name: str, *flags: str) -> Path:
-    """The report that the command line writes."""
+    """Write a report with the command line; returns the file."""
     out = folder / name
     words = ["report", "--record.file", str(folder / "record.sqlite3"), "--mqtt.device_id", "kitchen-pi"]
     assert main([*words, "--out", str(out), *flags]) == 0

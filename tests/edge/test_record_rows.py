@@ -1,4 +1,4 @@
-"""Rows of the record from Readings: when one begins and ends, and what it sums up."""
+"""Rows of the record made from Readings: when a row begins and ends, and what it contains."""
 
 import random
 from collections.abc import Iterator
@@ -11,32 +11,32 @@ from edge.record.rows import GAP_S, Row, RowBuilder, Seen, Watched
 from tests.support.samples import face, frame, reading
 
 MINUTE = 1_795_000_020.0
-"""A whole minute, seconds since the epoch."""
+"""A full minute, in seconds since the epoch."""
 
 FRAME = frame()
 
 
 def at(second: float, *faces: Face, clock: float = MINUTE) -> Reading:
-    """A Reading that many seconds after a whole minute; clock: what the board's clock says that minute is."""
+    """Make a Reading `second` seconds after MINUTE. clock: time of that minute by the board's clock."""
     return replace(reading(faces, FRAME), captured_at=1000 + second, wall_time=clock + second)
 
 
 def through(*parts: tuple[float, float, tuple[Face, ...]]) -> Iterator[Reading]:
-    """Ten Readings a second: each part from a second to another with these faces."""
+    """Yield ten Readings a second. Each part: first and last second, and the faces in view."""
     for first, last, faces in parts:
         for step in range(round(first * 10), round(last * 10)):
             yield at(step / 10, *faces)
 
 
 def rows_of(readings: Iterator[Reading]) -> tuple[list[Seen], list[Watched]]:
-    """All rows of these Readings, the end's too."""
+    """Return all rows made of these Readings, including those written at the end."""
     stretches = RowBuilder()
     rows: list[Row] = [row for one in readings for row in stretches.add(one)] + stretches.end()
     return [row for row in rows if isinstance(row, Seen)], [row for row in rows if isinstance(row, Watched)]
 
 
 def short(row: Seen) -> tuple[int, str, str, float, float]:
-    """Track, start, emotion, seconds after the minute, duration in seconds."""
+    """Shorten a row to track, start, emotion, seconds after the minute, duration in seconds."""
     return row.track, row.start, row.emotion, round(row.began / 1000 - MINUTE, 1), row.duration / 1000
 
 

@@ -1,4 +1,4 @@
-"""Faces classified by a server: TensorFlow Serving's format as documented, and all that may go wrong on the way."""
+"""Classification by a server: TensorFlow Serving's documented format, and failures of server and network."""
 
 import base64
 import logging
@@ -49,7 +49,7 @@ def opened(url: str, timeout: float = 10.0, **more: Any) -> Classifier:
 
 
 def here(crops: Pixels) -> Any:
-    """What the local model says."""
+    """Run the local model on crops."""
     return open_classifier(EmotionSettings(), choose(), 1).classify(crops).probabilities
 
 
@@ -239,7 +239,7 @@ def test_the_waits_for_a_server_that_only_seems_to_be_back_grow(
 
 
 def _settled(classifier: Classifier) -> None:
-    """Wait until what was asked aside is known."""
+    """Wait until the classifier has the server's answers to its background requests."""
     asking = getattr(classifier, "_pending")  # noqa: B009
     asking.exception(timeout=10)
     wait_until(lambda: classifier.server == "online" or not asking.running(), "it is taken note of")

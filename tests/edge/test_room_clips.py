@@ -1,4 +1,4 @@
-"""The whole path on composed clips of a room: a head that rolls, a lamp that goes out, people at a distance."""
+"""The whole pipeline on composed clips of a room: a head that rolls, a lamp that goes out, distant people."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from tests.support.moving import At, Head, backdrop, compose, heads
 
 FPS = 10
 WIDTH_AT_1_M = 160.0
-"""Pixels of a face in 1280x720: 15 cm wide, 62 degrees of view (docs/detectors.md)."""
+"""Width in pixels of a face at 1 m in 1280x720: 15 cm wide, 62 degrees of view (docs/detectors.md)."""
 SMALL, LARGE = (640, 480), (1280, 720)
 
 
@@ -30,7 +30,7 @@ def seen(
     size: tuple[int, int],
     light: Callable[[float], float] = lambda _: 1.0,
 ) -> Iterator[tuple[float, Box, tuple[Face, ...]]]:
-    """Time, the face's true box, and the faces of the Reading. face: width and roll at a time; light: 0 to 1."""
+    """Yield time, true face box and faces of the Reading. face: width and roll at a time. light: at a time, 0 to 1."""
     pipeline = open_pipeline(Settings(), choose())
     background = backdrop(*size)
     random = np.random.default_rng(5)
@@ -44,21 +44,21 @@ def seen(
 
 
 def test_a_head_that_rolls_keeps_its_id_and_its_label(head: Head) -> None:
-    """By 60 degrees to one side and back, within three seconds."""
+    """The head rolls by 60 degrees to one side and back within three seconds."""
     for now, _, faces in seen(head, 3, lambda now: (90.0, 60 * math.sin(math.pi * now / 3)), SMALL):
         if now >= 0.2:
             assert [(face.track, face.emotion) for face in faces] == [(1, "happy")], now
 
 
 def test_a_lamp_that_goes_out_and_on_changes_neither_id_nor_label(head: Head) -> None:
-    """A tenth of the light for a second, with noise."""
+    """The light drops to a tenth for a second, with noise."""
     for now, _, faces in seen(head, 2.5, lambda _: (90.0, 0.0), SMALL, lambda now: 0.1 if 1 <= now < 2 else 1.0):
         if now >= 0.2:
             assert [(face.track, face.emotion) for face in faces] == [(1, "happy")], now
 
 
 def test_somebody_who_walks_from_one_to_six_metres_keeps_the_id(head: Head) -> None:
-    """As far as three and a half metres in each frame, farther away now and then."""
+    """Up to 3.5 metres the face must be found in every frame, farther away only sometimes."""
     found = {}
     for now, box, faces in seen(head, 4, lambda now: (WIDTH_AT_1_M / (1 + 5 * now / 4), 0.0), LARGE):
         assert {face.track for face in faces} <= {1}

@@ -1,4 +1,4 @@
-"""The interpreter, on the shipped files, in every package that is installed."""
+"""The TFLite interpreter of every installed package, on the released model files."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_a_forced_interpreter_is_the_one_that_runs(choice: RuntimeChoice) -> Non
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_outputs_come_by_name_and_a_batch_is_its_rows(choice: RuntimeChoice) -> None:
-    """One face alone, and the same face among others in batches that grow and shrink, get the same logits."""
+    """A face gets the same logits alone and in batches of changing size."""
     network = Network(FOLDER / MODEL_FILE, choose(choice))
     outputs = read_card(EmotionCard, FOLDER).outputs
     faces = np.random.default_rng(0).integers(-128, 128, (5, 48, 48, 1), np.int8)

@@ -1,4 +1,4 @@
-"""What fills a whole screen: the frame, and the panel beside it."""
+"""The picture that fills a whole screen: the frame, and the panel beside it."""
 
 from dataclasses import replace
 

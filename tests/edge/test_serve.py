@@ -36,7 +36,7 @@ MAJOR = SMALL_CARD.version.partition(".")[0]
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of a server that has the released models, and a committee that is not one of them."""
+    """Port of a server with the released models and a committee of its own."""
     folder = tmp_path_factory.mktemp("serve")
     name = "+".join(map(str, three(folder)))
     with serving(folder / "log.txt", port := free_port(), {"emotion.model": name}):
@@ -219,7 +219,7 @@ def test_a_picture_is_answered_as_by_snapshot(port: int, tmp_path: Path, astrona
     assert (face["emotion"], face["votes"], face["box"]) == (same["emotion"], same["votes"], same["box"])
     assert face["scores"] == pytest.approx(same["scores"], abs=1e-3)
     assert {key: answer[key] for key in ("v", "width", "height")} == {"v": 1, "width": 512, "height": 512}
-    # A picture has nothing to do with the one before.
+    # Pictures are independent of each other.
     assert ask(port, "POST", "/predict", file.read_bytes())[1]["faces"] == answer["faces"]
 
 
@@ -256,7 +256,7 @@ def test_systemd_hears_that_it_is_ready_and_alive(tmp_path: Path) -> None:
 
 
 def test_each_request_is_a_sign_of_life_however_many_wait(astronaut: Any) -> None:
-    """The watchdog's own turn comes after all of them."""
+    """The watchdog's timer would only be served after all waiting requests."""
     settings, runtime = Settings(), choose()
     model = open_local(settings.emotion.model, runtime, 1)
     signs: list[int] = []
@@ -286,7 +286,7 @@ def test_who_has_left_is_not_worked_for(tmp_path: Path, astronaut: Any) -> None:
     head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(large)}\r\n\r\n".encode()
 
     def leave_at_once() -> bool:
-        """Behind others that keep the networks busy meanwhile; a fast machine may be through with them before."""
+        """Send a request behind others that keep the networks busy, and hang up at once."""
         others = [socket.create_connection(("127.0.0.1", port)) for _ in range(6)]
         for other in others:
             other.sendall(head + large)

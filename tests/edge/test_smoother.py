@@ -12,7 +12,7 @@ LABELS = ("happy", "sad", "neutral")
 
 
 def scores(happy: float, sad: float) -> Scores:
-    """Of one face."""
+    """Make the scores of one face."""
     probabilities = np.array([[happy, sad, 1 - happy - sad]], np.float32)
     return Scores(probabilities, np.zeros((1, 2), np.float32), [{"one": "happy", "two": "sad"}])
 
@@ -27,7 +27,7 @@ def run(smoother: Smoother, frames: list[Scores], fps: float) -> list[Smoothed]:
 
 @pytest.mark.parametrize("fps", [5, 30, 120])
 def test_the_response_does_not_depend_on_the_frame_rate(fps: int) -> None:
-    """After one time constant a step has gone 1 - 1/e of its way, whatever the rate."""
+    """After one time constant a step response reaches 1 - 1/e, at any frame rate."""
     frames = [scores(0, 1), *[scores(1, 0)] * fps]
     last = run(Smoother(LABELS, EmotionSettings(smoothing=1.0)), frames, fps)[-1]
     assert last.probabilities[0] == pytest.approx(1 - np.exp(-1), abs=1e-3)

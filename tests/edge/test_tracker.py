@@ -1,4 +1,4 @@
-"""Ids that live as long as a face is in view."""
+"""The tracker: an id lasts as long as a face is in view."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def face(x: float, y: float = 100, size: float = 80) -> Detection:
 
 
 def follow(tracker: Tracker, frames: list[list[Detection]], fps: float = 20) -> list[list[int]]:
-    """The ids in view in each frame."""
+    """Return the ids in view in each frame."""
     return [[found.track for found in tracker.update(faces, n / fps)] for n, faces in enumerate(frames)]
 
 
@@ -50,7 +50,7 @@ def test_a_fast_face_that_no_longer_overlaps_is_still_the_same() -> None:
 
 def test_a_jump_across_the_frame_is_another_face() -> None:
     ids = follow(Tracker(), [[face(100)], [face(100)], [face(500)], [face(500)]])
-    assert ids[-1] == [1, 2]  # the first lingers, the second is new
+    assert ids[-1] == [1, 2]  # the first track is still kept, the second is new
 
 
 @pytest.mark.parametrize(

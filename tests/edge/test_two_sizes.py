@@ -26,7 +26,7 @@ def cast() -> list[Head]:
 
 
 def large_looks(pipeline: Pipeline, images: list[Image], fps: int = 20) -> list[int]:
-    """The frames that the large network searched."""
+    """Return the numbers of the frames in which the large network was run."""
     search: FaceSearch = getattr(pipeline, "_search")  # noqa: B009
     looks = []
     for number, image in enumerate(images):

@@ -23,7 +23,7 @@ from tests.support.samples import face, frame, reading, stats
 
 
 class Stream:
-    """A viewer of the stream that reads one picture at a time."""
+    """Client of the MJPEG stream that reads one picture at a time."""
 
     def __init__(self, viewer: WebViewer, path: str = "/stream.mjpg") -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port_of(viewer), timeout=PATIENCE)
@@ -52,7 +52,7 @@ class Stream:
 
 
 def grey(level: int, width: int = 320, height: int = 240) -> Frame:
-    """A frame that can be told from others by one grey level, whatever JPEG does to it."""
+    """Make a frame of one grey level, by which it can be identified even after JPEG compression."""
     return frame(level, np.full((height, width, 3), level, np.uint8))
 
 

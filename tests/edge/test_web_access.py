@@ -30,7 +30,7 @@ Open = Callable[..., WebViewer]
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
-    """Starts a page with these settings over those of a page on the network."""
+    """Function that starts a page on the network with changed settings."""
     started: list[WebViewer] = []
 
     def start(**settings: Any) -> WebViewer:
@@ -181,7 +181,7 @@ def test_plain_http_on_the_network_is_said_to_be_open_to_listeners(
 
 
 def test_guesses_from_many_addresses_do_not_lock_the_user_out(opened: Open) -> None:
-    """127.0.0.0/8 is this machine: twelve of its addresses guess at once, and the user comes from one of the others."""
+    """Twelve loopback addresses guess passwords at once, while the user comes from another one."""
     viewer = opened()
     done = threading.Event()
     told: list[int] = []

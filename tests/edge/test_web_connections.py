@@ -1,4 +1,4 @@
-"""More connections than the server has room for."""
+"""The live page's server with more connections than it accepts."""
 
 import contextlib
 import http.client
@@ -20,7 +20,7 @@ ROOM = 20
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebViewer]:
-    """A page with room for few connections."""
+    """A page that accepts few connections."""
     monkeypatch.setattr(connections, "CONNECTIONS_MAX", ROOM)
     viewer = WebViewer(WebSettings(port=free_port()))
     show(viewer, frame())

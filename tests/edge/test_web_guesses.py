@@ -1,4 +1,4 @@
-"""Limits on wrong passwords, with a clock of the test's own: hours of guessing in no time."""
+"""Limits on wrong passwords, tested over simulated hours."""
 
 import asyncio
 import math
@@ -12,7 +12,7 @@ from edge.outputs.web.guesses import ACCOUNT_BURST, ACCOUNT_RATE, FIRST_DELAY_S,
 
 
 class Hours:
-    """Time that passes when everybody sleeps."""
+    """A simulated clock that advances when all tasks sleep."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -30,7 +30,7 @@ class Hours:
         return None
 
     async def run(self, until: float) -> None:
-        """Let time pass to then."""
+        """Let time pass until `until`."""
         while True:
             for _ in range(20):
                 await _yield()
@@ -63,7 +63,7 @@ def hours(monkeypatch: pytest.MonkeyPatch) -> Hours:
 
 
 async def guessing(limit: Guesses, address: str, told: list[Answer], hours: Hours) -> None:
-    """Somebody who sends the next wrong password as soon as there is an answer, or later where there is none."""
+    """Task of an attacker who sends the next wrong password after each answer, or later without one."""
     while True:
         told.append(await limit.answer(address, right=False))
         if told[-1] is Answer.LATER:
@@ -71,7 +71,7 @@ async def guessing(limit: Guesses, address: str, told: list[Answer], hours: Hour
 
 
 def test_guessers_are_slow_and_the_rightful_user_gets_in(hours: Hours) -> None:
-    """Twelve addresses guess for an hour; a user whom nobody has seen before comes every ten minutes from elsewhere."""
+    """Twelve addresses guess for an hour; every ten minutes a new user logs in from another address."""
     told: list[Answer] = []
     waited: list[float] = []
 
@@ -102,7 +102,7 @@ def test_guessers_are_slow_and_the_rightful_user_gets_in(hours: Hours) -> None:
 
 
 def test_a_browser_that_had_the_password_gets_in_while_its_own_address_guesses(hours: Hours) -> None:
-    """Behind one router: somebody guesses without a pause, and the user comes from the same address."""
+    """Behind one router, an attacker guesses without a pause, and the user has the same address."""
     waited: list[float] = []
 
     async def user() -> None:

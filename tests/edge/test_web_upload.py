@@ -1,4 +1,4 @@
-"""A picture that is given to the page: read by the real networks, and never kept."""
+"""Pictures uploaded to the page: analysed by the real networks, and never stored."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""Frames of a browser's own camera: what is taken, how often, from whom, and that nothing is kept."""
+"""Frames from a browser's camera: which are accepted, how often, from whom, and that none is stored."""
 
 import http.client
 import json
@@ -32,7 +32,7 @@ def posted(viewer: WebViewer, body: bytes, session: str = "one", **headers: str)
 
 
 def accepted(viewer: WebViewer, body: bytes, session: str = "one") -> dict[str, object]:
-    """The answer to a frame, sent again while it comes too early."""
+    """Send a frame, repeating it while it is too early; returns the answer."""
 
     def answer() -> bytes | None:
         status, text = posted(viewer, body, session)

@@ -1,4 +1,4 @@
-"""YAML files of people: what is refused, with which words, and how soon."""
+"""YAML files written by users: which are refused, with which message, and how fast."""
 
 from pathlib import Path
 

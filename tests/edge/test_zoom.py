@@ -1,4 +1,4 @@
-"""Far faces are found by a close-up of what the large network half sees."""
+"""Distant faces: uncertain detections of the large network are confirmed in an enlarged part of the picture."""
 
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ def cast() -> list[Head]:
 
 @dataclass
 class Network:
-    """Finds the same in every image, and keeps the shapes of those."""
+    """A detector that finds the same in every image, and keeps the shapes of the images."""
 
     found: list[Detection] = field(default_factory=list)
     size: tuple[int, int] = (320, 256)
