@@ -11,7 +11,7 @@ ARGS ?=
 PICTURE_AT ?= 53
 SINCE ?= HEAD
 
-.PHONY: run test check lint bench compare edge board package-test root-test training lock resolve picture clean
+.PHONY: run test check lint bench compare edge deploy board package-test root-test training lock resolve picture clean
 
 run: edge
 	@$(BIN)/emotion-edge demo $(ARGS)
@@ -39,6 +39,10 @@ compare: edge training
 edge:
 	@deploy/setup.sh .venv requirements/board.txt
 
+# What emotion-deploy needs, and no TensorFlow: cards, packages and boards over SSH.
+deploy:
+	@deploy/setup.sh .venv-deploy requirements/deploy.txt
+
 # A whole emulated machine, or with --native a container, flashed and pushed to; images and logs are in .cache/emulated.
 board: training
 	@$(DEV)/python -m deploy.emulated.board_test $(ARGS)
@@ -64,7 +68,8 @@ training:
 COMPILE = $(DEV)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url $(UPGRADE)
 lock: training
 	$(COMPILE) pyproject.toml -o requirements/board.txt
-	$(COMPILE) --extra training --extra dev -c requirements/board.txt pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --extra training --extra dev --extra deploy -c requirements/board.txt pyproject.toml -o requirements/dev.txt
+	$(COMPILE) --extra deploy -c requirements/dev.txt pyproject.toml -o requirements/deploy.txt
 
 # The picture of the annotated stream in the README.
 picture: edge
@@ -80,4 +85,4 @@ resolve: training
 	done
 
 clean:
-	rm -rf .venv .venv-dev .cache build
+	rm -rf .venv .venv-dev .venv-deploy .cache build

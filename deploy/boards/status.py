@@ -66,7 +66,7 @@ def _status_of(board: Board) -> dict[str, Any]:
 def _line(status: dict[str, Any]) -> str:
     facts = [status["version"] or "not installed", status["service"]]
     if status["upgrading"]:
-        facts.append("an upgrade is running")
+        facts.append("an upgrade is running" if status["version"] else "it is being installed")
     if status["model"]:
         facts.append(status["model"])
     if status["camera"]:

@@ -162,7 +162,7 @@ def _wheels(site: Path, python: str, arch: str, lock: Path) -> None:
     """Unpack the locked wheels for the target Python and architecture, after checking their hashes."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if uv is None:
-        raise EmotionEdgeError("package: uv is not here (`pip install uv`, or `make training`)")
+        raise EmotionEdgeError("package: uv is not here (make deploy)")
     words = [uv, "pip", "install", "--no-config", "--quiet", "--no-progress", "--link-mode", "copy"]
     words += ["--target", str(site), "--python-platform", PLATFORMS[arch], "--python-version", python]
     words += ["--only-binary", ":all:", "--require-hashes", "-r", str(lock)]

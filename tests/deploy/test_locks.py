@@ -58,7 +58,11 @@ def test_the_lock_installs_on(platform: str, python: str, expected: dict[str, st
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("board", []), ("dev", ["--extra", "training", "--extra", "dev", "-c", BOARD])],
+    [
+        ("board", []),
+        ("dev", ["--extra", "training", "--extra", "dev", "--extra", "deploy", "-c", BOARD]),
+        ("deploy", ["--extra", "deploy", "-c", ROOT / "requirements" / "dev.txt"]),
+    ],
 )
 def test_the_lock_is_what_pyproject_asks_for(name: str, words: list[str | Path], tmp_path: Path) -> None:
     lock = Path(shutil.copy(ROOT / "requirements" / f"{name}.txt", tmp_path))

@@ -239,6 +239,13 @@ def test_another_package_is_refused(tmp_path: Path) -> None:
         read_package(make_package(tmp_path, "arm64", "3.13", name="sl"))
 
 
+@needs_dpkg
+def test_a_renamed_package_is_kept_on_a_board_under_its_own_name(tmp_path: Path) -> None:
+    """The board looks for emotion-edge_*.deb when it goes back."""
+    package = make_package(tmp_path, "arm64", "3.13").rename(tmp_path / "to try.deb")
+    assert read_package(package).name == "emotion-edge_1.2.3_arm64.deb"
+
+
 def test_boards_are_those_of_the_inventory_or_the_ones_named(tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yaml"
     inventory.write_text(
