@@ -105,7 +105,7 @@ def push(
         )
         result = _watch(connection, report)
         if result.startswith("ok"):
-            for line in _doctor(connection):
+            for line in doctor_findings(connection):
                 report(f"  {line}")
         report(result)
         return result.startswith("ok")
@@ -184,11 +184,11 @@ def _watch(connection: Connection, report: Report) -> str:
         time.sleep(2)
 
 
-def _doctor(connection: Connection) -> list[str]:
-    """Run `emotion-edge doctor` on the board, as the service's user with its settings; returns the output lines."""
+def doctor_findings(connection: Connection) -> list[str]:
+    """Run `emotion-edge doctor` on the board, as the service's user with its settings; the lines not marked `ok`."""
     # The service's user has no access to the home folder in which an ssh session starts.
     _, text = connection.status("cd /; sudo -n -u emotion-edge /opt/emotion-edge/bin/emotion-edge doctor")
-    return text.splitlines()
+    return [line for line in text.splitlines() if not line.startswith(("ok ", "INFO: ", "emotion-edge: checked "))]
 
 
 class Packages:

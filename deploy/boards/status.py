@@ -81,7 +81,7 @@ def _line(status: dict[str, Any]) -> str:
     facts.append(f"{status['free_mib'] / 1024:.1f} GiB free")
     if status["last_error"]:
         facts.append(f"last error: {status['last_error']}")
-    elif status["last_upgrade"]:
+    elif status["last_upgrade"] not in (None, f"ok {status['version']}"):
         facts.append(f"last upgrade: {status['last_upgrade']}")
     return ", ".join(facts)
 

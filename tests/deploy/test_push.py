@@ -20,7 +20,7 @@ import pytest
 from deploy import cli
 from deploy.boards.facts import gather_facts
 from deploy.boards.inventory import Host, choose_hosts, read_inventory
-from deploy.boards.push import read_package
+from deploy.boards.push import doctor_findings, read_package
 from deploy.boards.rollout import Plan, roll_out
 from deploy.boards.ssh import Connection, quoted
 from deploy.boards.status import status
@@ -231,6 +231,20 @@ def test_status_has_a_line_for_each_board_in_the_order_asked_for(
     assert first.startswith("loopback  ")
     assert " GiB free" in first
     assert second.startswith("away      failed: cannot be reached")
+
+
+def test_after_a_push_only_what_is_not_well_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of twenty boards, a dozen lines each would hide it."""
+    lines = [
+        "emotion-edge: checked with the rights of the service's user, emotion-edge",
+        "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
+        "ok     models       emotion-small",
+        "note   record       off (record.enabled)",
+        "fault  broker       it refuses the login",
+        "Traceback (most recent call last):",
+    ]
+    monkeypatch.setattr(Connection, "status", lambda *_: (1, "\n".join(lines)))
+    assert doctor_findings(Connection(Host("kitchen", "kitchen.lan"))) == lines[3:]
 
 
 @needs_dpkg

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,7 @@ def test_healthy_means_frames_and_a_connected_broker() -> None:
     assert not _status_of(board("failed", **good))["healthy"]
     assert _status_of(board())["healthy"]  # a version without a status file
     assert _line(_status_of(board(**good))) == (
-        "1.0, active, emotion-small, camera online, broker connected, 9.5 frames/s, 51 °C, up 1 d, 2.0 GiB free, "
-        "last upgrade: ok 1.0"
+        "1.0, active, emotion-small, camera online, broker connected, 9.5 frames/s, 51 °C, up 1 d, 2.0 GiB free"
     )
+    undone = replace(board(**good), result="rolled-back 1.0: no frames are analysed")
+    assert _line(_status_of(undone)).endswith("free, last upgrade: rolled-back 1.0: no frames are analysed")
