@@ -9,6 +9,10 @@ from edge.reading import Box, Detection, Image
 CANDIDATE: Final = 0.05
 """Detection score of the large network from which a face is checked by the small one."""
 
+MARGIN: Final = 0.15
+"""By how much more than `detector.score` a face must score to count without a close-up, or in one of a place where the
+large network scored less: without it, textures were taken for faces in close-ups."""
+
 MOST: Final = 4
 """Maximum number of checks for one picture: together they cost about one run of the large network."""
 
@@ -29,9 +33,9 @@ class ZoomingDetector:
         """Combine two networks.
 
         Args:
-            large: network that returns detections with scores down to CANDIDATE.
-            small: network that returns detections with scores down to `score`.
-            score: detection score from which the large network's detections need no check, 0 to 1.
+            large: with a least score of at most CANDIDATE.
+            small: with the least score `score`.
+            score: the setting `detector.score`, 0 to 1.
         """
         self._large, self._small, self._score = large, small, score
         self.size = large.size
@@ -39,18 +43,23 @@ class ZoomingDetector:
     def detect(self, image: Image) -> list[Detection]:
         """Detect the faces of an image of any size, best score first, in its pixels, each with five landmarks."""
         candidates = self._large.detect(image)
-        found = [face for face in candidates if face.score >= self._score]
+        found = [face for face in candidates if face.score >= self._score + MARGIN]
         unsure = candidates[len(found) :]
         looks = 0
         for candidate in unsure:
-            if looks == MOST:
-                break
             if _overlaps(candidate.box, found):
                 continue
-            looks += 1
-            for face in self._close_up(image, candidate.box):
-                if _overlaps(face.box, unsure) and not _overlaps(face.box, found):
-                    found.append(face)
+            seen = candidate.score >= self._score
+            if looks < MOST:
+                looks += 1
+                least = self._score if seen else self._score + MARGIN
+                found += [
+                    face
+                    for face in self._close_up(image, candidate.box)
+                    if face.score >= least and _overlaps(face.box, unsure) and not _overlaps(face.box, found)
+                ]
+            elif seen:  # more faces than close-ups: what the large network found counts
+                found.append(candidate)
         return sorted(found, key=lambda face: face.score, reverse=True)
 
     def _close_up(self, image: Image, box: Box) -> list[Detection]:

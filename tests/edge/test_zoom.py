@@ -67,6 +67,20 @@ def test_sure_faces_are_not_looked_at_again_and_close_ups_are_limited() -> None:
     assert set(small.seen) == {(120, 150, 3)}
 
 
+def test_what_the_large_network_finds_without_being_sure_must_be_in_the_close_up() -> None:
+    large = Network([at(615, 0.55)])
+    assert ZoomingDetector(large, Network(), 0.5).detect(HD) == []
+    seen = Network([Detection(Box(60, 42, 28, 38), 0.5)])
+    assert len(ZoomingDetector(large, seen, 0.5).detect(HD)) == 1
+    large.found = [at(615, 0.45)]
+    assert ZoomingDetector(large, seen, 0.5).detect(HD) == []
+
+
+def test_a_crowd_of_unsure_faces_is_kept_where_there_are_too_many_for_close_ups() -> None:
+    crowd = Network([at(100 * n, 0.6) for n in range(10)])
+    assert len(ZoomingDetector(crowd, Network(), 0.5).detect(HD)) == 10 - MOST
+
+
 def test_a_close_up_gives_the_face_in_pixels_of_the_picture() -> None:
     small = Network([Detection(Box(60, 42, 28, 38), 0.8, np.full((5, 2), 70, np.float32))])
     (face,) = ZoomingDetector(Network([at(615, 0.1)]), small, 0.5).detect(HD)
