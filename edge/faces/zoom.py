@@ -38,12 +38,13 @@ class ZoomingDetector:
             score: the setting `detector.score`, 0 to 1.
         """
         self._large, self._small, self._score = large, small, score
+        self._sure = min(score + MARGIN, (1 + score) / 2)
         self.size = large.size
 
     def detect(self, image: Image) -> list[Detection]:
         """Detect the faces of an image of any size, best score first, in its pixels, each with five landmarks."""
         candidates = self._large.detect(image)
-        found = [face for face in candidates if face.score >= self._score + MARGIN]
+        found = [face for face in candidates if face.score >= self._sure]
         unsure = candidates[len(found) :]
         looks = 0
         for candidate in unsure:
@@ -52,7 +53,7 @@ class ZoomingDetector:
             seen = candidate.score >= self._score
             if looks < MOST:
                 looks += 1
-                least = self._score if seen else self._score + MARGIN
+                least = self._score if seen else self._sure
                 found += [
                     face
                     for face in self._close_up(image, candidate.box)
