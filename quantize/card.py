@@ -51,8 +51,8 @@ class ReleasedCard(EmotionCard):
     numbers, from 0). verification: ways (precision, runtime, agreement and logit errors by output, milliseconds), and
     of the file: bytes, compressed, of_float, jitter, affect, instructions and not_run. The agreement of a way is over
     all faces of its splits, or over as many as `faces` gives. parity: figures for FairFace's groups
-    (`training.evaluation.parity`); empty where not measured.
-    balance: how `OutputSpec.balance` was chosen (`quantize.balance`).
+    (`training.evaluation.parity`); empty where not measured. balance: how `OutputSpec.balance` was chosen
+    (`quantize.balance`).
     """
 
     calibration: Mapping[str, Any] = {}

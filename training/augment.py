@@ -47,9 +47,9 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     divides by 255.
 
     While training each image gets, independently: a mirror image half of the time, one warp (shift, scale, rotation:
-    what a detector's box jitters by), light (contrast, brightness, gamma, light from one side), for a part of them
-    blur or noise (cheap cameras, distant or dim faces), and for a part of them an erased rectangle
-    (hands, hair, glasses). Past the edge the edge pixels are repeated, as the board's crop does.
+    what a detector's box jitters by), light (contrast, brightness, gamma, light from one side), for a part of them blur
+    or noise (cheap cameras, distant or dim faces), and for a part of them an erased rectangle (hands, hair, glasses).
+    Past the edge the edge pixels are repeated, as the board's crop does.
 
     What a room adds is off by default: large roll, an occluding ellipse, motion blur, distance (few pixels), low light
     with read noise, and JPEG.

@@ -1,8 +1,8 @@
 """`python -m training.compare`: accuracy of each network after the same budget of processor time.
 
 Every network is trained alike (heads, augmentation, AdamW, the same batches in the same order) until this process has
-spent the given processor time, all threads together, and is then judged on PublicTest. A small network
-sees more images than a large one: the result tells which to start with on a machine, not which is best in the end.
+spent the given processor time, all threads together, and is then judged on PublicTest. A small network sees more images
+than a large one: the result tells which to start with on a machine, not which is best in the end.
 """
 
 import argparse

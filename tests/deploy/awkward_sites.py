@@ -1,4 +1,4 @@
-"""Sites with awkward values: what must be accepted and arrive unchanged, and what must be refused with which words."""
+"""Site files with awkward values: those to be accepted unchanged, and those to be refused, with the message."""
 
 from typing import Any, Final
 
@@ -6,17 +6,17 @@ KEY: Final = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHere someone@desk"
 
 
 def site(**changes: Any) -> dict[str, Any]:
-    """A valid site with some of its sections replaced."""
+    """Make a valid site with some sections replaced."""
     return {"hostname": "kitchen", "user": {"name": "pi", "ssh_keys": [KEY]}} | changes
 
 
 def wifi(**changes: Any) -> dict[str, Any]:
-    """A site with Wi-Fi, some of its keys replaced."""
+    """Make a site with Wi-Fi, with some keys of that section replaced."""
     return site(wifi={"ssid": "attic", "password": "password", "country": "DE"} | changes)
 
 
 def password(text: Any) -> dict[str, Any]:
-    """A site whose user has a password."""
+    """Make a site whose user has this password."""
     return site(user={"name": "pi", "password": text})
 
 

@@ -1,4 +1,4 @@
-"""Known faults in locked packages, from advisories of the OSV format."""
+"""Known vulnerabilities of locked packages, from advisories in OSV format."""
 
 import json
 import zipfile

@@ -1,4 +1,4 @@
-"""Container files: what compose sets is known, the broker accepts its file, and the health check tells well from ill.
+"""Container files: compose sets known settings, the broker accepts its file, and the health check is right.
 
 deploy/container/test.sh builds the image and runs it.
 """

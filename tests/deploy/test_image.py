@@ -1,4 +1,4 @@
-"""A card for a board: from an image made here in the shape of the official one, read back with other tools."""
+"""Card images, made from an imitation of the official image and read back with other tools."""
 
 import gzip
 import hashlib
@@ -43,7 +43,7 @@ def tool(*words: str, data: bytes | None = None) -> bytes:
 def make_base(
     folder: Path, suite: str = "trixie", loader: str = "ld-linux-aarch64.so.1", cloud: bool = True, gpt: bool = False
 ) -> Path:
-    """An image of MBR, FAT32 and ext4, packed with xz."""
+    """Make an image of MBR, FAT32 and ext4, packed with xz."""
     folder.mkdir(exist_ok=True)
     root = folder / "root"
     (root / "usr/lib").mkdir(parents=True)
@@ -156,10 +156,10 @@ def test_card_holds_the_package_and_what_the_board_is_to_become(base: Path, site
     key = "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e"
     assert network["wifis"]["wlan0"]["access-points"] == {"IEEE": {"password": key}}
     assert yaml.safe_load(on_boot(card, "meta-data"))["instance-id"].startswith("emotion-edge-")
-    # What says it runs at each boot, and what it runs is there.
+    # The unit runs at each boot, and its program exists.
     (command,) = said["bootcmd"]
     assert on_boot(card, command[1].removeprefix("/boot/firmware/")).startswith(b"#!/bin/sh")
-    # All else is as it came, and both file systems are sound.
+    # Everything else is unchanged, and both file systems are intact.
     assert on_boot(card, "config.txt") == b"as it came\n"
     for start, megabytes, check in (
         (BOOT_AT, BOOT_MB, ("fsck.vfat", "-n")),
@@ -181,7 +181,7 @@ def test_no_secret_is_logged_nor_stands_in_clear(
     out, err = capfd.readouterr()
     for secret in ("open sesame", "mqtt-secret", wpa_key("IEEE", "password")):
         assert secret not in out + err + caplog.text
-    # The board's own file must have the broker's password; the others are kept as hashes only.
+    # The daemon's settings must contain the broker's password; other passwords are stored only as hashes.
     assert b"open sesame" not in card.read_bytes()
     assert card.stat().st_mode & 0o077 == 0
 
@@ -260,7 +260,7 @@ def test_what_the_image_lacks_is_fetched_from_where_the_image_has_its_packages(s
     archive = tmp_path / "base/archive"
     archive.mkdir()
     index = []
-    # With an epoch, whose colon no name on a FAT may have.
+    # A version with an epoch, whose colon is not allowed in file names on FAT.
     something = make_package(archive, name="libsomething1", version="2:1.2.3")
     for library in (something, make_package(archive, name=CAMERA_LIBRARY)):
         described = tool("dpkg-deb", "-f", str(library)).decode().strip()

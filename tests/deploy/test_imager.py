@@ -1,4 +1,4 @@
-"""The manifest for Raspberry Pi Imager: its fields, and that what it names is what is served."""
+"""The manifest for Raspberry Pi Imager: its fields, and that they fit the served files."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from edge.errors import EmotionEdgeError
 
 pytestmark = pytest.mark.skipif(not shutil.which("xz"), reason="xz is not installed")
 
-# Those that Imager's os-list-schema.json requires of an operating system, with their types.
+# Fields that Imager's os-list-schema.json requires of an operating system, with their types.
 REQUIRED = {
     "name": str,
     "description": str,

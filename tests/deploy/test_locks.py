@@ -1,4 +1,4 @@
-"""The locked dependencies: the same as pyproject.toml asks for, and a working set on every board and workstation."""
+"""The locked dependencies fit pyproject.toml and each other, for every board and workstation."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ BOARD = ROOT / "requirements" / "board.txt"
 
 
 def uv(*words: str | Path) -> str:
-    """What uv prints; skips where the package registry cannot be reached."""
+    """Run uv; returns its output, and skips the test if the package registry cannot be reached."""
     done = subprocess.run([UV, "pip", *words], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode and re.search(r"error sending request|dns error|Could not connect", done.stderr):
         pytest.skip("the package registry cannot be reached")

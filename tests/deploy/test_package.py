@@ -1,6 +1,6 @@
-"""The Debian package: what it holds and says, that the same sources give the same bytes, and the service's limits.
+"""The Debian package: contents, metadata, reproducible build, and the service's limits.
 
-Real dpkg, uv and lintian, on packages that have two of the wheels; `make package-test` installs the whole ones.
+Real dpkg, uv and lintian run on packages with only two of the wheels; `make package-test` installs complete ones.
 """
 
 import gzip
@@ -40,7 +40,7 @@ def said(*words: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def lock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two wheels of the lock, one of which holds machine code."""
+    """A lock file with two of the wheels, one of which contains machine code."""
     entries = re.split(r"\n(?=\S)", package.LOCK.read_text())
     chosen = [entry for entry in entries if entry.startswith(("paho-mqtt==", "pyyaml=="))]
     assert len(chosen) == 2
@@ -51,7 +51,7 @@ def lock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what is packed, which nobody changes meanwhile; with a committee."""
+    """A copy of the sources, unaffected by concurrent changes of the checkout, with a committee added."""
     root = tmp_path_factory.mktemp("sources")
     for name in ("edge", "models", "systemd", "docs", "integrations"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.keras"))
@@ -75,13 +75,13 @@ def built(folder: Path, suite: str, lock: Path, sources: Path, arch: str = "arm6
 def deb(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, lock: Path, sources: Path
 ) -> tuple[str, Path]:
-    """A suite's name and its package."""
+    """Name of a suite, and the package built for it."""
     need("dpkg-deb", "dpkg")
     return request.param, built(tmp_path_factory.mktemp("package"), request.param, lock, sources)
 
 
 def contents(file: Path) -> dict[str, str]:
-    """Mode, owner and time by path, as `./etc`, of what is in a package."""
+    """List the contents of a package: mode, owner and time by path (`./etc`)."""
     lines = said("dpkg-deb", "--contents", file).splitlines()
     return {line.split(maxsplit=5)[5].split(" -> ")[0].rstrip("/"): line for line in lines}
 
@@ -124,7 +124,7 @@ def test_everything_the_board_needs_is_in_it(deb: tuple[str, Path]) -> None:
     assert machine
     assert all("aarch64-linux-gnu" in path for path in machine)
     assert not [path for path in inside if "__pycache__" in path or path.endswith((".keras", ".pyc"))]
-    # A growing delay between restarts, where systemd knows it.
+    # A growing delay between restarts, if the suite's systemd supports it.
     assert ("./usr/lib/systemd/system/emotion-edge.service.d/backoff.conf" in inside) == (suite == "trixie")
 
 

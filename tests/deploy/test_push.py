@@ -1,6 +1,6 @@
-"""Boards over SSH, against a real sshd on the loopback: what is refused before anything is changed.
+"""Boards over SSH, with a real sshd on the loopback: pushes that are refused before anything is changed.
 
-That a push installs, upgrades and goes back is shown on a whole machine: `make board`.
+`make board` tests on a whole machine that a push installs, upgrades and rolls back.
 """
 
 import getpass
@@ -34,7 +34,7 @@ needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg is no
 
 @dataclass(frozen=True)
 class Sshd:
-    """A server that lets this user in with `key`. known: a file of host keys with its own."""
+    """An SSH server that admits this user with `key`. known: known-hosts file with the server's key."""
 
     port: int
     key: Path
@@ -103,7 +103,7 @@ def make_package(folder: Path, arch: str, python: str, installed_kib: int = 10, 
 
 
 def here() -> tuple[str, str, str]:
-    """Architecture, release and its Python, of this machine, or the test is skipped."""
+    """Return this machine's architecture, Debian release and its Python; skips the test on another system."""
     arch = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
     release = Path("/etc/os-release").read_text()
     pythons = {"bookworm": "3.11", "trixie": "3.13"}

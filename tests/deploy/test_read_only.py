@@ -1,4 +1,4 @@
-"""A board whose root cannot be written: the daemon runs all the same."""
+"""The daemon runs on a board with a read-only root file system."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The signed repository, read by a real apt: a newer version is fetched, anything changed afterwards is refused."""
+"""The signed repository with a real apt: a newer version is fetched, anything changed after signing is refused."""
 
 import os
 import shutil
@@ -49,7 +49,7 @@ def key() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Apt:
-    """apt of a board with one source."""
+    """apt as on a board, with this repository as its only source."""
 
     folder: Path
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_published_is_named(tmp_path: Path, key: str) -> None:
 
 
 def update(apt: Apt, installed: str) -> str:
-    """Run the board's update script with that version installed; its status and output."""
+    """Run the board's update script as if version `installed` ran; returns exit status and output."""
     folder, programs = apt.folder, apt.folder / "bin"
     if not programs.exists():
         shutil.copytree(ROOT / "deploy/boards/files", folder / "shared")

@@ -1,4 +1,4 @@
-"""Rollouts over many boards: canaries, the stop after failures, the summary, and what a dry run shows."""
+"""Rollouts over many boards: canaries, the stop after failures, the summary, and dry runs."""
 
 import io
 import tarfile
@@ -19,7 +19,7 @@ from edge.errors import EmotionEdgeError
 
 
 class Boards:
-    """Boards that fail where told, and the order in which they were pushed to."""
+    """Imitated boards, some of which fail, and the order in which they were pushed to."""
 
     def __init__(self, failing: set[str]) -> None:
         self.failing = failing

@@ -16,7 +16,7 @@ from tests.deploy.awkward_sites import BAD, GOOD, KEY, site, wifi
 
 
 def matches(password: str, hashed: str) -> bool:
-    """Whether an SHA-512 crypt hash is that of a password."""
+    """Return True if an SHA-512 crypt hash is that of a password."""
     words = ["openssl", "passwd", "-6", "-salt", hashed.split("$")[2], "-stdin"]
     return subprocess.run(words, input=password, capture_output=True, text=True, check=True).stdout.strip() == hashed
 
@@ -29,7 +29,7 @@ def write(folder: Path, tree: dict[str, Any], mode: int = 0o600) -> Path:
 
 
 def card_of(folder: Path, tree: dict[str, Any]) -> dict[str, Any]:
-    """The YAML files of the card that a site makes, by name."""
+    """Make the files of a card for a site; returns the YAML files, parsed, by name."""
     files = card_files(read_site(write(folder, tree)))
     names = ("user-data", "network-config", "meta-data", "emotion-edge/config.yaml")
     return {name: yaml.safe_load(files[name]) for name in names}

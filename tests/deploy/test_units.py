@@ -1,4 +1,4 @@
-"""The systemd units: how far they are confined, their limits, and that systemd has nothing to object."""
+"""The systemd units: confinement, limits, and that systemd-analyze reports no fault."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ EXPOSURE = {
     **dict.fromkeys(SERVICES, 1.5),
     "emotion-edge-update.service": 2.2,
 }
-"""At most, by `systemd-analyze security`: 1.4 and 2.1 with systemd 252; other versions may count a little more."""
+"""Largest allowed exposure by `systemd-analyze security`: 1.4 and 2.1 in systemd 252, slightly more in others."""
 
 need_analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 

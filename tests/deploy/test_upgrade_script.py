@@ -1,6 +1,6 @@
-"""The scripts that run on a board, files/upgrade and files/first-boot, with stand-ins for dpkg, apt and systemctl.
+"""The scripts on a board, files/upgrade and files/first-boot, with stand-ins for dpkg, apt and systemctl.
 
-What they do on a whole machine: `make board`.
+`make board` runs them on a whole machine.
 """
 
 import json
@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 CONFIG = "etc/emotion-edge/config.yaml"
 
 STAND_INS = {
-    # Packages are text files with the version in them; `installed` holds that of the system.
+    # Stand-in packages are text files that contain their version; `installed` contains the installed one.
     "dpkg-query": """
         [ -s "$BOARD/installed" ] || exit 1
         case "$*" in *Version*) echo "installed $(cat "$BOARD/installed")";; esac
@@ -50,7 +50,7 @@ STAND_INS = {
 
 @dataclass(frozen=True)
 class Board:
-    """A board's files below `root`."""
+    """The files of an imitated board, below `root`."""
 
     root: Path
 
@@ -59,7 +59,7 @@ class Board:
         return self.root / "var/lib/emotion-deploy"
 
     def status(self, version: str, **status: object) -> None:
-        """What the daemon of a version writes into its status file."""
+        """Set what the daemon of a version writes into its status file."""
         (self.root / f"status-of-{version}").write_text(json.dumps({"watching": True, "broker": None} | status))
 
     def keep(self, folder: str, version: str) -> Path:
@@ -68,7 +68,7 @@ class Board:
         return self.home / folder
 
     def install(self, version: str) -> None:
-        """As if that version was running, and its package kept."""
+        """Set up the board as if this version ran and its package were kept."""
         self.keep("current", version)
         (self.root / "installed").write_text(version)
         status = self.root / f"status-of-{version}"
@@ -76,7 +76,7 @@ class Board:
             (self.root / "run/emotion-edge/status.json").write_text(status.read_text())
 
     def upgrade(self, version: str, config: str = "", files: dict[str, str] | None = None) -> str:
-        """Push a version; the result."""
+        """Push a version; returns the content of the result file."""
         incoming = self.keep("incoming", version)
         (incoming / "ready").write_text("2\n")
         if config:
@@ -120,7 +120,7 @@ def test_an_unpacking_that_was_interrupted_is_finished(board: Board) -> None:
     state = board.root / "dpkg-state"
     state.write_text("half-installed reinstreq")
     for name, script in {
-        # dpkg and apt as they were seen: apt fails to reinstall the version that is unpacked, but not configured.
+        # Imitates the real behaviour: apt cannot reinstall a version that is unpacked, but not configured.
         "dpkg-query": """
             case "$*" in
             *Version*) echo "installed $(cat "$BOARD/installed")";;
@@ -152,7 +152,7 @@ def test_a_first_installation_brings_settings_and_files(board: Board) -> None:
     assert (board.root / "etc/emotion-edge/ca.pem").read_text() == "a certificate"
     assert (board.root / "srv/emotion-edge/mine/card.json").read_text() == "{}"
     assert (board.root / CONFIG).stat().st_mode & 0o077 == 0
-    # No copy of a secret stays where packages are kept.
+    # The folder of packages must not keep a copy of a secret.
     assert sorted(path.name for path in (board.home / "current").rglob("*")) == [
         *("before", "emotion-edge_1_arm64.deb", "ready", "required", "saved", "tries"),
     ]
@@ -222,7 +222,7 @@ def test_without_an_earlier_package_the_new_one_is_kept_for_a_repair(board: Boar
 
 @dataclass(frozen=True)
 class Card:
-    """A card's boot partition and the board it is in."""
+    """The boot partition of a card, and the root of the board that it is in."""
 
     root: Path
 

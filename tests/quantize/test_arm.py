@@ -1,4 +1,4 @@
-"""On emulated aarch64, where qemu and the arm64 Python are (`python -m quantize.arm`): the same answers as here."""
+"""Emulated aarch64 (needs `python -m quantize.arm`): models give the same outputs as on this machine."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_the_emulated_interpreter_says_the_same() -> None:
 
 
 def counted(name: str) -> dict[str, dict[str, float]]:
-    """Instructions of one face by the card, by core, of the file and of the float file."""
+    """Read instructions per face from a model's card, by core, for the int8 and the float file."""
     card = json.loads((ROOT / "models" / name / "card.json").read_text())
     found: dict[str, dict[str, float]] = card["verification"]["instructions"]
     return found

@@ -1,4 +1,4 @@
-"""How much rare emotions weigh: chosen by the rule, written into the card, and applied wherever the model runs."""
+"""The balance for rare labels: chosen by the rule, written into the card, and applied by every classifier."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def faces() -> Dataset:
-    """Noise with labels, enough of each for the rule; half of it Training."""
+    """Labelled images of noise, enough of each label for the rule; half of them in Training."""
     rng = np.random.default_rng(0)
     count = 800
     pixels = rng.integers(0, 256, (count, 48, 48)).astype(np.uint8)
@@ -118,7 +118,7 @@ def test_a_committee_s_figures_are_measured_into_its_file_and_card(model: Path, 
     (folder / COMMITTEE_FILE).write_text(json.dumps(content))
     (folder / "CARD.md").write_text("# both 1.0.0\n\n## Rare emotions\nold\n\n## Figures\n| a |\n")
     facts = add_committee_balance(folder, faces, final=True)
-    # Two networks of one file: together they are right where one is.
+    # Both members have the same file, so the committee predicts what each does.
     alone = read_card(EmotionCard, model), json.loads((model / CARD_FILE).read_text())["balance"]
     assert facts["balance"] == {str(each): alone[0].primary.balance for each in (model, other)}
     assert facts["figures"]["PublicTest"]["with"]["accuracy"] == alone[1]["figures"]["PublicTest"]["with"]["accuracy"]

@@ -1,4 +1,4 @@
-"""What a card says of a file: only what is known of the data, of the calibration and of this network."""
+"""Contents of a card: only known facts about data, calibration and this network."""
 
 import json
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ HEADS = ("ferplus8", "fer7", "affect")
 
 
 def faces(name: str = "FER-2013", votes: bool = True) -> Dataset:
-    """60 faces of Training, of which one is blank and two are test faces, and 5 of each of the others."""
+    """60 Training faces, one of them blank and two of them copies of test faces, and 5 of each other split."""
     generator = np.random.default_rng(3)
     images = generator.integers(0, 256, (70, 8, 8), np.uint8)
     images[0] = 7
@@ -143,7 +143,7 @@ def test_a_card_knows_the_precision_of_its_file(dtype: str, precisions: Sequence
 
 
 def figure(found: Sequence[int], of: Sequence[int], split: str = "PrivateTest") -> Figures:
-    """Of ferplus8: so many found of so many faces of each class, the others called by the next class's name."""
+    """Make figures of ferplus8: `found` of `of` faces of each class are right, others get the next class."""
     confusion = np.diag(np.asarray(found, np.int64)) + np.roll(np.diag(np.asarray(of) - np.asarray(found)), 1, axis=1)
     share = np.asarray(found) / np.maximum(of, 1)
     recall = dict(zip(LABELS, share.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""A committee whose members have inputs of different sizes and colours, with a real network for each."""
+"""Committees whose members have inputs of different size and colour, with a real network for each."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ BOXES = [Box(*place) for place in faces_of(3)]
 
 
 def large_in_colour(folder: Path) -> Path:
-    """A model with random weights that sees 64x64 pixels in colour."""
+    """Make a model with random weights and an input of 64x64 pixels in colour."""
     folder.mkdir()
     keras.utils.set_random_seed(1)
     image = keras.Input((64, 64, 3), name="image")
@@ -49,7 +49,7 @@ def test_each_member_cuts_its_own_crop(tmp_path: Path, astronaut: Image, caplog:
     labels = SMALL_CARD.primary.labels
     for row, votes in enumerate(found.votes):
         assert list(votes.values()) == [labels[int(own[row].argmax())] for own in alone]
-    # Crops that come cut, as at a prediction server, are made to the larger input and shrunk for the smaller.
+    # Crops sent to a prediction server have the size of the larger input, and are shrunk for the smaller one.
     crops = face_crops(astronaut, BOXES, committee.card.crop, committee.card.input)
     assert crops.shape == (3, 64, 64, 3)
     assert np.abs(committee.classify(crops).probabilities - wanted).mean() < 0.1

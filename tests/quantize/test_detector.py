@@ -1,4 +1,4 @@
-"""From ONNX to int8: the rebuilt graph computes what OpenCV computes from the same file."""
+"""YuNet from ONNX to int8: the rebuilt graph gives the same results as OpenCV with the same file."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def faces(fer2013_dir: Path) -> npt.NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ONNX file with each operation of YuNet once, and channels of very different reach in the middle."""
+    """An ONNX file with each of YuNet's operations once, and channels of very different ranges."""
     make, rng = onnx.helper.make_node, np.random.default_rng(0)
     reach = np.array([0.01, 1, 30, 1000], np.float32)
     weights = {

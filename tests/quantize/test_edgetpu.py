@@ -146,7 +146,7 @@ def test_the_compiler_s_table_is_read() -> None:
 
 
 def stand_in(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A compiler of this script on the PATH."""
+    """Put a stand-in for the Edge TPU compiler, this shell script, on the PATH."""
     program = folder / COMPILER
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
@@ -198,7 +198,7 @@ def test_the_compiled_file_is_taken_or_missed_in_one_line(tmp_path: Path, monkey
     stand_in(tmp_path, f"cat <<'END'\n{LOG}END", monkeypatch)
     with pytest.raises(EmotionEdgeError, match=r"writes no model_edgetpu\.tflite"):
         compile_file(EMOTION, out)
-    # As the compiler is called: --show_operations --out_dir FOLDER FILE.
+    # The compiler is called with --show_operations --out_dir FOLDER FILE.
     stand_in(tmp_path, f"cp $4 $3/model_edgetpu.tflite\ncat <<'END'\n{LOG}END", monkeypatch)
     assert compile_file(EMOTION, out).mapped["CONV_2D"] == 13
     assert out.read_bytes() == fixed_batch(EMOTION.read_bytes(), "m")

@@ -31,9 +31,7 @@ from quantize.card import ReleasedCard
 
 
 def quantize(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    """Run emotion-quantize in a folder: exit status, standard output and error. In this process, which has TensorFlow
-    loaded already.
-    """
+    """Run emotion-quantize in a folder, in this process; returns exit status, standard output and error."""
     from quantize.cli import main
 
     out, error = io.StringIO(), io.StringIO()
@@ -42,7 +40,7 @@ def quantize(folder: Path, *arguments: str) -> tuple[int, str, str]:
 
 
 def made(folder: Path, *arguments: str) -> str:
-    """What a command that succeeds prints."""
+    """Run a command that must succeed; returns its output."""
     status, out, error = quantize(folder, *arguments)
     assert status == 0, error
     return out
@@ -64,7 +62,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(workplace: Path) -> Path:
-    """models/tiny, quantized after training, with what the command printed in printed.txt."""
+    """Folder models/tiny, quantized after training, with the command's output in printed.txt."""
     printed = made(workplace, "ptq", "runs/tiny", "--out", "models/tiny")
     folder = workplace / "models" / "tiny"
     (folder / "printed.txt").write_text(printed)
@@ -212,7 +210,7 @@ def test_a_model_may_look_at_each_face_twice(workplace: Path, model: Path) -> No
     assert card["command"] == once["command"] + " --mirror"
     assert all(metric["protocol"].endswith("the mean of each image and its mirror image") for metric in card["metrics"])
     assert "and run again on its mirror image" in (folder / "CARD.md").read_text()
-    # The figures for one look are those that the file had before.
+    # The figures for one view must be those that the file had without the mirror image.
     before = {metric["output"]: metric["accuracy"] for metric in once["metrics"] if metric["precision"] == "int8"}
     alone = f"Public ferplus8 {before['ferplus8']:.2%}, Public fer7 {before['fer7']:.2%}"
     assert f"mirror image; of the face alone: {alone}" in printed

@@ -1,4 +1,4 @@
-"""Evenness between FairFace's groups, measured into the card of a model that is there."""
+"""Evenness between FairFace's groups, added to the card of an existing model."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""TFLite files as flatbuffers: what is cut off or damaged is said in one line, and control flow is seen into."""
+"""Reading TFLite files: damaged ones are refused in one line, and control flow is included."""
 
 import copy
 import random
@@ -23,7 +23,7 @@ READERS: tuple[Callable[[Path], object], ...] = (
 
 
 def refusals(path: Path) -> list[str]:
-    """What each reader says against a file; anything but an EmotionEdgeError comes through."""
+    """Return each reader's error message for a file; other exceptions are not caught."""
     said = []
     for reader in READERS:
         try:
@@ -38,7 +38,7 @@ def test_a_file_cut_off_anywhere_is_said_to_be(tmp_path: Path) -> None:
     for part in range(50):
         path.write_bytes(content[: len(content) * part // 50 + part])
         said = refusals(path)
-        # Behind the last tenth only the card's archive is missing.
+        # A file cut in its last tenth only loses the archive with the card.
         assert len(said) == 3 or part > 45
         assert all(str(path) in message and "\n" not in message for message in said)
     path.write_bytes(content[: len(content) // 2])
@@ -54,7 +54,7 @@ def test_flipped_bits_end_in_one_line_or_in_a_graph(tmp_path: Path) -> None:
     chance, refused = random.Random(0), 0
     for _ in range(40):
         flipped = bytearray(content)
-        # Most bytes are weights: the tables that lead to them are at the front.
+        # Only the first part is damaged, which contains the tables; most other bytes are weights.
         for _ in range(chance.choice((1, 4, 30))):
             flipped[chance.choice((chance.randrange(3000), chance.randrange(len(content))))] ^= 1 << chance.randrange(8)
         path.write_bytes(flipped)
@@ -74,7 +74,7 @@ def test_a_card_beside_a_file_that_has_none_inside_is_pointed_to(tmp_path: Path)
 
 def test_the_bodies_of_control_flow_are_seen_into(tmp_path: Path) -> None:
     model = read_model(NANO.read_bytes(), "m")
-    # A second graph such as a loop's body is; nothing need lead to it.
+    # Adds a second subgraph like the body of a loop; it need not be referenced.
     model.subgraphs.append(copy.deepcopy(model.subgraphs[0]))
     model.subgraphs[1].operators = model.subgraphs[1].operators[-2:]
     path = tmp_path / "two.tflite"

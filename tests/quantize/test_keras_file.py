@@ -1,4 +1,4 @@
-"""`emotion-quantize keras`: somebody's own Keras model and a folder of images to a full int8 file."""
+"""`emotion-quantize keras`: from a user's Keras model and a folder of images to a full int8 file."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ from quantize.keras_reader import objects_of  # noqa: E402
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """Forty photographs of noise, none with black or white in it, in two folders, and a file that is no image."""
+    """Forty images of noise without black or white, in two folders, and a file that is not an image."""
     generator = np.random.default_rng(0)
     for number in range(40):
         path = tmp_path / "images" / ("left" if number % 2 else "right") / f"{number}.png"
@@ -35,7 +35,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def network(outputs: Callable[[Any], Any], rescale: bool = False, activation: str = "relu") -> Any:
-    """A network of colour images of 32x32 with a convolution, a batch normalization and these outputs."""
+    """Build a network for colour images of 32x32 with a convolution, a batch normalization and these outputs."""
     keras.utils.set_random_seed(1)
     image = keras.Input((32, 32, 3))
     x = keras.layers.Rescaling(1 / 255)(image) if rescale else image
@@ -60,7 +60,7 @@ def test_a_model_of_somebody_s_own_becomes_int8_and_says_the_same(
     said = capsys.readouterr().out
     assert "int8 ranges from 30 images, compared on 10 (others)" in said
     assert {tensor.dtype for each in read_graph(out).operations for tensor in each.outputs} == {"INT8"}
-    # As a board runs it: the stored value is pixel - 128, whatever the float network's values are.
+    # Like on a board, the stored value is pixel - 128, whatever the float network's input range.
     photograph = cv2.cvtColor(cv2.imread(str(images / "left" / "1.png")), cv2.COLOR_BGR2RGB)
     photograph = cv2.resize(photograph, (32, 32), interpolation=cv2.INTER_AREA)
     runner = choose("ai-edge-litert").interpreter(model_path=str(out)).get_signature_runner()
@@ -142,7 +142,7 @@ def test_layers_of_its_own_come_from_a_module_or_a_file(
 def test_a_file_that_hardly_ever_agrees_is_an_error(
     tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Logits that differ by less than a step of int8."""
+    """The network's logits differ by less than one step of int8, so that quantization destroys the order."""
     bias = keras.initializers.Constant(1000.0)
     network(lambda x: keras.layers.Dense(5, bias_initializer=bias, name="kind")(x)).save(tmp_path / "own.keras")
     out = tmp_path / "own.tflite"
@@ -184,7 +184,7 @@ def test_a_file_that_seldom_agrees_with_float_is_not_praised() -> None:
 
 
 def test_the_commands_ask_for_tensorflow_whatever_keras_was_told_to_use() -> None:
-    """And those that need no Keras do not wait for it."""
+    """Commands that need Keras set its backend to TensorFlow; the others do not load it."""
     program = "import sys; from quantize.cli import main; print(main(sys.argv[1:]), 'keras' in sys.modules)"
     command = [sys.executable, "-c", program, "show", "models/emotion-small"]
     told = {**os.environ, "KERAS_BACKEND": "nonsense"}

@@ -1,4 +1,4 @@
-"""Keras networks of others are read as what they compute, whichever Keras wrote them and in which precision."""
+"""Third-party Keras networks are read with unchanged outputs, from either Keras version and any precision."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ IMAGES = np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
 
 
 def functional(module: Any, listed: bool = False) -> Any:
-    """Convolutions of each kind, and one output without a name of its own."""
+    """Build a network with each kind of convolution, and one unnamed output."""
     layers = module.layers
     image = module.Input((16, 16, 3))
     x = layers.BatchNormalization()(layers.Conv2D(4, 3, padding="same")(image))

@@ -1,4 +1,4 @@
-"""Layer by layer, on a small network: whose error it is, and under which name."""
+"""Layer-by-layer comparison on a small network: errors are attributed to the right layers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from quantize.layers import LayerError, layer_errors, layer_name  # noqa: E402
 from quantize.verify_table import layers_table  # noqa: E402
 
 ROUNDING = 12**-0.5
-"""Root mean square of rounding to whole steps."""
+"""Root mean square error of rounding to whole steps."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def network() -> Any:
 
 @pytest.fixture(scope="module")
 def files(network: Any, images: npt.NDArray[np.uint8]) -> Mapping[str, bytes]:
-    """The network as float32, float16 and int8 files."""
+    """Convert a network to float32, float16 and int8 files."""
     return {
         "float32": to_float(network),
         "float16": to_float(network, "float16"),
@@ -49,7 +49,7 @@ def files(network: Any, images: npt.NDArray[np.uint8]) -> Mapping[str, bytes]:
 
 
 def narrower(content: bytes, head: str, times: int) -> bytes:
-    """The file with the output of a head in steps so many times as small, and its range with them."""
+    """Divide the scale, and so the range, of a head's output in a file by `times`."""
     model = read_model(content, "m")
     (place,) = (entry.tensorIndex for entry in model.signatureDefs[0].outputs if entry.name.decode() == head)
     quantization = model.subgraphs[0].tensors[place].quantization
@@ -76,7 +76,7 @@ def test_each_layer_has_its_own_name_and_its_own_error(
 
 def test_the_own_error_is_the_file_s(network: Any, files: Mapping[str, bytes], images: npt.NDArray[np.uint8]) -> None:
     before = named(layer_errors(files["int8"], files["float32"], network, images))
-    # Most of the head's output is now past its range; what the debugger makes afresh is what it was.
+    # Most of the head's output is now clipped; the debugger's own quantization is not affected.
     narrow = narrower(files["int8"], "fer7", 8)
     after = named(layer_errors(narrow, files["float32"], network, images))
     assert before["fer7"].own is not None

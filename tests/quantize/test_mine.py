@@ -1,4 +1,4 @@
-"""`emotion-quantize mine`: some dozens of photographs to a model that is no worse than the one it started from."""
+"""`emotion-quantize mine`: from some dozens of photographs to a model no worse than the released one."""
 
 import csv
 import re
@@ -24,7 +24,7 @@ Faces = dict[str, npt.NDArray[np.uint8]]
 
 @pytest.fixture(scope="module")
 def faces(fer2013_dir: Path) -> Faces:
-    """Faces of PublicTest, which no released network learned from, of four classes: uint8 [100, 48, 48] each."""
+    """Faces of PublicTest, on which no released network was trained, of four classes: uint8 [100, 48, 48] each."""
     found: dict[str, list[npt.NDArray[np.uint8]]] = {name: [] for name in CLASSES.values()}
     with (fer2013_dir / "fer2013.csv").open() as file:
         for row in csv.DictReader(file):
@@ -35,7 +35,7 @@ def faces(fer2013_dir: Path) -> Faces:
 
 
 def right(model: Path, faces: Faces, skip: int) -> float:
-    """Part of the faces, but the first `skip` of each class, whose likeliest of the four classes is theirs."""
+    """Accuracy of a model among the four classes, on all but the first `skip` faces of each class."""
     classifier = LocalClassifier(model, choose("auto"))
     columns = [classifier.labels.index(name) for name in faces]
     hits = []
@@ -90,5 +90,5 @@ def test_classes_of_ones_own_go_from_folders_to_a_model(
     card = read_card(EmotionCard, tmp_path / "models" / "mine")
     assert card.primary.labels == ("bored", "very_engaged", "wink")
     here = {own_label(name): faces[emotion] for emotion, name in names.items()}
-    # Chance is a third; the features of the released network tell these apart with nine faces of each.
+    # Chance level is a third; nine faces of each class suffice with the features of the released network.
     assert right(tmp_path / "models" / "mine", {str(name): images for name, images in here.items()}, 12) > 0.6

@@ -1,4 +1,4 @@
-"""A model is also run on the mirror image where it is unsure: chosen by the rule, and done by the classifier."""
+"""The second run on the mirror image at low confidence: the choice of `mirror_below`, and the classifier."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def faces() -> Dataset:
-    """Drawn faces under noise, of many of which the network is unsure, with labels; half of them Training."""
+    """Labelled drawings of faces under noise, many of them with low confidence; half of them in Training."""
     count = 800
     coarse = np.random.default_rng(0).integers(0, 256, (count, 6, 6)).repeat(8, axis=1).repeat(8, axis=2)
     drawn = np.stack([drawn_face(48, 48, MOUTHS[row % 3]) for row in range(3)])
@@ -62,7 +62,7 @@ def test_only_unsure_faces_are_averaged_with_their_mirror_image(model: Path, fac
     np.testing.assert_array_equal(found[~unsure], plain[~unsure])
     np.testing.assert_allclose(found[unsure], both[unsure], atol=1e-6)
     assert np.abs(both[unsure] - plain[unsure]).max() > 0.01
-    # A face that is unsure on both sides is the same on both.
+    # A face with low confidence in both views gets the same mean for both.
     on_both = unsure & (said_alone(model, pixels[:, :, ::-1]).max(axis=1) < below)
     np.testing.assert_allclose(found[on_both], mirrored[on_both], atol=1e-6)
     assert run_self_test(model, choose())
@@ -86,7 +86,7 @@ def test_the_choice_keeps_to_the_rule_and_both_cards_say_it(model: Path, faces: 
     text = (model / "CARD.md").read_text()
     assert text.count("## Mirror images") == 1
     assert f"confidence is below {card.mirror_below:g}" in text
-    # The balance is chosen without it, whether or not the card has it already.
+    # The balance is chosen without mirror images, whether or not the card has `mirror_below`.
     assert add_balance(model, faces)[1] == add_balance(_without(model), faces)[1]
 
 

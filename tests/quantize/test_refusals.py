@@ -1,4 +1,4 @@
-"""What is refused, and with which reason, before a file is written."""
+"""Networks and data that are refused, with the reason, before a file is written."""
 
 import shutil
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def network(keras: Any, layer: Callable[[Any], Any], units: int = 8) -> Any:
-    """A network of one odd layer."""
+    """Build a network that contains one unsupported layer."""
     image = keras.Input(SHAPE, name="image")
     x = keras.layers.Conv2D(units, 3, activation="relu")(image)
     x = keras.layers.GlobalAveragePooling2D()(layer(x))

@@ -1,4 +1,4 @@
-"""A network that learned from more than the face gets a card by which the board feeds it the same."""
+"""A network trained on more than the face gets a card with which the board crops in the same way."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from training.fit import fit
 
 
 def scene(face: Image, place: tuple[int, int], size: int, emotion: str) -> Image:
-    """A picture [240, 320, 3] of stripes, across for happy and down for sad, and the face in it with a plain margin."""
+    """Draw a picture [240, 320, 3] of stripes, horizontal for happy and vertical for sad, with a face pasted in."""
     rows, columns = np.mgrid[:240, :320]
     stripes = (rows if emotion == "happy" else columns) // 20 % 2
     image = np.repeat(np.asarray(60 + 130 * stripes, np.uint8)[:, :, None], 3, axis=2)
@@ -42,7 +42,7 @@ def dataset(images: list[Image]) -> Dataset:
 def test_a_network_of_whole_pictures_sees_whole_pictures_on_the_board(
     tmp_path: Path, astronaut: Image, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What it learns is in the background alone, which the crop of a face does not show."""
+    """The label depends only on the background, which a face crop does not show."""
     monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(2)
     face = astronaut[20:250, 110:340]
@@ -66,7 +66,7 @@ def test_a_network_of_whole_pictures_sees_whole_pictures_on_the_board(
 
 
 def test_portraits_are_cropped_as_wide_as_they_were_taken(astronaut: Image) -> None:
-    """The board's crop of the portrait is the portrait."""
+    """The board's crop of a portrait must be the whole portrait."""
     images = [np.asarray(cv2.resize(astronaut[:300, 80:380], (side, side)), np.uint8) for side in (240,) * 4]
     data = dataset(images)
     cutter = open_cutter()

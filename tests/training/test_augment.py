@@ -1,4 +1,4 @@
-"""The augmentation of a room: what each step does to a face, and that a step that is off changes nothing."""
+"""Augmentation steps that imitate a room: the effect of each, and that a disabled one changes nothing."""
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ def faces(count: int = 40) -> npt.NDArray[np.uint8]:
 
 
 def varied(images: npt.NDArray[np.uint8], **settings: float) -> Floats:
-    """The images after the steps given and the mirror, which is always on; that is undone here."""
+    """Augment images by these settings, and undo the mirroring, which is always on."""
     seen = np.asarray(Augment(seed=1, **OFF | settings)(images, training=True))
     both = np.stack([seen, seen[:, :, ::-1]])
     distance = np.abs(both - images / 255).mean(axis=(2, 3, 4))
@@ -49,7 +49,7 @@ def test_a_dim_face_has_down_to_a_tenth_of_the_light_and_half_of_them_are_bright
     light = seen.mean(axis=(1, 2, 3)) / (120 / 255)
     assert 0.9 * DARKEST < light.min() < 1.3 * DARKEST
     assert 0.4 < np.mean(np.abs(light - 1) < 0.1) < 0.75
-    # What is brightened is as noisy, by its light, as what is not.
+    # Brightened images have the same noise in relation to their light as others.
     assert seen.std(axis=(1, 2, 3))[np.abs(light - 1) < 0.05].max() > 0.1
 
 

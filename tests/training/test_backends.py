@@ -1,4 +1,4 @@
-"""The same settings on JAX and PyTorch as on TensorFlow: training, a kill, carrying on, and a network for all."""
+"""Training on JAX and PyTorch with the settings of TensorFlow: a killed run resumes, and the network loads anywhere."""
 
 import csv
 import importlib.util
@@ -28,7 +28,7 @@ STEPS = EPOCHS * 5
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """Where the runs `killed` and `whole` lie, and what the process said that ended both."""
+    """Folder of the runs `killed` and `whole`, and the output of the process that finished both."""
 
     backend: str
     folder: Path
@@ -45,7 +45,7 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         (folder / name / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "epochs": EPOCHS}))
     # One thread: with more, PyTorch's threads wait for each other where the processor has other work.
     told = {"KERAS_BACKEND": request.param, "OMP_NUM_THREADS": "1"}
-    # Compiling is most of what JAX does here: less thoroughly, and the second process takes what the first has made.
+    # JAX mostly compiles in this test: with less optimisation, and a cache for the second process.
     told |= {"JAX_LOG_COMPILES": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     told |= {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     environment = {**os.environ, **told}
@@ -77,7 +77,7 @@ def test_a_killed_run_ends_as_one_that_was_not(ran: Ran) -> None:
     states = [ran.folder / name / "runs/tiny/state.npz" for name in ("killed", "whole")]
     with np.load(states[0]) as killed, np.load(states[1]) as whole:
         assert int(killed["epoch"]) == EPOCHS
-        # The optimizer has counted every step, and the averaged weights follow the network's.
+        # The optimizer must have counted every step, and the averaged weights must be close to the network's.
         assert STEPS in [whole[name].tolist() for name in whole.files if not whole[name].ndim and name != "epoch"]
         assert np.abs(whole["network/0"] - whole["averaged/0"]).max() > 1e-4
         for name in whole.files:

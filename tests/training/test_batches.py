@@ -1,4 +1,4 @@
-"""What batches are made of: balanced classes, cutmix; and which layers of a network learn from them."""
+"""Contents of batches (balanced classes, cutmix), and frozen layers."""
 
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def test_every_network_can_be_frozen_up_to_its_heads(name: str) -> None:
 
 
 def test_a_run_in_float16_with_half_of_it_frozen_and_balanced_classes(tmp_path: Path) -> None:
-    """Frozen layers are as they began, and a stopped run goes on with its loss scale."""
+    """Frozen layers keep their initial weights, and a resumed run keeps its loss scale."""
     data = read_dataset(write_files(tmp_path / "data"))
     settings = {
         **TINY, "heads": {"fer7": 1.0}, "epochs": 2, "frozen": 0.5, "sampling": "balanced", "cutmix": 1.0,

@@ -1,4 +1,4 @@
-"""The measurement of faces far, dim and rolled: `emotion-train conditions`."""
+"""`emotion-train conditions`: the measurement on distant, dim and rolled faces."""
 
 import json
 import zipfile
@@ -20,7 +20,7 @@ from training.synthetic.conditions import CONDITIONS, Condition, compose
 
 @pytest.fixture(scope="module")
 def chips() -> list[Image]:
-    """Crops as data sets hold them, of the two women of the clip."""
+    """Face crops, as in data sets, of the two women of the clip."""
     return [
         np.asarray(cv2.resize(head.image[round(0.14 * len(head.image)) : round(0.86 * len(head.image))], (128, 128)))
         for head in heads()

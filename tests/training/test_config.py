@@ -1,4 +1,4 @@
-"""The file of a training run's settings: what it may hold, and that it stays whole."""
+"""The settings file of a training run: valid contents, and atomic writing."""
 
 from pathlib import Path
 from unittest.mock import Mock

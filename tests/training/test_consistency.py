@@ -1,4 +1,4 @@
-"""Consistency: targets that are the same for a face and its mirror image, and what they weigh."""
+"""Consistency regularisation: targets are the same for a face and its mirror image, and their weights."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from training.consistency import consistent_batches  # noqa: E402
 
 @pytest.fixture(scope="module")
 def network() -> object:
-    """A network that sees left and right differently, with the heads fer7 and affect."""
+    """Build an asymmetric network, whose outputs differ for mirror images, with the heads fer7 and affect."""
     keras.utils.set_random_seed(1)
     pixels = keras.Input((8, 8, 1))
     flat = keras.layers.Flatten()(pixels)
@@ -42,7 +42,7 @@ def mixed(network: object, part: float) -> tuple[npt.NDArray[np.float32], npt.ND
 def test_a_face_and_its_mirror_image_have_the_same_target(network: object) -> None:
     targets, labels = mixed(network, 0.5)
     np.testing.assert_allclose(targets[0], targets[1], atol=1e-6)
-    # The network's own part: half of the target of a labelled face, all there is of one without a label.
+    # The network's probabilities are half of the target of a labelled face, and the whole of one without a label.
     np.testing.assert_allclose(targets[0] - 0.5 * labels[0], targets[2], atol=1e-6)
     assert targets[0].sum() == pytest.approx(1.0, abs=1e-5)
     assert targets[2].sum() == pytest.approx(0.5, abs=1e-5)

@@ -1,4 +1,4 @@
-"""Every face is judged by a network that saw neither it nor its person; stopped folds go on; a table of runs."""
+"""Cross-validation by people, resuming interrupted folds, and the table of runs."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ CONFIG = TrainingConfig.model_validate({**TINY, "heads": {"fer7": 1.0}, "epochs"
 
 
 def faces(count: int = 84, people: int | None = 6) -> Dataset:
-    """Patterns of seven classes, as many of each; every person shows all of them."""
+    """Images of patterns in seven classes of equal size; every person has all classes."""
     generator = np.random.default_rng(3)
     judged = np.arange(count) % 7
     who = None if people is None else np.arange(count) // 7 % people
@@ -67,7 +67,7 @@ def test_too_few_are_refused(people: int | None, folds: int | None, message: str
 
 
 def untrained(config: TrainingConfig, run: Path) -> Path:
-    """A run of one epoch whose network has random weights, another for each fold."""
+    """Write a run of one epoch with random weights, in place of training; weights differ between folds."""
     keras.utils.set_random_seed(int(run.name[-1]))
     image = keras.Input((48, 48, 1))
     outputs = {"fer7": keras.layers.Dense(7, name="fer7")(keras.layers.Flatten()(image))}
@@ -81,7 +81,7 @@ def untrained(config: TrainingConfig, run: Path) -> Path:
 def test_every_face_is_judged_by_strangers_and_a_stopped_evaluation_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The training is replaced: here the folds are judged, not the networks."""
+    """Training is replaced by random networks, as only the folds are tested."""
     data = faces(people=3)
     fitted: list[str] = []
 

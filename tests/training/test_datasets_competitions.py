@@ -1,4 +1,4 @@
-"""Data sets as competitions hand them out: a table beside folders, and folders that are no class or split."""
+"""Data sets of competitions: a table beside folders, and folders that are neither class nor split."""
 
 import csv
 from pathlib import Path
@@ -13,7 +13,7 @@ THREE = ("angry", "happy", "sad")
 
 
 def competition(folder: Path, root: str = "./train/") -> Path:
-    """train.csv, train/<class>, test_kaggle/ and sample_submission.csv."""
+    """Write a competition's train.csv, train/<class>, test_kaggle/ and sample_submission.csv."""
     write_classes(folder / "train", NINE, 10)
     rows = [("", "image_path", "emotion")]
     for name in NINE:

@@ -1,4 +1,4 @@
-"""Every layout of files that `read_dataset` knows, small but as it is handed out, with real images."""
+"""Every layout that `read_dataset` knows, as small copies of the distributed data sets with real images."""
 
 import re
 import unicodedata
@@ -20,7 +20,7 @@ NINE = ("anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surp
 
 
 def write_image(path: Path, shade: int = 100, side: int = 24) -> None:
-    """A real image file of one shade with a white corner."""
+    """Write an image file of one shade with a white corner."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = np.full((side, side, 3), shade, np.uint8)
     image[:4, :4] = 255
@@ -28,7 +28,7 @@ def write_image(path: Path, shade: int = 100, side: int = 24) -> None:
 
 
 def write_classes(folder: Path, names: Sequence[str], count: int, suffix: str = ".jpg") -> Path:
-    """`count` images in a folder for each class; the shade of an image says its class."""
+    """Write `count` images into a folder for each class; the shade of an image encodes its class."""
     for number, name in enumerate(names):
         for index in range(count):
             write_image(folder / name / f"im{index}{suffix}", 10 + 20 * number)
@@ -36,13 +36,13 @@ def write_classes(folder: Path, names: Sequence[str], count: int, suffix: str = 
 
 
 def said(data: Dataset) -> list[str]:
-    """The class each face is judged by, by name."""
+    """Return the name of each face's class."""
     labels = next(iter(data.labels.values()))
     return [labels.names[judged] if judged >= 0 else "" for judged in labels.judged]
 
 
 def counts(data: Dataset) -> list[int]:
-    """How many faces each split has."""
+    """Return the number of faces in each split."""
     return [int(np.count_nonzero(data.split == index)) for index in range(len(SPLITS))]
 
 
@@ -223,7 +223,7 @@ def test_hidden_folders_and_those_of_other_programs_are_left_out_and_named_once(
 
 
 def write_ferplus(folder: Path) -> None:
-    """FER+ as its makers' script writes it: 20 faces to train with, 4 and 4 others; happy and sad by turns."""
+    """Write FER+ in the layout of its official script: 20, 4 and 4 faces, alternately happy and sad."""
     number = 0
     for split, count in (("FER2013Train", 20), ("FER2013Valid", 4), ("FER2013Test", 4)):
         lines = []
@@ -274,7 +274,7 @@ def test_raf_db_as_its_makers_hand_it_out(tmp_path: Path) -> None:
 
 
 def write_ck_names(folder: Path) -> Path:
-    """CK+48's folders: names that say the person."""
+    """Write CK+48's folders, whose file names contain the person."""
     for person in range(10, 22):
         for name in ("anger", "happy", "contempt"):
             for frame in (17, 18, 19):
@@ -293,7 +293,7 @@ def test_ck_plus_in_folders_keeps_people_apart(tmp_path: Path) -> None:
 
 
 def write_ck_plus(folder: Path) -> Path:
-    """CK+'s own layout: sequences of six frames, a label for all but one."""
+    """Write CK+'s original layout: sequences of six frames, all but one of them labelled."""
     for person in range(5, 9):
         for sequence, number in enumerate((1, 5, None), 1):
             stem = f"S{person:03d}_{sequence:03d}"

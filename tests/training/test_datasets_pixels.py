@@ -1,4 +1,4 @@
-"""Files to pixels: what is read, what is skipped by name; and labels under another set."""
+"""Loading image files, with unreadable ones skipped, and mapping labels to another label set."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from training.datasets.splits import complete, split_of
 
 
 def of_files(*files: Path, boxes: list[list[int]] | None = None) -> Dataset:
-    """Files as a data set without labels."""
+    """Make a data set of image files without labels."""
     zeros = np.zeros(len(files), np.int64)
     return Dataset(
         "files", files, {}, None, False, zeros, np.arange(len(files)), boxes=None if boxes is None else np.array(boxes)
@@ -93,7 +93,7 @@ def test_labels_stay_with_their_faces_where_one_is_skipped(tmp_path: Path) -> No
 
 
 def under(**labels: Labels) -> Dataset:
-    """Three faces under some label sets."""
+    """Make a data set of three faces with labels under these label sets."""
     return Dataset("test", np.zeros((3, 8, 8), np.uint8), labels, None, False, np.zeros(3, np.int64), np.arange(3))
 
 

@@ -1,4 +1,4 @@
-"""Data sets told in tables: AffectNet, CSV files with paths, pairs of .npy files, prepared folders."""
+"""Data sets described by tables: AffectNet, CSV files with paths, pairs of .npy files, prepared folders."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ AFFECTNET = (
 
 
 def write_affectnet(folder: Path, text: str = AFFECTNET) -> Path:
-    """training.csv and validation.csv beside Manually_Annotated_Images/."""
+    """Write AffectNet's training.csv and validation.csv beside Manually_Annotated_Images/."""
     for name in ("689/a.jpg", "689/b.jpg", "7/c.png", "7/d.jpg", "7/e.jpg", "7/f.jpg"):
         write_image(folder / "Manually_Annotated_Images" / name, 60)
     (folder / "training.csv").write_text(text)
@@ -91,7 +91,7 @@ def test_affectnet_without_its_images_says_where_it_looked(tmp_path: Path) -> No
 
 
 def write_table(folder: Path, *lines: str) -> Path:
-    """A CSV file of lines, and the images a.png to d.png it may name."""
+    """Write a CSV file of these lines, and the images a.png to d.png."""
     for name in "abcd":
         write_image(folder / "faces" / f"{name}.png")
     (folder / "faces.csv").write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
@@ -183,7 +183,7 @@ def test_two_tables_are_not_guessed_between(tmp_path: Path) -> None:
 
 
 def write_pairs(folder: Path, classes: int = 7) -> Path:
-    """Grey floats with class numbers for training, the same images as one-hot labels would have them for test."""
+    """Write grey float images with class numbers for training, and the same images with one-hot labels for test."""
     generator = np.random.default_rng(0)
     for split, count in (("train", 10 * classes), ("test", classes)):
         np.save(folder / f"X_{split}.npy", generator.random((count, 24, 24, 1), np.float32))
@@ -258,7 +258,7 @@ def test_a_broken_npy_file_is_named(tmp_path: Path) -> None:
 
 
 def write_prepared(folder: Path) -> Dataset:
-    """A folder as prepare writes it, of four faces, the second left out; gives what it was written from."""
+    """Write a prepared folder of four faces, the second left out; returns the original data set."""
     shares = np.array([[0.7, 0.3], [0, 0], [0, 0], [0, 1]], np.float32)
     labels = {
         "fer7": one_hot(labels_of("fer7"), np.array([3, 0, 6, -1])),

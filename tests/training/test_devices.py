@@ -1,4 +1,4 @@
-"""All devices of a machine share each batch on JAX: two virtual ones come to what one does."""
+"""Training on JAX with all devices sharing each batch: two virtual devices give the result of one."""
 
 import csv
 import importlib.util

@@ -1,4 +1,4 @@
-"""A teacher's word is taken of the faces it saw, and of no others."""
+"""Soft labels are only used for the faces from which they were computed."""
 
 import logging
 from dataclasses import replace
@@ -26,7 +26,7 @@ def data(tmp_path: Path) -> Dataset:
 
 
 def write(path: Path, training: Dataset, **more: object) -> Path:
-    """A file of soft labels as `distill` writes them; without `more` as files of old were."""
+    """Write a file of soft labels like `distill`; without `more` in the older format."""
     said = np.eye(7, dtype=np.uint8)[np.arange(len(training)) % 7] * 255
     np.savez_compressed(path, rows=training.rows.astype(np.int32), fer7=said, **more)  # type: ignore[arg-type]
     return path
@@ -41,7 +41,7 @@ def soft_labels(path: Path, data: Dataset) -> SoftLabels:
 def test_faces_are_known_again_by_their_pixels(tmp_path: Path, data: Dataset) -> None:
     soft = soft_labels(tmp_path / "soft.npz", data)
     assert soft.data_set == "FER-2013"
-    # In the size of a network, and less a face.
+    # Faces resized to a network's input, and one face fewer.
     training = in_memory(data, 24, 24, 3).part("Training").take(np.arange(1, 14))
     assert soft.of(training, data)["fer7"].argmax(axis=1).tolist() == [i % 7 for i in range(1, 14)]
     others = data.pixels.copy()
@@ -70,7 +70,7 @@ def test_what_a_run_says_is_kept_with_the_faces_it_said_it_of(tmp_path: Path, da
     assert soft.prints is not None
     assert (soft.data_set, len(soft.prints), list(soft.heads)) == ("FER-2013", 14, ["fer7"])
     np.testing.assert_allclose(soft.of(data.part("Training"), data)["fer7"].sum(axis=1), 1, atol=1e-5)
-    # What it is worth as a teacher: both views together, on the faces it is chosen by.
+    # A teacher's accuracy is that of the mean of both views, on PublicTest.
     network = keras.models.load_model(tmp_path / "run/network.keras")
     public = data.part("PublicTest")
     faces = in_memory(public, 24, 24, 1).pixels[..., None] / np.float32(255)

@@ -1,4 +1,4 @@
-"""The download from Kaggle by Kaggle's own client, from a server of our own, and its refusals."""
+"""Downloads with Kaggle's own client from an imitated Kaggle, and their errors."""
 
 import importlib.util
 import io
@@ -35,8 +35,9 @@ except EmotionEdgeError as error:
 
 @dataclass
 class Kaggle:
-    """A server that stands where the client looks for Kaggle. asked: the bodies of the requests. status: what it
-    answers with, an archive of fer2013.csv or a refusal.
+    """Imitates Kaggle's server.
+
+    asked: bodies of the requests. status: HTTP status of the answers: an archive of fer2013.csv, or a refusal.
     """
 
     port: int = 0
@@ -85,7 +86,7 @@ def kaggle() -> Iterator[Kaggle]:
 
 
 def fetch(home: Path, server: Kaggle, *reference: str) -> "subprocess.CompletedProcess[str]":
-    """The client with a token, its Kaggle at http://localhost, which a proxy leads to the server."""
+    """Run the client with a token; a proxy leads its requests to the server."""
     proxy = f"http://127.0.0.1:{server.port}"
     plain = {name: value for name, value in os.environ.items() if not name.upper().endswith("_PROXY")}
     env = plain | {"HOME": str(home), "http_proxy": proxy, "KAGGLE_API_ENVIRONMENT": "LOCALHOST"}
@@ -142,7 +143,7 @@ def test_a_competition_whose_rules_are_not_accepted_is_said(
 
 
 def refusal(home: Path, **settings: str) -> str:
-    """What a process of its own says, whose home is `home`, and whose way to the net ends at a closed port."""
+    """Run a download in a process with home folder `home` and without network; returns its error message."""
     nowhere = "http://127.0.0.1:9"
     plain = {name: value for name, value in os.environ.items() if not name.upper().startswith(("KAGGLE", "NO_PROXY"))}
     env = plain | {"HOME": str(home), "HTTPS_PROXY": nowhere, "https_proxy": nowhere} | settings

@@ -1,4 +1,4 @@
-"""The report on a data set: of photographs with everything wrong that can be, and of FER-2013 whole."""
+"""The report on a data set, of photographs with every fault, and of FER-2013."""
 
 import html
 import re
@@ -66,13 +66,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 def warned(page: str) -> list[str]:
-    """The warnings of a page as they are read."""
+    """Return the text of a page's warnings."""
     found = re.findall(r'<p class="notice warning"><strong>Warning:</strong> (.*?)</p>', page, re.DOTALL)
     return [html.unescape(text) for text in found]
 
 
 def given_away(page: str) -> dict[str, list[str]]:
-    """The table of faces that Training has, too: a split's cells."""
+    """Parse the table of faces that are also in Training: cells by split."""
     table = page[page.index("What Training gives away") :].partition("</table>")[0]
     rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table)
     return {name: re.findall(r">([^<>]+)</td>", cells) for name, cells in rows}

@@ -1,4 +1,4 @@
-"""FER-2013 and FER+ as they are read: whole, cleaned, and refused where a file is wrong."""
+"""Reading FER-2013 and FER+: complete, cleaned, and with errors in a file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -99,7 +99,7 @@ def test_training_loses_blank_faces_and_those_of_the_other_splits() -> None:
 
 
 def replace_line(name: str, line: int, text: str) -> Callable[[Path], None]:
-    """An act that puts other text in place of a line (from 1) of a file."""
+    """Return a function that replaces a line (from 1) of a file."""
 
     def act(folder: Path) -> None:
         lines = (folder / name).read_text().splitlines()
@@ -110,7 +110,7 @@ def replace_line(name: str, line: int, text: str) -> Callable[[Path], None]:
 
 
 def drop_last_line(name: str) -> Callable[[Path], None]:
-    """An act that cuts the last line off a file."""
+    """Return a function that removes the last line of a file."""
 
     def act(folder: Path) -> None:
         (folder / name).write_text("\n".join((folder / name).read_text().splitlines()[:-1]) + "\n")

@@ -1,4 +1,4 @@
-"""What a network begins with and when a run stops, where there are few faces."""
+"""Training on few faces: initial weights, and early stopping."""
 
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ OPTIONS = {"stem": 32, "widths": [32, 48, 80], "blocks": [2, 2, 2]}
 
 
 def begun(*heads: str) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
-    """Logits of some images by a network that begins with the released one's weights."""
+    """Logits of a network initialised with the released one's weights, by head."""
     sizes = {head: 2 if head == "affect" else len(LABEL_SETS.get(head, head.split("-"))) for head in heads}
     network = build_network("plain_residual", keras, (48, 48, 1), sizes, {**OPTIONS, "weights": str(RELEASED)})
     return {head: np.asarray(values) for head, values in network(images(), training=False).items()}

@@ -1,4 +1,4 @@
-"""Training as a user runs it: fit, a kill, carrying on, judging; and the augmentation."""
+"""Training as a user runs it: fit, kill, resume, evaluate; and the augmentation."""
 
 import csv
 import logging
@@ -27,7 +27,7 @@ from training.distill import read_soft_labels
 
 
 def write_config(folder: Path, **changes: object) -> Path:
-    """A configuration of a network that learns the patterns in seconds."""
+    """Write a configuration of a network that learns the test patterns in seconds."""
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump({**TINY, **changes}))
     return path
@@ -35,7 +35,7 @@ def write_config(folder: Path, **changes: object) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How a command ended, and what it said in the terminal."""
+    """Exit status and terminal output of a command."""
 
     returncode: int
     stdout: str
@@ -49,7 +49,7 @@ Train = Callable[..., Done]
 def train(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> Train:
-    """Runs emotion-train in a folder, in this process: starting Keras takes longer than all else here."""
+    """Function that runs emotion-train in a folder, in this process, as starting Keras takes long."""
 
     def run(folder: Path, *arguments: str) -> Done:
         caplog.clear()
@@ -64,7 +64,7 @@ def train(
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that learned the patterns: what it was made of, and runs/tiny."""
+    """Folder with data, configuration and the finished run runs/tiny, which learned the patterns."""
     folder = tmp_path_factory.mktemp("whole")
     write_files(folder / "data")
     write_config(folder, epochs=12, mixup=0.2)
@@ -80,7 +80,7 @@ def history(folder: Path) -> list[dict[str, str]]:
 
 
 def run_state(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
-    """All weights and the optimizer's state, as a run leaves them."""
+    """Read all weights and the optimizer's state from a run."""
     with np.load(folder / "runs" / "tiny" / "state.npz") as arrays:
         return {name: arrays[name] for name in arrays.files}
 
@@ -150,7 +150,7 @@ def test_a_student_learns_from_a_committee_of_teachers(train: Train, whole: Path
     assert soft.rows.tolist() == list(range(140))
     np.testing.assert_allclose(soft.heads["fer7"].sum(axis=1), 1, atol=1e-5)
     assert np.mean(soft.heads["fer7"].argmax(axis=1) == np.arange(140) % 7) > 0.8
-    # Of FER's own labels nothing is left: what the student knows it has from its teachers.
+    # FER's own labels are removed, so the student can only learn from its teachers.
     teacher = {"soft_labels": "soft.npz", "weight": 1.0}
     done = train(tmp_path, "fit", str(write_config(tmp_path, epochs=12, teacher=teacher)))
     assert done.returncode == 0, done.stderr
@@ -168,13 +168,13 @@ def test_a_student_learns_from_a_teacher_that_sees_what_it_sees(
     train: Train, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_files(tmp_path / "data")
-    # Faces laid over each other, and nothing of their labels: only who sees them so can say what they are.
+    # Blended faces without labels: only a teacher that sees the blended images can label them.
     live = {"models": [str(whole / "runs/tiny")], "weight": 1.0}
     settings = {"teacher": live, "mixup": 2.0, "epochs": 12}
     done = train(tmp_path, "fit", str(write_config(tmp_path, **settings)))
     assert done.returncode == 0, done.stderr
     assert max(float(row["public_fer7"]) for row in history(tmp_path)) > 0.7
-    # Stopped after a whole epoch, it carries on to the same end.
+    # Stopped after a whole epoch, the run resumes to the same result.
     stopped = write_files(tmp_path / "stopped/data").parent
     monkeypatch.setattr("training.fit.say_epoch", stop_after(5))
     train(stopped, "fit", str(write_config(stopped, **settings)))
@@ -189,7 +189,7 @@ def test_a_student_learns_from_a_teacher_that_sees_what_it_sees(
 
 
 def stop_after(epochs: int) -> Callable[..., None]:
-    """In place of what says an epoch: Ctrl+C after so many."""
+    """Replacement for the function that prints an epoch, which raises KeyboardInterrupt after `epochs`."""
 
     def say(*said: object) -> None:
         if said[1] == epochs:

@@ -1,4 +1,4 @@
-"""Faces moved as a detector moves its boxes, and what is measured of a face, on images whose answer is known."""
+"""Crops displaced by jitter, and image measures, on images with known results."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from training.evaluation.slices import effective_side, measures, sharpness, slic
 
 @pytest.fixture
 def pictures() -> npt.NDArray[np.uint8]:
-    """Noise that is smooth over a few pixels, uint8 [6, 48, 48]."""
+    """Make images of noise that is smooth over a few pixels, uint8 [6, 48, 48]."""
     coarse = np.random.default_rng(1).integers(0, 256, (6, 16, 16), np.uint8)
     return np.stack([cv2.resize(one, (48, 48), interpolation=cv2.INTER_CUBIC) for one in coarse])
 

@@ -1,4 +1,4 @@
-"""Images that do not fit into memory: kept on the disk, with the same result to the bit."""
+"""Images that do not fit into memory are kept on the disk, with bit-identical results."""
 
 import csv
 from pathlib import Path

@@ -15,7 +15,7 @@ from training.synthetic import make_clip
 
 
 def decoded(path: Path, step: int) -> list[Image]:
-    """Every step-th frame of a video, BGR uint8 [H, W, 3]."""
+    """Decode every step-th frame of a video, BGR uint8 [H, W, 3]."""
     video, frames = cv2.VideoCapture(str(path)), []
     while (read := video.read())[0]:
         frames.append(np.asarray(read[1], np.uint8))

@@ -28,7 +28,7 @@ SAID = LOGITS.argmax(axis=1)
 
 
 def drawn_labels(probabilities: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.int64]:
-    """A label a row, by chance with the row's probabilities."""
+    """Draw a label for each row with the row's probabilities."""
     chance = np.random.default_rng(seed).random((len(probabilities), 1))
     return np.asarray((probabilities.cumsum(axis=1) > chance).argmax(axis=1), np.int64)
 

@@ -1,4 +1,4 @@
-"""Every architecture is built, learns, is saved and loaded; what a network costs."""
+"""Building, training, saving and loading every architecture, and counting its cost."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -26,9 +26,9 @@ OWN: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("plain_residual", {}), ("plain_residual", {"fine": 16}), ("separable_residual", {}),
     ("mobilenet_face", {}), ("mobilenet_face", {"enlarged": 2.3333}),
 )  # fmt: skip
-# Layers that full int8 and the Edge TPU run, or that are gone when a network runs.
+# Layers that int8 and the Edge TPU support, or that are only active in training.
 DEEP = {"efficientnet_b1", "xception", "resnet50"}
-"""Networks of which two epochs take half a minute even where they are narrow."""
+"""Networks that need half a minute for two epochs even if narrow."""
 
 EDGE_LAYERS = {
     "InputLayer", "Conv2D", "DepthwiseConv2D", "BatchNormalization", "ReLU", "Add", "GlobalAveragePooling2D", "Dropout",
@@ -38,7 +38,7 @@ EDGE_LAYERS = {
 
 @pytest.fixture(scope="module")
 def lesson() -> tuple[npt.NDArray[np.float32], Arrays]:
-    """Patterns that say their label, 32x32, and targets for all heads."""
+    """Make patterns of 32x32 that encode their label, and targets for all heads."""
     generator = np.random.default_rng(0)
     labels = np.arange(56) % 7
     faces = np.stack([pattern(label, generator) for label in labels])[:, :32, :32, None]
@@ -82,7 +82,7 @@ def test_it_learns_in_two_epochs_and_says_the_same_when_loaded(
     network.compile(
         keras.optimizers.Adam(2e-3),
         loss={"ferplus8": entropy, "fer7": entropy, "affect": "mse"},
-        run_eagerly=keras.backend.backend() == "tensorflow",  # a graph of a deep network takes longer than the lesson
+        run_eagerly=keras.backend.backend() == "tensorflow",  # tracing a deep graph takes longer
         jit_compile=False,
     )
     losses = network.fit(inputs, targets, batch_size=28, epochs=2, verbose=0).history["loss"]
@@ -133,7 +133,7 @@ def test_own_networks_are_the_same_in_tf_keras(name: str, options: Mapping[str, 
     tf_keras = pytest.importorskip("tf_keras", reason="the training extra is not installed")
     network = build_network(name, keras, (48, 48, 1), HEADS, options)
     twin = build_network(name, tf_keras, (48, 48, 1), HEADS, options)
-    # Random statistics, too, so that none can change places with another unseen.
+    # Statistics are random too, so that swapped ones would be noticed.
     generator = np.random.default_rng(2)
     weights = [w if w.ndim > 1 else generator.uniform(0.5, 1.5, w.shape) for w in network.get_weights()]
     network.set_weights(weights)

@@ -1,4 +1,4 @@
-"""What a network is trained for: targets, weights and losses with answers known by hand."""
+"""Targets, weights and losses of training, compared with values computed by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Where a label comes from: covering the pixels that a network reads, and no others, changes its answer."""
+"""Occlusion maps: only covering the pixels that a network uses changes its prediction."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The report of networks whose answers are known: each says what stands in a few pixels of the picture."""
+"""The report, on networks with known outputs, which they read from a few pixels of the image."""
 
 import re
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ SIDE = 12
 
 
 def save_reader(folder: Path, row: int, heads: Sequence[str] = ("fer7",), sure: float = 8.0) -> Path:
-    """A run whose network gives, as the logits of every head, `sure` times the first pixels of a row of the image."""
+    """Write a run whose network outputs `sure` times the first pixels of an image row as logits of every head."""
     image = keras.Input((SIDE, SIDE, 1), name="image")
     flat = keras.layers.Flatten()(image)
     outputs = {}
@@ -43,7 +43,7 @@ def save_reader(folder: Path, row: int, heads: Sequence[str] = ("fer7",), sure: 
 
 
 def faces(true: Sequence[int], said: Sequence[Sequence[int]], label_set: str = "fer7") -> Dataset:
-    """A data set of PublicTest alone. said: what each row of pixels says, a list a network."""
+    """Make a data set of PublicTest alone. said: for each network, the labels encoded in its row of pixels."""
     generator = np.random.default_rng(4)
     images = generator.integers(0, 100, (len(true), SIDE, SIDE), np.uint8)
     for row, labels in enumerate(said):
@@ -59,7 +59,7 @@ def faces(true: Sequence[int], said: Sequence[Sequence[int]], label_set: str = "
 
 
 def result_of(found: Findings, label_set: str) -> SplitResult:
-    """The result of a label set on the last split."""
+    """Return the result under a label set on the last split."""
     return next(result for result in found.results[-1] if result.task.label_set == label_set)
 
 
@@ -91,7 +91,7 @@ def test_protocols_claim_no_more_than_is_known_of_the_data() -> None:
 
 
 def test_it_is_said_how_often_each_face_is_looked_at() -> None:
-    """By the released models, of which emotion-large looks twice and emotion-small once."""
+    """Of the released models, emotion-large uses two views of each face and emotion-small one."""
     seen = replace(faces(TRUE, SAID), images=np.random.default_rng(5).integers(0, 256, (len(TRUE), 48, 48), np.uint8))
     folders = [ROOT / "models" / "emotion-large", ROOT / "models" / "emotion-small"]
     views = [result_of(find(chosen, seen), "fer7").task.protocol for chosen in (folders[:1], folders[1:], folders)]
@@ -147,7 +147,7 @@ def test_the_report_says_all_of_it_twice(committee: list[Path], tmp_path: Path) 
 
 
 def test_classes_are_compared_from_twenty_faces_on(committee: list[Path]) -> None:
-    """Twenty-five of four classes each, and one surprised face, which is found."""
+    """The data has 25 faces of each of four classes, and one surprised face, predicted right."""
     text = evaluate(committee[:1], faces([*TRUE * 5, 5], [[*SAID[0] * 5, 5]]))
     assert "Best at fear (100% found), worst at happy (0% found)." in text
     assert "Too few faces to say how well it finds surprise (1)." in text
@@ -250,7 +250,7 @@ def test_what_cannot_be_judged_is_said(
 
 @pytest.fixture(scope="module")
 def real_faces(fer2013: Dataset) -> Dataset:
-    """400 faces of PublicTest, drawn by chance."""
+    """400 random faces of PublicTest."""
     part = fer2013.part("PublicTest")
     return part.take(np.random.default_rng(3).permutation(len(part))[:400])
 

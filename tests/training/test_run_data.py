@@ -1,4 +1,4 @@
-"""Runs are judged on the faces that they were not trained on, however their data are read."""
+"""Runs are evaluated on faces that they were not trained on, whatever options read the data."""
 
 import logging
 from pathlib import Path
@@ -19,13 +19,13 @@ NAMES = ("grumpy", "happy", "sad", "fear")
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
-    """Folders of photographs, one with a name of its own, and names.yaml."""
+    """Folders of photographs, one with an unknown class name, and names.yaml."""
     (tmp_path / "names.yaml").write_text("grumpy: angry\nfear: null\n")
     return write_classes(tmp_path / "photographs", NAMES, 20, ".png")
 
 
 def write_run(folder: Path, **data: object) -> Path:
-    """The settings of a run, as `emotion-train fit` keeps them."""
+    """Write the settings of a run like `emotion-train fit`."""
     folder.mkdir()
     lines = {"name": folder.name, "data": data, "heads": {"happy-sad": 1.0}, "epochs": 1, "seed": 7}
     (folder / CONFIG_FILE).write_text(yaml.safe_dump(lines))

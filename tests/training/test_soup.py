@@ -1,4 +1,4 @@
-"""The mean of runs: one network, and the way it was made is known."""
+"""Model soups: the mean of the weights, and the record of its origin."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ CLASSES = {"ferplus8": 8, "fer7": 7}
 
 
 def make_run(folder: Path, seed: int, stem: int = 16) -> Path:
-    """A run with random weights."""
+    """Write a run with random weights."""
     options = {"stem": stem, "widths": [16, 24], "blocks": [1, 1]}
     settings = {**TINY, "name": folder.name, "options": options, "epochs": 1, "seed": seed}
     config = TrainingConfig.model_validate(settings)
@@ -55,7 +55,7 @@ def test_the_commands_that_make_a_mean_are_known(tmp_path: Path, monkeypatch: py
     make_run(Path("runs/second"), 2)
     write_config(went_on, Path("runs/second/config.yaml"))
     soup([Path("runs/first"), Path("runs/second")], Path("runs/mean"))
-    # Each once, though the second comes of the first, too.
+    # Each command once, although the second run starts from the first.
     assert made_by(read_config(Path("runs/mean/config.yaml"))) == [
         "emotion-train fit runs/first/config.yaml",
         "emotion-train fit runs/second/config.yaml",

@@ -1,4 +1,4 @@
-"""Sweeps: settings from ranges, a run for each trial, and a stopped sweep that goes on."""
+"""Sweeps: settings drawn from ranges, a run for each trial, and resuming."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_stopped_sweep_goes_on_with_the_run_that_was_not_finished(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The training is replaced by a figure of its learning rate: here the choices are judged, not the networks."""
+    """Training is replaced by a function of the learning rate, as only the choices are tested."""
     seen: list[tuple[Path, TrainingConfig]] = []
 
     def fit(config: TrainingConfig, _: object, run: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Faces without labels: FairFace packed and as it is handed out, photographs, soft labels of them, a run with them."""
+"""Faces without labels: from FairFace and photographs, with soft labels, and a run that uses them."""
 
 import zipfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is measured after each epoch, in history and report; a network of valence and arousal alone."""
+"""Figures after each epoch in history and report, and a network of valence and arousal alone."""
 
 import csv
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_each_epoch_has_its_figures_by_head_and_the_report_draws_them(
 def test_valence_and_arousal_alone_are_learned_and_judged_by_ccc(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """From fer2013.csv without FER+'s votes: derived from its labels."""
+    """Valence and arousal are derived from the labels of fer2013.csv, without FER+'s votes."""
     monkeypatch.chdir(tmp_path)
     write_files(tmp_path / "data", 140)
     (tmp_path / "data" / "fer2013new.csv").unlink()

@@ -1,4 +1,4 @@
-"""Several workers that train one network together, as processes on the loopback."""
+"""Distributed training by several workers, as processes on the loopback."""
 
 import json
 import os
@@ -27,7 +27,7 @@ STILL = dict.fromkeys(
 
 
 def start(folder: Path, cluster: list[str], index: int) -> subprocess.Popen[str]:
-    """emotion-train as a worker of a cluster; alone where that is empty."""
+    """Start emotion-train as a worker of a cluster; an empty `cluster`: alone."""
     task = {"cluster": {"worker": cluster}, "task": {"type": "worker", "index": index}}
     told = {"TF_CONFIG": json.dumps(task)} if cluster else {}
     return subprocess.Popen(
@@ -37,8 +37,9 @@ def start(folder: Path, cluster: list[str], index: int) -> subprocess.Popen[str]
 
 
 def prepare(folder: Path) -> Path:
-    """The data and settings of a run in which nothing but the seed of the weights and of the order is random: faces
-    that are their own mirror image, and no other augmentation.
+    """Write data and settings of a run whose only randomness is the seed of weights and order.
+
+    Faces are their own mirror images, and there is no other augmentation.
     """
     write_files(folder / "data", mirrored=True)
     (folder / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "augment": STILL, "epochs": 3, "mixup": 0.2}))

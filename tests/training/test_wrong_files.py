@@ -1,4 +1,4 @@
-"""CSV files and settings as people get them wrong: each message has what was found, where, and what is wanted."""
+"""Wrong CSV files and settings: each message says what was found, where, and what is allowed."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def table(header: str, end: str = "", lines: list[str] = LINES) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four images, and a CSV file that is right."""
+    """Folder with four images and a valid CSV file."""
     path = tmp_path_factory.mktemp("data")
     for number, name in enumerate(NAMES):
         cv2.imwrite(str(path / name), np.random.default_rng(number).integers(0, 256, (8, 8), np.uint8))

@@ -1,4 +1,4 @@
-"""The main job as a user runs it: FER-2013 faces in composed frames, through the daemon, to a client of a broker."""
+"""The whole path: FER-2013 faces in composed frames, through the daemon, to a subscriber of a broker."""
 
 import json
 import signal
@@ -39,15 +39,15 @@ from training.synthetic.compose import Scene, read_faces, scenes
 SCENES = 60
 FRAMES_A_SCENE = 4
 FOUND_IOU = 0.4
-"""Overlap of a detector's box with the face's own square, which reaches from ear to ear and is a quarter larger."""
+"""Least intersection over union of a detector's box with the face's square, which is a quarter larger."""
 
 RAW: Final[Mapping[str, object]] = {"emotion.smoothing": 0, "emotion.hysteresis": 0}
-"""No smoothing, so that each frame is judged by itself; `uncertain` as shipped."""
+"""Settings without smoothing, so that each frame is classified by itself; `uncertain` by default."""
 
 
 @pytest.fixture(scope="session")
 def composed(fer2013_dir: Path, onnx: Path) -> list[Scene]:
-    """Frames with faces of 64 to 200 pixels, each face seen as a frontal one by OpenCV's float YuNet."""
+    """Frames with faces of 64 to 200 pixels, which OpenCV's float YuNet detects as frontal."""
     reference = open_detector(DetectorSettings(kind="opencv-yunet", file=onnx), choose(), 1)
     chosen = []
     faces = read_faces(fer2013_dir, "PublicTest")
@@ -61,7 +61,7 @@ def composed(fer2013_dir: Path, onnx: Path) -> list[Scene]:
 
 @pytest.fixture(scope="session")
 def on_known_boxes(composed: list[Scene]) -> list[list[str]]:
-    """The emotion of each face as the classifier itself sees it when told where the face is."""
+    """Emotion of each face by the classifier alone, given the true box."""
     classifier = LocalClassifier(model_dir(Settings().emotion.model), choose())
     card = classifier.card
     found = []
@@ -127,7 +127,7 @@ def validators() -> dict[str, Draft202012Validator]:
 
 
 def check_schemas(listener: Listener) -> None:
-    """Every message fits the schema of its topic, and there was one of each topic."""
+    """Check that every message fits the schema of its topic, and that there was one on each topic."""
     schemas = validators()
     for heard in listener.messages:
         schemas["switch" if heard.topic.endswith("/state") else heard.topic].validate(heard.payload)
@@ -225,7 +225,7 @@ def test_the_will_says_offline_when_the_daemon_is_killed(tmp_path: Path, broker:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_runs_with_nothing_here_and_ends_within_two_seconds(tmp_path: Path, number: signal.Signals) -> None:
-    """The bundled clip, a broker of its own, emotions on the terminal, a live page; Ctrl-C ends it cleanly."""
+    """The demo plays the clip, has a broker and a live page, prints emotions, and ends cleanly on a signal."""
     log, port = tmp_path / "log", free_port()
     flags = {"camera.source": CLIP, "web.port": port, "mqtt.port": free_port()}
     with running(log, flags, "demo") as daemon:

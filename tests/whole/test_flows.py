@@ -1,4 +1,4 @@
-"""docs/flows.md: the five projects, every command as it stands there, on small data of the same layout."""
+"""Runs every command of the five projects in docs/flows.md, on small data of the same layout."""
 
 import csv
 import re
@@ -34,7 +34,7 @@ def write_images(folder: Path, classes: tuple[str, ...], count: int) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data of all five, and their settings with a small network and one epoch."""
+    """Folder with the data of all five projects, and their settings with a small network and one epoch."""
     root = tmp_path_factory.mktemp("flows")
     nine, seven = labels_of("skillbox9"), labels_of("fer7")
     competition = root / "data" / "competition"
@@ -65,7 +65,7 @@ TITLES = re.findall(r"^## (.*)$", PAGE, re.M)
 
 @pytest.mark.parametrize("title", TITLES)
 def test_every_command_of_a_project_works(folder: Path, title: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of the page: the fourth project uses the third one's run."""
+    """Projects run in the order of the page, as the fourth uses the third one's run."""
     monkeypatch.chdir(folder)
     part = PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
     commands = [shlex.split(line) for line in part.split("```sh\n")[1].split("```")[0].splitlines()]

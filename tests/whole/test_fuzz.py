@@ -1,4 +1,4 @@
-"""A part of `python -m tests.bench.fuzz`, from a fixed seed."""
+"""Runs a part of the fuzzing of `python -m tests.bench.fuzz`, with a fixed seed."""
 
 import pytest
 

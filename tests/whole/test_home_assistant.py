@@ -1,6 +1,6 @@
-"""A real Home Assistant beside a real broker and the daemon: what it finds, shows and switches.
+"""A real Home Assistant with a real broker and the daemon: discovery, states and switches.
 
-It needs an environment of its own, made by tests/support/home_assistant.sh, and is skipped where that is absent.
+Needs an environment made by tests/support/home_assistant.sh, and is skipped without it.
 """
 
 import shutil
@@ -54,7 +54,7 @@ AUTOMATION = """
 
 
 def with_dashboard(folder: Path) -> str:
-    """Put the files of integrations/ into Home Assistant's folder; what configuration.yaml says of them."""
+    """Copy the files of integrations/ into Home Assistant's folder; returns their lines for configuration.yaml."""
     blueprints = folder / "blueprints" / "automation" / "emotion-edge"
     blueprints.mkdir(parents=True)
     shutil.copy(INTEGRATIONS / "emotion-stays.yaml", blueprints)

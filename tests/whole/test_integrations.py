@@ -1,4 +1,4 @@
-"""The files in integrations/: each parsed, and every topic, field and entity in it one that there is.
+"""The files in integrations/: each can be parsed, and names only existing topics, fields and entities.
 
 tests/whole/test_home_assistant.py loads the blueprint and the dashboard into a real Home Assistant.
 """
@@ -37,7 +37,7 @@ COMMANDS = {f"emotion/kitchen/{name}/set" for name in (*SWITCHES, SNAPSHOT)}
 
 
 class Input(yaml.YAMLObject):
-    """`!input name` of a blueprint."""
+    """The YAML tag `!input name` in a blueprint."""
 
     yaml_tag = "!input"
     yaml_loader = yaml.SafeLoader
@@ -51,7 +51,7 @@ class Input(yaml.YAMLObject):
 
 
 def inside(content: Any) -> Iterator[Any]:
-    """The content and all that is in it."""
+    """Yield a YAML value and all values nested in it."""
     yield content
     if isinstance(content, Mapping):
         for value in content.values():
@@ -62,7 +62,7 @@ def inside(content: Any) -> Iterator[Any]:
 
 
 def schema(topic: str) -> dict[str, Any]:
-    """What may be in a topic's messages."""
+    """Load the JSON Schema of a topic's messages."""
     content: dict[str, Any] = json.loads((SCHEMAS / f"{topic}.schema.json").read_text())
     return content
 
@@ -152,7 +152,7 @@ def test_telegraf_reads_fields_that_are_there_and_never_null() -> None:
 
 
 def metric_labels() -> dict[str, set[str]]:
-    """Every metric that the page has, with its labels and the one that the scrape gives it."""
+    """Return the labels of every exported metric, including the one that a scrape adds."""
     metrics = Metrics(
         [*LABEL_SETS["fer7"], UNCERTAIN],
         stats,

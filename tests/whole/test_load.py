@@ -1,4 +1,4 @@
-"""Fifty slow pages and a broker that stalls: the daemon goes on, and nothing grows."""
+"""Fifty slow viewers and a stalled broker: the daemon keeps its pace, and its memory does not grow."""
 
 import json
 import urllib.request
@@ -12,7 +12,7 @@ from tests.support.daemon import Listener, free_port, running, wait_until
 from tests.support.load import SlowPages, analysed
 
 GROWTH = 40 * 2**20
-"""Bytes for fifty pages: a picture on its way to each, and what serves it. A queue of their frames would take more."""
+"""Allowed growth in bytes for fifty viewers with one picture in transit each; queued frames would exceed it."""
 
 
 def test_slow_pages_and_a_frozen_broker_cost_no_frames_and_no_memory(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""No image leaves the board unless a setting lets it: every byte that the daemon's network sends is searched."""
+"""No image leaves the board unless a setting allows it: every byte that the daemon sends is searched."""
 
 import json
 import shutil
@@ -19,14 +19,14 @@ ON_NETWORK = {"web.host": "0.0.0.0", "web.password": PASSWORD}
 
 
 def namespaces() -> bool:
-    """Whether this machine lets a process make network namespaces."""
+    """Return True if a process may create network namespaces on this machine."""
     tools = all(map(shutil.which, ("unshare", "nsenter", "ip", "mosquitto")))
     return tools and subprocess.run(("unshare", "-rn", "true"), capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture
 def watched(tmp_path: Path, astronaut: Image) -> Any:
-    """Runs a case and gives what left the board."""
+    """Function that runs a case and returns what left the board."""
     if not namespaces():
         pytest.skip("network namespaces cannot be made here (Debian: util-linux, iproute2, mosquitto)")
 
@@ -61,7 +61,7 @@ def test_a_page_on_the_network_without_images_sends_none(watched: Any) -> None:
 
 
 def test_a_page_on_the_network_sends_its_stream_and_the_broker_nothing(watched: Any) -> None:
-    """The search finds an image where one leaves."""
+    """Proves that the search finds images if they are sent."""
     seen = watched(**{name.replace(".", "__"): value for name, value in ON_NETWORK.items()})
     assert {"/stream", "/latest.jpg"} <= set(seen["answered"])
     assert seen["found"][str(PAGE)] == ["JPEG"]

@@ -1,4 +1,4 @@
-"""axe finds nothing wrong with the page, the report and the notice."""
+"""Accessibility of page, report and notice: axe finds no fault."""
 
 import json
 import re

@@ -46,7 +46,7 @@ TODAY = {
 
 @pytest.fixture
 def full() -> Iterator[WebViewer]:
-    """A page with everything that the daemon gives it."""
+    """A live page with all data that a daemon provides."""
     settings = Settings.model_validate({"mqtt": {"host": "broker.lan"}, "web": {"password": "hush"}})
     runtime = choose("auto")
     served = WebViewer(
@@ -70,7 +70,7 @@ def text(browser: webdriver.Chrome, name: str) -> str:
 
 
 def shown_pixels(browser: webdriver.Chrome) -> str:
-    """The picture that the page shows now, as a data URL; empty while there is none."""
+    """Return the picture that the page shows, as a data URL; "" if there is none."""
     script = """
         const image = document.getElementById("stream");
         if (!image.naturalWidth) return "";

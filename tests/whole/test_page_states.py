@@ -1,4 +1,4 @@
-"""What the page says runs, leaves the board and is stored is true in each state, in a real browser."""
+"""The page's statements on what runs, leaves the board and is stored, in every state, in a real browser."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 @dataclass
 class Board:
-    """The page's server, and what its parts say."""
+    """The page's server, and the states of the daemon's parts."""
 
     viewer: WebViewer
     health: dict[str, str]
@@ -61,7 +61,7 @@ SENTENCES = {key: WORDS[key].replace("{days}", "30") for key in WORDS if key.sta
 
 
 def said(browser: webdriver.Chrome) -> set[str]:
-    """The keys of the sentences that are shown."""
+    """Return the translation keys of the statements shown."""
     notice = text(browser, "notice")
     return {key for key, sentence in SENTENCES.items() if sentence in notice}
 
@@ -78,7 +78,7 @@ EVERYTHING = Facts(images=True, shared=True, snapshots=True, record_days=30)
 
 
 def test_the_walk_through_all_states(browser: webdriver.Chrome) -> None:
-    """Running, detection off, privacy, camera lost, record paused, broker lost; with a record, snapshots and images."""
+    """States: running, detection off, privacy, camera lost, record paused, broker lost; with record and snapshots."""
     kitchen = board(EVERYTHING, **{MQTT: CONNECTED, RECORD: "written"})
     images = {"say_snapshots", "say_images_page"}
     try:

@@ -1,4 +1,4 @@
-"""The camera of the browser itself, in real Chromium with its fake device playing the bundled clip."""
+"""The browser's own camera, in real Chromium whose fake camera plays the bundled clip."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.support.live import eventually, port_of
 
 @pytest.fixture(scope="module")
 def mjpeg(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some seconds of the clip as the motion JPEG file that Chromium's fake device plays."""
+    """Motion JPEG file with some seconds of the clip, for Chromium's fake camera."""
     file = tmp_path_factory.mktemp("device") / "clip.mjpeg"
     clip = cv2.VideoCapture(str(CLIP))
     with file.open("wb") as out:
@@ -77,7 +77,7 @@ def test_the_clip_before_the_browsers_camera_is_read_until_it_is_stopped(
 
 
 def test_without_https_it_says_what_is_missing(browser: webdriver.Chrome) -> None:
-    """A host name other than localhost, over plain HTTP: browsers give no camera there."""
+    """Browsers refuse the camera over plain HTTP on a host other than localhost, and the page says so."""
     served = WebViewer(
         WebSettings(port=free_port(), names="kitchen.test"),
         webcam=lambda: lambda frame: pytest.fail(f"read: {frame.sequence}"),

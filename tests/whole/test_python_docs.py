@@ -1,4 +1,4 @@
-"""The examples of docs/python.md, run as they stand there."""
+"""Runs the examples in docs/python.md unchanged."""
 
 import csv
 import re
@@ -22,7 +22,7 @@ EXAMPLES = {
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, astronaut: Image) -> Path:
-    """A working directory with a folder of one portrait and one picture without a face."""
+    """Working directory with a folder of one portrait and one picture without a face."""
     (tmp_path / "photos").mkdir()
     cv2.imwrite(str(tmp_path / "photos" / "portrait.jpg"), astronaut)
     cv2.imwrite(str(tmp_path / "photos" / "wall.jpg"), np.full((200, 200, 3), 128, np.uint8))
@@ -44,7 +44,7 @@ def test_a_folder_becomes_a_csv(photos: Path) -> None:
 
 
 def test_a_webcam_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The camera is the bundled clip, and the window a list."""
+    """The bundled clip replaces the camera, and a list the window."""
     opened, shown = cv2.VideoCapture, []
     keys = iter([-1] * 30 + [ord("q")])
     monkeypatch.setattr(cv2, "VideoCapture", lambda _: opened(str(CLIP)))

@@ -1,6 +1,4 @@
-"""The released emotion models against their own cards, with nothing but the cards to go by; and both against what a
-released model is promised to be.
-"""
+"""Checks the released emotion models against their cards, and both against the promised quality."""
 
 import functools
 import json
@@ -38,14 +36,14 @@ Outputs = Mapping[str, npt.NDArray[np.float32]]
 
 @pytest.fixture(scope="module")
 def faces(fer2013: Dataset) -> Dataset:
-    """Faces of PrivateTest, drawn by chance, the same each time."""
+    """Random faces of PrivateTest, the same in every run."""
     part = fer2013.part(TEST)
     return part.take(np.random.default_rng(11).permutation(len(part))[:FACES])
 
 
 @pytest.fixture(scope="module")
 def float_outputs(faces: Dataset) -> dict[str, Outputs]:
-    """What the float networks that the files were made of say of the faces, by model."""
+    """Outputs of the float networks for the faces, by model."""
     pytest.importorskip("tensorflow", reason="the training extra is not installed")
     from training.config import NETWORK_FILE
 
@@ -54,7 +52,7 @@ def float_outputs(faces: Dataset) -> dict[str, Outputs]:
 
 
 def float_of(folder: Path, images: npt.NDArray[np.uint8]) -> Outputs:
-    """What the float network beside a file says of images, looked at as the card has it."""
+    """Run the float network beside a model file on images, with or without flip as in the card."""
     from training.evaluation.figures import load_network, predict
 
     network = load_network(folder)
@@ -66,7 +64,7 @@ def float_of(folder: Path, images: npt.NDArray[np.uint8]) -> Outputs:
 
 
 def run_by_card(runtime: str, folder: Path, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float32]]:
-    """Real values of each output, from the words of card.json alone."""
+    """Run a model with nothing but card.json's description; returns real values by output."""
     card = json.loads((folder / "card.json").read_text())
     spec = card["input"]
     low, high = spec["value_range"]
@@ -89,12 +87,12 @@ def run_by_card(runtime: str, folder: Path, images: npt.NDArray[np.uint8]) -> di
 
 @pytest.fixture(scope="module")
 def says(faces: Dataset) -> Callable[[str, str], Outputs]:
-    """What a model's file says of the faces in an interpreter; run once."""
+    """Function that returns a model file's outputs for the faces in an interpreter, computed once."""
     return functools.cache(lambda runtime, name: run_by_card(runtime, ROOT / "models" / name, faces.pixels))
 
 
 def figures(card: EmotionCard, precision: str, runtime: str = "", split: str = TEST) -> dict[str, Mapping[str, Any]]:
-    """What the card says of a split, by output, in the first interpreter whose name begins so."""
+    """Read a split's figures from a card, by output, for the first interpreter whose name starts with `runtime`."""
     found: dict[str, Mapping[str, Any]] = {}
     for metric in card.metrics:
         if (metric["precision"], metric["split"]) == (precision, split) and metric["runtime"].startswith(runtime):
@@ -109,7 +107,7 @@ def accuracy(outputs: Outputs, faces: Dataset, head: str) -> float:
 
 
 def sampling_error(share: float, drawn: int, rows: int) -> float:
-    """The standard deviation of a share counted on so many of all rows, drawn without replacement."""
+    """Standard deviation of a share estimated on `drawn` of `rows` faces, drawn without replacement."""
     return math.sqrt(share * (1 - share) / drawn * (rows - drawn) / (rows - 1))
 
 
@@ -206,13 +204,13 @@ def test_the_file_is_the_card_s_and_as_small_as_promised(name: str) -> None:
 
 
 def facts_of(name: str) -> tuple[EmotionCard, Any]:
-    """A card, and what it says under `verification`."""
+    """Read a model's card; returns it and its part `verification`."""
     path = ROOT / "models" / name / "card.json"
     return read_card(EmotionCard, path.parent), json.loads(path.read_text())["verification"]
 
 
 def each_way(card: EmotionCard) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """The figures of the float network on PrivateTest, and of the file in each interpreter and for each label set."""
+    """Pair the float network's figures on PrivateTest with the file's, for each interpreter and label set."""
     runtimes = {metric["runtime"] for metric in card.metrics if metric["precision"] == "int8"}
     assert len(runtimes) == 2
     return [
@@ -222,9 +220,7 @@ def each_way(card: EmotionCard) -> list[tuple[Mapping[str, Any], Mapping[str, An
 
 @pytest.mark.parametrize("name", MODELS)
 def test_int8_costs_no_more_than_promised(name: str) -> None:
-    """Half a point of accuracy; 3 points of a class's recall, but of a class with less than 34 faces one face, which is
-    more than that.
-    """
+    """Accuracy falls by at most half a point, a class's recall by 3 points, or by one face of fewer than 34."""
     for floating, int8 in each_way(read_card(EmotionCard, ROOT / "models" / name)):
         assert floating["runtime"].startswith("keras")
         assert int8["accuracy"] >= floating["accuracy"] - 0.005
@@ -262,7 +258,7 @@ def test_it_is_as_sure_as_it_is_right_and_bears_a_detector_s_boxes(name: str) ->
 
 @pytest.mark.parametrize("name", MODELS)
 def test_int8_pays_where_people_run_it(name: str) -> None:
-    """By the figures in the card: instructions of a face on emulated cores, and milliseconds where it was measured."""
+    """By the card, int8 needs fewer instructions on emulated cores and less time where it was measured."""
     _, verification = facts_of(name)
     counted = verification["instructions"]
     assert counted["cortex-a76"]["file"] <= 0.5 * counted["cortex-a76"]["float"]

@@ -1,4 +1,4 @@
-"""A few simulated boards through a restart of the broker; `python -m tests.bench.scale` takes a thousand."""
+"""A few simulated boards survive a restart of the broker; `python -m tests.bench.scale` runs many."""
 
 from edge.outputs.mqtt import output
 from tests.bench.scale import BACKOFF, run

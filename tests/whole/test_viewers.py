@@ -1,4 +1,4 @@
-"""The annotated stream as other viewers read it: by ffmpeg, with the addresses of integrations/viewers/."""
+"""The annotated stream, read by ffmpeg with the addresses in integrations/viewers/."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def viewer() -> Iterator[WebViewer]:
 
 
 def address(file: str, viewer: WebViewer) -> str:
-    """The board's address in a configuration, made that of the page here."""
+    """Read the stream's address from a configuration, with the host replaced by the test's page."""
     tree = yaml.safe_load((FOLDER / file).read_text())
     streams = tree["go2rtc"]["streams"] if file == "frigate.yml" else tree["streams"]
     (source, transcoded) = streams["kitchen"]

@@ -1,4 +1,4 @@
-"""`pip install .`: what it brings, in an environment that has the other packages already."""
+"""`pip install .`: what it installs, in an environment with the other packages already installed."""
 
 import subprocess
 import sys
@@ -21,13 +21,13 @@ print(*[face.emotion for face in reading.faces], *sorted(installed_models()))
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The python of an environment with the project from its wheel, and the packages of this one."""
+    """Python of an environment with the project installed from its wheel, and this environment's packages."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
     python = folder / "venv" / "bin" / "python"
     site = next((folder / "venv" / "lib").glob("python*/site-packages"))
     (site / "others.pth").write_text(f"{Path(np.__file__).parents[1]}\n")
-    # Built from a copy of the tracked files: a build leaves folders in its source.
+    # Built from a copy of the tracked files, as a build leaves folders in its source.
     source = folder / "source"
     source.mkdir()
     listed = ["git", "ls-files", "-z", "--", "edge", "models", "training", "quantize", "deploy", "*.toml", "LICENSE"]

@@ -31,9 +31,9 @@ class Scan:
     """Results of one pass over n images.
 
     reason: why an image is left out: UNREADABLE, BLANK, NO_FACE, or "" if it is not. detail: explanation. squares:
-    square of the face crop; None where whole images are kept.
-    thumbnails: grey uint8 [n, SIDE, SIDE] of the kept part, undefined if there is a reason. sides: shorter side of the
-    kept part in pixels, int64 [n]. digests: digest of the kept part's pixels, b"" if there is a reason.
+    square of the face crop; None where whole images are kept. thumbnails: grey uint8 [n, SIDE, SIDE] of the kept part,
+    undefined if there is a reason. sides: shorter side of the kept part in pixels, int64 [n]. digests: digest of the
+    kept part's pixels, b"" if there is a reason.
     """
 
     reason: list[str]

@@ -55,12 +55,11 @@ class Dataset:
 
     name: name of the data set. images: paths of image files; or, once `training.datasets.pixels` has loaded them, uint8
     [n, h, w] grey or [n, h, w, 3] BGR, in memory or mapped from a file. labels: by name of the label set, the primary
-    one first.
-    affect: valence and arousal, float32 [n, 2], -1 to 1, a row of NaN if unknown; None if the data set has none.
-    affect_derived: True if valence and arousal were computed from the labels (by their place on the circumplex), not
-    measured. split: int64 [n], index into SPLITS. rows: int64 [n], position of each face in the source, from 0. people:
-    int64 [n], person number, or -1; None if the data set has none. boxes: int64 [n, 4], x, y, width and height of the
-    face in pixels of the upright image, zeros for the whole image; None if the images are faces already.
+    one first. affect: valence and arousal, float32 [n, 2], -1 to 1, a row of NaN if unknown; None if the data set has
+    none. affect_derived: True if valence and arousal were computed from the labels (by their place on the circumplex),
+    not measured. split: int64 [n], index into SPLITS. rows: int64 [n], position of each face in the source, from 0.
+    people: int64 [n], person number, or -1; None if the data set has none. boxes: int64 [n, 4], x, y, width and height
+    of the face in pixels of the upright image, zeros for the whole image; None if the images are faces already.
     """
 
     name: str

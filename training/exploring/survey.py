@@ -39,9 +39,8 @@ class Survey:
     sizes: int64 [n, 2], height and width in pixels. brightness: float64 [n], mean grey value, 0 to 255. contrast:
     float64 [n], standard deviation of the grey values, 0 for a blank image. sharpness: float64 [n], variance of the
     Laplacian divided by that of the image. digests: digest of the pixels, equal for pixel-identical images. readable:
-    bool [n].
-    means: by label set and class with a readable face, the mean face: uint8 [side, side], or with 3 channels for files
-    and colour images.
+    bool [n]. means: by label set and class with a readable face, the mean face: uint8 [side, side], or with 3 channels
+    for files and colour images.
     """
 
     sizes: npt.NDArray[np.int64]

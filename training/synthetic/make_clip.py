@@ -50,8 +50,8 @@ class Move:
 class Person:
     """A cut-out portrait and its part in the clip.
 
-    face: centre and width of the face in the portrait, pixels. path: time, x, y, face width, degrees.
-    expressions: for each, the field of displacements [H, W, 2] and its strength over time.
+    face: centre and width of the face in the portrait, pixels. path: time, x, y, face width, degrees. expressions: for
+    each, the field of displacements [H, W, 2] and its strength over time.
     """
 
     image: Image

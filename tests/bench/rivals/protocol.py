@@ -1,7 +1,7 @@
 """Command line of every contestant: reads frames and times each call, or classifies faces; prints a line of JSON.
 
-`SCRIPT frames FILE WIDTH HEIGHT COUNT` times frames (BGR uint8, one after the other in the file);
-`SCRIPT faces FILE COUNT` classifies grey faces of 48x48.
+`SCRIPT frames FILE WIDTH HEIGHT COUNT` times frames (BGR uint8, one after the other in the file); `SCRIPT faces FILE
+COUNT` classifies grey faces of 48x48.
 """
 
 import json
