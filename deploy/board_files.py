@@ -56,7 +56,7 @@ def check_against(settings: Settings, files: Mapping[str, bytes], where: str, co
     """Check the files that the daemon's settings name before they are on the board.
 
     Args:
-        settings: of the daemon.
+        settings: settings of the daemon.
         files: contents by path on the board.
         where: the file that names them, for messages.
         complete: True if the board has no other files below FOLDERS, so that a missing one is an error.

@@ -22,7 +22,7 @@ def resolve(tree: Any, folder: Path, where: str) -> Any:
         tree: mappings, lists and values as YAML gives them. A mapping with the one key `from_file` (a path, relative to
             `folder`), `from_env` (an environment variable) or `from_pass` (an entry of the password store) is a
             reference; its value is the first line.
-        folder: of the file that the tree was read from.
+        folder: folder of the file that the tree was read from.
         where: the file, for messages.
 
     Raises:

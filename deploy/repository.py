@@ -23,7 +23,7 @@ def publish(folder: Path, packages: list[Path], key: str, url: str) -> None:
     """Add packages to a repository, creating it if it does not exist, and sign it.
 
     Args:
-        folder: of the repository.
+        folder: folder of the repository.
         packages: .deb files of emotion-edge.
         key: identifier or e-mail address of a secret key of gpg.
         url: where the folder will be served, for the source entry.

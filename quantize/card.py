@@ -166,7 +166,7 @@ def _output(head: str, measured: Measured, data: Dataset) -> OutputSpec:
 
 
 def figure_facts(figure: Figures, data_set: str, views: int) -> dict[str, Any]:
-    """Figures of a head on a split for JSON, rounded to four digits. views: of each image, as in `protocol`."""
+    """Format the figures of a head on a split for JSON. views: views of each image; 0 if networks differ in that."""
     return {
         "data_set": data_set,
         "split": figure.split,
@@ -304,7 +304,7 @@ def command_of(card: EmotionCard, final: bool, mirror: bool) -> str:
 
 
 def precision_of(card: EmotionCard) -> str:
-    """The precision of a card's file, as `quantize.verify.measure` takes it: int8, float32, float16 or dynamic.
+    """Return the precision of a card's file: int8, float32, float16 or dynamic.
 
     It is that of the card's last figures: those of the float network come first, the file's own last.
     """

@@ -14,7 +14,8 @@ def write_into(folder: Path, name: str, facts: Mapping[str, Any], section: str) 
         folder: with the card, and CARD.md, which may be missing.
         name: the JSON file in it.
         facts: top-level keys to set or replace in that file.
-        section: of CARD.md, from its heading (`## ...`) on; one with this heading is replaced where it stands.
+        section: section of CARD.md, beginning with its heading (`## ...`); an existing one with this heading is
+            replaced.
     """
     path, text = folder / name, folder / "CARD.md"
     content = json.loads(path.read_text(encoding="utf-8")) | dict(facts)
@@ -26,7 +27,7 @@ def write_into(folder: Path, name: str, facts: Mapping[str, Any], section: str) 
 def with_section(text: str, section: str) -> str:
     """Replace the section with the same heading in a Markdown text, or append it.
 
-    section: from its heading of level 2 on.
+    section: Markdown that begins with a heading of level 2.
     """
     section = section.strip("\n")
     heading = re.escape(section.split("\n", 1)[0])

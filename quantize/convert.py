@@ -178,7 +178,7 @@ def write_file(
 ) -> Path:
     """Check a file and write it as `model.tflite` into a folder, which is made where needed.
 
-    Raises EmotionEdgeError where `check_file` fails; the folder then stays as it is.
+    Raises EmotionEdgeError if `check_file` fails; the folder is then unchanged.
     """
     with tempfile.TemporaryDirectory() as temporary:
         trial = Path(temporary) / MODEL_FILE

@@ -41,8 +41,8 @@ class Fallback:
 class Compiled:
     """Result of the Edge TPU compiler.
 
-    version: of the compiler. mapped: number of operations on the Edge TPU, by operation. left: number of those that are
-    not, by operation and reason.
+    version: version of the compiler. mapped: number of operations on the Edge TPU, by operation. left: number of those
+    that are not, by operation and reason.
     """
 
     version: str

@@ -15,7 +15,7 @@ def add_evenness(folder: Path, fairface: Path) -> str:
     """Measure a model and write the figures into its JSON card, under `parity`, and into CARD.md.
 
     Args:
-        folder: of the model or committee.
+        folder: folder of the model or committee.
         fairface: FairFace's validation faces.
 
     Returns:

@@ -52,7 +52,7 @@ def teach(
     Both networks get the same augmented images; the loss is the Kullback-Leibler divergence (squared difference for
     valence and arousal). Labels are not used, so that the network stays the one whose figures are known.
 
-    twin: the float network in tf_keras. config: of its run, for augmentation, batch size and seed.
+    twin: the float network in tf_keras. config: settings of its run, for augmentation, batch size and seed.
     """
     keras.utils.set_random_seed(config.seed)
     cleaned = clean_training(data)

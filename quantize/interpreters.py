@@ -32,7 +32,7 @@ class Run:
     """Results of a file in one interpreter.
 
     outputs: float32 [n, classes] by signature name. inputs, tensors: scale, zero_point and dtype by name, of inputs and
-    outputs. milliseconds: median for one image at a time on one thread. version: of the interpreter.
+    outputs. milliseconds: median for one image at a time on one thread. version: version of the interpreter.
     """
 
     outputs: Mapping[str, npt.NDArray[np.float32]]

@@ -48,7 +48,7 @@ class Outcome:
 
     calibrated, checked: number of images for calibration and comparison. seen: whether the latter are among the former.
     size, float_size: bytes of the int8 and the float file. outputs: by interpreter and name. milliseconds: for one
-    image on one thread, by interpreter; float_milliseconds: of the float file in the first of them.
+    image on one thread, by interpreter; float_milliseconds: the same for the float file in the first of them.
     """
 
     calibrated: int

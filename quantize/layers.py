@@ -28,11 +28,11 @@ STORED_ANEW = ("QUANTIZE", "DEQUANTIZE", "DELEGATE")
 class LayerError:
     """The error of one layer of a file.
 
-    op: TFLite's operation. name: of the layer, or of the head whose output it is. decibels: signal-to-error ratio of
-    its output, with all earlier layers as they are in the file. own: root mean square error, in steps of the output's
-    scale, of this operation alone, given the float file's values (rounding alone gives 0.29). after_training: the same
-    error of post-training quantization by TensorFlow's debugger. Both are None for a file that is not int8, and where
-    they cannot be measured.
+    op: TFLite's operation. name: name of the layer, or of the head whose output it is. decibels: signal-to-error ratio
+    of its output, with all earlier layers as they are in the file. own: root mean square error, in steps of the
+    output's scale, of this operation alone, given the float file's values (rounding alone gives 0.29). after_training:
+    the same error of post-training quantization by TensorFlow's debugger. Both are None for a file that is not int8,
+    and where they cannot be measured.
     """
 
     op: str

@@ -32,7 +32,7 @@ class Graph:
     input: str
 
     def producer(self, tensor: str) -> Node:
-        """The node that makes a tensor. Raises EmotionEdgeError where there is none."""
+        """Return the node whose output is a tensor. Raises EmotionEdgeError if there is none."""
         for node in self.nodes:
             if node.output == tensor:
                 return node

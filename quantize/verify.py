@@ -45,10 +45,10 @@ class LogitError:
 class Row:
     """One way to run the network, as a row of the verification table.
 
-    precision: `float32`, `int8` or another of the file's. runtime: interpreter with its version. figures: of each split
-    and head. agreement: share of faces with the float network's label, by head. errors: by head. milliseconds: for one
-    face on one thread; None where time has no meaning (emulation). faces: number of faces of the last split; None: all
-    of all.
+    precision: `float32`, `int8` or another of the file's. runtime: interpreter with its version. figures: figures of
+    each split and head. agreement: share of faces with the float network's label, by head. errors: logit errors by
+    head. milliseconds: time per face on one thread; None under emulation. faces: number of faces of the last split that
+    were used; None: all faces of all splits.
     """
 
     precision: str
@@ -80,10 +80,10 @@ class Measured:
 
     rows: the float network in Keras, then every other way to run it. not_run: reasons, by way. size, float_size: bytes
     of the files, the latter None without a float file. jitter: accuracy of the primary head on the last split with
-    boxes moved as a detector's are. affect: where the file has that head. instructions: of one face on emulated cores,
-    the file's and the float file's (None without one), by core; empty where not asked for. compressed: size in bytes
-    after gzip. one_view: figures without the mirror image, where all others are means over face and mirror image; else
-    empty.
+    boxes moved as a detector's are. affect: figures of valence and arousal, if the file has that head. instructions:
+    instructions per face on emulated cores, of the file and the float file (None without one), by core; empty if not
+    measured. compressed: size in bytes after gzip. one_view: figures without the mirror image, where all others are
+    means over face and mirror image; else empty.
     """
 
     primary: str

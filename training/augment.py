@@ -72,7 +72,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         dim: fraction of images exposed DARKEST to 1 times as long, with read noise of up to READ_NOISE; half of them
             multiplied back to their brightness, as exposure correction on the board does.
         jpeg: fraction of images with the quantized 8x8 blocks of JPEG, of quality 20 to 80.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
     """
 
     def __init__(

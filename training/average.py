@@ -21,7 +21,8 @@ EVERY = 4
 class WeightAverage:
     """Updates `averaged`, a copy of `network`, to the moving average of its weights, batch statistics included.
 
-    momentum: per step; lower in the first steps, so that the random start is soon forgotten.
+    momentum: momentum of the average per step; it is lower in the first steps, so that the random start is soon
+    forgotten.
     """
 
     def __init__(self, network: Any, averaged: Any, momentum: float) -> None:

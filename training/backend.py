@@ -196,7 +196,8 @@ def devices() -> int:
 def use_all_devices(size: int) -> None:
     """On JAX, train on all GPUs of this process: each takes its part of every batch (Keras's DataParallel).
 
-    Call it before building anything. size: of a batch. Raises EmotionEdgeError where it does not divide among them.
+    Call it before building anything. size: number of faces in a batch. Raises EmotionEdgeError if it does not divide
+    among the GPUs.
     """
     if keras.backend.backend() != "jax":
         return

@@ -25,7 +25,7 @@ class _Part(BaseModel):
 
 
 class DataSource(_Part):
-    """The data set, as `training.datasets.read_dataset` takes it.
+    """The data set of a run, and how to read it.
 
     path: a file or folder, relative to the working directory. format: `auto` recognises the layout. label_set: the
     primary label set; null: the data set's own. mapping: a YAML file of `own class name: emotion` lines. votes: how
@@ -74,11 +74,11 @@ class Teacher(_Part):
 class Unlabelled(_Part):
     """Faces without labels, learned from teachers' soft labels beside the data set.
 
-    path: as for `training.datasets.unlabelled.read_unlabelled`. soft_labels: of these faces, a file of `emotion-train
-    distill --unlabelled`; null: the faces serve `consistency` alone. weight: of each such face in the loss; labelled
-    faces have 1. confidence: least probability of the teachers' most likely class for a face to be used.
-    most_per_class: largest number of faces of each most likely class (primary head), drawn by the run's seed; null:
-    all.
+    path: as for `training.datasets.unlabelled.read_unlabelled`. soft_labels: file of `emotion-train distill
+    --unlabelled` for these faces; null: the faces are used only for `consistency`. weight: weight of each such face in
+    the loss; labelled faces have 1. confidence: least probability of the teachers' most likely class for a face to be
+    used. most_per_class: largest number of faces of each most likely class (primary head), drawn by the run's seed;
+    null: all.
     """
 
     path: Path
@@ -116,17 +116,17 @@ class TrainingConfig(_Part):
     """The settings of a run.
 
     Args:
-        name: of the run and its folder.
-        data: what is learned from.
-        unlabelled: faces without labels, learned from beside it.
-        consistency: whether altered faces are to keep the network's own probabilities.
-        network, options: from the registry.
+        name: name of the run and its folder.
+        data: the labelled faces to train on.
+        unlabelled: faces without labels to train on as well.
+        consistency: consistency regularisation; null: none.
+        network, options: name of the architecture in the registry, and its options.
         continue_from: the `network.keras` of a run or released model with the same network and heads, from whose
             weights training starts, those of its heads included.
         heads: the label sets the network learns, and `affect`, each with the weight of its loss; the first emotion is
             the primary one. `affect` alone makes a network of valence and arousal, which no board runs: it names
             emotions.
-        label_smoothing: of labels that are one class; votes are soft already.
+        label_smoothing: label smoothing of labels that are one class; votes are soft already.
         class_balance: weight of a row by how many its class has: `none`, `inverse` (1 / count) or `effective` (Cui et
             al. 2019, beta 0.999).
         focal_gamma: 0 is cross-entropy (Lin et al. 2017).
@@ -138,12 +138,12 @@ class TrainingConfig(_Part):
             batch normalization keeps its statistics.
         augment: settings of `Augment` that differ from its defaults.
         learning_rate: the peak, reached after warmup_epochs and then lowered along a cosine.
-        average_momentum: of the exponential moving average of the weights, per step.
+        average_momentum: momentum of the exponential moving average of the weights, per step.
         patience: stop after so many epochs without a better one; null is never.
         precision: `mixed_bfloat16` halves the time on PyTorch and processors that have it; `mixed_float16`, with scaled
             losses, is for GPUs without bfloat16 (NVIDIA before 2020).
-        seed: of the weights, the order and the augmentation.
-        licence: of the weights, for the model's card; empty where it is not chosen yet.
+        seed: seed of the weights, the order and the augmentation.
+        licence: licence of the weights, for the model's card; empty: not chosen yet.
         mean_of: the runs whose mean a network is; `emotion-train soup` writes it.
     """
 

@@ -164,7 +164,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The objects of a training.
+    """The objects of a training run.
 
     network: the network itself. averaged: its copy with averaged weights, in float32. augment: the augmentation layer.
     model: augmentation and network, or the network alone where teachers see the augmented batch, too. average: updates

@@ -124,7 +124,7 @@ def class_weights(labels: Labels, balance: str) -> npt.NDArray[np.float32]:
 class SoftLoss(keras.losses.Loss):  # type: ignore[misc]
     """Cross-entropy of logits [n, classes] with targets [n, classes + 1], whose last column is the row's weight.
 
-    gamma: of the focal loss (Lin et al. 2017), which lowers the weight of classes that are predicted with confidence.
+    gamma: exponent of the focal loss (Lin et al. 2017), which lowers the weight of faces predicted with confidence.
     """
 
     def __init__(self, gamma: float = 0.0, **kwargs: Any) -> None:

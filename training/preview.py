@@ -1,4 +1,4 @@
-"""A sheet of faces as a network sees them while it learns: each as it is, then augmented several times."""
+"""Draws a sheet of training faces, each unaltered and then augmented several times."""
 
 from pathlib import Path
 from typing import Any, Final

@@ -22,7 +22,7 @@ class Run:
 
 
 def runs_in(folders: Sequence[Path]) -> list[Path]:
-    """The runs among folders and below them, in order. Raises EmotionEdgeError where there are none."""
+    """List the runs among folders and in them, in order. Raises EmotionEdgeError if there are none."""
     found = []
     for folder in folders:
         if (folder / CONFIG_FILE).is_file():

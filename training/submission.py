@@ -24,7 +24,7 @@ class Submission:
 
     file_column, label_column: column names; an empty label_column: none. own_names: the table's name of an emotion,
     where it differs. score_columns: column of probabilities by emotion; all_scores: one for each label, named after it.
-    names: of the images, in the order of the rows; None: all images of the folder.
+    names: names of the images in the order of the rows; None: all images of the folder.
     """
 
     file_column: str = DEFAULT_COLUMNS[0]

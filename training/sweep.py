@@ -48,8 +48,8 @@ class Range(_Part):
 class Sweep(_Part):
     """The settings of a sweep.
 
-    config: settings file of a run. trials: number of runs. settings: by name, with dots for nested ones (as
-    `augment.erase`), a range or a list of values. seed: of the choices.
+    config: settings file of a run. trials: number of runs. settings: a range or a list of values by name of the
+    setting, with dots for nested ones (`augment.erase`). seed: seed of the choices.
     """
 
     config: Path

@@ -22,8 +22,8 @@ Teachers = Callable[[npt.NDArray[np.uint8], Arrays], Arrays]
 def open_teachers(config: TrainingConfig, data: Dataset) -> Teachers:
     """Open the teachers of a run as a committee: the mean of their probabilities at the temperatures of their cards.
 
-    Raises EmotionEdgeError as `members.open_members` does, if a teacher takes another image size than the student, and
-    if no teacher has one of its heads.
+    Raises EmotionEdgeError if a folder holds no network, a teacher has another input size than the student, or no
+    teacher has any of the student's heads.
     """
     assert config.teacher is not None
     part = config.teacher.weight

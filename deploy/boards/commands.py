@@ -40,8 +40,8 @@ def model(hosts: list[Host], words: list[str], folder: Path | None = None, optio
     Args:
         hosts: the boards.
         words: the subcommand and its arguments.
-        folder: of a model, copied to the board first; its path there is the last argument.
-        options: of ssh, as after `-o`.
+        folder: folder of a model, which is first copied to the board; its path on the board becomes the last argument.
+        options: options of ssh, as after `-o`.
 
     Returns:
         Whether it succeeded on all of them.

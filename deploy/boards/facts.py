@@ -33,8 +33,9 @@ exit 0
 class Board:
     """Facts of a board.
 
-    kept: version whose package the board keeps for a rollback. opt, var: free space below /opt and /var/lib, KiB.
-    uptime: s. result: of the last upgrade. daemon: the daemon's status file, empty where it does not run.
+    kept: version whose package the board keeps for a rollback. opt, var: free space in /opt and /var/lib, KiB.
+    uptime: seconds. result: result of the last upgrade. daemon: contents of the daemon's status file, empty if it does
+    not run.
     """
 
     arch: str

@@ -85,7 +85,7 @@ def push(
         settings: settings and files for the board.
         start_timeout: seconds the service has to become healthy before the board rolls back.
         report: called with each line of progress.
-        options: of ssh, as after `-o`.
+        options: options of ssh, as after `-o`.
 
     Returns:
         Whether the new version runs on the board.

@@ -34,7 +34,7 @@ def roll_out(hosts: list[Host], package: Path | None, plan: Plan, options: tuple
         hosts: the boards; the first ones are the canaries.
         package: a .deb; None builds the package of this checkout, for each board's release.
         plan: how to roll out.
-        options: of ssh, as after `-o`.
+        options: options of ssh, as after `-o`.
 
     Returns:
         Whether all of them run the new version.

@@ -19,7 +19,7 @@ _ALIVE: Final = ("ServerAliveInterval=15", "ServerAliveCountMax=8", "ConnectTime
 class Connection:
     """Commands on one board through one shared connection. Methods raise EmotionEdgeError where a command fails.
 
-    options: of ssh, as after `-o`, for instance another UserKnownHostsFile.
+    options: options of ssh, as after `-o`, for instance another UserKnownHostsFile.
     """
 
     def __init__(self, host: Host, options: tuple[str, ...] = ()) -> None:

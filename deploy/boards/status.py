@@ -15,7 +15,7 @@ def status(hosts: list[Host], as_json: bool, options: tuple[str, ...] = ()) -> b
     Args:
         hosts: the boards.
         as_json: print a JSON list in place of a line per board.
-        options: of ssh, as after `-o`.
+        options: options of ssh, as after `-o`.
 
     Returns:
         Whether all of them are healthy.

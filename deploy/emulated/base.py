@@ -110,7 +110,7 @@ def image_path(arch: str) -> Path:
 
 
 def broker_ca(arch: str) -> Path:
-    """Certificate authority of the Mosquitto in the base image of an architecture."""
+    """Return the path of the certificate authority that signed the certificate of the base image's Mosquitto."""
     return CACHE / f"broker-ca-{arch}.pem"
 
 

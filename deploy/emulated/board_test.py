@@ -95,7 +95,7 @@ STEPS: Final[tuple[Callable[[Board], None], ...]] = (
 
 
 HARDWARE: Final = ("camera", "screen")
-"""Steps that need the emulated machine's devices."""
+"""Steps that need a camera or a screen, which only the emulated machine has."""
 
 
 def main() -> int:

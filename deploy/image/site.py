@@ -29,7 +29,7 @@ class User(Section):
     ssh_key_files: tuple[Path, ...] = ()
     """Files on this machine with public SSH keys."""
     password: SecretStr = SecretStr("")
-    """Password for the board's console, and for SSH where there is no key; empty: none. Only its hash is written."""
+    """Password for the board's console, and for SSH if no key is given; empty: none. Only its hash is written."""
 
     @field_validator("password")
     @classmethod

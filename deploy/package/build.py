@@ -130,13 +130,13 @@ def stage(tree: Path, suite: str, arch: str, version: str, epoch: int, lock: Pat
         tree: folder of the result.
         suite: a key of SUITES.
         arch: a key of PLATFORMS.
-        version: of the Debian package.
+        version: version of the Debian package.
         epoch: Unix time given to all files.
         lock: requirements with hashes.
         root: the checkout.
 
     Raises:
-        EmotionEdgeError: as `build`.
+        EmotionEdgeError: a wheel cannot be fetched or has another hash.
     """
     chosen = SUITES[suite]
     site = tree / "opt" / NAME / "lib" / f"python{chosen.python}" / "site-packages"
@@ -207,7 +207,7 @@ def _maintainer() -> str:
 
 
 def pack(tree: Path, package: Path, epoch: int, compression: str = "xz") -> Path:
-    """Pack a staged tree into a .deb. compression: of dpkg-deb; `none` is fast. Raises EmotionEdgeError."""
+    """Pack a staged tree into a .deb. compression: a type of dpkg-deb; `none` is fast. Raises EmotionEdgeError."""
     if shutil.which("dpkg-deb") is None:
         raise EmotionEdgeError("package: dpkg-deb is not here (Debian, Fedora and Homebrew have it in `dpkg`)")
     _log.info("%s ...", package)

@@ -36,13 +36,13 @@ _LINK: Final = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
 def write_documents(root: Path, folder: Path, name: str, version: str, epoch: int) -> None:
-    """Write /usr/share/doc/NAME, but for `copyright`.
+    """Write the files of /usr/share/doc/NAME, except `copyright`.
 
     Args:
         root: the checkout.
         folder: the folder to write.
-        name: of the package.
-        version: of the package.
+        name: name of the package.
+        version: version of the package.
         epoch: Unix time of the changelog entry.
     """
     shutil.copytree(root / "docs" / "schemas", folder / "schemas")

@@ -31,10 +31,10 @@ def write_sbom(path: Path, name: str, version: str, site: Path, models: Path, ep
 
     Args:
         path: the file, JSON of CycloneDX 1.6.
-        name: of the package.
-        version: of the package.
-        site: its site-packages.
-        models: its models.
+        name: name of the package.
+        version: version of the package.
+        site: the package's folder site-packages.
+        models: the package's folder of models.
         epoch: Unix time of the document.
     """
     bom = Bom(serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"pkg:deb/{name}@{version}"))

@@ -35,7 +35,7 @@ def lay_out_tree(root: Path, tree: Path, python: str, version: str, epoch: int) 
         root: the checkout.
         tree: the package's root folder.
         python: version, as in `3.11`.
-        version: of the Debian package.
+        version: version of the Debian package.
         epoch: Unix time of the changelog entry.
     """
     environment = tree / "opt" / NAME

@@ -28,7 +28,7 @@ def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def packets(image: Image | None, number: int, timestamp: int) -> Iterator[bytes]:
-    """Yield the RTP packets of a picture with sides of multiples of 16. number: of the first. timestamp: at 90 kHz.
+    """Yield a picture's RTP packets. number: the first packet's. timestamp: at 90 kHz. Sides: multiples of 16.
 
     image: None stands for a picture whose first packet is lost.
     """

@@ -78,7 +78,7 @@ def emotions_of(
 
     Args:
         names: Class names as the data set has them.
-        mapping: As of `read_mapping`.
+        mapping: Labels by class name; None omits the class.
         where: Source, for messages.
         own_class: Function that gives the label of a name that is not an emotion; None if it is not accepted.
 

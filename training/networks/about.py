@@ -17,11 +17,11 @@ Donor = Callable[[Any, Mapping[str, Any]], Any]
 class About:
     """Description of an architecture.
 
-    source: paper or page, with the year. parameters, multiply_adds: of the default options at 48x48, 1 channel, heads
-    ferplus8, fer7 and affect. int8: whether full int8 is possible, and how the Edge TPU runs it. imagenet: function
-    that returns its pretrained network; None if there is none. scaling: pixel scaling of those weights.
-    scaling_of_files: scaling of .h5 files in Keras's older format, if different. rgb: True if the weights expect RGB
-    (the images here are BGR).
+    source: paper or page, with the year. parameters, multiply_adds: numbers of them with default options at 48x48, 1
+    channel, heads ferplus8, fer7 and affect. int8: whether full int8 is possible, and how the Edge TPU runs it.
+    imagenet: function that returns its pretrained network; None if there is none. scaling: pixel scaling of those
+    weights. scaling_of_files: scaling of .h5 files in Keras's older format, if different. rgb: True if the weights
+    expect RGB (the images here are BGR).
     """
 
     source: str

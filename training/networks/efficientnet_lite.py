@@ -20,8 +20,8 @@ from training.networks.common import divisible, prepared, stride_of_stem, with_h
 class Stage(NamedTuple):
     """One stage of blocks.
 
-    kernel: side of the kernels. expansion: ratio of the inner width of a block to its input width. stride: of the first
-    block.
+    kernel: side of the kernels. expansion: ratio of the inner width of a block to its input width. stride: stride of
+    the first block.
     """
 
     kernel: int

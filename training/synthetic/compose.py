@@ -42,8 +42,8 @@ class Scene:
 def read_faces(path: Path, split: str) -> npt.NDArray[np.uint8]:
     """The faces of one split of FER-2013, uint8 [n, 48, 48] in file order; Training without those of another split.
 
-    path: fer2013.csv or its folder. split: Training, PublicTest or PrivateTest. Raises EmotionEdgeError as
-    `read_fer2013`.
+    path: fer2013.csv or its folder. split: Training, PublicTest or PrivateTest. Raises EmotionEdgeError if the file is
+    not FER-2013's.
     """
     return clean_training(read_fer2013(path)).part(split).pixels
 
