@@ -2,17 +2,17 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from edge.cameras.camera import Camera
 from edge.cameras.http_camera import HttpCamera, NotPicturesError
 from edge.cameras.images import ImageFiles, is_image
 from edge.cameras.mounting import upright
 from edge.cameras.picamera import PiCamera, list_picameras
-from edge.cameras.stream import STREAM_SCHEMES, StreamCamera
+from edge.cameras.stream import StreamCamera
 from edge.cameras.v4l2 import DeviceCamera, list_devices
 from edge.cameras.video_file import VideoFile
 from edge.config import CameraSettings
+from edge.config.address import is_address
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 from edge.system.state_folder import expanded
@@ -55,10 +55,8 @@ def open_camera(settings: CameraSettings) -> Camera:
 def _open(source: str, settings: CameraSettings) -> Camera:
     if source.isdecimal():
         return DeviceCamera(f"/dev/video{source}", settings)
-    scheme, mark, address = source.partition("://")
-    if mark and scheme.lower() in STREAM_SCHEMES:
-        _check_host(scheme.lower(), address)
-        return _open_stream(f"{scheme.lower()}://{address}", settings)
+    if is_address(source):
+        return _open_stream(source, settings)
     if source.startswith("/dev/"):
         return DeviceCamera(source, settings)
     path = expanded(source)
@@ -72,17 +70,6 @@ def _open(source: str, settings: CameraSettings) -> Camera:
     return VideoFile(path, settings)
 
 
-def _check_host(scheme: str, address: str) -> None:
-    """Raise EmotionEdgeError for an address without a host, such as `http://` and `rtsp:///live`."""
-    # An address with another fault is not reported here: opening it does that.
-    with suppress(ValueError):
-        if not urlsplit(f"{scheme}://{address}").hostname:
-            raise EmotionEdgeError(
-                f"camera {without_password(f'{scheme}://{address}')}: names no camera: its name or IP address goes "
-                f"behind the ://, as in {scheme}://192.168.1.20/"
-            )
-
-
 def _open_stream(url: str, settings: CameraSettings) -> Camera:
     if url.startswith("http"):
         with suppress(NotPicturesError):
@@ -92,7 +79,7 @@ def _open_stream(url: str, settings: CameraSettings) -> Camera:
 
 def can_come_back(source: str) -> bool:
     """Whether this `camera.source` may become available later: a device or network camera, not a mistyped file name."""
-    return source in ("auto", "picamera2") or source.isdecimal() or "://" in source or source.startswith("/dev/")
+    return source in ("auto", "picamera2") or source.isdecimal() or is_address(source) or source.startswith("/dev/")
 
 
 def _first_that_works(settings: CameraSettings) -> Camera:

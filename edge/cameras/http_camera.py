@@ -23,14 +23,13 @@ from edge.cameras.mjpeg_parser import PART_MAX, MjpegParser
 from edge.cameras.opencv import BadFrames
 from edge.cameras.tls import SETTING, camera_context, untrusted
 from edge.config import CameraSettings
+from edge.config.address import NO_ADDRESS, UNESCAPED
 from edge.config.certificate import client_context
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 from edge.reading import Image
 
 _log = logging.getLogger(__name__)
-
-HTTP_SCHEMES: Final = ("http", "https")
 
 TIMEOUT: Final = 5.0
 """Seconds after which a camera that does not answer, or sends no good picture, counts as lost."""
@@ -237,7 +236,7 @@ class HttpCamera:
 def _reason(url: str, error: Exception) -> str:
     """Describe why an address could not be opened, without any part of its password."""
     if re.search("[/?#]", url.partition("://")[2].rpartition("@")[0]):
-        return "cannot be opened (in a user name or password, write / as %2F, ? as %3F and # as %23)"
+        return UNESCAPED
     if isinstance(error, HTTPError):
         with suppress(OSError):
             error.close()
@@ -260,7 +259,7 @@ def _reason(url: str, error: Exception) -> str:
     if isinstance(error, UnencryptedError):
         return f"{error.reason}, which protects neither pictures nor password: to allow it, write the http address"
     if isinstance(error, HTTPException | ValueError):
-        return "not an address (is there a : with anything but a port after it, or a [ without its ]?)"
+        return NO_ADDRESS
     parts = urlsplit(url)
     where = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     if isinstance(cause, TimeoutError):

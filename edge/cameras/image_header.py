@@ -6,6 +6,7 @@ markers of a JPEG in the order in which libjpeg reads them.
 
 import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -29,6 +30,11 @@ _MARKER: Final = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 """Pattern of the next JPEG marker that begins a segment: not FF 00 (data), FF FF (fill), or 01 and D0 to D7."""
 
 _UPRIGHT: Final = 1
+_BITS_PER_SAMPLE: Final = 258
+_PHOTOMETRIC: Final = 262
+_SAMPLE_FORMAT: Final = 339
+_LOG_LUV: Final = (32844, 32845)
+"""Tags of TIFF, and the colour spaces of SGI's logarithmic encoding, which OpenCV's decoder shows too bright."""
 _PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _HEIF_BRANDS: Final = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
@@ -230,7 +236,11 @@ def _bmp(data: Bytes) -> ImageHeader:
 
 def _tiff(data: Bytes) -> ImageHeader:
     tags = _first_directory(bytes(data))
-    return ImageHeader("TIFF", tags.get(0x100, 0), tags.get(0x101, 0), _orientation_in(tags))
+    whole_numbers = tags.get(_SAMPLE_FORMAT, 1) in (1, 4)  # without a sign, or not said
+    if not whole_numbers or tags.get(_BITS_PER_SAMPLE, 1) > 16 or tags.get(_PHOTOMETRIC, 0) in _LOG_LUV:
+        raise EmotionEdgeError("TIFF is read with 8 or 16 bits without a sign, not as floating point: save it so")
+    # OpenCV turns a TIFF itself, whatever it is told about orientation.
+    return ImageHeader("TIFF", tags.get(0x100, 0), tags.get(0x101, 0))
 
 
 def _pnm(data: Bytes) -> ImageHeader:
@@ -266,7 +276,7 @@ def _orientation_in(tags: dict[int, int]) -> int:
 
 
 def _first_directory(tiff: bytes) -> dict[int, int]:
-    """Return numbers and values of the tags in a TIFF's first directory, only those with one SHORT or LONG."""
+    """Return number and value of the SHORT and LONG tags of a TIFF's first directory; of several values the first."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         raise _DamagedError
@@ -275,9 +285,13 @@ def _first_directory(tiff: bytes) -> dict[int, int]:
     tags: dict[int, int] = {}
     for entry in range(at + 2, at + 2 + 12 * count, 12):
         tag, kind, values = struct.unpack(f"{order}HHI", tiff[entry : entry + 8])
-        if values == 1 and kind in (3, 4):
+        if values and kind in (3, 4):
             layout, length = ("H", 2) if kind == 3 else ("I", 4)
-            (tags[tag],) = struct.unpack(f"{order}{layout}", tiff[entry + 8 : entry + 8 + length])
+            begin = entry + 8
+            if values * length > 4:
+                (begin,) = struct.unpack(f"{order}I", tiff[begin : begin + 4])
+            with suppress(struct.error):  # a tag may lie beyond a part of the file
+                (tags[tag],) = struct.unpack(f"{order}{layout}", tiff[begin : begin + length])
     return tags
 
 

@@ -13,10 +13,9 @@ import cv2
 from edge.cameras.camera import Picture
 from edge.cameras.opencv import BadFrames, VideoReader
 from edge.cameras.tls import TLS_PORTS, untrusted
+from edge.config.address import NO_ADDRESS, UNESCAPED
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
-
-STREAM_SCHEMES: Final = ("rtsp", "rtsps", "http", "https")
 
 _TIMEOUT: Final = 5.0
 """Seconds after which a stream that sends nothing counts as lost."""
@@ -105,7 +104,7 @@ class StreamCamera:
 def _reason(url: str) -> str:
     """Describe why a stream does not open, which OpenCV does not tell, without any part of its password."""
     if re.search("[/?#]", url.partition("://")[2].rpartition("@")[0]):
-        return "cannot be opened (in a user name or password, write / as %2F, ? as %3F and # as %23)"
+        return UNESCAPED
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
@@ -118,7 +117,7 @@ def _reason(url: str) -> str:
                 return f"{host}:{port} has no stream at this address: check the path"
         return f"{host}:{port} answers but sends no video (check the path, the user name and the password)"
     except ValueError:
-        return "not an address (is there a : with anything but a port after it, or a [ without its ]?)"
+        return NO_ADDRESS
     except OSError as error:
         return f"{host}:{port} does not answer ({error.strerror or error})"
 

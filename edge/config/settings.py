@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from edge.config.address import camera_source
 from edge.config.setting_types import (
     LIVE,
     RESTART,
@@ -59,7 +60,7 @@ def _or_host_name(device_id: str) -> str:
 
 
 class CameraSettings(_Section):
-    source: Annotated[str, Text, RESTART] = "auto"
+    source: Annotated[str, Text, AfterValidator(camera_source), RESTART] = "auto"
     """Camera: auto, picamera2, V4L2 index or /dev path, video, image, folder of images, or rtsp/http address."""
     width: Annotated[Pixels, RESTART] = 640
     """Width to ask a camera for, in pixels."""

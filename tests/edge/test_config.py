@@ -195,7 +195,7 @@ def test_check_config_takes_the_file_itself_and_hides_a_cameras_password(
     ("source", "shown"),
     [
         ("rtsp://user:hu@sh@cam:8554/live", "rtsp://user:***@cam:8554/live"),
-        ("rtsp://user:hu/s?h#@cam/live", "rtsp://user:***@cam/live"),
+        ("rtsp://user:12/hus?h#@cam/live", "rtsp://user:***@cam/live"),
         ("rtsp://hush@cam/live", "rtsp://***@cam/live"),
         ("rtsp://cam/live?channel=1&user=admin&pwd=hu/sh", "rtsp://cam/live?***"),
         ("rtsp://cam/user=admin_password=hush_channel=1_stream=0?hush", "rtsp://cam/user=***"),

@@ -11,9 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import DTypeLike
 
 from edge.cameras.image_decoder import FILE_LIMITS, UPLOAD_LIMITS, ImageDecoder
 from edge.errors import EmotionEdgeError
+from edge.reading import Image
 from tests.support.daemon import wait_until
 from tests.support.images import black_png, encoded, scans, with_orientation
 from tests.support.samples import picture
@@ -74,9 +76,30 @@ def test_webp_is_upright_by_exif(decoder: ImageDecoder, orientation: int, extend
         size = (59).to_bytes(3, "little") + (39).to_bytes(3, "little")
         turned = turned[:12] + b"VP8X" + (10).to_bytes(4, "little") + b"\x08\0\0\0" + size + turned[12:]
         turned = turned[:4] + (len(turned) - 8).to_bytes(4, "little") + turned[8:]
-    flat = plain.transpose(1, 0, 2)
-    upright = [plain, plain[:, ::-1], plain[::-1, ::-1], plain[::-1], flat, flat[:, ::-1], flat[::-1, ::-1], flat[::-1]]
-    assert np.array_equal(decoder.decode(turned), upright[orientation - 1])
+    assert np.array_equal(decoder.decode(turned), upright(plain, orientation))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_tiff_is_upright_by_its_orientation(decoder: ImageDecoder, orientation: int, kind: DTypeLike) -> None:
+    file = cv2.imencode(".tiff", picture(60, 40).astype(kind) * (257 if kind is np.uint16 else 1))[1].tobytes()
+    turned = decoder.decode(with_orientation(file, orientation), FILE_LIMITS)
+    assert np.array_equal(turned, upright(picture(60, 40), orientation))
+
+
+def upright(stored: Image, orientation: int) -> Image:
+    """The picture that Exif's orientation makes of the pixels as they are stored."""
+    flat = stored.transpose(1, 0, 2)
+    return [
+        stored,
+        stored[:, ::-1],
+        stored[::-1, ::-1],
+        stored[::-1],
+        flat,
+        flat[:, ::-1],
+        flat[::-1, ::-1],
+        flat[::-1],
+    ][orientation - 1]
 
 
 def test_large_images_are_scaled_down_unless_they_are_the_board_s_own(decoder: ImageDecoder) -> None:

@@ -4,7 +4,9 @@ import re
 import struct
 
 import cv2
+import numpy as np
 import pytest
+from numpy.typing import DTypeLike
 
 from edge.cameras.image_header import ALL_FORMATS, SCANS_MAX, WEB_FORMATS, ImageHeader, image_format, read_header
 from edge.errors import EmotionEdgeError
@@ -39,6 +41,20 @@ def test_size_and_format_of_what_is_whole(file: bytes, format_: str) -> None:
     if format_ not in WEB_FORMATS:
         with pytest.raises(EmotionEdgeError, match="JPEG, PNG, WebP can"):
             read_header(file)
+
+
+@pytest.mark.parametrize("compression", [1, 5, 34676])  # none, LZW, SGI's LogLuv
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
+def test_tiff_that_opencv_shows_in_other_colours_or_not_at_all_is_refused(kind: DTypeLike, compression: int) -> None:
+    if compression > 5 and kind is not np.float32:
+        pytest.skip("LogLuv is of float32")
+    for image in (SMALL, SMALL[:, :, 0]):
+        done, file = cv2.imencode(".tiff", image.astype(kind), [cv2.IMWRITE_TIFF_COMPRESSION, compression])
+        assert done
+        with pytest.raises(EmotionEdgeError, match="TIFF is read with 8 or 16 bits"):
+            read_header(file.tobytes(), ALL_FORMATS)
+    for deep in (np.uint8, np.uint16):
+        assert read_header(cv2.imencode(".tiff", SMALL.astype(deep))[1].tobytes(), ALL_FORMATS).width == 60
 
 
 @pytest.mark.parametrize("file", [JPEG, PNG])

@@ -39,13 +39,21 @@ def black_png(width: int, height: int) -> bytes:
 
 
 def with_orientation(file: bytes, orientation: int) -> bytes:
-    """Add Exif's orientation to a JPEG, PNG or WebP file."""
+    """A JPEG, PNG, WebP or little-endian TIFF file with Exif's orientation in it."""
     exif = EXIF_TIFF % orientation
     if file[:2] == b"\xff\xd8":
         block = b"Exif\x00\x00" + exif
         return file[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + file[2:]
     if file[:4] == b"\x89PNG":
         return file[:33] + chunk(b"eXIf", exif) + file[33:]
+    if file[:4] == b"II*\0":  # its directory once more, at the end
+        (at,) = struct.unpack("<I", file[4:8])
+        (count,) = struct.unpack("<H", file[at : at + 2])
+        entries = [file[entry : entry + 12] for entry in range(at + 2, at + 2 + 12 * count, 12)]
+        entries.append(struct.pack("<HHII", 0x112, 3, 1, orientation))
+        entries.sort(key=lambda entry: entry[1::-1])
+        directory = struct.pack("<H", count + 1) + b"".join(entries) + bytes(4)
+        return file[:4] + struct.pack("<I", len(file)) + file[8:] + directory
     exif_chunk = b"EXIF" + struct.pack("<I", len(exif)) + exif + bytes(len(exif) % 2)
     return b"RIFF" + struct.pack("<I", len(file) - 8 + len(exif_chunk)) + file[8:] + exif_chunk
 
