@@ -26,6 +26,9 @@ SUFFIXES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".
 _OTHERS_FOLDERS: Final = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found"})
 """Folders in which network drives, Windows and macOS keep thumbnails and deleted files."""
 
+_VIDEO_SUFFIXES: Final = (".mjpg", ".mjpeg")
+"""JPEG images one after another, as `rpicam-vid --codec mjpeg` writes them: a video."""
+
 BYTES_MAX: Final = 100_000_000
 """Largest image file, in bytes."""
 
@@ -142,6 +145,8 @@ def is_image(path: Path) -> bool:
         return False
     if path.suffix.lower() in SUFFIXES:
         return True
+    if path.suffix.lower() in _VIDEO_SUFFIXES:
+        return False
     try:
         with path.open("rb") as file:
             head = file.read(16)

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, Protocol, Self, cast
+from typing import IO, Final, Protocol, cast
 
 from edge.errors import EmotionEdgeError, printable
 from edge.models.card import CARD_FILE, MODEL_FILE
@@ -211,12 +211,11 @@ def _open_tar(file: IO[bytes]) -> tarfile.TarFile:
 class _Member(tarfile.TarInfo):
     """A tar header that limits its extensions (long names, pax), which Python reads into memory as a whole."""
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        member = super().frombuf(buf, encoding, errors)
-        if member.size > _MAX_TAR_HEADER and member.type in _TAR_EXTENSIONS:
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+        # Private, but Python 3.13 does not call `frombuf` for each header any more.
+        if self.size > _MAX_TAR_HEADER and self.type in _TAR_EXTENSIONS:
             raise tarfile.ReadError("a header is too large")
-        return member
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]
 
 
 class _Bounded:

@@ -15,6 +15,7 @@ from edge.cameras.choose import open_camera
 from edge.commands.snapshot import snapshot
 from edge.config import CameraSettings, Settings
 from edge.errors import EmotionEdgeError
+from tests.support.images import encoded
 from tests.support.pictures import HEIGHT, WIDTH, colour_of, frames_of, write_video
 
 FIELD = Path(__file__).resolve().parents[3] / "shared" / "field" / "videos"
@@ -105,6 +106,14 @@ def test_any_file_name_opens(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     for source in (str(tmp_path / name), name):
         with Capture(CameraSettings(source=source, realtime=False)) as capture:
             assert [colour_of(frame.image) for frame in frames_of(capture, 7)] == [0, 1, 2, 3, 4, 5, 0]
+
+
+@pytest.mark.parametrize("name", ["raw.mjpeg", "RAW.MJPG"])
+def test_jpeg_images_one_after_another_are_a_video(name: str, tmp_path: Path) -> None:
+    """As `rpicam-vid --codec mjpeg` writes them."""
+    pictures = [encoded(picture.image) for picture in all_of(write_video(tmp_path / "video.avi", 6, 25))]
+    (tmp_path / name).write_bytes(b"".join(pictures))
+    assert [colour_of(picture.image) for picture in all_of(tmp_path / name)] == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_video_file_leaves_no_handle_open(tmp_path: Path) -> None:

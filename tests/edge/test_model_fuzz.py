@@ -47,6 +47,7 @@ def test_every_damaged_archive_is_unpacked_or_refused_in_one_line_and_memory_sta
     assert outcomes.count("unpacked") > 5
     for outcome in outcomes[-BOMBS:]:
         assert any(words in outcome for words in ("unpacks to more", "is larger than", "too large", "too many files"))
+    assert any("a header is too large" in outcome for outcome in outcomes[-BOMBS:])
 
 
 @pytest.mark.parametrize("field", ["name", "version"])
