@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from http.client import BadStatusLine, HTTPException, HTTPResponse
+from http.client import BadStatusLine, HTTPException, HTTPResponse, InvalidURL
 from typing import Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ import numpy as np
 
 from edge.cameras.camera import Picture, as_bgr
 from edge.cameras.http_request import UnencryptedError, opener, request
-from edge.cameras.image_header import read_header
+from edge.cameras.image_header import image_format, read_header
 from edge.cameras.mjpeg_parser import PART_MAX, MjpegParser
 from edge.cameras.opencv import BadFrames
 from edge.cameras.tls import SETTING, camera_context, untrusted
@@ -83,8 +83,14 @@ class HttpCamera:
                 raise EmotionEdgeError(
                     f"{self.name}: answers but sends no video ({kind}): the camera's stream has another address"
                 )
-            if not self._polled and not kind.startswith("multipart/") and not self._begins_with_images():
-                raise NotPicturesError
+            coding = self._response.headers.get("Content-Encoding", "identity")
+            if coding != "identity":
+                raise EmotionEdgeError(
+                    f"{self.name}: sends its pictures compressed ({coding}), unasked: switch that off in the camera, "
+                    "or in the proxy before it"
+                )
+            if not self._polled and not kind.startswith("multipart/"):
+                self._sort_out_another_type()
             self._due = time.monotonic()
             self._first = self._image()
         except BaseException:
@@ -132,13 +138,21 @@ class HttpCamera:
         self._connection = None if response.isclosed() else socket.socket(fileno=os.dup(response.fileno()))
         return response
 
-    def _begins_with_images(self) -> bool:
-        """Whether the response is motion JPEG although its content type is another."""
+    def _sort_out_another_type(self) -> None:
+        """Find out what an answer of another content type is. Raises NotPicturesError, and EmotionEdgeError."""
+        whole_length = self._response.length
         try:
-            self._parser.feed(start := self._response.read1(_CHUNK))
+            start = self._response.read1(_CHUNK)
         except (OSError, HTTPException):
-            return False
-        return start.lstrip(b"\r\n").startswith((b"--", b"\xff\xd8\xff"))
+            raise NotPicturesError from None
+        if whole_length and image_format(start):  # of a known length: a single picture
+            self._polled = True
+            self._response.close()
+            self._response = self._ask()
+        elif start.lstrip(b"\r\n").startswith((b"--", b"\xff\xd8\xff")):
+            self._parser.feed(start)
+        else:
+            raise NotPicturesError
 
     def _image(self) -> Image | None:
         """Return the next picture that can be decoded, [H, W, 3]; None after `close`. Raises EmotionEdgeError."""
@@ -258,8 +272,10 @@ def _reason(url: str, error: Exception) -> str:
         )
     if isinstance(error, UnencryptedError):
         return f"{error.reason}, which protects neither pictures nor password: to allow it, write the http address"
-    if isinstance(error, HTTPException | ValueError):
+    if isinstance(error, InvalidURL | ValueError):
         return NO_ADDRESS
+    if isinstance(error, HTTPException):
+        return f"answers, but not as HTTP wants it ({error})"
     parts = urlsplit(url)
     where = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     if isinstance(cause, TimeoutError):

@@ -176,11 +176,7 @@ def _explain(problem: Mapping[str, Any], origins: Mapping[str, str]) -> str:
 
 
 def _shown(value: object) -> str:
-    try:
-        return _shortened(without_password(repr(value)))
-    except ValueError:
-        # Python refuses to print an integer of thousands of digits.
-        return "a number that is too long"
+    return _shortened(without_password(repr(value)))
 
 
 def _shortened(text: str) -> str:

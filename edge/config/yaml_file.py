@@ -20,6 +20,8 @@ BYTES_MAX: Final = 100_000
 _NODES_MAX: Final = 20_000
 _PLAIN_KEY: Final = re.compile(r"[\w.-]{1,40}")
 
+_INT: Final = "tag:yaml.org,2002:int"
+
 Place = tuple[str, ...]
 """Path of a key in the document: the keys from the top down."""
 
@@ -30,6 +32,18 @@ class YamlFile:
 
     content: Any = None
     lines: Mapping[Place, int] = field(default_factory=dict)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads whole numbers in decimal only. In YAML 1.1, 0123 is 83 and 12:30 is 750; here both are text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _INT]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(_INT, re.compile("[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789"))
 
 
 def read_yaml(path: Path, what: str) -> Any:
@@ -49,7 +63,9 @@ def parse_yaml(path: Path, what: str) -> YamlFile:
     """
     try:
         text = _text(path)
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise EmotionEdgeError(f"{what} {path}: cannot be read: it is not in UTF-8: save it so") from error
+    except OSError as error:
         raise EmotionEdgeError(f"{what} {path}: cannot be read: {error}") from error
     return parse_text(text, f"{what} {path}")
 
@@ -78,7 +94,7 @@ def _text(path: Path) -> str:
 
 
 def _parse(text: str, where: str) -> YamlFile:
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:

@@ -202,6 +202,16 @@ def test_an_address_that_gives_one_picture_is_asked_again(caplog: pytest.LogCapt
     assert "gives one picture a request: it is asked 20 times a second (camera.fps)" in caplog.text
 
 
+@pytest.mark.parametrize("kind", ["application/octet-stream", ""])
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_picture_of_a_known_length_is_asked_again_whatever_its_type(kind: str, suffix: str) -> None:
+    file = encoded(coloured(4), suffix)
+    with RawServer(lambda _: [head(kind, f"Content-Length: {len(file)}"), file]) as server:
+        camera = open_camera(CameraSettings(source=server.url, fps=100))
+        assert seen(camera, 3) == [4] * 3
+        camera.close()
+
+
 def test_a_still_picture_is_turned_by_exif_and_may_fail_now_and_then() -> None:
     sideways = np.ascontiguousarray(np.rot90(coloured(3)))
     answers = itertools.cycle(
@@ -309,6 +319,8 @@ def test_a_certificate_that_the_camera_signed_itself_is_taken_where_it_is_named(
     ("answer", "words"),
     [
         (head("text/html") + b"<html>", r"answers but sends no video \(text/html\): the camera's stream has another"),
+        (head("image/jpeg", "Content-Encoding: gzip") + b"\x1f\x8b", r"sends its pictures compressed \(gzip\)"),
+        (head("", *["X: y"] * 200), "answers, but not as HTTP wants it"),
         (head("", status="404 Not Found"), r"answers but sends no video \(404 Not Found\): check the path"),
         (head("", status="500 Oh"), r"answers but sends no video \(500 Oh\)"),
         (MULTIPART, "the stream ended"),

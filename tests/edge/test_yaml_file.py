@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config.yaml_file import BYTES_MAX, parse_yaml, read_yaml
+from edge.config.yaml_file import BYTES_MAX, parse_text, parse_yaml, read_yaml
 from edge.errors import EmotionEdgeError
 
 BOMB = "web:\n  - &a0 [x, x]\n" + "".join(f"  - &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
@@ -46,3 +46,17 @@ def test_lines_of_the_upper_keys(tmp_path: Path) -> None:
     assert file.lines == {("a",): 1, ("a", "b"): 2, ("a", "d"): 4, ("e",): 5}
     path.write_text("# nothing\n")
     assert (parse_yaml(path, "settings file").content, parse_yaml(path, "settings file").lines) == (None, {})
+
+
+def test_whole_numbers_are_decimal_and_other_writings_of_them_are_text() -> None:
+    text = "{a: 10, b: -3, c: 0, d: 0123, e: 12:30, f: 0x1F, g: 1_000}"
+    assert parse_text(text, "here").content == {
+        **{"a": 10, "b": -3, "c": 0, "d": "0123"},
+        **{"e": "12:30", "f": "0x1F", "g": "1_000"},
+    }
+
+
+def test_a_file_that_is_not_in_utf_8_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes("camera: {fps: 10}".encode("utf-16"))
+    with pytest.raises(EmotionEdgeError, match=r"config\.yaml: cannot be read: it is not in UTF-8: save it so$"):
+        read_yaml(tmp_path / "config.yaml", "settings file")
