@@ -170,7 +170,7 @@ END
 # Uses the working tree, and ../shared if it exists; only the loopback interface is up.
 python313() {
     local packages=$cache/python313 names
-    make_root python313-trixie trixie "python3,python3-gi,ca-certificates,openssl,mosquitto,mosquitto-clients,\
+    make_root python313-trixie trixie "python3,python3-gi,ca-certificates,openssl,mosquitto,mosquitto-clients,curl,\
 gir1.2-gst-rtsp-server-1.0,gstreamer1.0-tools,gstreamer1.0-plugins-base,gstreamer1.0-plugins-good,gstreamer1.0-plugins-ugly"
     if [ ! -d "$packages" ]; then
         say "packages for Python 3.13"
