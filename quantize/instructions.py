@@ -81,7 +81,16 @@ def instructions(path: Path, cpu: str, runtime: str = RUNTIME) -> float:
 
 
 def count(arguments: Sequence[str], cpu: str, packages: str) -> int:
-    """Count all instructions of an emulated Python program; arguments and errors as `counts`."""
+    """Count all instructions of an emulated Python program.
+
+    Args:
+        arguments: command-line arguments of Python.
+        cpu: the core to emulate.
+        packages: one of the folders of `quantize.arm.WHEELS`.
+
+    Raises:
+        EmotionEdgeError: The emulation is not ready, the plugin cannot be built, or the program fails.
+    """
     return counts(arguments, cpu, packages)[-1]
 
 
@@ -89,7 +98,7 @@ def counts(arguments: Sequence[str], cpu: str, packages: str) -> list[int]:
     """Count the instructions of an emulated Python program up to each call of `os.getppid`, and in total (last).
 
     arguments: command-line arguments of Python. cpu: the core to emulate. packages: one of the folders of
-    `quantize.arm.WHEELS`. Raises EmotionEdgeError where the emulation is not ready, the plugin cannot be built, or the
+    `quantize.arm.WHEELS`. Raises EmotionEdgeError if the emulation is not ready, the plugin cannot be built, or the
     program fails.
     """
     with tempfile.TemporaryDirectory() as folder:

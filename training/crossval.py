@@ -143,7 +143,7 @@ def cross_validate(config: TrainingConfig, data: Dataset, out: Path, folds: int 
         folds: Number of folds; None: one for each person.
 
     Raises:
-        EmotionEdgeError: As `fit`, or there are too few faces or people.
+        EmotionEdgeError: There are too few faces or people, or a run cannot be trained.
     """
     head = config.primary
     if head not in data.labels:

@@ -14,7 +14,7 @@ CHOSEN_BY = "public"
 TRAINING = "training"
 """Prefix of the columns measured on Training faces without augmentation, like those of PublicTest."""
 LEARNING_RATE = "learning_rate"
-"""The column of the learning rate at the end of an epoch."""
+"""Column of the learning rate at the end of each epoch."""
 TIES_BY = f"{CHOSEN_BY}_loss"
 """Column that decides between equally good epochs; lower is better. Runs of earlier versions lack it."""
 

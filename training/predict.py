@@ -43,7 +43,8 @@ class Predictor:
 
     Attributes:
         labels: class names.
-        prepare: converts a BGR image, uint8 [h, w, 3], to a row of the network's input; of a committee, to its result.
+        prepare: converts a BGR image, uint8 [h, w, 3], to a row of the network's input; for a committee, to its final
+            probabilities.
         run: maps a batch of these rows, [n, ...], to probabilities, float32 [n, labels].
         parallel: whether `prepare` may run in several threads.
     """

@@ -20,8 +20,20 @@ def report(
 ) -> tuple[Path, Path]:
     """Evaluate networks and write report.html and report.md into `out`; the first network is the leader.
 
-    The other arguments and the errors are those of `training.evaluation.findings.find`. As the HTML contains pictures
-    of faces, `out` gets a .gitignore that keeps it out of a repository.
+    As the HTML contains pictures of faces, `out` gets a .gitignore that keeps it out of a repository.
+
+    Args:
+        folders: Folders of runs or released models.
+        data: The data set.
+        out: Folder to write.
+        final: True also evaluates on PrivateTest, for the final figure.
+        label_sets: Further label sets, besides those of the networks and the data set.
+
+    Returns:
+        The paths of report.html and report.md.
+
+    Raises:
+        EmotionEdgeError: A folder holds no network, a split no faces, or a label set does not apply.
     """
     if is_affect_alone(folders):
         raise EmotionEdgeError(
@@ -39,7 +51,17 @@ def report(
 
 
 def evaluate(folders: Sequence[Path], data: Dataset, final: bool = False, label_sets: Sequence[str] = ()) -> str:
-    """Evaluate networks and return the report as text; arguments and errors as `training.evaluation.findings.find`."""
+    """Evaluate networks and return the report as text.
+
+    Args:
+        folders: Folders of runs or released models.
+        data: The data set.
+        final: True also evaluates on PrivateTest, for the final figure.
+        label_sets: Further label sets, besides those of the networks and the data set.
+
+    Raises:
+        EmotionEdgeError: A folder holds no network, a split no faces, or a label set does not apply.
+    """
     if is_affect_alone(folders):
         return affect_alone_text(folders, data, final)
     found = find(folders, data, final, label_sets)

@@ -34,7 +34,7 @@ def read_run_data(
         mapping: YAML file of class names.
 
     Raises:
-        EmotionEdgeError: As `training.datasets.read_dataset`.
+        EmotionEdgeError: The format was not recognised, or a file has an error.
     """
     configs = {folder: read_config(folder / CONFIG_FILE) for folder in folders if (folder / CONFIG_FILE).is_file()}
     sources = {folder: config.data for folder, config in configs.items()}

@@ -83,7 +83,7 @@ def sweep(settings: Sweep, data: Dataset, out: Path) -> list[Path]:
         The runs of all finished trials, the one of the best PublicTest accuracy first.
 
     Raises:
-        EmotionEdgeError: Optuna is not installed, a setting is unknown or out of range, or as `fit`.
+        EmotionEdgeError: Optuna is not installed, a setting is unknown or out of range, or a run cannot be trained.
     """
     try:
         import optuna

@@ -14,7 +14,7 @@ from edge.errors import EmotionEdgeError
 _PARALLEL: Final = 8
 
 Report = Callable[[str], None]
-"""Prints a line under a board's name."""
+"""Function that prints a line of output under a board's name."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class Board:
         self.log(f"the service is active ({seconds:.0f} s) and a face was published ({time.monotonic() - since:.0f} s)")
 
     def next_version(self, suffix: str, breaks: bool = False) -> Path:
-        """Pack a later version; `breaks`: one whose daemon exits at start."""
+        """Build a package with a later version. breaks: its daemon exits at start."""
         made = later_package(self.folder, suffix, breaks, self.arch)
         self.log(f"packed {made.name}")
         return made

@@ -158,7 +158,7 @@ def _read(packed: IO[bytes], base: Path) -> bytes:
 
 
 def _unpack(base: Path, out: Path) -> None:
-    """Unpack to a sparse file. Raises OSError on a full disk."""
+    """Unpack a base image, .img or .img.xz, to a sparse file. Raises OSError on a full disk."""
     with _opened(base) as packed, out.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)  # the card will contain secrets
         for block in iter(lambda: _read(packed, base), b""):

@@ -32,7 +32,7 @@ LOCK: Final = ROOT / "requirements" / "board.txt"
 NAME: Final = "emotion-edge"
 
 PLATFORMS: Final[Mapping[str, str]] = {"arm64": "aarch64-manylinux_2_34", "amd64": "x86_64-manylinux_2_34"}
-"""uv's platform names by Debian architecture. Both suites have a newer glibc than 2.34."""
+"""uv's platform names by Debian architecture; all SUITES have glibc 2.34 or newer."""
 
 
 @dataclass(frozen=True)

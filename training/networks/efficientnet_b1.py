@@ -1,5 +1,5 @@
 """EfficientNet-B1: Tan and Le, "EfficientNet: rethinking model scaling for convolutional neural networks" (2019);
-keras.applications' own.
+built by keras.applications.
 
 Swish and squeeze-and-excite lose accuracy in int8, for which reason EfficientNet-Lite omits them (Liu 2020). For a
 board use `efficientnet_lite`.

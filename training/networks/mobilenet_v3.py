@@ -1,4 +1,4 @@
-"""MobileNetV3-Small: Howard et al., "Searching for MobileNetV3" (2019); keras.applications' own.
+"""MobileNetV3-Small: Howard et al., "Searching for MobileNetV3" (2019), as built by keras.applications.
 
 Minimalistic by default: 3x3 kernels, ReLU and no squeeze-and-excite, which int8 and the Edge TPU run well.
 """

@@ -1,6 +1,6 @@
 """Xception: Chollet, "Xception: deep learning with depthwise separable convolutions" (2017).
 
-keras.applications' own.
+Built by keras.applications.
 """
 
 from collections.abc import Mapping

@@ -31,9 +31,9 @@ Floats = npt.NDArray[np.float64]
 
 
 def pairs(data: Path) -> Iterator[tuple[Detection, Box]]:
-    """Pairs of a detection (yunet, 320) and the square that its face was pasted into, both in pixels of the scene.
+    """Yield pairs of a detection (yunet, 320) and the square into which its face was pasted, in pixels of the frame.
 
-    Squares without a detection of an IoU of MATCH or more are left out.
+    Squares without a detection at an intersection over union of MATCH or more are left out.
     """
     detector = open_detector(DetectorSettings(size="320"), choose(), 1)
     for scene in scenes(read_faces(data, "Training"), SCENES, SIDES, seed=SEED):

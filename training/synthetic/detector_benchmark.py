@@ -29,7 +29,7 @@ FIRST: Final = "yunet 320"
 
 
 def detectors(onnx: Path | None, res10: Path | None) -> Iterator[tuple[str, Detector]]:
-    """The available detectors, by name. onnx, res10: files of the two networks of OpenCV."""
+    """Yield the available detectors by name. onnx, res10: files of OpenCV's YuNet and Res10 networks, if any."""
     runtime = choose()
     wanted: list[tuple[str, Mapping[str, object]]] = [
         *((f"yunet {size}", {"kind": "yunet", "size": size}) for size in (160, 320, 640)),
