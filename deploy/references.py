@@ -45,7 +45,7 @@ def has_references(tree: Any) -> bool:
 
 
 def warn_of_plaintext(tree: Any, path: Path) -> None:
-    """Log a warning where a file that other users can read holds a secret in plain text."""
+    """Log a warning if a file contains a secret in plain text and other users can read it."""
     if not path.stat().st_mode & 0o044:
         return
     if found := next(_plaintext(tree), None):

@@ -94,7 +94,7 @@ def whole_range(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def read_rows(path: Path) -> npt.NDArray[np.int64]:
-    """Row numbers from a text file, one a line. Raises EmotionEdgeError, with the line, where it is anything else."""
+    """Read row numbers from a text file, one a line. Raises EmotionEdgeError, with the line, for anything else."""
     try:
         lines = path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
@@ -108,7 +108,7 @@ def read_rows(path: Path) -> npt.NDArray[np.int64]:
 
 
 def write_rows(calibration: Calibration, path: Path) -> None:
-    """Write the row numbers as `read_rows` reads them."""
+    """Write the row numbers of a calibration set to a text file, one a line."""
     path.write_text(_text(calibration.rows), encoding="utf-8")
 
 

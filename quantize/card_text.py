@@ -165,7 +165,7 @@ Known failures, data and licence: as of its members, in their own cards.
 
 
 def class_table(figure: Figures, how: str) -> str:
-    """Recall and confusion of one head on one split, in Markdown. how: what was measured, in a word."""
+    """Format recall and confusion of one head on one split as Markdown. how: what was measured, for the caption."""
     low, high = figure.accuracy_interval
     lines = [
         f"{figure.head}, {figure.split}, {how}: accuracy {figure.accuracy:.2%} (95% interval {low:.2%} to "
@@ -196,7 +196,7 @@ def data_text(data: Dataset, heads: Collection[str]) -> str:
 
 
 def licence_text(run: TrainingConfig, data_set: str, heads: Iterable[str]) -> str:
-    """The licence of a model: of the weights, by the run's settings ("" where not chosen yet), and of the data."""
+    """Text on the licences of the weights (from the run's settings, may be not chosen yet) and of the data."""
     source = source_of(data_set)
     trained_on = LICENCES.get(source, f"{data_set}: see its own licence")
     votes = VOTES_LICENCE if source in LICENCES and "ferplus8" in heads else ""
@@ -237,7 +237,7 @@ def data_failures_text(source: str, evenness: bool) -> str:
 
 
 def evenness_text(rows: Sequence[parity.Row]) -> str:
-    """The section on FairFace's groups: all, and each group alone; empty where it was not measured."""
+    """Section on FairFace's groups, with a row for all faces and for each group; "" if not measured."""
     if not rows:
         return ""
     single = [row for row in rows if ", " not in row.group]

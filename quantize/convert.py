@@ -176,7 +176,7 @@ def check_file(
 def write_file(
     content: bytes, folder: Path, heads: Iterable[str], input_shape: tuple[int, int, int], int8: bool = True
 ) -> Path:
-    """Check a file and write it as `model.tflite` into a folder, which is made where needed.
+    """Check a file and write it as `model.tflite` into a folder, which is created if necessary.
 
     Raises EmotionEdgeError if `check_file` fails; the folder is then unchanged.
     """

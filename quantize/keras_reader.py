@@ -107,7 +107,7 @@ def _read_file(path: Path, own: Mapping[str, Any] | None) -> tuple[Any, Any]:
 
 
 def _layers(network: Any) -> list[Any]:
-    """The layers of a network and of the networks in it."""
+    """List the layers of a network, including those of nested networks."""
     return [inner for layer in network.layers for inner in (_layers(layer) if hasattr(layer, "layers") else [layer])]
 
 

@@ -15,7 +15,7 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Node:
-    """One operation. op: its ONNX name; inputs, output: names of tensors; attributes: as ONNX has them."""
+    """One operation. op: its ONNX name. inputs, output: names of tensors. attributes: ONNX attributes by name."""
 
     op: str
     inputs: tuple[str, ...]

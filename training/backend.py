@@ -211,7 +211,7 @@ def use_all_devices(size: int) -> None:
 
 
 def jit_compile() -> bool | str:
-    """Whether models are compiled with XLA: always on JAX; not on TensorFlow, where it halves the speed on a CPU."""
+    """Value of Keras's jit_compile: `auto` on JAX, else False, as XLA halves TensorFlow's speed on a CPU."""
     return "auto" if keras.backend.backend() == "jax" else False
 
 

@@ -179,7 +179,7 @@ class TrainingConfig(_Part):
 
     @property
     def primary(self) -> str:
-        """The first head that is a label set; `affect` where it is the only head."""
+        """The first head that is a label set, or `affect` if that is the only head."""
         return next((head for head in self.heads if head != AFFECT), AFFECT)
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ def parameters(model: Any) -> int:
 
 
 def multiply_adds(model: Any) -> int:
-    """Multiply-adds of one image through the convolutions and dense layers of a built Keras model, nested ones too.
+    """Count the multiply-adds of one image in the convolutions and dense layers of a Keras model, also nested ones.
 
     Biases, normalization (which folds into the convolution before it), pooling and activations are not counted, as is
     usual. Raises NotImplementedError for a layer of another kind that has kernels.

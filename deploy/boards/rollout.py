@@ -1,4 +1,4 @@
-"""Push to several boards: canaries first, then the others, until too many fail."""
+"""Pushes a package to several boards: canaries first, then the others, unless too many fail."""
 
 from dataclasses import dataclass
 from pathlib import Path

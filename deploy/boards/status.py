@@ -45,7 +45,7 @@ def status(hosts: list[Host], as_json: bool, options: tuple[str, ...] = ()) -> b
 
 
 def _status_of(board: Board) -> dict[str, Any]:
-    """A board's status. Values are None where its daemon does not run or is too old to tell."""
+    """Return a board's status for JSON; a value is None if the daemon does not run or is too old to report it."""
     daemon = board.daemon if board.service == "active" else {}
     lacks_frames = daemon.get("watching", True) and daemon.get("fps") == 0
     lacks_broker = daemon.get("broker") not in (None, "connected")

@@ -197,7 +197,7 @@ def write_mounted(boot: Path, texts: Mapping[str, bytes], packages: Mapping[str,
 
 
 def check_free_space(texts: int, packages: Mapping[str, Path], free: int) -> None:
-    """Raise EmotionEdgeError where files do not fit. texts, free: bytes."""
+    """Raise EmotionEdgeError if files do not fit. texts: size of the text files, bytes. free: free space, bytes."""
     wanted = texts + sum(path.stat().st_size for path in packages.values()) + (1 << 20)
     if wanted > free:
         raise EmotionEdgeError(

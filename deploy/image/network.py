@@ -1,4 +1,4 @@
-"""The network of a board: the sections of a site file, and the netplan that cloud-init writes from them."""
+"""The network of a board: the sections of a site file, and the netplan made from them for cloud-init."""
 
 import hashlib
 import ipaddress

@@ -34,7 +34,7 @@ Acquire::Languages "none";
 
 
 def fetch_missing(image: Path, layout: Layout, arch: str, package: Path, folder: Path) -> list[Path]:
-    """Fetch the packages that `package` needs and an image lacks, with CAMERA_LIBRARY where the sources have it.
+    """Fetch the packages that `package` needs and an image lacks, and CAMERA_LIBRARY if the image's sources have it.
 
     Args:
         image: the unpacked image.

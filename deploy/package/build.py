@@ -37,7 +37,7 @@ PLATFORMS: Final[Mapping[str, str]] = {"arm64": "aarch64-manylinux_2_34", "amd64
 
 @dataclass(frozen=True)
 class Suite:
-    """A release of Debian and Raspberry Pi OS. python: its version there. glib: name of GLib's package there."""
+    """A release of Debian and Raspberry Pi OS. python: version of its Python. glib: name of its GLib package."""
 
     name: str
     release: int

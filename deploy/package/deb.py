@@ -20,15 +20,15 @@ def package_fields(package: Path) -> dict[str, str]:
 
 
 def board_file_name(fields: Mapping[str, str]) -> str:
-    """A package's file name on a board, NAME_VERSION_ARCH.deb, whatever the file here is called.
+    """Return the file name of a package on a board, NAME_VERSION_ARCH.deb, independent of the local file's name.
 
-    The colon of an epoch is written as apt does, as FAT allows none in names.
+    The colon of an epoch is escaped like in apt's cache, as FAT does not allow it in names.
     """
     version = fields["Version"].replace(":", "%3a")
     return f"{fields['Package']}_{version}_{fields['Architecture']}.deb"
 
 
 def suite_of(fields: Mapping[str, str]) -> str:
-    """The Debian release a package of emotion-edge was built for, by the Python it depends on; empty if unknown."""
+    """Return the Debian release for which a package was built, by the Python it depends on; "" if unknown."""
     pythons = {"python3 (>= 3.11~)": "bookworm", "python3 (>= 3.13~)": "trixie"}
     return next((suite for wanted, suite in pythons.items() if wanted in fields.get("Depends", "")), "")

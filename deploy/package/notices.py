@@ -79,7 +79,7 @@ def _wheel_paragraph(tree: Path, about: Path) -> str:
 
 
 def licence_of(metadata: Message) -> str:
-    """The licence that a wheel's METADATA states, by Debian's name where it has one."""
+    """Return the licence stated in a wheel's METADATA, by Debian's name for it if there is one."""
     classifiers = [
         text.split(" :: ")[-1] for text in metadata.get_all("Classifier", []) if text.startswith("License ::")
     ]

@@ -60,7 +60,7 @@ REASONS: Final = (
     OUTLIER,
     LABEL_ISSUE,
 )
-"""Why an image is left out. Where several hold, the first that was found: they are looked for in this order."""
+"""Reasons for leaving out an image, in the order in which they are checked; the first that applies is recorded."""
 
 COLUMNS: Final = (
     "file",
