@@ -59,8 +59,8 @@ def add_balance(folder: Path, data: Dataset, final: bool = False) -> tuple[Emoti
     """Choose the balance of a released model and write it, with priors, temperature and figures, into its card.
 
     Args:
-        folder: with the model file and its card.
-        data: with labels of the card's primary label set.
+        folder: folder with the model file and its card.
+        data: data set with labels of the card's primary label set.
         final: measure on PrivateTest too, for the final figure.
 
     Returns:
@@ -107,15 +107,15 @@ def add_committee_balance(folder: Path, data: Dataset, final: bool = False) -> d
     """Measure a released committee with and without the balance of its members, and write the figures.
 
     Args:
-        folder: with `committee.json`; CARD.md beside it gets a section.
-        data: with labels of the members' primary label set.
+        folder: folder with `committee.json`; CARD.md in it gets a section.
+        data: data set with labels of the members' primary label set.
         final: measure on PrivateTest too, for the final figure.
 
     Returns:
         The figures as they stand in `committee.json` under `balance`.
 
     Raises:
-        EmotionEdgeError: A member is missing or another than the committee's, or the data set has no such labels.
+        EmotionEdgeError: A member is missing or was replaced by another model, or the data set has no such labels.
     """
     members = [member.model for member in read_committee(folder / COMMITTEE_FILE).members]
     without, balanced = (open_local(str(folder), choose(), balance=balance) for balance in (0.0, None))

@@ -11,8 +11,8 @@ def write_into(folder: Path, name: str, facts: Mapping[str, Any], section: str) 
     """Add measured figures to the card of an existing model or committee.
 
     Args:
-        folder: with the card, and CARD.md, which may be missing.
-        name: the JSON file in it.
+        folder: folder with the card and CARD.md; the latter may be missing.
+        name: name of the JSON file of the card.
         facts: top-level keys to set or replace in that file.
         section: section of CARD.md, beginning with its heading (`## ...`); an existing one with this heading is
             replaced.

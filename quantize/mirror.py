@@ -53,8 +53,8 @@ def add_mirror(folder: Path, data: Dataset, final: bool = False) -> dict[str, An
     """Choose `mirror_below` of a released model and write it, with figures, into its card.
 
     Args:
-        folder: with the model file and its card.
-        data: with labels of the card's primary label set.
+        folder: folder with the model file and its card.
+        data: data set with labels of the card's primary label set.
         final: measure on PrivateTest too, for the final figure.
 
     Returns:

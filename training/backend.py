@@ -89,11 +89,11 @@ class Workers:
         model.train_function = together
 
     def agree(self, value: int) -> int:
-        """Return the chief's value on every worker."""
+        """Return the chief's (worker 0's) value on every worker."""
         return value if self.count == 1 else int(self._of_chief([np.asarray(value, np.int64)])[0])
 
     def spread(self, variables: Mapping[str, Sequence[Any]]) -> None:
-        """Copy the values of the chief to the variables of every worker."""
+        """Copy the values of the variables from the chief (worker 0) to every worker."""
         if self.count > 1:
             every = [variable for group in variables.values() for variable in group]
             values = self._of_chief([keras.ops.convert_to_numpy(variable) for variable in every])

@@ -1,7 +1,7 @@
 """`emotion-train sweep`: hyperparameter search with Optuna over a few settings of a run.
 
-Every trial is a run of its own, and the trials are kept in a file beside them: a stopped sweep continues, with its
-unfinished run.
+Every trial is a run of its own, and the trials are recorded in a file beside the runs, so that a stopped sweep is
+resumed, with its unfinished run.
 """
 
 import hashlib

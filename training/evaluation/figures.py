@@ -227,7 +227,7 @@ def figures(outputs: Outputs, part: Dataset, split: str, temperatures: Mapping[s
 
 
 def temperatures(outputs: Outputs, part: Dataset) -> dict[str, float]:
-    """Fit the temperature of each head on a split (only ever PublicTest); 1 for a head without labels there."""
+    """Fit the temperature of each head on a split, which must be PublicTest; 1 for a head without labels in it."""
     found = {head: 1.0 for head in outputs if head != AFFECT}
     for head, labels in judged_heads(outputs, part):
         counts = labels.judged >= 0

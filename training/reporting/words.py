@@ -36,7 +36,7 @@ def derived(yes: bool) -> str:
 
 
 def titled(members: Sequence[Member], voter: str) -> str:
-    """Name of a voter with its role in a committee."""
+    """Format the name of a voter (a network or the committee) with its role in a committee."""
     if voter == COMMITTEE:
         return f"committee of {len(members)}"
     return f"{voter} (leads)" if len(members) > 1 and voter == members[0].name else voter
