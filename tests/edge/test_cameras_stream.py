@@ -72,7 +72,7 @@ def test_a_stream_is_joined_long_before_its_next_key_frame() -> None:
         place = stack.enter_context(gst_rtsp(launch, "tcp"))
         first = None
         began = time.monotonic()
-        while first is None and time.monotonic() - began < 60:  # the server itself waits for a key frame
+        while first is None and time.monotonic() - began < 60:  # the server, too, waits for a key frame
             try:
                 first = open_camera(CameraSettings(source=f"rtsp://{place}"))
             except EmotionEdgeError:

@@ -92,8 +92,8 @@ def test_a_stream_that_takes_nothing_does_not_hold_up_the_end() -> None:
         console = Console(stalled)
         for turn in range(20_000):
             console.put(reading([face(turn)]))
-        console.close()  # nobody reads: the writer is left behind
-        stalled.close()  # waits for no lock that the writer holds
+        console.close()  # as nobody reads, the writer thread is abandoned
+        stalled.close()  # must not wait for a lock held by the writer
 
 
 def test_reader_that_goes_away_ends_nothing() -> None:

@@ -115,7 +115,7 @@ def test_ready_then_signs_of_life_until_stopped_and_a_goodbye(tmp_path: Path, ma
         manager.wait(lambda said: said.startswith("STATUS=camera: online"), "status")
         manager.signs(3)
         daemon.send_signal(signal.SIGSTOP)
-        time.sleep(0.1)  # what it sent before
+        time.sleep(0.1)  # messages sent before
         assert manager.quiet(1.5), "a stopped process gives no sign of life"
         daemon.send_signal(signal.SIGCONT)
         manager.signs(2)
@@ -208,7 +208,7 @@ def test_an_analysis_that_hangs_starves_the_watchdog(manager: Manager) -> None:
     with daemon_of(manager, Halting(), detector):
         manager.signs(3)
         detector.going.clear()
-        time.sleep(0.2)  # the frame at hand
+        time.sleep(0.2)  # the current frame is finished
         assert manager.quiet(1.0)
         detector.going.set()
         manager.signs(2)

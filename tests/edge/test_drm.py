@@ -87,7 +87,7 @@ def mode(width: int, height: int, rate: int = 60, preferred: bool = False, inter
     [
         ([mode(800, 480)], (800, 480, 60)),
         ([mode(1920, 1080), mode(1280, 1024, preferred=True)], (1280, 1024, 60)),
-        ([mode(1024, 768), mode(800, 600)], (1024, 768, 60)),  # the first is the best the display has, by custom
+        ([mode(1024, 768), mode(800, 600)], (1024, 768, 60)),  # by convention the first mode is the display's best
         ([mode(3840, 2160, 30, preferred=True), mode(1920, 1080, 50), mode(1920, 1080, 60)], (1920, 1080, 60)),
         ([mode(3840, 2160, preferred=True), mode(1920, 1200), mode(1280, 720)], (1280, 720, 60)),
         ([mode(3840, 2160, preferred=True)], (3840, 2160, 60)),

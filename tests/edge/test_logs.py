@@ -147,7 +147,7 @@ def test_the_log_is_written_to_a_pipe_that_may_not_be_opened_again() -> None:
         "    start_logging('info', service=True)\n    logging.info('started')\n    logging.shutdown()"
     )
     words = [sys.executable, "-c", program]
-    if os.geteuid() == 0:  # who may open everything
+    if os.geteuid() == 0:  # root may open any pipe
         words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", *words]
     with os.fdopen(read) as log:
         subprocess.run(words, stderr=write, cwd=ROOT, timeout=60, check=True)

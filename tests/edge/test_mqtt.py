@@ -114,7 +114,7 @@ def test_state_beats_though_nothing_changes_and_expires(broker: Mosquitto) -> No
         ear.wait(lambda: len(ear.of("/state")) >= 4, "heartbeats")
         contents = [{**content, "ts": ""} for content in ear.contents("/state")]
         assert all(content == contents[0] for content in contents)
-        # Three heartbeats, in whole seconds; the status is to stay.
+        # Expiry after three heartbeats, in whole seconds; the status never expires.
         assert [expiry(ear.of(topic)[-1]) for topic in ("/state", "/status")] == [1, None]
 
 
@@ -220,7 +220,7 @@ def test_nothing_blocks_and_nothing_piles_up_while_a_broker_stalls(broker: Mosqu
             output.put(reading([face(number)]))
         broker.freeze(False)
         ear.wait(lambda: ids(ear)[-1:] == [9999], "newest event")
-        assert len(ear.of("/event")) < EVENTS_KEPT + 20  # what was on its way already
+        assert len(ear.of("/event")) < EVENTS_KEPT + 20  # messages already in transit
         newest = [content["id"] for content in ear.contents("/event")][-EVENTS_KEPT:]
         assert newest == [9899 + (place + 1) // 2 for place in range(EVENTS_KEPT)]  # one comes when one goes
 

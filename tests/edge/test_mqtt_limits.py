@@ -83,7 +83,7 @@ def test_what_fits_is_published_and_each_topic_that_does_not_is_logged_once(
         assert ear.of("/config") == []
     warned = [record.getMessage() for record in caplog.records if "too large" in record.getMessage()]
     assert len(warned) == len({line.split()[1] for line in warned})
-    if (limit, version) != (LIMITS[1], "3.1.1"):  # where the broker drops the message without a word
+    if (limit, version) != (LIMITS[1], "3.1.1"):  # with these two the broker drops it silently
         assert any(f"homeassistant/device/{DEVICE}/config is not published" in line for line in warned)
 
 

@@ -92,7 +92,7 @@ def test_a_covered_face_is_lost_and_the_other_is_not(cast: list[Head]) -> None:
     follower = OpticalFlow()
     follower.anchor(before, {n: found(at.box) for n, at in enumerate(placed)})
     assert list(follower.step(after)) == [1]
-    assert list(follower.step(before)) == [1]  # until it is found again
+    assert list(follower.step(before)) == [1]  # until a detection finds it again
 
 
 def test_nothing_is_followed_into_another_scene(cast: list[Head]) -> None:
@@ -107,7 +107,7 @@ def test_a_face_outside_the_picture_is_not_followed(cast: list[Head]) -> None:
     assert OpticalFlow().anchor(image, outside) == 0
     partly = OpticalFlow()
     assert partly.anchor(image, {1: found(Box(-30, 200, 90, 110))}) == 1
-    partly.step(image)  # whether there is enough to see in it or not
+    partly.step(image)  # with or without enough texture in it
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 640), (7, 333)])
@@ -126,7 +126,7 @@ def test_a_cut_is_another_scene_and_not_a_face_that_moves(cast: list[Head]) -> N
     assert [cut(compose(here, [At(cast[0], 100 + 40 * n, 240, 150)])) for n in range(8)] == [False] * 8
     assert cut(there)
     assert not cut(there)
-    assert cut(here[:300])  # another camera
+    assert cut(here[:300])  # a frame of another size
 
 
 def due(cadence: Cadence, fps: float, frames: int, cost: float, followed: int = 1, border: bool = False) -> list[int]:

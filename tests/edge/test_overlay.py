@@ -102,7 +102,7 @@ def tag_rows(box: Box, word: str = "neutral") -> tuple[int, int]:
 )
 def test_word_of_a_face_at_the_edge_is_whole(box: Box) -> None:
     assert tag_rows(box)[0] == tag_rows(Box(250, 200, 120, 140))[0] > 100
-    assert tag_rows(Box(250, -10, 120, 480))[0] > 100  # smaller, inside the box
+    assert tag_rows(Box(250, -10, 120, 480))[0] > 100  # the word is smaller, inside the box
 
 
 def test_tag_is_at_most_half_as_wide_again_as_the_face_and_far_faces_have_a_bar_alone() -> None:

@@ -194,7 +194,7 @@ def test_a_dark_room_in_which_a_face_is_found_is_not_night(board: Board) -> None
     assert room.pacer.state == "full"
     room.analysed(6, someone=False, image=NIGHT)
     assert room.pacer.limit == 5
-    room.analysed(2, someone=True)  # somebody puts the lamp on, and off as they leave
+    room.analysed(2, someone=True)  # the lamp is on while somebody is in the room
     room.analysed(1, someone=False, image=NIGHT)
     assert room.pacer.state == "night"
 

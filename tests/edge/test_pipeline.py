@@ -211,7 +211,7 @@ def test_a_new_face_is_found_within_its_bound(cast: list[Head], every: object, b
         return [*known, *([At(cast[1], 450, 240)] if time >= 1.05 else [])], None
 
     counts = [len(seen.analyse(frame).faces) for seen in [tuned(every=every)] for frame, _ in frames(2.2, arrives)]
-    assert counts.index(1 if alone else 2) <= 21 + bound  # and one more frame to make sure
+    assert counts.index(1 if alone else 2) <= 21 + bound  # and one more frame to confirm the face
     assert counts[-1] == (1 if alone else 2)
 
 

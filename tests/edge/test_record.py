@@ -170,7 +170,7 @@ def test_the_file_stays_below_its_limit_and_loses_the_oldest_first(record: Begin
     (count,) = kept(history.path)
     assert oldest > MINUTE + 60
     assert count > 4000
-    # Nothing is missing between the oldest and the newest: a row a tenth of a second.
+    # No row is missing between the oldest and the newest, at ten rows a second.
     assert count == pytest.approx((newest - oldest) * 10, rel=0.01)
 
 
@@ -353,7 +353,7 @@ def figures(port: int, path: str) -> str:
 def sees_a_face(port: int) -> bool:
     try:
         return '"emotion"' in figures(port, "/latest.json")
-    except OSError:  # the page is not there yet
+    except OSError:  # the page does not answer yet
         return False
 
 

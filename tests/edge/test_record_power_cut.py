@@ -49,7 +49,7 @@ def test_a_record_that_is_killed_while_it_writes_is_whole_and_lacks_the_last_bat
         written = 0
         for _ in range(chance.randint(1, 8)):
             child, written = map(int, process.stdout.readline().split())
-        time.sleep(chance.uniform(0, 0.02))  # anywhere in the next batches
+        time.sleep(chance.uniform(0, 0.02))  # at a random moment in the next batches
         os.kill(child, signal.SIGKILL)
         while (line := process.stdout.readline()) != "ended\n":
             written = int(line.split()[1])

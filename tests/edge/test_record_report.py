@@ -94,7 +94,7 @@ def test_sums_of_a_day_in_local_time(tmp_path: Path, capsys: pytest.CaptureFixtu
     day = json.loads(out.read_text())
     assert (day["first"], day["last"], day["zone"], day["slot_minutes"]) == (DAY, DAY, "CET (UTC+01:00)", 15)
     assert day["seconds"] == {"happy": 60, "neutral": 60, "fear": 40, "surprise": 30}
-    assert (day["present"], day["watched"]) == (40 + 90, 40 + 2700)  # a face was seen at midnight, so it was watched
+    assert (day["present"], day["watched"]) == (40 + 90, 40 + 2700)  # watched, as a face was seen
     assert (day["appeared"], day["changed"]) == (3, 1)
     assert day["changes"] == [{"from": "happy", "to": "surprise", "count": 1}]
     assert len(day["slots"]) == 96

@@ -68,7 +68,7 @@ def test_tensorflow_serving_is_asked_and_understood_as_it_is_documented(tensorfl
     # Row format, one input, so its name is left out; floats as the network was trained on: 0 to 1.
     assert list(request) == ["instances"]
     assert np.array(request["instances"]) == pytest.approx(FACES / 255, abs=1e-5)
-    # It has no output for valence and arousal: they are derived, as they are here.
+    # The server's model has no output for valence and arousal, so they are derived from the scores.
     happy, angry = scores.valence_arousal
     assert happy[0] > 0.5
     assert angry[0] < 0

@@ -127,7 +127,7 @@ def test_stalled_viewer_stalls_nobody_and_gets_the_newest_later(viewer: WebViewe
     show(viewer, noisy(50))
     stalled, stream = Stream(viewer), Stream(viewer)
     assert level(stream.picture()) == 50
-    # Each picture has a megabyte: what is sent soon fills every buffer on the way to the viewer that does not read.
+    # Pictures of a megabyte soon fill all buffers on the way to a viewer that does not read.
     for shade in range(51, 60):
         show(viewer, noisy(shade))
         assert level(stream.picture()) == shade

@@ -25,7 +25,7 @@ class Hours:
         if seconds <= 0:
             return await _yield()
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleeping.append((self.now + max(seconds, 1e-6), woken))  # as no real sleep takes no time
+        self._sleeping.append((self.now + max(seconds, 1e-6), woken))  # a real sleep always takes time
         await woken
         return None
 

@@ -177,7 +177,7 @@ def test_raf_db_in_numbered_folders(tmp_path: Path) -> None:
                     tmp_path / "DATASET" / split / str(number) / f"{split}_{10 * number + index:05d}_aligned.jpg"
                 )
     (tmp_path / "train_labels.csv").write_text("image,label\n")
-    # The lone folder that unpacking leaves is looked into.
+    # A single enclosing folder, as unpacking leaves it, is entered.
     data = read_dataset(tmp_path)
     assert data.name == "DATASET"
     assert list(data.labels) == ["fer7"]

@@ -316,7 +316,7 @@ def test_fer2013_is_recognised_and_carried_to_another_set(tmp_path: Path) -> Non
 def test_fer2013_is_found_under_its_other_names(tmp_path: Path, name: str) -> None:
     write_files(tmp_path, training=14, test=7)
     (tmp_path / "fer2013.csv").rename(tmp_path / name)
-    # As Kaggle hands it out: spaces in the header, and beside it files that lack columns.
+    # As downloaded from Kaggle: spaces in the header, and other files that lack columns.
     (tmp_path / name).write_text(
         (tmp_path / name).read_text().replace("emotion,pixels,Usage", "emotion, pixels, Usage")
     )

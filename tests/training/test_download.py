@@ -59,7 +59,7 @@ def kaggle() -> Iterator[Kaggle]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             here.asked.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            if here.status == 200 and "Competition" in self.path:  # Kaggle leads to the archive in its storage
+            if here.status == 200 and "Competition" in self.path:  # Kaggle redirects to its storage
                 self.send_response(302)
                 self.send_header("Location", "http://localhost/storage/archive.zip")
                 self.send_header("Content-Length", "0")

@@ -63,7 +63,8 @@ def result_of(found: Findings, label_set: str) -> SplitResult:
     return next(result for result in found.results[-1] if result.task.label_set == label_set)
 
 
-# Four faces in turn: all right; two of three right; the leader alone right, no two alike; all wrong, alike.
+# Four kinds of faces in turn: all members right; two of three; only the leader, with three different votes; all equally
+# wrong.
 TRUE = [0, 1, 2, 3] * 5
 SAID = ([0, 1, 2, 4] * 5, [0, 1, 3, 4] * 5, [0, 5, 6, 4] * 5)
 

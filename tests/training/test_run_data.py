@@ -43,7 +43,7 @@ def test_a_run_is_judged_on_the_cut_it_was_trained_with(tmp_path: Path, photogra
     assert np.array_equal(judged.rows, trained.rows)
     assert np.array_equal(judged.split, trained.split)
     assert list(read_run_data([run], moved, label_set="compact4").labels) == ["compact4"]
-    # What the run's settings say by default is for its own data: without a run, the names mean nothing.
+    # The mapping in a run's settings applies only to its own data, so without a run the names are unknown.
     with pytest.raises(EmotionEdgeError, match="no known emotion: grumpy"):
         read_run_data([], moved)
 

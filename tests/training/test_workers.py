@@ -72,7 +72,7 @@ def test_two_workers_of_which_one_was_killed_end_like_one_with_the_whole_batch(t
     assert not (other / "runs").exists()
     with np.load(alone / "runs/tiny/state.npz") as one, np.load(chief / "runs/tiny/state.npz") as two:
         assert one["epoch"] == two["epoch"] == 3
-        # The optimizer's averages of gradients are in there: they would be half as large were a share taken for all.
+        # This includes the optimizer's averages of gradients, which would be half as large for one worker's share.
         for name in one.files:
             off = np.linalg.norm(one[name] - two[name]) / max(1e-9, float(np.linalg.norm(one[name])))
             assert off < 0.03, f"{name}: {off}"

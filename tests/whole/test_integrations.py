@@ -145,7 +145,8 @@ def test_telegraf_reads_fields_that_are_there_and_never_null() -> None:
             of = schema(name)
             for part in path.split("."):
                 of = of.get("items", of)["properties"][part]
-            # Null only with class names of one's own and a network without these outputs: no released model.
+            # Null only with user-defined class names and a network without these outputs, so never with a released
+            # model.
             assert "null" not in of["type"] or path in ("faces.valence", "faces.arousal"), path
         read.append(name)
     assert read == ["stats", "faces", "state"]

@@ -150,7 +150,7 @@ def test_the_file_says_what_its_float_network_says(
         assert float(np.mean(outputs[head].argmax(axis=1) == floating[head].argmax(axis=1))) >= least
         lost = accuracy(floating, faces, head) - accuracy(outputs, faces, head)
         of_all = figures(card, "float32")[head]["accuracy"] - figures(card, "int8", runtime)[head]["accuracy"]
-        # Four standard deviations, where one or two labels of a hundred are others.
+        # Four standard deviations, given that one or two labels in a hundred differ.
         assert lost == pytest.approx(of_all, abs=0.015)
 
 

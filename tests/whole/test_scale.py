@@ -10,7 +10,7 @@ def test_boards_come_back_after_a_restart_and_lose_nothing() -> None:
     assert result.retained == 3 * 30
     assert result.events > 0
     assert result.lost == 0
-    # The broker is away for three seconds: with back-off, a board tries a few times, not all the time.
+    # The broker is down for three seconds, in which a board with back-off tries only a few times.
     assert 30 <= result.attempts <= 30 * 6
 
 
