@@ -145,7 +145,7 @@ def add_committee_balance(folder: Path, data: Dataset, final: bool = False) -> d
 def _outputs(folder: Path, card: EmotionCard, data: Dataset, split: str) -> tuple[Floats, Labels]:
     """Run a model on the labelled faces of a split; returns the primary output's values [n, labels] and labels [n].
 
-    The card's `mirror_below` is left out.
+    The card's `mirror_below` is ignored: each face is run once.
     """
     faces, labels = labelled_faces(data, card.primary.label_set, split)
     return primary_values(LocalClassifier(folder, choose()), faces), labels

@@ -59,7 +59,7 @@ class Sweep(_Part):
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Read the settings of a sweep. Raises EmotionEdgeError for a file that is missing, no YAML, or wrong."""
+    """Read the settings of a sweep. Raises EmotionEdgeError for a file that is missing, not YAML, or invalid."""
     if not path.exists():
         raise EmotionEdgeError(f"{path}: not there")
     try:

@@ -200,7 +200,7 @@ class Packages:
         self._lock = threading.Lock()
 
     def of(self, host: Host, options: tuple[str, ...]) -> Package:
-        """The package for a board. Raises EmotionEdgeError where it cannot be built."""
+        """Return the package for a board, building it if necessary. Raises EmotionEdgeError if that fails."""
         if self._given:
             return self._given
         with Connection(host, options) as connection:

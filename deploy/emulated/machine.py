@@ -224,5 +224,5 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> float:
 
 
 def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a card, keeping holes."""
+    """Copy a card image, keeping the file sparse."""
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", os.fspath(source), os.fspath(target)], check=True)

@@ -49,7 +49,7 @@ class Updates(Section):
     """Automatic updates of the board."""
 
     url: Annotated[str, Field(pattern=r"^https?://\S+$")]
-    """Address of the repository that `emotion-deploy repository` made."""
+    """Address of an apt repository made by `emotion-deploy repository`."""
     key: Path
     """File with the repository's public key, emotion-edge.asc."""
 
@@ -182,7 +182,7 @@ def _expand_user(file: Path) -> Path:
 
 
 def summary(site: Site) -> str:
-    """One line about a site, without secrets."""
+    """Summarise a site in one line, without secrets."""
     wifi = f"Wi-Fi {json.dumps(site.wifi.ssid, ensure_ascii=False)}" if site.wifi else "cable"
     broker = (site.settings.get("mqtt") or {}).get("host") or "no broker"
     return f"{site.hostname}: user {site.user.name}, {wifi}, {broker}"

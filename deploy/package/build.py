@@ -207,7 +207,7 @@ def _maintainer() -> str:
 
 
 def pack(tree: Path, package: Path, epoch: int, compression: str = "xz") -> Path:
-    """Pack a staged tree into a .deb. compression: a type of dpkg-deb; `none` is fast. Raises EmotionEdgeError."""
+    """Pack a staged tree into a .deb. compression: dpkg-deb's; `none` is fast. Raises EmotionEdgeError on failure."""
     if shutil.which("dpkg-deb") is None:
         raise EmotionEdgeError("package: dpkg-deb is not here (Debian, Fedora and Homebrew have it in `dpkg`)")
     _log.info("%s ...", package)

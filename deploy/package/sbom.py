@@ -67,7 +67,7 @@ def _wheels(site: Path) -> Iterator[Component]:
 
 
 def _bundled(site: Path) -> Iterator[Component]:
-    """Shared libraries that wheels carry in folders of their own (auditwheel's *.libs)."""
+    """Yield the shared libraries that wheels contain in separate folders (auditwheel's *.libs)."""
     for file in sorted(site.glob("*.libs/*.so*")):
         found = re.fullmatch(r"(.+?)-[0-9a-f]{8}\.so\.?(.*)", file.name)
         name, version = (found[1], found[2]) if found else (file.name, "")
@@ -78,7 +78,7 @@ def _bundled(site: Path) -> Iterator[Component]:
 
 
 def _built_in(site: Path) -> Iterator[Component]:
-    """Libraries that are linked into OpenCV."""
+    """Yield the libraries that are statically linked into OpenCV."""
     seen: set[str] = set()
     for file in sorted(site.glob("cv2/cv2*.so")):
         for found in _BUILT_IN.finditer(file.read_bytes()):

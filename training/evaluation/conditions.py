@@ -204,7 +204,7 @@ def table(figures: Sequence[Figures]) -> Iterator[str]:
 
 
 def as_json(faces: Faces, settings: Settings, figures: Sequence[Figures], seed: int) -> dict[str, Any]:
-    """The figures with the faces, settings and seed they were measured with, ready for JSON."""
+    """Combine figures with the faces, settings and seed of the measurement, for JSON."""
     return {
         "faces": faces.name,
         "count": len(faces.images),
