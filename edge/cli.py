@@ -108,6 +108,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str] | None) -> int:
+    from edge.system.late_imports import import_late
+
+    import_late()  # before NumPy is imported, as the settings do
     from edge.config import setting_names
     from edge.config.load import load
     from edge.system.logs import CONTROLS, start_logging

@@ -24,6 +24,7 @@ from edge.outputs.drawing.blur import FaceBlur
 from edge.outputs.drawing.jpeg import privacy_card
 from edge.pipeline import Pipeline
 from edge.reading import PRIVACY, Frame, Reading, Stats
+from edge.system.process import return_free_memory
 from edge.system.systemd import Notifier
 from edge.system.threads import name_for_system
 
@@ -257,6 +258,7 @@ class Daemon:
         for output in parts.outputs:
             output.report(stats)
         parts.notifier.status(status_line(stats))
+        return_free_memory()
 
 
 class _Publisher:
