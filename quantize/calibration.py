@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
 from training.datasets.dataset import SPLITS, Dataset, clean_training
+from training.datasets.disk_images import DiskImages
+from training.datasets.pixels import from_disk
 
 SAMPLES = 500
 _LARGEST = np.iinfo(np.int64).max
@@ -41,11 +43,12 @@ def calibration_set(data: Dataset, samples: int = SAMPLES, seed: int = 0) -> Cal
     input scale becomes exactly 1/255.
     """
     training = clean_training(data).part("Training")
-    darkest, brightest = _ends(training.pixels)
+    assert not isinstance(training.images, tuple)
+    darkest, brightest = _ends(training.images)
     whole = np.flatnonzero((darkest == 0) & (brightest == 255))
     first = whole[:1] if whole.size else np.unique([darkest.argmin(), brightest.argmax()])
     drawn = np.random.default_rng(seed).permutation(len(training))
-    chosen = training.take(np.concatenate([first, drawn[~np.isin(drawn, first)]])[:samples])
+    chosen = from_disk(training.take(np.concatenate([first, drawn[~np.isin(drawn, first)]])[:samples]))
     return Calibration(data.name, chosen.rows, whole_range(chosen.pixels))
 
 
@@ -60,7 +63,7 @@ def pinned_calibration_set(data: Dataset, rows: npt.NDArray[np.int64]) -> Calibr
         raise EmotionEdgeError(f"calibration: row {unknown[0]} is not in {data.name}")
     if len(np.unique(rows)) < len(rows):
         raise EmotionEdgeError("calibration: a row comes twice")
-    chosen = data.take(np.array([place[int(row)] for row in rows], np.int64))
+    chosen = from_disk(data.take(np.array([place[int(row)] for row in rows], np.int64)))
     tested = np.flatnonzero(chosen.split != SPLITS.index("Training"))
     if tested.size:
         row, split = int(chosen.rows[tested[0]]), SPLITS[int(chosen.split[tested[0]])]
@@ -68,7 +71,9 @@ def pinned_calibration_set(data: Dataset, rows: npt.NDArray[np.int64]) -> Calibr
             f"calibration: {tested.size} of {len(rows)} rows are no training faces (row {row} is of {split}): figures "
             "on a split that the ranges were taken from would flatter"
         )
-    held_out = {image.tobytes() for image in data.pixels[data.split != SPLITS.index("Training")]}
+    images = data.images
+    assert not isinstance(images, tuple)
+    held_out = {images[row].tobytes() for row in np.flatnonzero(data.split != SPLITS.index("Training"))}
     for row, image in zip(chosen.rows, chosen.pixels, strict=True):
         if image.tobytes() in held_out:
             raise EmotionEdgeError(f"calibration: row {row} is pixel for pixel a face of a test split; leave it out")
@@ -135,10 +140,10 @@ def as_input(images: npt.NDArray[np.uint8], value_range: tuple[float, float] = (
     return np.asarray(images / np.float32(255) * np.float32(high - low) + np.float32(low), np.float32)
 
 
-def _ends(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """The darkest and the brightest value of each image, uint8 [n]."""
-    flat = images.reshape(len(images), -1)
-    return flat.min(axis=1), flat.max(axis=1)
+def _ends(images: npt.NDArray[np.uint8] | DiskImages) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """The darkest and the brightest value of each image, uint8 [n]. The images are looked at one by one."""
+    ends = np.array([(image.min(), image.max()) for image in images], np.uint8)
+    return ends[:, 0], ends[:, 1]
 
 
 def _text(rows: npt.NDArray[Any]) -> str:

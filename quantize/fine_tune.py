@@ -16,6 +16,7 @@ from quantize.calibration import as_input
 from training.augment import augmentation
 from training.config import AFFECT, TrainingConfig
 from training.datasets.dataset import Dataset, clean_training
+from training.datasets.pixels import from_disk
 from training.progress import counted
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
@@ -56,7 +57,8 @@ def teach(
     """
     keras.utils.set_random_seed(config.seed)
     cleaned = clean_training(data)
-    training, validation = cleaned.part("Training").pixels, cleaned.part("PublicTest").pixels
+    training, validation = cleaned.part("Training").images, from_disk(cleaned.part("PublicTest")).pixels
+    assert not isinstance(training, tuple)
     augment = augmentation(config.augment, config.seed)
     count, size = len(training), min(config.batch_size, len(training))
     steps = count // size
@@ -86,7 +88,7 @@ def teach(
     float_says = outputs_of(twin, validation)
     best, best_weights = agreement(outputs_of(student, validation), float_says), student.get_weights()
     console.print(f"{lesson.title}, before training: same label as float {best:.2%}", highlight=False)
-    images = training[..., None] if training.ndim == 3 else training
+    images = training.reshape(count, *config.input.shape)
     for epoch in range(lesson.epochs):
         order, total = generator.permutation(count), 0.0
         title = f"{lesson.title} epoch {epoch + 1}/{lesson.epochs}"

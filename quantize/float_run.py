@@ -11,6 +11,7 @@ from edge.errors import EmotionEdgeError
 from training.config import AFFECT, CONFIG_FILE, read_config
 from training.evaluation.figures import load_network
 from training.networks import build_network
+from training.networks.bit_m_r50x1 import with_plain_kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def read_source(run: Path) -> Source:
     height, width, channels = (int(size) for size in network.input_shape[1:])
     if any(layer.compute_dtype not in (None, "float32") for layer in network.layers):
         network = _in_float32(run, network, (height, width, channels), heads)
-    return Source(run, network, heads, (height, width, channels))
+    return Source(run, with_plain_kernels(network), heads, (height, width, channels))
 
 
 def _in_float32(run: Path, network: Any, input_shape: tuple[int, int, int], heads: Mapping[str, int]) -> Any:

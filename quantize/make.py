@@ -27,7 +27,7 @@ from quantize.verify_table import layers_table, table
 from training.cleaning.framing import crop_of
 from training.config import AFFECT, CONFIG_FILE, TrainingConfig, read_config
 from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
-from training.datasets.pixels import in_memory
+from training.datasets.pixels import in_memory_or_on_disk
 from training.distill import read_soft_labels
 from training.run_data import read_run_data
 
@@ -36,9 +36,14 @@ def make(options: argparse.Namespace) -> None:
     config = read_config(options.run / CONFIG_FILE)
     rows = read_rows(options.calibration) if options.command != "float" and options.calibration else None
 
+    if options.command != "float" and config.network == "bit_m_r50x1":
+        raise EmotionEdgeError(
+            "network bit_m_r50x1: its group normalization is not supported in int8; train `resnet50`, the same network "
+            "with batch normalization, or keep it in float with `emotion-quantize float`"
+        )
     source = read_source(options.run)
     found = _read_data(options, source)
-    data, crop = in_memory(found, *source.input_shape), crop_of(found, source.input_shape[2])
+    data, crop = _sized(found, source), crop_of(found, source.input_shape[2])
     float_file = to_float(source.network)
     calibration: Calibration | None = None
     if options.command == "float":
@@ -78,7 +83,7 @@ def verify(options: argparse.Namespace) -> None:
     card = read_card(EmotionCard, options.model)
 
     source = read_source(options.run or options.model)
-    data = in_memory(_read_data(options, source), *source.input_shape)
+    data = _sized(_read_data(options, source), source)
     float_file = to_float(source.network)
     path = options.model / MODEL_FILE
     primary, precision = card.primary.name, precision_of(card)
@@ -97,7 +102,7 @@ def write_card_again(options: argparse.Namespace) -> None:
     config = read_config(options.run / CONFIG_FILE)
     source = read_source(options.run)
     found = _read_data(options, source)
-    data, crop = in_memory(found, *source.input_shape), crop_of(found, source.input_shape[2])
+    data, crop = _sized(found, source), crop_of(found, source.input_shape[2])
     float_file = to_float(source.network)
     with arriving(options.model) as folder:
         path = folder / MODEL_FILE
@@ -169,6 +174,11 @@ def _read_data(options: argparse.Namespace, source: Source) -> Dataset:
                 "data that the run learned from as --data"
             )
     return data
+
+
+def _sized(data: Dataset, source: Source) -> Dataset:
+    """The images at the network's size; where they are too many for memory, in a file of the run's folder."""
+    return in_memory_or_on_disk(data, *source.input_shape, source.folder)
 
 
 def _splits(options: argparse.Namespace) -> tuple[str, ...]:

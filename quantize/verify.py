@@ -22,6 +22,7 @@ from quantize.instructions import instructions
 from quantize.interpreters import Run, run_in
 from training.config import AFFECT
 from training.datasets.dataset import VALIDATION, Dataset
+from training.datasets.pixels import from_disk
 from training.evaluation.figures import Figures, figures, predict, temperatures
 from training.evaluation.jitter import moved, moves
 from training.evaluation.metrics import concordance, rmse
@@ -154,7 +155,7 @@ def measure(
     """
     if primary not in source.heads:
         raise EmotionEdgeError(f"{model}: its card's primary output, {primary}, is none of {sorted(source.heads)}")
-    parts = {split: data.part(split) for split in dict.fromkeys([VALIDATION, *splits])}
+    parts = {split: from_disk(data.part(split)) for split in dict.fromkeys([VALIDATION, *splits])}
     images = np.concatenate([part.pixels for part in parts.values()])
     views = 2 if mirror else 1
     comparison = _Comparison(parts, with_flip(partial(predict, source.network), images, mirror), primary)

@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     explore = commands.add_parser("explore", help="describe a data set in one HTML page")
     add_data(explore)
     explore.add_argument("--out", type=Path, default=Path("explore.html"), help="(explore.html)")
+    explore.add_argument(
+        "--config", type=Path, metavar="CONFIG.yaml", help="settings of a run, to show its augmentation (the defaults)"
+    )
     explore.set_defaults(run=_explore)
 
     prepare = commands.add_parser(
@@ -198,9 +201,15 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def _explore(options: argparse.Namespace) -> None:
+    from training.config import TrainingConfig, read_config
     from training.explore import explore
 
-    print(f"wrote {explore(read(options), options.out, options.data)}")
+    config = (
+        read_config(options.config)
+        if options.config
+        else TrainingConfig.model_validate({"name": "defaults", "epochs": 1})
+    )
+    print(f"wrote {explore(read(options), options.out, options.data, config)}")
 
 
 def _prepare(options: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ def add_commands(commands: Any) -> None:
     )
     predict.add_argument("--mapping", type=Path, help="YAML file of `own class name: emotion` lines: names to write")
     predict.add_argument("--scores", action="store_true", help="a column for each class, with its probability")
+    predict.add_argument("--affect", action="store_true", help="columns of valence and arousal, too")
     predict.add_argument("--head", metavar="SET", help="label set to predict (the primary one)")
     predict.add_argument(
         "--faces",
@@ -54,7 +55,7 @@ def _predict(options: argparse.Namespace) -> None:
     from training.predict import predict_files
     from training.submission import read_submission
 
-    form = read_submission(options.sample, options.columns, options.mapping, options.scores)
+    form = read_submission(options.sample, options.columns, options.mapping, options.scores, options.affect)
     counts = predict_files(options.network, options.images, options.out, form, options.head, options.faces)
     print(", ".join(f"{label or 'cannot be read'} {count}" for label, count in sorted(counts.items())))
     print(f"wrote {options.out}")

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+CONVOLUTIONS = ("Conv2D", "StandardizedConv2D", "DepthwiseConv2D", "SeparableConv2D")
 
 
 def parameters(model: Any) -> int:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from training.config import TrainingConfig
 from training.datasets.dataset import FINAL, SPLITS, Dataset
-from training.datasets.pixels import in_memory
+from training.datasets.pixels import in_memory_or_on_disk
 from training.datasets.splits import complete, groups_of
 from training.evaluation.figures import load_network, predict
 from training.evaluation.metrics import (
@@ -184,8 +184,9 @@ def _fold(config: TrainingConfig, data: Dataset, run: Path, judged: Indices) -> 
     if not finished.is_file():
         fit(config, cut, run)
         part = replace(cut, rows=np.arange(len(cut))).part(FINAL)
-        part = in_memory(part.take(part.labels[config.primary].judged >= 0), *config.input.shape)
-        outputs = predict(load_network(run), part.pixels)
+        part = in_memory_or_on_disk(part.take(part.labels[config.primary].judged >= 0), *config.input.shape, run)
+        assert not isinstance(part.images, tuple)
+        outputs = predict(load_network(run), part.images)
         partial = run / f"partial-{FINISHED_FILE}"
         np.savez(partial, rows=part.rows, classes=outputs[config.primary].argmax(axis=1), judged=judged)
         partial.replace(finished)

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from edge.errors import EmotionEdgeError
 from training.config import AFFECT
 from training.datasets.dataset import SPLITS, TRAINING, VALIDATION, Dataset
-from training.datasets.pixels import fingerprints, in_memory
-from training.evaluation.figures import fitting, load_network, predict
+from training.datasets.disk_images import DiskImages
+from training.datasets.pixels import fingerprints, in_memory, in_memory_or_on_disk
+from training.evaluation.figures import load_network, predict
 from training.evaluation.jitter import moved, moves
 from training.evaluation.members import open_members
 from training.evaluation.metrics import accuracy, softmax
@@ -97,9 +98,11 @@ def distill(runs: Sequence[Path], data: Dataset, path: Path) -> dict[str, float]
     for run in runs:
         network = load_network(run)
         for split, part in parts.items():
-            read[split] = fitting(network, part)
-            images = read[split].pixels
-            views[split] += [_probabilities(network, images), _probabilities(network, images[:, :, ::-1])]
+            height, width, channels = network.input_shape[1:]
+            read[split] = in_memory_or_on_disk(part, height, width, channels, path.parent)
+            images = read[split].images
+            assert not isinstance(images, tuple)
+            views[split] += [_probabilities(network, images, mirror) for mirror in (False, True)]
     training = parts[TRAINING]
     _write(path, training.take(np.isin(training.rows, read[TRAINING].rows)), means(views[TRAINING]))
     if VALIDATION not in read:
@@ -162,8 +165,8 @@ def _first_classes(names: Sequence[str], said: Floats) -> dict[str, int]:
     return dict(zip(names, np.bincount(said.argmax(axis=1), minlength=len(names)).tolist(), strict=True))
 
 
-def _probabilities(network: Any, images: npt.NDArray[np.uint8]) -> dict[str, Floats]:
-    outputs = predict(network, np.ascontiguousarray(images))
+def _probabilities(network: Any, images: npt.NDArray[np.uint8] | DiskImages, mirror: bool) -> dict[str, Floats]:
+    outputs = predict(network, images, mirror)
     return {head: softmax(values).astype(np.float32) for head, values in outputs.items() if head != AFFECT}
 
 

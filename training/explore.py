@@ -7,7 +7,9 @@ from typing import Final
 import numpy as np
 
 from edge.errors import EmotionEdgeError
+from training.config import TrainingConfig
 from training.datasets.dataset import SPLITS, Dataset
+from training.datasets.pixels import in_memory
 from training.exploring.contents import (
     affect_section,
     agreement_section,
@@ -23,6 +25,7 @@ from training.exploring.contents import (
 )
 from training.exploring.survey import Duplicates, Survey, duplicates, survey
 from training.pages.page import FACES_SHOWN, Notice, Section, paragraph, render_page, tiles, together
+from training.pages.sheets import mosaic
 
 FEW: Final = 100
 """Number of Training faces below which the page warns that a class has too few to learn from."""
@@ -38,11 +41,12 @@ ORIGINS: Final[Mapping[str, str]] = {
 }
 
 
-def explore(data: Dataset, out: Path, source: Path | None = None) -> Path:
+def explore(data: Dataset, out: Path, source: Path | None = None, augmented: TrainingConfig | None = None) -> Path:
     """Write the page about a data set, one HTML file with pictures of faces, and return its path.
 
-    source: file or folder of the data set, for the heading; FER+ votes found there are compared with the labels. Raises
-    EmotionEdgeError if no image can be read.
+    source: file or folder of the data set, for the heading; FER+ votes found there are compared with the labels.
+    augmented: settings of a run, to show some faces as it augments them. Raises EmotionEdgeError if no image can be
+    read.
     """
     found = survey(data)
     if not found.readable.any():
@@ -54,6 +58,7 @@ def explore(data: Dataset, out: Path, source: Path | None = None) -> Path:
         *(classes_section(data, found, label_set) for label_set in data.labels),
         images_section(data, found),
         duplicates_section(data, twins),
+        *([_augmented(data, found, augmented)] if augmented else []),
     ]
     if len(data.labels) > 1 or any(has_votes(labels) for labels in data.labels.values()):
         sections.append(agreement_section(data, source))
@@ -140,6 +145,22 @@ def _overview(data: Dataset, found: Survey, twins: Duplicates, source: Path | No
     ]
     read = [paragraph(f"Read from {source}.", quiet=True)] if source else []
     return Section("Overview", together([tiles(figures), *read]))
+
+
+def _augmented(data: Dataset, found: Survey, config: TrainingConfig) -> Section:
+    from training.preview import FACES, VIEWS, preview_tiles
+
+    training = np.flatnonzero(found.readable & (data.split == SPLITS.index("Training")))
+    rows = training[np.unique(np.linspace(0, len(training) - 1, FACES).astype(int))] if len(training) else training
+    if not len(rows):
+        return Section("Augmentation", paragraph("Training has no face to augment."))
+    faces = in_memory(data.take(rows), *config.input.shape).pixels
+    words = (
+        f"Faces of Training as a run would see them: each row begins with the face as it is, then {VIEWS} draws with "
+        "the settings of `augment`. emotion-train explore --config FILE.yaml shows those of a run of yours."
+    )
+    sheet = mosaic(preview_tiles(faces, config), 1 + VIEWS, "Faces, each as it is and augmented several times")
+    return Section("Augmentation", together([paragraph(words), sheet]))
 
 
 def _affect_kind(data: Dataset) -> str:

@@ -18,6 +18,7 @@ from training.config import AFFECT, CONFIG_FILE, read_config
 from training.datasets.dataset import SPLITS, Dataset
 from training.datasets.pixels import image_of
 from training.evaluation.figures import load_network
+from training.networks.bit_m_r50x1 import with_plain_kernels
 
 FORMATS: Final[Mapping[str, str]] = {
     "keras": ".keras",
@@ -48,7 +49,7 @@ def export_network(run: Path, kind: str, out: Path) -> tuple[Path, Path]:
     Raises:
         EmotionEdgeError: There is no network, `out` cannot be written, or a package is missing.
     """
-    network = load_network(run)
+    network = with_plain_kernels(load_network(run))
     writers: dict[str, Callable[[Any, Path], None]] = {
         "keras": _save, "h5": _save, "savedmodel": _saved_model, "onnx": _onnx
     }  # fmt: skip

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -14,10 +14,10 @@ import numpy.typing as npt
 from rich.console import Console
 
 from edge.emotion.committee import COMMITTEE_FILE, Committee, open_local
-from edge.emotion.scores import Floats, probabilities_of, softmax
+from edge.emotion.scores import Floats, affect_output, probabilities_of, softmax
 from edge.errors import EmotionEdgeError
 from edge.faces.crop import cut, face_crops, stretched
-from edge.labels import labels_of
+from edge.labels import circumplex_of, labels_of
 from edge.models.card import CARD_FILE, CropSpec
 from edge.models.runtime import choose
 from edge.reading import Box, Image
@@ -42,10 +42,11 @@ class Predictor:
     """A network with its preprocessing.
 
     Attributes:
-        labels: class names.
+        labels: class names; none for a network of valence and arousal alone.
         prepare: converts a BGR image, uint8 [h, w, 3], to a row of the network's input; for a committee, to its final
-            probabilities.
-        run: maps a batch of these rows, [n, ...], to probabilities, float32 [n, labels].
+            result.
+        run: maps a batch of these rows, [n, ...], to float32 [n, labels + 2]: probabilities, then valence and arousal,
+            derived from the probabilities where the network does not predict them, NaN where that is impossible.
         parallel: whether `prepare` may run in several threads.
     """
 
@@ -80,7 +81,9 @@ def predict_files(
         raise EmotionEdgeError(f"{images}: {'is a file' if images.exists() else 'not there'}; give a folder of images")
     files = submission.files(images, image_files(images))
     predictor = open_predictor(folder, [file for _, file in files], head, faces)
-    found = _probabilities([file for _, file in files], predictor)
+    if not predictor.labels:
+        submission = replace(submission, label_column="", affect=True)
+    found = _predictions([file for _, file in files], predictor)
     progress = counted(found, len(files), "images", Console(stderr=True))
     counts = write_submission(out, submission, [name for name, _ in files], progress, predictor.labels)
     if unread := counts.get("", 0):
@@ -103,11 +106,12 @@ def _run(folder: Path, head: str | None, faces: Faces) -> Predictor:
     network = load_network(folder)
     config = read_config(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else None
     sets = [name for name in network.output if name != AFFECT]
-    wanted = head or (config.primary if config else sets[0])
-    if wanted not in sets:
+    alone = not sets and head in (None, AFFECT)
+    wanted = AFFECT if alone else head or (config.primary if config else sets[0])
+    if wanted not in sets and not alone:
         raise EmotionEdgeError(f"{folder}: no head {wanted!r} (it has {', '.join(sets)})")
-    labels = labels_of(wanted)
-    if len(labels) != network.output[wanted].shape[-1]:
+    labels = () if alone else labels_of(wanted)
+    if not alone and len(labels) != network.output[wanted].shape[-1]:
         raise EmotionEdgeError(f"{folder}: its head {wanted} has not the {len(labels)} classes of that label set")
     _, height, width, channels = network.input_shape
     shape = (height, width) if channels == 1 else (height, width, 3)
@@ -120,7 +124,10 @@ def _run(folder: Path, head: str | None, faces: Faces) -> Predictor:
         return stretched(image, shape)
 
     def run(pixels: Array) -> Floats:
-        return softmax(predict(network, pixels)[wanted].astype(np.float32))
+        outputs = predict(network, pixels)
+        if alone:
+            return np.asarray(np.clip(outputs[AFFECT], -1, 1), np.float32)
+        return _with_affect(softmax(outputs[wanted].astype(np.float32)), labels, outputs.get(AFFECT))
 
     return Predictor(labels, prepare, run, cutter is None)
 
@@ -147,7 +154,8 @@ def _released(folder: Path, files: Sequence[Path], head: str | None, faces: Face
 
         def voted(image: Image) -> Array:
             place, box = located(image)
-            return np.asarray(classifier(place, [box]).probabilities[0])
+            scores = classifier(place, [box])
+            return np.concatenate([scores.probabilities[0], scores.valence_arousal[0]])
 
         return Predictor(classifier.labels, voted, lambda rows: np.asarray(rows, np.float32), False)
 
@@ -155,13 +163,20 @@ def _released(folder: Path, files: Sequence[Path], head: str | None, faces: Face
         place, box = located(image)
         return np.asarray(face_crops(place, [box], card.crop, card.input)[0])
 
-    output = outputs[wanted]
-    return Predictor(
-        output.labels,
-        prepare,
-        lambda crops: probabilities_of(output, classifier.outputs(crops)[output.name]),
-        cutter is None,
-    )
+    output, affect = outputs[wanted], affect_output(card)
+
+    def run(crops: Array) -> Floats:
+        values = classifier.outputs(crops)
+        known = None if affect is None else values[affect.name]
+        return _with_affect(probabilities_of(output, values[output.name]), output.labels, known)
+
+    return Predictor(output.labels, prepare, run, cutter is None)
+
+
+def _with_affect(probabilities: Floats, labels: Sequence[str], affect: Array | None) -> Floats:
+    """Probabilities [n, labels] with two columns more: valence and arousal, as the network gave them or derived."""
+    known = probabilities @ circumplex_of(labels) if affect is None else np.clip(affect, -1, 1)
+    return np.concatenate([probabilities, known], axis=1, dtype=np.float32)
 
 
 def _cutter_for(files: Sequence[Path], faces: Faces) -> FaceCutter | None:
@@ -184,8 +199,8 @@ def _box_of(square: Box, crop: CropSpec) -> Box:
     return Box(x - side / 2, y - side / 2, side, side)
 
 
-def _probabilities(files: Sequence[Path], predictor: Predictor) -> Iterator[Floats | None]:
-    """Probabilities of each file, float32 [labels], in order; None for a file that cannot be read."""
+def _predictions(files: Sequence[Path], predictor: Predictor) -> Iterator[Floats | None]:
+    """A row of `Predictor.run` for each file, in order; None for a file that cannot be read."""
 
     def prepared(file: Path) -> Array | None:
         try:

@@ -29,6 +29,20 @@ def write_preview(images: Any, config: TrainingConfig, path: Path) -> None:
     Raises:
         EmotionEdgeError: The file cannot be written.
     """
+    if not cv2.imwrite(str(path), preview(images, config)):
+        raise EmotionEdgeError(f"{path}: cannot be written")
+
+
+def preview(images: Any, config: TrainingConfig) -> npt.NDArray[np.uint8]:
+    """The sheet of `write_preview` as an image, uint8 [h, w, channels]."""
+    tiles = preview_tiles(images, config)
+    lines = [np.concatenate(tiles[at : at + 1 + VIEWS], axis=1) for at in range(0, len(tiles), 1 + VIEWS)]
+    factor = -(-SIDE // max(config.input.height, config.input.width))
+    return np.asarray(np.repeat(np.repeat(np.concatenate(lines), factor, axis=0), factor, axis=1), np.uint8)
+
+
+def preview_tiles(images: Any, config: TrainingConfig) -> list[npt.NDArray[np.uint8]]:
+    """The pictures of the sheet, row by row, each uint8 [h, w] or [h, w, 3]."""
     rows = np.unique(np.linspace(0, len(images) - 1, FACES).astype(int))
     faces = np.stack([np.asarray(images[int(row)]) for row in rows]).reshape(len(rows), *config.input.shape)
     layer = augmentation(config.augment, config.seed)
@@ -36,11 +50,5 @@ def write_preview(images: Any, config: TrainingConfig, path: Path) -> None:
     for _ in range(VIEWS):
         drawn = np.asarray(layer(faces, training=True))
         columns.append(np.rint(drawn * 255).astype(np.uint8))
-    sheet = np.concatenate([np.concatenate(list(column), axis=0) for column in columns], axis=1)
-    factor = -(-SIDE // max(config.input.height, config.input.width))
-    if not cv2.imwrite(str(path), _enlarged(sheet, factor)):
-        raise EmotionEdgeError(f"{path}: cannot be written")
-
-
-def _enlarged(sheet: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
-    return np.asarray(np.repeat(np.repeat(sheet, factor, axis=0), factor, axis=1), np.uint8)
+    shape = config.input.shape if config.input.channels == 3 else config.input.shape[:2]
+    return [column[row].reshape(shape) for row in range(len(rows)) for column in columns]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from edge.emotion.scores import Floats
 from edge.errors import EmotionEdgeError
 from training.datasets.folder import NUMBERINGS
@@ -15,6 +17,7 @@ from training.datasets.path_csv import LABEL_COLUMNS, PATH_COLUMNS, column_of
 from training.datasets.tables import header_of, rows
 
 DEFAULT_COLUMNS: Final = ("image_path", "emotion")
+AFFECT_COLUMNS: Final = ("valence", "arousal")
 IDENTIFIERS: Final = (*PATH_COLUMNS, "id", "image_id", "imageid", "id_code", "name")
 
 
@@ -24,7 +27,8 @@ class Submission:
 
     file_column, label_column: column names; an empty label_column: none. own_names: the table's name of an emotion,
     where it differs. score_columns: column of probabilities by emotion; all_scores: one for each label, named after it.
-    names: names of the images in the order of the rows; None: all images of the folder.
+    names: names of the images in the order of the rows; None: all images of the folder. affect: whether
+    columns of valence and arousal follow.
     """
 
     file_column: str = DEFAULT_COLUMNS[0]
@@ -33,6 +37,7 @@ class Submission:
     score_columns: Mapping[str, str] = field(default_factory=dict)
     all_scores: bool = False
     names: tuple[str, ...] | None = None
+    affect: bool = False
 
     def files(self, folder: Path, found: Sequence[Path]) -> list[tuple[str, Path]]:
         """Name and file of each row. found: the images in the folder.
@@ -67,7 +72,7 @@ class Submission:
 
 
 def read_submission(
-    sample: Path | None, columns: Sequence[str] | None, mapping: Path | None, scores: bool
+    sample: Path | None, columns: Sequence[str] | None, mapping: Path | None, scores: bool, affect: bool = False
 ) -> Submission:
     """Build the table format from the options of `emotion-train predict`.
 
@@ -76,6 +81,7 @@ def read_submission(
         columns: Names of the columns of files and labels, in place of the sample's or DEFAULT_COLUMNS.
         mapping: YAML file of `own class name: emotion` lines, or fer2013 or raf-db; the own names are written.
         scores: Whether a column for each class follows, with its probability.
+        affect: Whether columns of valence and arousal follow; they do, too, where the sample has them.
 
     Raises:
         EmotionEdgeError: The sample has no column of images, or none of labels.
@@ -86,17 +92,18 @@ def read_submission(
             own.setdefault(emotion, name)
     if sample is None:
         first, second = columns or DEFAULT_COLUMNS
-        return Submission(first, second, own, {}, scores, None)
+        return Submission(first, second, own, {}, scores, None, affect)
     header = header_of(sample)
     back = {name: emotion for emotion, name in own.items()}
     classes = {emotion: name for name in header if (emotion := back.get(name) or emotion_of(name))}
+    affect = affect or set(AFFECT_COLUMNS) <= set(header)
     file_column = columns[0] if columns else column_of(header, IDENTIFIERS)
     label_column = columns[1] if columns else column_of(header, LABEL_COLUMNS)
     if columns and (unknown := [name for name in columns if name not in header]):
         raise EmotionEdgeError(f"{sample}: no column {unknown[0]} (found: {', '.join(header)})")
     if label_column is None and not columns and not classes and file_column is not None and len(header) == 2:
         label_column = next(name for name in header if name != file_column)
-    if file_column is None or (label_column is None and not classes):
+    if file_column is None or (label_column is None and not classes and not affect):
         raise EmotionEdgeError(
             f"{sample}: which column names the image, and which the label? (found: {', '.join(header)}) give them as "
             "--columns FILE,LABEL"
@@ -109,7 +116,7 @@ def read_submission(
         if emotion := emotion_of(label):
             own.setdefault(emotion, label)
     names = tuple(fields[0] for fields in lines)
-    return Submission(file_column, label_column or "", own, classes, scores and not classes, names)
+    return Submission(file_column, label_column or "", own, classes, scores and not classes, names, affect)
 
 
 def write_submission(
@@ -121,7 +128,7 @@ def write_submission(
         out: The CSV file.
         form: Rows and columns of the table.
         names: Names of the images.
-        found: Probabilities of each image, float32 [labels]; None if it could not be read.
+        found: Of each image, float32 [labels + 2]: probabilities, valence and arousal; None if it could not be read.
         labels: Names of the classes.
 
     Returns:
@@ -135,13 +142,24 @@ def write_submission(
         out.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
-            table.writerow([form.file_column, *([form.label_column] if form.label_column else []), *scores.values()])
-            for name, probabilities in zip(names, found, strict=True):
-                best = "" if probabilities is None else own[int(probabilities.argmax())]
-                values = {} if probabilities is None else dict(zip(labels, probabilities.tolist(), strict=True))
+            table.writerow(
+                [
+                    form.file_column,
+                    *([form.label_column] if form.label_column else []),
+                    *scores.values(),
+                    *(AFFECT_COLUMNS if form.affect else ()),
+                ]
+            )
+            for name, predicted in zip(names, found, strict=True):
+                *probabilities, valence, arousal = [np.nan, np.nan] if predicted is None else predicted.tolist()
+                best = "" if predicted is None else own[int(np.argmax(probabilities))] if own else "predicted"
+                values = dict(zip(labels, probabilities, strict=False))
                 row = [name, *([best] if form.label_column else [])]
-                empty = "" if probabilities is None else "0.000000"
+                empty = "" if predicted is None else "0.000000"
                 row += [f"{values[label]:.6f}" if label in values else empty for label in scores]
+                row += (
+                    ["" if np.isnan(value) else f"{value:.6f}" for value in (valence, arousal)] if form.affect else []
+                )
                 table.writerow(row)
                 counts[best] += 1
         partial.replace(out)

@@ -26,6 +26,7 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
     "vgg_face": {"width": 0.25},
     "xception": {"width": 0.125, "stem_stride": 2},
     "resnet50": {"width": 0.25, "stem_stride": 2},
+    "bit_m_r50x1": {"width": 0.25, "stem_stride": 2},
 }  # fmt: skip
 
 Arrays = dict[str, npt.NDArray[np.float32]]

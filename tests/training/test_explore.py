@@ -16,6 +16,7 @@ from edge.reading import Image
 from tests.conftest import ROOT
 from tests.support.browser import is_dark, look_at, overflow, start_browser
 from tests.support.fer2013_files import write_files
+from training.config import TrainingConfig
 from training.datasets.dataset import Dataset, Labels, one_hot
 from training.datasets.fer2013 import read_fer2013
 from training.explore import explore
@@ -110,6 +111,15 @@ def test_report_shows_classes_people_sizes_and_affect(photographs: Dataset, tmp_
     assert "negative, surprise (rows 0, 60)" in page
     assert given_away(page) == {"PrivateTest": ["1", "9.1%", "0"]}
     assert page.count('class="mosaic"') == 3 + 6
+
+
+def test_augmentation_is_shown_with_the_settings_of_a_run(photographs: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("keras", reason="the training extra is not installed")
+    config = TrainingConfig.model_validate({"name": "a", "epochs": 1, "augment": {"erase": 1.0}})
+    page = explore(photographs, tmp_path / "report.html", augmented=config).read_text(encoding="utf-8")
+    section = page[page.index('<section id="augmentation"') :]
+    assert "Faces, each as it is and augmented several times" in section
+    assert section.count("<img") == 1
 
 
 def test_same_data_gives_the_same_report(photographs: Dataset, tmp_path: Path) -> None:

@@ -14,8 +14,12 @@ from training.datasets.disk_images import DiskImages, disk_array
 
 pytest.importorskip("keras", reason="the training extra is not installed")
 
+import keras
+
 import training.fit as fitting
+from quantize.calibration import calibration_set, pinned_calibration_set
 from training.config import TrainingConfig
+from training.distill import distill
 
 
 def state_and_history(run: Path) -> tuple[dict[str, bytes], list[dict[str, str]]]:
@@ -47,6 +51,27 @@ def test_a_run_from_the_disk_that_was_stopped_ends_as_one_in_memory(
     assert state_and_history(tmp_path / "disk") == state_and_history(tmp_path / "memory")
     files = {path.name for path in (tmp_path / "disk").iterdir()}
     assert files == {path.name for path in (tmp_path / "memory").iterdir()}
+
+
+def test_soft_labels_and_calibration_are_the_same_from_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = read_dataset(write_files(tmp_path / "data"))
+    image = keras.Input((24, 24, 3), name="image")
+    head = keras.layers.Dense(7, name="fer7")(keras.layers.Flatten()(image))
+    (tmp_path / "run").mkdir()
+    keras.Model(image, {"fer7": head}).save(tmp_path / "run/network.keras")
+    found = []
+    for name, limit in (("memory", 2**30), ("disk", 0)):
+        monkeypatch.setattr(pixels, "memory_limit", lambda limit=limit: limit)
+        right = distill([tmp_path / "run"], data, tmp_path / f"{name}.npz")
+        sized = pixels.in_memory_or_on_disk(data, 24, 24, 3, tmp_path)
+        assert isinstance(sized.images, DiskImages) == (limit == 0)
+        drawn = calibration_set(sized, 8)
+        pinned = pinned_calibration_set(sized, drawn.rows)
+        with np.load(tmp_path / f"{name}.npz") as arrays:
+            found.append((right, arrays["fer7"].tobytes(), drawn.images.tobytes(), pinned.images.tobytes()))
+    assert found[0] == found[1]
 
 
 def test_images_on_the_disk_are_those_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ OWN: Sequence[tuple[str, Mapping[str, Any]]] = (
     ("mobilenet_face", {}), ("mobilenet_face", {"enlarged": 2.3333}),
 )  # fmt: skip
 # Layers that int8 and the Edge TPU support, or that are only active in training.
-DEEP = {"efficientnet_b1", "xception", "resnet50"}
+DEEP = {"efficientnet_b1", "xception", "resnet50", "bit_m_r50x1"}
 """Networks that need half a minute for two epochs even if narrow."""
 
 EDGE_LAYERS = {

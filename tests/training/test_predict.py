@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.errors import EmotionEdgeError
-from edge.labels import labels_of
+from edge.labels import circumplex_of, labels_of
 from edge.reading import Image
 from tests.support.fer2013_files import TINY, pattern
 from training.cli import main
@@ -93,13 +93,52 @@ def test_a_sample_with_a_column_a_class_gets_probabilities(tmp_path: Path) -> No
     assert form.score_columns == {"angry": "Anger", "happy": "Happiness", "sad": "Sad"}
 
 
+def test_valence_and_arousal_are_the_network_s_own_or_derived(
+    run: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "affect.csv"
+    assert main(["predict", str(run), str(images), "--out", str(out), "--affect"]) == 0
+    header, *lines = table(out)
+    assert header == ["image_path", "emotion", "valence", "arousal"]
+    assert [line for line in lines if not line[1]] == [["7.png", "", "", ""]]
+    read = [line for line in lines if line[1]]
+    pixels = np.stack([cv2.imread(str(images / line[0]), cv2.IMREAD_GRAYSCALE) for line in read])
+    network = read_network(run / NETWORK_FILE)
+    own = np.clip(network.predict(pixels[..., None] / np.float32(255), verbose=0)["affect"], -1, 1)
+    np.testing.assert_allclose(np.array([line[2:] for line in read], float), own, atol=1e-5)
+
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    keras.Model(network.inputs[0], {"affect": network.output["affect"]}).save(alone / NETWORK_FILE)
+    sample = tmp_path / "sample.csv"
+    sample.write_text("image,valence,arousal\n3.png,0,0\n5.png,0,0\n")
+    assert main(["predict", str(alone), str(images), "--out", str(out), "--sample", str(sample)]) == 0
+    chosen = {line[0]: line[2:] for line in read}
+    assert table(out) == [["image", "valence", "arousal"], ["3.png", *chosen["3.png"]], ["5.png", *chosen["5.png"]]]
+    capsys.readouterr()
+
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    keras.Model(network.inputs[0], {"fer7": network.output["fer7"]}).save(labels / NETWORK_FILE)
+    assert main(["predict", str(labels), str(images), "--out", str(out), "--affect", "--scores"]) == 0
+    scores = np.array([line[2:] for line in table(out)[1:] if line[1]], float)
+    np.testing.assert_allclose(scores[:, 7:], scores[:, :7] @ circumplex_of(SEVEN), atol=1e-4)
+
+
 @pytest.mark.parametrize("model", ["emotion-nano", "committee"])
 def test_a_released_model_predicts_as_on_the_board(model: str, astronaut: Image, tmp_path: Path) -> None:
     folder, out = tmp_path / "photographs", tmp_path / "out.csv"
     folder.mkdir()
     assert cv2.imwrite(str(folder / "astronaut.png"), astronaut)
-    assert main(["predict", str(MODELS / model), str(folder), "--out", str(out), "--columns", "file,label"]) == 0
-    assert table(out) == [["file", "label"], ["astronaut.png", "happy"]]
+    assert (
+        main(["predict", str(MODELS / model), str(folder), "--out", str(out), "--columns", "file,label", "--affect"])
+        == 0
+    )
+    header, (name, label, valence, arousal) = table(out)
+    assert header == ["file", "label", "valence", "arousal"]
+    assert (name, label) == ("astronaut.png", "happy")
+    assert float(valence) > 0.3
+    assert -1 <= float(arousal) <= 1
 
 
 @pytest.mark.parametrize(

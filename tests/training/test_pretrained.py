@@ -19,8 +19,9 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 
-from tests.support.networks import HEADS, NARROW, features, images, narrow
-from training.networks import build_network
+from tests.support.networks import HEADS, NARROW, Arrays, features, images, narrow, outputs_of
+from training.networks import bit_m_r50x1, build_network
+from training.networks.bit_m_r50x1 import with_plain_kernels
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is installed")
@@ -131,6 +132,111 @@ def test_a_file_of_keras_own_network_has_its_channels_turned_to_ours(tmp_path: P
     one = images(2, 96, 96, 1)
     expected = np.asarray(body(2 * np.repeat(one, 3, axis=3) - 1, training=False)).mean(axis=(1, 2))
     np.testing.assert_allclose(features(grey)(one, training=False), expected, atol=1e-5)
+
+
+def bit_weights(width: float, generator: np.random.Generator) -> Arrays:
+    """Random weights under the names of BiT-M-R50x1.npz."""
+    found: Arrays = {}
+
+    def conv(name: str, size: int, inputs: int, outputs: int) -> None:
+        kernel = generator.normal(0.1, 0.5, (size, size, inputs, outputs))
+        found[f"resnet/{name}/standardized_conv2d/kernel"] = kernel.astype(np.float32)
+
+    def norm(name: str, channels: int) -> None:
+        for part, middle in (("gamma", 1.0), ("beta", 0.0)):
+            values = generator.normal(middle, 0.2, channels)
+            found[f"resnet/{name}group_norm/{part}"] = values.astype(np.float32)
+
+    inputs = int(64 * width)
+    conv("root_block", 7, 3, inputs)
+    for block, units in enumerate(bit_m_r50x1.BLOCKS, 1):
+        inner = int(width * 32 * 2**block)
+        for unit in range(1, units + 1):
+            name = f"block{block}/unit{unit:02d}"
+            for part, size, takes, gives in (
+                ("a", 1, inputs, inner),
+                ("b", 3, inner, inner),
+                ("c", 1, inner, 4 * inner),
+            ):
+                norm(f"{name}/{part}/", takes)
+                conv(f"{name}/{part}", size, takes, gives)
+            if unit == 1:
+                conv(f"{name}/a/proj", 1, inputs, 4 * inner)
+            inputs = 4 * inner
+    norm("", inputs)
+    found["resnet/head/conv2d/kernel"] = np.zeros((1, 1, inputs, 21), np.float32)
+    found["resnet/head/conv2d/bias"] = np.zeros(21, np.float32)
+    return found
+
+
+def bit_features(weights: Arrays, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """BiT's pooled features [n, channels] for RGB images [n, h, w, 3] of 0 to 1, in NumPy, after the paper."""
+    view: Any = np.lib.stride_tricks.sliding_window_view  # its stub knows no several axes
+
+    def windows(x: Any, size: int, stride: int, pad: int) -> Any:
+        x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+        return view(x, (size, size), (1, 2))[:, ::stride, ::stride]
+
+    def conv(x: Any, name: str, stride: int = 1) -> Any:
+        kernel = weights[f"resnet/{name}/standardized_conv2d/kernel"].astype(np.float64)
+        kernel = (kernel - kernel.mean((0, 1, 2))) / np.sqrt(kernel.var((0, 1, 2)) + 1e-10)
+        return np.einsum("nyxchw,hwco->nyxo", windows(x, len(kernel), stride, len(kernel) // 2), kernel, optimize=True)
+
+    def norm(x: Any, name: str) -> Any:
+        grouped = x.reshape(*x.shape[:3], min(32, x.shape[3]), -1)
+        grouped = grouped - grouped.mean((1, 2, 4), keepdims=True)
+        grouped /= np.sqrt((grouped**2).mean((1, 2, 4), keepdims=True) + 1e-5)
+        gamma, beta = (weights[f"resnet/{name}group_norm/{part}"] for part in ("gamma", "beta"))
+        return np.maximum(grouped.reshape(x.shape) * gamma + beta, 0)
+
+    x = windows(conv(2 * images.astype(np.float64) - 1, "root_block", 2), 3, 2, 1).max((4, 5))
+    for block, units in enumerate(bit_m_r50x1.BLOCKS, 1):
+        for unit in range(1, units + 1):
+            name, stride = f"block{block}/unit{unit:02d}", 2 if block > 1 and unit == 1 else 1
+            y = norm(x, f"{name}/a/")
+            shortcut = conv(y, f"{name}/a/proj", stride) if unit == 1 else x
+            y = conv(norm(conv(y, f"{name}/a"), f"{name}/b/"), f"{name}/b", stride)
+            x = shortcut + conv(norm(y, f"{name}/c/"), f"{name}/c")
+    return np.asarray(norm(x, "").mean((1, 2)))
+
+
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BiT with fewer units in each block."""
+    monkeypatch.setattr(bit_m_r50x1, "BLOCKS", (2, 1, 1, 1))
+
+
+@pytest.mark.usefixtures("shallow")
+def test_bit_from_its_published_layout_computes_what_the_paper_describes(tmp_path: Path) -> None:
+    weights = bit_weights(0.25, np.random.default_rng(4))
+    path = tmp_path / "BiT-M-R50x1.npz"
+    np.savez(path, **weights)
+    network = narrow("bit_m_r50x1", (32, 40, 3), weights=str(path))
+    blue_first = images(2, 32, 40, 3)
+    expected = bit_features(weights, blue_first[..., ::-1])
+    np.testing.assert_allclose(features(network)(blue_first, training=False), expected, rtol=1e-3, atol=1e-3)
+    grey = images(2, 32, 40)
+    of_grey = features(narrow("bit_m_r50x1", (32, 40, 1), weights=str(path)))(grey, training=False)
+    np.testing.assert_allclose(of_grey, bit_features(weights, grey.repeat(3, axis=3)), rtol=1e-3, atol=1e-3)
+
+    # Of plain layers, as it is exported and quantized, it is the same network.
+    plain = with_plain_kernels(network)
+    assert all(type(layer).__module__.startswith("keras.") for layer in plain.layers)
+    same, found = outputs_of(network, blue_first), outputs_of(plain, blue_first)
+    for head in HEADS:
+        np.testing.assert_allclose(found[head], same[head], atol=1e-4)
+
+
+@pytest.mark.usefixtures("shallow")
+def test_weights_of_another_bit_are_refused(tmp_path: Path) -> None:
+    weights = bit_weights(0.25, np.random.default_rng(4))
+    weights["resnet/block3/unit07/a/group_norm/gamma"] = np.ones(256, np.float32)
+    np.savez(tmp_path / "BiT-M-R101x1.npz", **weights)
+    with pytest.raises(EmotionEdgeError, match=r"layers are not in bit_m_r50x1 .*block3_unit07_a_group_norm"):
+        narrow("bit_m_r50x1", weights=str(tmp_path / "BiT-M-R101x1.npz"))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "BiT-M-R101x1.npz").read_bytes()[:90000])
+    with pytest.raises(EmotionEdgeError, match="not a known file of weights"):
+        narrow("bit_m_r50x1", weights=str(tmp_path / "cut.npz"))
 
 
 def write_graph(network: Any, folder: Path, factor: float = 1.0, **entry: Any) -> Path:

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 from tests.support.fer2013_files import pattern
 from training.augment import Augment
 from training.config import TrainingConfig
-from training.preview import FACES, VIEWS, write_preview
+from training.preview import FACES, VIEWS, preview_tiles, write_preview
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -28,6 +28,9 @@ def test_the_sheet_has_each_face_as_it_is_and_varied(tmp_path: Path, channels: i
     assert np.array_equal(sheet[-48:, :48], images[-1])
     views = [sheet[:48, 48 * column : 48 * column + 48].tobytes() for column in range(1 + VIEWS)]
     assert len(set(views)) == 1 + VIEWS
+    tiles = preview_tiles(images, config)
+    assert len(tiles) == FACES * (1 + VIEWS)
+    assert np.array_equal(tiles[0], images[0])
 
 
 def test_the_page_has_every_augmentation_with_its_default() -> None:

@@ -140,9 +140,14 @@ def test_the_report_says_all_of_it_twice(committee: list[Path], tmp_path: Path) 
     page = html.read_text()
     for part in ("5 out of 5 (100.00%)", "<svg", "The worst mistakes", "data:image/png", "Under detector jitter"):
         assert part in page
-    # The mistakes under two label sets; then three classes that the leader finds, and its five mistakes.
-    assert page.count("<img") == 2 * 5 + 3 + 5
+    # The mistakes under two label sets; then three classes that the leader finds, and its five mistakes, each twice.
+    assert page.count("<img") == 2 * 5 + 2 * (3 + 5)
     assert "Where the label comes from" in page
+    examples = page.split("Examples and their softmax</h2>")[1].split("</section>")[0]
+    bars = [re.findall(r'style="--share: ([\d.]+)%"', each) for each in examples.split("<figcaption>")[1:]]
+    assert bars
+    for each in bars:
+        assert sum(map(float, each)) == pytest.approx(100, abs=0.5)
     assert re.search(r"fear \d+%: −\d+ points", page)
     assert "report.html" in (out / ".gitignore").read_text()
 
@@ -229,7 +234,7 @@ def test_faces_in_files_are_read_and_a_broken_one_is_left_out(committee: list[Pa
     assert sorted(set(found.measures[1].values)) == [SIDE, 2 * SIDE]
     html, markdown = report(committee[:1], replace(data, images=files), tmp_path / "report")
     assert "shorter side of the face in its file" in markdown.read_text()
-    assert html.read_text().count("<img") == 4 + 7  # the wrong faces, and the map of one face for each class
+    assert html.read_text().count("<img") == 4 + 2 * 7  # the wrong faces; example and map of one face for each class
     assert "7.png" in html.read_text()
 
 

@@ -42,6 +42,11 @@ def in_memory_or_on_disk(data: Dataset, height: int, width: int, channels: int, 
     return _loaded(data, shape, folder)
 
 
+def from_disk(data: Dataset) -> Dataset:
+    """The data set with its images in memory, where `in_memory_or_on_disk` left them on the disk."""
+    return replace(data, images=data.images[:]) if isinstance(data.images, DiskImages) else data
+
+
 def _loaded(data: Dataset, shape: tuple[int, ...], folder: Path | None) -> Dataset:
     """Load the images into memory, or into a file in `folder` if that is not None."""
     if isinstance(data.images, DiskImages):

@@ -16,7 +16,6 @@ from training.config import AFFECT, NETWORK_FILE
 from training.datasets.dataset import Dataset, Labels, source_of
 from training.datasets.disk_images import DiskImages
 from training.datasets.fer2013 import NAME as FER2013
-from training.datasets.pixels import in_memory
 from training.evaluation.metrics import (
     ENOUGH,
     Counts,
@@ -34,6 +33,7 @@ from training.evaluation.metrics import (
     wilson,
 )
 from training.evaluation.metrics import Labels as Indices
+from training.networks.bit_m_r50x1 import standardized_conv2d
 
 Outputs = Mapping[str, Logits]
 
@@ -136,6 +136,7 @@ def read_network(path: Path) -> Any:
     """Load a Keras model without compiling it. Raises EmotionEdgeError if Keras cannot read the file."""
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # Keras would say that the file is missing
         raise EmotionEdgeError(f"{path}: Keras cannot read it: it is no .keras file, or not a whole one")
+    standardized_conv2d()
     try:
         return keras.models.load_model(path, compile=False)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -143,14 +144,9 @@ def read_network(path: Path) -> Any:
         raise EmotionEdgeError(f"{path}: Keras cannot read it: {reason}") from error
 
 
-def fitting(network: Any, data: Dataset) -> Dataset:
-    """Convert the images of a data set to the input size and channels of a network."""
-    _, height, width, channels = network.input_shape
-    return in_memory(data, height, width, channels)
-
-
-def predict(network: Any, images: npt.NDArray[np.uint8] | DiskImages) -> dict[str, Logits]:
-    """Logits of each head, [n, classes], for images uint8 [n, h, w] or [n, h, w, 3] of the network's size.
+def predict(network: Any, images: npt.NDArray[np.uint8] | DiskImages, mirror: bool = False) -> dict[str, Logits]:
+    """Logits of each head, [n, classes], for images uint8 [n, h, w] or [n, h, w, 3] of the network's size, or for their
+    mirror images.
 
     Images are converted to float32 in parts of at most CHUNK bytes.
     """
@@ -162,6 +158,7 @@ def predict(network: Any, images: npt.NDArray[np.uint8] | DiskImages) -> dict[st
     for start in range(0, max(len(images), 1), chunk):
         part = images[start : start + chunk]
         part = part[..., None] if part.ndim == 3 else part
+        part = part[:, :, ::-1] if mirror else part
         count = len(part)
         if count % sharers:  # every device must get equally many images
             part = np.concatenate([part, np.repeat(part[-1:], sharers - count % sharers, axis=0)])

@@ -23,6 +23,7 @@ from training.evaluation.judge import (
     tasks_for,
 )
 from training.evaluation.members import Member, open_members
+from training.evaluation.metrics import softmax
 from training.evaluation.occlusion import occlusion
 from training.evaluation.slices import Measure, measures, original_sides
 
@@ -38,11 +39,13 @@ class Attention:
     """How much covering each part of a face changes the prediction of the leader, the first network evaluated.
 
     rows: int64 [n], indexes into the rows of the first result of the last split. drops: by how much the probability of
-    the leader's prediction falls if a pixel is covered, [n, h, w] at its input size.
+    the leader's prediction falls if a pixel is covered, [n, h, w] at its input size. probabilities: of the leader for
+    these faces, [n, classes].
     """
 
     rows: npt.NDArray[np.int64]
     drops: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +118,12 @@ def _attention(leader: Member, pixels: Pixels, result: SplitResult) -> Attention
     predictions, true = result.predictions[leader.name], result.true
     images = pixels[leader.shape][result.rows]
     if onto is not None:  # the leader's classes are of another label set
-        return Attention(np.empty(0, np.int64), np.empty((0, *images.shape[1:3])))
+        nothing = np.empty((0, len(result.task.names)))
+        return Attention(np.empty(0, np.int64), np.empty((0, *images.shape[1:3])), nothing)
     surest = np.argsort(-predictions.confidence, kind="stable")
     right = predictions.labels[surest] == true[surest]
     found = [surest[right & (true[surest] == one)] for one in range(len(result.task.names))]
     rows = np.concatenate([*(of[len(of) // 2 :][:1] for of in found), surest[~right][:MISTAKES]])
-    drops = occlusion(leader.run, images[rows], head, predictions.labels[rows], result.task.temperatures[leader.name])
-    return Attention(rows, drops)
+    temperature = result.task.temperatures[leader.name]
+    drops = occlusion(leader.run, images[rows], head, predictions.labels[rows], temperature)
+    return Attention(rows, drops, softmax(leader.run(images[rows])[head], temperature))

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from edge.errors import EmotionEdgeError
 from training.networks import (
+    bit_m_r50x1,
     efficientnet_b1,
     efficientnet_lite,
     mini_xception,
@@ -62,6 +63,7 @@ NETWORKS: Final[Mapping[str, Architecture]] = {
         vgg_face,
         xception,
         resnet50,
+        bit_m_r50x1,
     )
 }
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from edge.errors import EmotionEdgeError
 from training.networks.about import SIGNED, About, Scaling
+from training.networks.bit_m_r50x1 import standardized_conv2d
 from training.networks.common import GROWN, SCALING_LAYER
 from training.networks.head_transfer import carry_heads
 from training.networks.tfjs_graph import read_convolutions
@@ -43,10 +44,10 @@ def load(
     """Load pretrained weights into a network; returns the names of the layers before its heads that were loaded.
 
     weights: `imagenet`, or a file: `.keras` or `.weights.h5` of this project, Keras's older `.h5` (Keras's ImageNet
-    files, VGG-Face), or the `.json` of a TensorFlow.js graph. Layers are matched by order. The file's remaining layers
-    are its heads: those of a `.keras` file initialise the network's heads as far as classes match (`head_transfer`),
-    others are ignored. Layers named `common.GROWN` that the file lacks keep their initial values. Raises
-    EmotionEdgeError if the weights are unavailable or do not fit.
+    files, VGG-Face), the `.npz` of BiT, or the `.json` of a TensorFlow.js graph. Layers are matched by order. The
+    file's remaining layers are its heads: those of a `.keras` file initialise the network's heads as far as classes
+    match (`head_transfer`), others are ignored. Layers named `common.GROWN` that the file lacks keep their initial
+    values. Raises EmotionEdgeError if the weights are unavailable or do not fit.
     """
     if weights == IMAGENET:
         stored, red_first = _imagenet(network, keras, about, options), about.rgb
@@ -109,11 +110,13 @@ def read_layers(path: Path, network: Any) -> list[StoredLayer]:
     try:
         if path.suffix == ".json":
             return [StoredLayer(name, arrays) for name, arrays in read_convolutions(path)]
+        if path.suffix == ".npz":
+            return list(_of_npz_file(path, network))
         if path.suffix == ".keras":
             return _of_keras_file(path)
         with h5py.File(path) as file:
             return list(_of_weights_file(file, network) if "layers" in file else _of_older_file(file))
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise EmotionEdgeError(f"weights {path}: not a known file of weights: {error}") from None
 
 
@@ -136,8 +139,8 @@ def _imagenet(network: Any, keras: Any, about: About, options: Mapping[str, Any]
 
 
 def _is_others(path: Path) -> bool:
-    """Return True for a file of another project: Keras's older `.h5`, or the `.json` of TensorFlow.js."""
-    return path.suffix == ".json" or (path.suffix == ".h5" and not path.name.endswith(".weights.h5"))
+    """Return True for a file of another project: Keras's older `.h5`, BiT's `.npz`, or the `.json` of TensorFlow.js."""
+    return path.suffix in (".json", ".npz") or (path.suffix == ".h5" and not path.name.endswith(".weights.h5"))
 
 
 def _is_scaling(name: str) -> bool:
@@ -159,7 +162,9 @@ def _scaling_of_keras_file(path: Path) -> Scaling:
 
 
 def _not_there(path: Path) -> EmotionEdgeError:
-    return EmotionEdgeError(f"weights {path}: not there (none, imagenet, or a .keras, .weights.h5, .h5 or .json file)")
+    return EmotionEdgeError(
+        f"weights {path}: not there (none, imagenet, or a .keras, .weights.h5, .h5, .npz or .json file)"
+    )
 
 
 def _of_keras_file(path: Path) -> list[StoredLayer]:
@@ -172,6 +177,7 @@ def _of_keras_file(path: Path) -> list[StoredLayer]:
             elif layer.weights:
                 yield layer
 
+    standardized_conv2d()
     model = keras.saving.load_model(path, compile=False)
     return [StoredLayer(layer.name, tuple(layer.get_weights())) for layer in leaves(model)]
 
@@ -188,6 +194,26 @@ def _of_weights_file(file: Any, network: Any) -> Iterator[StoredLayer]:
         if group is None:
             return
         yield StoredLayer(layer.name, tuple(np.asarray(array) for array in _arrays(group)))
+
+
+def _of_npz_file(path: Path, network: Any) -> Iterator[StoredLayer]:
+    """BiT's published format: `resnet/block1/unit01/a/group_norm/gamma`; its head is left unread."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays: dict[str, dict[str, str]] = {}
+        for name in file.files:
+            layer, _, kind = name.removeprefix("resnet/").rpartition("/")
+            arrays.setdefault(layer.replace("/", "_"), {})[kind] = name
+        arrays.pop("head_conv2d", None)
+        layers = {layer.name: layer for layer in network.layers if layer.weights}
+        if unknown := [name for name in arrays if name not in layers]:
+            raise EmotionEdgeError(
+                f"weights {path}: {len(unknown)} of its {len(arrays)} layers are not in {network.name} (the first: "
+                f"{unknown[0]}); are these the weights of BiT R50x1?"
+            )
+        for name, layer in layers.items():
+            if name in arrays:
+                kinds = [weight.path.rpartition("/")[2] for weight in layer.weights]
+                yield StoredLayer(name, tuple(np.asarray(file[arrays[name][kind]], np.float32) for kind in kinds))
 
 
 def _group_of(layers: Any, kind: str, number: int) -> Any:

@@ -1,8 +1,4 @@
-"""ResNet-50: He et al., "Deep residual learning for image recognition" (2016), as built by keras.applications.
-
-It stands in for BiT-M R50x1 (Kolesnikov et al. 2020), the same network with group normalization and weight
-standardization, whose ImageNet-21k weights are not in Keras.
-"""
+"""ResNet-50: He et al., "Deep residual learning for image recognition" (2016), as built by keras.applications."""
 
 from collections.abc import Mapping
 from typing import Any, Final

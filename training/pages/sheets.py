@@ -18,18 +18,39 @@ blurs.
 _QUALITY: Final = 88
 
 
-def image_sheet(images: Sequence[Picture], captions: Sequence[str], columns: int = 8) -> Markup:
+def image_sheet(
+    images: Sequence[Picture],
+    captions: Sequence[str],
+    columns: int = 8,
+    shares: Sequence[Sequence[tuple[str, float]]] = (),
+) -> Markup:
     """Lay out pictures with captions, as many side by side as the screen has room for, at most `columns`.
 
-    images: uint8 [h, w] grey or [h, w, 3] BGR, of any sizes. captions: one for each image, also read by screen readers.
+    Args:
+        images: uint8 [h, w] grey or [h, w, 3] BGR, of any sizes.
+        captions: One for each; also the alternative text.
+        columns: Largest number side by side.
+        shares: For each picture, label and share (0 to 1) of the bars below its caption; empty: no bars.
     """
     cells = [
         Markup(
-            '<li><figure><img src="{}" width="{}" height="{}" alt="{}"><figcaption>{}</figcaption></figure></li>'
-        ).format(data_uri(image), image.shape[1], image.shape[0], caption, caption)
-        for image, caption in zip(images, captions, strict=True)
+            '<li><figure><img src="{}" width="{}" height="{}" alt="{}"><figcaption>{}{}</figcaption></figure></li>'
+        ).format(data_uri(image), image.shape[1], image.shape[0], caption, caption, _bars(parts))
+        for image, caption, parts in zip(images, captions, shares or [()] * len(images), strict=True)
     ]
     return Markup('<ul class="sheet" style="--columns: {}">{}</ul>').format(columns, Markup("\n").join(cells))
+
+
+def _bars(shares: Sequence[tuple[str, float]]) -> Markup:
+    if not shares:
+        return Markup("")
+    bars = [
+        Markup('<li style="--share: {}%"><span>{}</span> <span>{}</span></li>').format(
+            round(100 * share, 1), label, f"{share:.0%}"
+        )
+        for label, share in shares
+    ]
+    return Markup('<ul class="shares">{}</ul>').format(Markup("").join(bars))
 
 
 def mosaic(

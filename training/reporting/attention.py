@@ -1,4 +1,4 @@
-"""Part of a report: which regions of the face a network's prediction depends on."""
+"""Parts of a report on single faces: all probabilities, and which regions of the face the prediction depends on."""
 
 from typing import Final
 
@@ -13,6 +13,7 @@ from training.evaluation.occlusion import PATCH
 from training.reporting.blocks import Faces, Part, Words
 
 TITLE: Final = "Where the label comes from"
+EXAMPLES: Final = "Examples and their softmax"
 SIDE: Final = 96
 """Side of a picture in pixels."""
 OPACITY: Final = 0.6
@@ -45,6 +46,28 @@ def attention_part(found: Findings) -> Part:
             f"{label} {predictions.confidence[row]:.0%}{wrong}: −{100 * max(float(drops.max()), 0):.0f} points"
         )
     return Part(TITLE, (Words(words), Faces(result.task.label_set, tuple(pictures), tuple(captions))))
+
+
+def examples_part(found: Findings) -> Part:
+    """The same faces as they are, each with the probabilities of all classes."""
+    leader, result = found.members[0], found.results[-1][0]
+    names = result.task.names
+    words = (
+        f"Softmax of {leader.name} for some faces, after the temperature: of each class a right face of median "
+        "confidence, then the most confident mistakes. The pictures are in the HTML report alone."
+    )
+    chosen = found.attention
+    if chosen is None or not len(chosen.rows):
+        return Part(EXAMPLES, (Words(words),))
+    shown = in_memory(found.part.take(result.rows[chosen.rows]), SIDE, SIDE, 3)
+    captions, shares = [], []
+    for row, probabilities in zip(chosen.rows, chosen.probabilities, strict=True):
+        label, true = names[result.predictions[leader.name].labels[row]], names[result.true[row]]
+        captions.append(f"{true}, right" if label == true else f"{true}, called {label}")
+        shares.append(tuple(zip(names, probabilities.tolist(), strict=True)))
+    return Part(
+        EXAMPLES, (Words(words), Faces(result.task.label_set, tuple(shown.pixels), tuple(captions), tuple(shares)))
+    )
 
 
 def coloured(image: npt.NDArray[np.uint8], drops: Floats) -> npt.NDArray[np.uint8]:

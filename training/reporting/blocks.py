@@ -66,11 +66,15 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """Pictures of faces with captions under a heading, in HTML only."""
+    """Pictures of faces with captions under a heading, in HTML only.
+
+    shares: for each picture, the label and share (0 to 1) of the bars under its caption; empty: no bars.
+    """
 
     title: str
     images: tuple[npt.NDArray[np.uint8], ...]
     captions: tuple[str, ...]
+    shares: tuple[tuple[tuple[str, float], ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,9 @@ def _html(block: Block) -> Markup:
         case Plot():
             return figure_svg(block.figure, block.alt, block.caption)
         case Faces():
-            return page.together([page.heading(block.title), image_sheet(block.images, block.captions)])
+            return page.together(
+                [page.heading(block.title), image_sheet(block.images, block.captions, shares=block.shares)]
+            )
         case Beside():
             return page.columns(_html(one) for one in block.blocks)
 

@@ -13,7 +13,7 @@ from training.evaluation.members import Member
 from training.evaluation.metrics import DRAWS, ENOUGH, Interval, bootstrap_rows, f1, precision, reliability
 from training.pages.page import Notice
 from training.pages.plots import confusion_plot, reliability_plot
-from training.reporting.attention import attention_part
+from training.reporting.attention import attention_part, examples_part
 from training.reporting.blocks import Beside, Block, Heading, Part, Plot, Points, Table, Tiles, Words
 from training.reporting.details import curves_part, mistakes_part, slices_part
 from training.reporting.words import derived, ends, figure_with_ends, out_of, points, titled
@@ -72,7 +72,7 @@ def parts_of(found: Findings) -> list[Part]:
         slices_part(found),
         *([curves_part(found)] if any(len(member.history) > 1 for member in found.members) else []),
         mistakes_part(found),
-        *([attention_part(found)] if found.attention else []),
+        *([examples_part(found), attention_part(found)] if found.attention else []),
         _method(found),
     ]
 
