@@ -1,4 +1,4 @@
-"""Files that a site or inventory file brings onto a board: certificates, password files, models."""
+"""Reads and checks files to install on a board, named in a site or inventory file: certificates, models etc."""
 
 import re
 import ssl

@@ -52,7 +52,7 @@ def publish(folder: Path, packages: list[Path], key: str, url: str) -> None:
 
 
 def source_entry(url: str, suites: list[str]) -> str:
-    """apt's source entry for a board (sources.list(5), deb822 format)."""
+    """Build apt's source entry for a board (sources.list(5), deb822 format)."""
     return (
         f"Types: deb\nURIs: {url}\nSuites: {' '.join(suites)}\nComponents: main\n"
         f"Signed-By: /etc/apt/keyrings/{KEY_FILE}\n"

@@ -1,1 +1,1 @@
-"""From a float network to an int8 TFLite file with its card."""
+"""Quantization of a float network to an int8 TFLite file with its card."""

@@ -56,7 +56,7 @@ Debug::NoLocking "true";
 
 @dataclass(frozen=True, slots=True)
 class Emulated:
-    """How to start an emulated Python.
+    """Command and environment that start an emulated Python.
 
     prefix: command line before Python's own arguments. environment: all of its environment variables.
     """

@@ -220,7 +220,7 @@ def _write(folder: Path, output: OutputSpec, facts: Mapping[str, Any]) -> None:
 
 
 def balance_text(facts: Mapping[str, Any]) -> str:
-    """The section of `CARD.md`, and what the command prints."""
+    """Format the figures as a section of `CARD.md`, which the command prints too."""
     balance = facts["balance"]
     if isinstance(balance, Mapping):
         each = ", ".join(f"{name} {value:g}" for name, value in balance.items())

@@ -120,7 +120,7 @@ def write_rows(calibration: Calibration, path: Path) -> None:
 def representative(
     images: npt.NDArray[np.uint8], value_range: tuple[float, float] = (0.0, 1.0)
 ) -> Callable[[], Iterator[dict[str, npt.NDArray[np.float32]]]]:
-    """Calibration samples for the TFLite converter: one image at a time, float32 [1, h, w, c], by input name."""
+    """Return a function that yields calibration samples for the converter: float32 [1, h, w, c] by input name."""
 
     def samples() -> Iterator[dict[str, npt.NDArray[np.float32]]]:
         for image in images:
@@ -130,7 +130,7 @@ def representative(
 
 
 def as_input(images: npt.NDArray[np.uint8], value_range: tuple[float, float] = (0.0, 1.0)) -> npt.NDArray[np.float32]:
-    """Images as a float network's input, float32 [n, h, w, c].
+    """Convert images to a float network's input, float32 [n, h, w, c].
 
     images: uint8 [n, h, w] or [n, h, w, 3]. value_range: values of black and white; by default 0 and 1.
     """

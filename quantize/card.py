@@ -1,4 +1,4 @@
-"""The card of a released model: `card.json` for programs, `CARD.md` for people, both from the same measurement."""
+"""Writes the card of a released model: `card.json` for programs and `CARD.md` for people."""
 
 import json
 import re
@@ -126,7 +126,7 @@ def write_cards(
 
 
 def input_spec(input_shape: tuple[int, int, int], int8: bool) -> InputSpec:
-    """The card's description of an input that `quantize.convert.check_file` has checked."""
+    """Describe a file's input for the card; `quantize.convert.check_file` has checked that it is so."""
     height, width, channels = input_shape
     return InputSpec(
         name=INPUT_NAME,

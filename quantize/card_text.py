@@ -182,7 +182,7 @@ def class_table(figure: Figures, how: str) -> str:
 
 
 def data_text(data: Dataset, heads: Collection[str]) -> str:
-    """The section on training data, with its numbers of faces. heads: those of the network."""
+    """Section on the training data, with numbers of faces. heads: names of the network's heads."""
     training = SPLITS.index("Training")
     known = LABELS_TEXT.get(source_of(data.name), {})
     learned = [what for label_set, what in known.items() if label_set in heads and label_set in data.labels]
@@ -292,7 +292,7 @@ def rare_text(data: Dataset, head: str) -> str:
 
 
 def failures_text(figure: Figures) -> str:
-    """The classes of lowest recall and the most frequent confusions; classes without faces are left out."""
+    """Text on the classes of lowest recall and the most frequent confusions; classes without faces are omitted."""
     faces = dict(zip(figure.labels, figure.confusion.sum(axis=1).tolist(), strict=True))
     weak = sorted((label for label in figure.labels if faces[label]), key=lambda label: figure.recall[label])[:3]
     lines = [f"- Of the {faces[label]:,} faces labelled {label} it finds {figure.recall[label]:.0%}." for label in weak]
@@ -309,7 +309,7 @@ def _mistakes(figure: Figures, count: int = 4) -> list[str]:
 
 
 def losses_text(measured: Measured) -> str:
-    """The classes that lose more than LOST_POINTS against the float network, on any split and in any interpreter."""
+    """Text on classes whose recall falls by more than LOST_POINTS against the float network, in any interpreter."""
     whole = {(figure.split, figure.head): figure for figure in measured.float_row.figures}
     rows = [row for row in measured.rows[1:] if row.precision == measured.precision and row.faces is None]
     lines = [line for row in rows for figure in row.figures for line in _losses(row, figure, whole)]

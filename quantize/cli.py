@@ -1,4 +1,4 @@
-"""`emotion-quantize`: a float network to an int8 file with its card, and the proof that the two agree."""
+"""`emotion-quantize`: converts a float network to an int8 file with its card, and checks that the two agree."""
 
 import argparse
 import json

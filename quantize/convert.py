@@ -77,7 +77,7 @@ def saved(model: Any, folder: str) -> None:
 
 
 def output_names(model: Any) -> tuple[str, ...]:
-    """Output names that `saved` writes: the keys if the outputs are a dictionary, else Keras's output names.
+    """Return the names of a model's outputs: the keys if they are a dictionary, else Keras's output names.
 
     Raises EmotionEdgeError where two outputs have the same name.
     """

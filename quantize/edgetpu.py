@@ -111,7 +111,7 @@ def reason_against(operation: Operation) -> str:
 
 
 def text(report: EdgeTpuReport, name: str) -> str:
-    """The report as text for the terminal."""
+    """Format the report as text for the terminal."""
     total = len(report.eligible) + len(report.fallbacks)
     lines = [f"{name}: {len(report.eligible)} of {total} operations meet Coral's published rules for the Edge TPU"]
     lines += [f"  the compiler would refuse the file: {reason}" for reason in report.blocking]
@@ -210,7 +210,7 @@ def _tensor_reason(tensor: TensorFacts) -> str:
 
 
 def _constant(tensor: TensorFacts) -> list[int]:
-    """An int32 constant's values."""
+    """Decode the values of an int32 constant."""
     return [] if tensor.values is None else [int(value) for value in tensor.values.view(np.int32)]
 
 

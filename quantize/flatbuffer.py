@@ -125,7 +125,7 @@ def read_graph(path: Path) -> Graph:
 
 
 def operator_name(model: Any, operator: Any) -> str:
-    """TFLite's name of a graph's operator (CONV_2D, ...), or the name of a custom one."""
+    """Return TFLite's name of an operator (CONV_2D, ...), or the name of a custom one."""
     code = model.operatorCodes[operator.opcodeIndex]
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     return str(code.customCode.decode()) if code.customCode else OPERATORS.get(number, f"operation {number}")

@@ -1,4 +1,4 @@
-"""Figures that stand beside a file's own in its card, carried over when the card is written anew."""
+"""Copies figures that were added to a card later (balance, evenness etc.) into a newly written card."""
 
 import json
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ _OF_BALANCE: Final = ("priors", "balance", "temperature")
 
 
 def keep_figures(before: Mapping[str, Any], folder: Path) -> list[str]:
-    """Put balance, `mirror_below` and evenness of an earlier card of the same file into its new card and CARD.md.
+    """Copy balance, `mirror_below` and evenness from an earlier card of the same file into its new card and CARD.md.
 
     Args:
         before: content of the earlier card.json.
-        folder: with the new card.json and CARD.md; figures that are measured there already stay.
+        folder: folder with the new card.json and CARD.md; figures that these already contain are kept.
 
     Returns:
-        The keys of card.json that were carried over.
+        The keys of card.json that were copied.
     """
     now = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
     kept = [key for key in ("balance", "mirror_image", "parity") if before.get(key) and not now.get(key)]

@@ -44,7 +44,7 @@ class LayerError:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """An operation of a file and the real values of its outputs, by the numbers of their tensors."""
+    """An operation of a file, and the real values of its outputs by tensor number."""
 
     op: str
     name: str

@@ -1,4 +1,4 @@
-"""The commands that make a model file, from the first training run to the file itself, for its card."""
+"""Lists, for a card, the commands that make a model file, from the first training run to the file."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from training.config import CONFIG_FILE, TrainingConfig, read_config
 
 
 def commands_of_file(options: argparse.Namespace, config: TrainingConfig) -> str:
-    """Shell commands that reproduce the model file, one per line, with the data set at its default path."""
+    """Return the shell commands that reproduce a model file, one per line, with the data set at its default path."""
     parts = ["emotion-quantize", options.command, f"runs/{config.name}", f"--out models/{options.out.resolve().name}"]
     if options.command == "qat":
         parts.append(f"--epochs {options.epochs} --learning-rate {options.learning_rate:g}")

@@ -114,7 +114,7 @@ def _pair(output: OutputSpec, views: Views, below: float, counted: set[str] | No
 
 
 def mirror_text(facts: Mapping[str, Any]) -> str:
-    """The section of `CARD.md`, and what the command prints."""
+    """Format the figures as a section of `CARD.md`, which the command prints too."""
     below = facts["mirror_below"]
     lines = [
         "## Mirror images",

@@ -39,18 +39,18 @@ class Graph:
         raise EmotionEdgeError(f"ONNX graph: nothing makes the tensor {tensor!r}")
 
     def consumers(self, tensor: str) -> list[Node]:
-        """The nodes that read a tensor."""
+        """Return the nodes that have a tensor as input."""
         return [node for node in self.nodes if tensor in node.inputs]
 
     def before(self, tensor: str, passing: Sequence[str]) -> str:
-        """The tensor from which `tensor` comes through operations named in `passing` only."""
+        """Trace `tensor` back through operations named in `passing`; returns the tensor before these."""
         while (node := self.producer(tensor)).op in passing:
             tensor = node.inputs[0]
         return tensor
 
 
 def read_graph(path: Path) -> Graph:
-    """Read an ONNX file. Raises EmotionEdgeError where it is none, or has an operation with several outputs."""
+    """Read an ONNX file. Raises EmotionEdgeError if it is not one, or an operation has several outputs."""
     import onnx
 
     try:

@@ -101,7 +101,7 @@ class Measured:
 
     @property
     def mirror(self) -> bool:
-        """Whether outputs are means over each face and its mirror image."""
+        """True if outputs are means over each face and its mirror image."""
         return bool(self.one_view)
 
     @property
@@ -290,7 +290,7 @@ def _emulated_row(model: Path, comparison: _Comparison, precision: str, where: s
 
 
 def _jitter(model: Path, part: Dataset, split: str, primary: str, mirror: bool) -> float:
-    """Accuracy of the primary head with each box moved as a detector's is, in the interpreter that `auto` takes."""
+    """Accuracy of the primary head on crops displaced by jitter, in the interpreter that `auto` chooses."""
     shaken = moved(part.pixels, moves(len(part), seed=0))
     outputs = _run(next(iter(installed())), model, shaken, mirror).outputs
     found = figures({primary: outputs[primary]}, part, split, {primary: 1.0})

@@ -1,1 +1,1 @@
-"""Data sets to float networks, on a workstation."""
+"""Training of float networks from data sets, on a workstation."""

@@ -1,4 +1,4 @@
-"""`python -m training.augmentations CONFIG.yaml`: what each augmentation of a room does by itself.
+"""`python -m training.augmentations CONFIG.yaml`: measures the effect of each augmentation that imitates a room.
 
 Trains the run of the settings without the augmentations of `ROOM`, with each of them alone, and with all, with the same
 seed, and prints a table of accuracy on PublicTest's faces as they are and degraded (`training.evaluation.degraded`).

@@ -1,4 +1,4 @@
-"""Averaged weights, and the state of a run on disk."""
+"""Averages weights during training, and saves and loads checkpoints."""
 
 import logging
 import os

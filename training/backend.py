@@ -1,4 +1,4 @@
-"""What differs between Keras's backends, TensorFlow, JAX and PyTorch, and between one worker and several."""
+"""Handles differences between Keras's backends TensorFlow, JAX and PyTorch, and between one worker and several."""
 
 import ctypes
 import json
@@ -114,7 +114,7 @@ class Workers:
 
 @cache
 def workers() -> Workers:
-    """The position of this process among the workers of a distributed training.
+    """Return the position of this process among the workers of a distributed training.
 
     There is one worker unless the environment variable TF_CONFIG describes a cluster; then the call waits for the
     others. Call it before building anything. Raises EmotionEdgeError if TensorFlow's MultiWorkerMirroredStrategy
@@ -158,7 +158,7 @@ def over_workers(value: Any) -> Any:
 
 
 def set_up(precision: str, seed: int) -> None:
-    """Set precision and seed for what is built next, and on PyTorch faster batch normalization, convolution and memory.
+    """Set precision and seed for models built later; on PyTorch also enable faster layers and memory reuse.
 
     precision: `float32`, `mixed_bfloat16` or `mixed_float16`. The same seed gives the same figures on a CPU.
     """

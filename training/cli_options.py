@@ -1,4 +1,4 @@
-"""What several subcommands of `emotion-train` share: which data set, and which network."""
+"""Arguments shared by several subcommands of `emotion-train`: data set and network."""
 
 import argparse
 from collections.abc import Sequence

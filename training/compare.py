@@ -73,8 +73,8 @@ def recipe(data: Dataset) -> TrainingConfig:
 def compare(name: str, data: Dataset, seconds: float, config: TrainingConfig) -> Compared:
     """Train a network for some seconds of processor time and evaluate it.
 
-    data: with Training and PublicTest, images in memory. The clock starts after the first batch, so that building the
-    graph does not count.
+    data: data set with the splits Training and PublicTest, images in memory. The clock starts after the first batch, so
+    that building the graph does not count.
     """
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)

@@ -78,7 +78,7 @@ def explore(data: Dataset, out: Path, source: Path | None = None, augmented: Tra
 
 
 def warnings(data: Dataset, found: Survey, twins: Duplicates) -> list[str]:
-    """Faults of a data set that matter for training, one or two sentences each."""
+    """Describe faults of a data set that matter for training, in one or two sentences each."""
     told = []
     unreadable = np.flatnonzero(~found.readable)
     if len(unreadable):

@@ -37,7 +37,7 @@ def runs_in(folders: Sequence[Path]) -> list[Path]:
 
 
 def read_run(folder: Path) -> Run:
-    """The settings and figures of a run, of its best epoch; empty figures before the first epoch."""
+    """Read the settings of a run and the figures of its best epoch; no figures before the first epoch."""
     config = read_config(folder / CONFIG_FILE)
     rows = read_history(folder)
     best = best_epoch(folder, len(rows)) if rows else -1
@@ -70,7 +70,7 @@ def table(runs: Sequence[Run]) -> list[list[str]]:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """The table in aligned Markdown."""
+    """Format a table as aligned Markdown."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(cells[0]))]
     lines = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in cells]
@@ -82,7 +82,7 @@ def _shown(value: Any) -> str:
 
 
 def _flat(settings: Any, path: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted names."""
+    """Flatten nested settings to a mapping by dotted names."""
     if not isinstance(settings, dict) or not settings:
         return {path: settings}
     found: dict[str, Any] = {}

@@ -40,9 +40,9 @@ class Submission:
     affect: bool = False
 
     def files(self, folder: Path, found: Sequence[Path]) -> list[tuple[str, Path]]:
-        """Name and file of each row. found: the images in the folder.
+        """Find the name and the image file of each row. found: the images in the folder.
 
-        A name may be a path relative to the folder or to the one it is in, a file's name, or that without its ending.
+        A name may be a path relative to the folder or its parent, a file name, or a file name without suffix.
         Raises EmotionEdgeError if there is no image, or a name has none, or several.
         """
         if self.names is None:

@@ -1,7 +1,7 @@
 """`python -m training.throughput`: training speed of the backend KERAS_BACKEND, in images per second.
 
-The small network, trained as `emotion-train fit` does (own batches, all of the augmentation, averaged weights), beside
-a plain Keras `fit` of the same network without augmentation: both in this process, by turns, the best turn of each.
+Compares `emotion-train fit` on the small network (own batches, augmentation, averaged weights) with a plain Keras `fit`
+of the same network without augmentation. Both run in this process by turns; the best turn of each counts.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Settings and files that the inventory gives a board: read, checked, and compared with those on the board."""
+"""Reads and checks the settings and files that an inventory names for a board, and compares settings."""
 
 import io
 import tarfile
@@ -19,7 +19,7 @@ CONFIG: Final = "/etc/emotion-edge/config.yaml"
 
 @dataclass(frozen=True)
 class HostSettings:
-    """config: text of the board's settings file; None leaves the board's own. files: contents by path on the board."""
+    """Settings and files for a board. config: text of the settings file; None: unchanged. files: contents by path."""
 
     config: str | None
     files: Mapping[str, bytes]

@@ -41,11 +41,11 @@ class _Entry(BaseModel):
     files: dict[str, Path] = Field(default_factory=dict)
     """Files that each push brings: the source on this machine by absolute path on the board."""
     groups: tuple[str, ...] = ()
-    """Names for `--group`."""
+    """Names of groups of boards, by which `--group` selects boards."""
 
 
 def read_inventory(path: Path) -> list[Host]:
-    """The boards of an inventory file, in its order: `boards: {kitchen: {host: pi@kitchen.lan}}`.
+    """Read the boards of an inventory file, in its order: `boards: {kitchen: {host: pi@kitchen.lan}}`.
 
     Paths are relative to the file. Raises EmotionEdgeError for a file that cannot be read or an unknown key.
     """

@@ -19,7 +19,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How work on a board ended. text: its last line of output."""
+    """Result of the work on a board. text: last line of its output."""
 
     host: Host
     succeeded: bool

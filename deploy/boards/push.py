@@ -25,7 +25,7 @@ START_TIMEOUT: Final = 180
 
 @dataclass(frozen=True)
 class Package:
-    """A package file. size, unpacked: KiB. name: its file name on a board."""
+    """A package file. size, unpacked: size of the file and of its contents, KiB. name: its file name on a board."""
 
     path: Path
     version: str

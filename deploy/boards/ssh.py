@@ -95,7 +95,7 @@ class Connection:
             return 0
 
     def _explain(self, status: int, errors: str) -> str:
-        """The error message for a failed command. ssh itself exits with 255; any other status is the command's."""
+        """Describe why a command failed. ssh itself exits with 255; any other status is the command's."""
         lines = [line for line in errors.splitlines() if line.strip() and not line.startswith("Warning: Permanently")]
         last = lines[-1].strip() if lines else f"status {status}"
         if status != 255:
@@ -121,5 +121,5 @@ class Connection:
 
 
 def quoted(path: Path | str) -> str:
-    """A path quoted for a POSIX shell."""
+    """Quote a path for a POSIX shell."""
     return "'" + str(path).replace("'", "'\\''") + "'"

@@ -1,4 +1,4 @@
-"""How boards are doing: `emotion-deploy status`."""
+"""Reports the state of boards: `emotion-deploy status`."""
 
 import json
 from typing import Any

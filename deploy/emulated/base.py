@@ -105,7 +105,7 @@ exec /bin/busybox switch_root /root /sbin/init
 
 
 def image_path(arch: str) -> Path:
-    """Where the base image of an architecture is kept."""
+    """Return the path of the base image of an architecture."""
     return CACHE / ("base.img.xz" if arch == "arm64" else f"base-{arch}.img")
 
 

@@ -11,7 +11,7 @@ from deploy.emulated.packages import later_package
 CLIP: Final = "/opt/emotion-edge/lib/python3.13/site-packages/edge/media/clip.mp4"
 CA_FILE: Final = "/etc/emotion-edge/broker-ca.pem"
 SLOW: Final = 3600
-"""Time limit of any wait, s."""
+"""Time limit of any wait on the emulated board, seconds."""
 
 EMOTION_EDGE: Final = "/opt/emotion-edge/bin/emotion-edge"
 

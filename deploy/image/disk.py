@@ -28,7 +28,7 @@ _EXT4_MAGIC: Final = b"\x53\xef"
 
 @dataclass(frozen=True)
 class Partition:
-    """start, size: bytes."""
+    """A partition. start, size: in bytes."""
 
     start: int
     size: int

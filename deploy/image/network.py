@@ -35,13 +35,13 @@ class Wifi(Section):
     password: SecretStr = SecretStr("")
     """WPA passphrase of 8 to 63 characters, or its key of 64 hexadecimal digits; empty: an open network."""
     country: str
-    """Country of the board, ISO 3166: DE, GB, US; the radio stays off without."""
+    """Country of the board, ISO 3166 (DE, GB, US); without it the radio stays off."""
     security: Literal["wpa2", "wpa3"] = "wpa2"
     """wpa2 (also for access points with WPA2 and WPA3): only the derived key is written to the card. wpa3: SAE only,
     which needs the passphrase itself on the board.
     """
     hidden: bool = False
-    """Whether the network does not announce its name."""
+    """True for a network that does not announce its name."""
 
     @field_validator("ssid")
     @classmethod

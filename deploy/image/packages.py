@@ -1,6 +1,6 @@
 """Fetch the dependencies of a package that an image lacks, so that the first boot needs no network.
 
-apt resolves them here against the image's package list and sources; needs Debian or a derivative on this machine.
+apt of this machine, which must run Debian or a derivative, resolves them by the image's package list and sources.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Known faults in locked Python packages: `emotion-deploy audit`."""
+"""Lists known vulnerabilities of locked Python packages: `emotion-deploy audit`."""
 
 import json
 import re

@@ -1,8 +1,8 @@
 """Build the Debian package: the daemon, its models and all its Python packages, to be installed without network.
 
-The virtual environment is made here from wheels checked against requirements/board.txt, not by pip on the board: dpkg
-unpacks, replaces and removes it, and `dpkg --configure -a` repairs an interrupted installation. Needs dpkg-deb, and uv,
-which fetches wheels for another processor and another Python than this machine's.
+The virtual environment is made at build time from wheels checked against requirements/board.txt, not by pip on the
+board, so that dpkg can unpack, replace and remove it, and repair an interrupted installation (`dpkg --configure -a`).
+Needs dpkg-deb, and uv, which can fetch wheels for another processor and Python than this machine's.
 """
 
 import logging
@@ -62,7 +62,7 @@ SUITES: Final[Mapping[str, Suite]] = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Version and time of the sources. version: Debian's upstream part. epoch: Unix time given to all files."""
+    """Version and time of the sources. version: upstream part of Debian's. epoch: Unix time set on all files."""
 
     version: str
     epoch: int

@@ -8,7 +8,7 @@ from edge.errors import EmotionEdgeError
 
 
 def package_fields(package: Path) -> dict[str, str]:
-    """Fields of a .deb's control file. Raises EmotionEdgeError where the file is no Debian package."""
+    """Read the fields of a .deb's control file. Raises EmotionEdgeError if the file is not a Debian package."""
     try:
         done = subprocess.run(["dpkg-deb", "-f", str(package)], capture_output=True, text=True, check=True)
     except FileNotFoundError as error:

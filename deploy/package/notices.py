@@ -29,7 +29,7 @@ Comment: The libraries of others that are inside it, and beside it in opencv_pyt
 
 
 def notices(root: Path, tree: Path, site: Path) -> str:
-    """The text of debian/copyright.
+    """Build the text of debian/copyright.
 
     Args:
         root: the checkout.
@@ -52,7 +52,7 @@ def notices(root: Path, tree: Path, site: Path) -> str:
 
 
 def _wheel_paragraph(tree: Path, about: Path) -> str:
-    """The paragraph of a wheel, from its *.dist-info folder."""
+    """Build the paragraph of debian/copyright on a wheel, from its *.dist-info folder."""
     site = about.parent
     metadata = message_from_string((about / "METADATA").read_text())
     tops = {line.split("/")[0].split(",")[0] for line in (about / "RECORD").read_text().splitlines()}

@@ -1,4 +1,4 @@
-"""Files of the wheels that the daemon does not use and the package leaves out, with the reason for each.
+"""Lists files of the wheels that the daemon does not need and the package omits, with the reasons.
 
 `tests/deploy/test_package.py` runs the daemon without them.
 """
@@ -33,11 +33,11 @@ UNUSED: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "font files: Qt needs one of them": (*("cv2/qt/fonts/DejaVuSans-*.ttf", "cv2/qt/fonts/DejaVuSansCondensed*.ttf"),),
 }
-"""Glob patterns below site-packages, by the reason for leaving them out."""
+"""Glob patterns of omitted files below site-packages, by the reason for omitting them."""
 
 
 def unused_in(site: Path) -> Iterator[Path]:
-    """Files and folders of a site-packages folder that match the list."""
+    """List the files and folders in a site-packages folder that match a pattern of UNUSED."""
     for patterns in UNUSED.values():
         for pattern in patterns:
             yield from site.glob(pattern)

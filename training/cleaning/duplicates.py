@@ -110,7 +110,7 @@ def _normed(images: Thumbnails) -> npt.NDArray[np.float32]:
 
 
 def conflicts(first: Indexes, second: Indexes, labels: Indexes) -> npt.NDArray[np.bool_]:
-    """Whether both images of a pair have a label and the labels differ. labels: int64 [n], -1 for none."""
+    """Which pairs have two different labels, bool [k]. first, second: int64 [k]. labels: int64 [n], -1 for none."""
     one, other = labels[first], labels[second]
     return np.asarray((one >= 0) & (other >= 0) & (one != other), np.bool_)
 

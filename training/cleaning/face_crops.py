@@ -1,4 +1,4 @@
-"""The kept part of an image: the face, cropped as on the board, or the whole image."""
+"""Cuts out the part of an image that `prepare` keeps: the face, cropped as on the board, or the whole image."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -34,7 +34,7 @@ class FaceCutter:
     spec: CropSpec
 
     def square(self, image: Image, named: Box | None) -> Box | None:
-        """The square to crop, or None if no face was detected.
+        """Compute the square to crop; None if no face was detected.
 
         named: face box given by the data set, if any; otherwise the largest face is used.
         """
@@ -80,7 +80,7 @@ def crop(image: Image, square: Box, largest: int) -> Image:
 
 
 def whole(image: Image, named: Box | None, largest: int) -> Image:
-    """The whole image, or the face box given by the data set.
+    """Return the whole image, or the part in the face box if the data set gives one.
 
     It is shrunk if its longer side exceeds `largest` pixels.
     """
@@ -96,7 +96,7 @@ def whole(image: Image, named: Box | None, largest: int) -> Image:
 
 
 def are_crops(data: Dataset, cutter: FaceCutter) -> bool:
-    """True if the images are face crops already.
+    """Return True if the images of a data set are already face crops.
 
     Criterion: in a sample of up to 100 images, the median ratio of the crop's side to the shorter side of the image is
     at least FILLS. For FER-2013, whose framing the board's crop reproduces, it is 0.98.

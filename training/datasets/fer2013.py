@@ -131,8 +131,8 @@ def ferplus_targets(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float
 def multilabel_targets(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """Convert FER+ votes to equal shares [n, 8] of every class with enough votes, after Barsoum et al. 2016.
 
-    Single votes are dropped, as in `ferplus_targets`. Of the remaining votes, each class with a share of at least
-    ENOUGH counts. A row is zeros if these classes together hold at most half of the votes, or if `unknown` or `NF` has
+    Single votes are dropped, as in `ferplus_targets`. Each class with at least the share ENOUGH of the remaining votes
+    is a target. A row is zeros if these classes together hold at most half of the votes, or if `unknown` or `NF` has
     the most.
 
     Args:

@@ -22,7 +22,7 @@ _COLUMNS: Final = 2 + len(VOTE_COLUMNS)
 
 
 def is_ferplus(path: Path) -> bool:
-    """True if a folder has this layout."""
+    """Return True if a folder contains FER+ as its official script writes it."""
     return any((path / folder / LABELS).is_file() for folder in FOLDERS)
 
 

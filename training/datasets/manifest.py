@@ -76,7 +76,7 @@ COLUMNS: Final = (
     "valence",
     "arousal",
 )
-"""The columns that every manifest has; those of the labels follow."""
+"""Names of the columns that every manifest has; the columns of labels follow them."""
 
 
 @dataclass(frozen=True, slots=True)

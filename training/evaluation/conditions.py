@@ -149,7 +149,7 @@ def _published(
     settings: Settings,
     rng: np.random.Generator,
 ) -> str | None:
-    """The published label, or None if the face was not found."""
+    """Run the product on a face under a condition; returns the published label, or None if no face was found."""
     if not condition.stream:
         image, box = compose(face, condition, rng)
         pipeline = Pipeline(detector, classifier, settings, confirm=1, still=True)

@@ -278,7 +278,7 @@ def jitters(members: Sequence[Member], pixels: Pixels, results: Sequence[SplitRe
 
 
 def affects(members: Sequence[Member], part: Dataset, outputs: Outputs) -> list[AffectFigures]:
-    """Score valence and arousal of each member, and the mean over the members as those of the committee."""
+    """Score valence and arousal of each member, and of the committee, which averages its members."""
     if part.affect is None:
         return []
     known = ~np.isnan(part.affect).any(axis=1)

@@ -1,1 +1,1 @@
-"""Frames composed of known faces, to measure detectors and the crop on, and the bundled clip."""
+"""Composed frames with known faces, which measure detectors and the crop, and the bundled clip and font."""

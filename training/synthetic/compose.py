@@ -58,7 +58,7 @@ def backgrounds() -> list[Image]:
 
 
 def _background(rng: np.random.Generator, pictures: list[Image], width: int, height: int) -> Image:
-    """A random part of a picture, or a gradient (one in five), with noise; BGR uint8 [height, width, 3]."""
+    """Draw a background with noise, BGR uint8 [height, width, 3]: part of a picture, or (one in five) a gradient."""
     if rng.random() < 0.2:
         corners = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
         canvas = cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR)

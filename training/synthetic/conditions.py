@@ -114,7 +114,7 @@ def compose(face: Image, condition: Condition, rng: np.random.Generator, at: com
 
 
 def _background(condition: Condition, rng: np.random.Generator) -> Image:
-    """A soft gradient of grey; with back light far brighter than the face."""
+    """Draw a soft grey gradient; with back light it is far brighter than the face."""
     corners = rng.uniform(70, 160, (2, 2, 1)) + rng.uniform(-8, 8, 3) + (90 if condition.light == "back" else 0)
     small = np.clip(corners, 0, 255).astype(np.uint8)
     return np.asarray(cv2.resize(small, condition.size, interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -164,7 +164,7 @@ _FRACTION: Final = 16
 
 
 def _exposed(frame: Image, condition: Condition, rng: np.random.Generator) -> Image:
-    """The frame with gain and read noise."""
+    """Apply a condition's gain and read noise to a frame."""
     if condition.gain == 1 and not condition.noise:
         return frame
     levels = np.rint(np.arange(256) * condition.gain * _FRACTION).astype(np.int16)[frame]

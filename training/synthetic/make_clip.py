@@ -167,7 +167,7 @@ def hopper() -> Person:
 
 
 def draw(frame: Plane, person: Person, time: float) -> None:
-    """Put a person into the frame [H, W, 3]."""
+    """Draw a person into the frame [H, W, 3] as at a time in seconds."""
     x, y, width, degrees = at(person.path, time)
     turn = 2 * np.pi * time / SECONDS
     degrees += 1.5 * np.sin(5 * turn + person.face[2])
@@ -253,7 +253,7 @@ def frames() -> list[Image]:
 
 
 def write(path: Path, pictures: Sequence[Image]) -> None:
-    """Encode as H.264, which every OpenCV wheel reads but none writes."""
+    """Encode the clip as H.264 with PyAV, as OpenCV wheels can read but not write it."""
     try:
         av = importlib.import_module("av")
     except ImportError as error:
