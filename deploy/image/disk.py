@@ -177,7 +177,8 @@ def write_files(image: Path, layout: Layout, texts: Mapping[str, bytes], package
 def write_mounted(boot: Path, texts: Mapping[str, bytes], packages: Mapping[str, Path]) -> None:
     """Write files to the boot partition mounted at `boot`, and sync.
 
-    Raises EmotionEdgeError where it is not the boot partition of a Raspberry Pi OS with cloud-init, or is too full.
+    Raises EmotionEdgeError unless `boot` is the boot partition of a Raspberry Pi OS with cloud-init and has enough
+    space.
     """
     if missing := [name for name in (*_NEEDED, _CLOUD) if not (boot / name).is_file()]:
         raise EmotionEdgeError(

@@ -1,4 +1,4 @@
-"""A repository manifest for Raspberry Pi Imager, so that cards made by `image` are picked from its list."""
+"""Writes a manifest for Raspberry Pi Imager, so that cards made by `emotion-deploy image` are in its list."""
 
 import hashlib
 import json

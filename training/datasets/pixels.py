@@ -43,7 +43,7 @@ def in_memory_or_on_disk(data: Dataset, height: int, width: int, channels: int, 
 
 
 def from_disk(data: Dataset) -> Dataset:
-    """The data set with its images in memory, where `in_memory_or_on_disk` left them on the disk."""
+    """Load the images of a data set into memory if `in_memory_or_on_disk` kept them in a file."""
     return replace(data, images=data.images[:]) if isinstance(data.images, DiskImages) else data
 
 
