@@ -275,6 +275,14 @@ def test_a_run_that_is_not_finished_is_said(
     assert "network.keras: not there; train it first" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["ptq", "qat"])
+def test_bit_is_refused_in_int8(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {**TINY, "epochs": 1, "network": "bit_m_r50x1", "options": {}}
+    write_config(TrainingConfig.model_validate(settings), tmp_path / "config.yaml")
+    assert main([command, str(tmp_path), "--out", str(tmp_path / "m")]) == 2
+    assert "group normalization is not supported in int8; train `resnet50`" in capsys.readouterr().err
+
+
 def test_data_without_the_labels_that_a_network_learned_are_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
