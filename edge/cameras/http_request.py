@@ -4,6 +4,7 @@ import ssl
 import urllib.request
 from contextlib import suppress
 from email.message import Message
+from http.client import HTTPResponse
 from typing import IO
 from urllib.error import URLError
 from urllib.parse import quote, unquote, urlsplit
@@ -24,6 +25,14 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
+class _Digest(urllib.request.HTTPDigestAuthHandler):
+    def retry_http_digest_auth(self, req: urllib.request.Request, auth: str) -> HTTPResponse | None:
+        try:
+            return super().retry_http_digest_auth(req, auth)
+        except IndexError:  # urllib on a field without a value: the request stays refused
+            return None
+
+
 def opener(url: str, context: ssl.SSLContext) -> urllib.request.OpenerDirector:
     """Return a URL opener that logs in at the host of `url` by Basic or Digest, with its user name and password.
 
@@ -40,7 +49,7 @@ def opener(url: str, context: ssl.SSLContext) -> urllib.request.OpenerDirector:
             passwords.add_password(None, request(parts._replace(path="/", query="").geturl()).full_url, user, password)
             handlers += [
                 urllib.request.HTTPBasicAuthHandler(passwords),
-                urllib.request.HTTPDigestAuthHandler(passwords),
+                _Digest(passwords),
             ]
     return urllib.request.build_opener(*handlers)
 

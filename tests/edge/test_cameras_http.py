@@ -334,3 +334,11 @@ def test_what_is_no_camera_is_said_to_be_none(answer: bytes, words: str) -> None
     with RawServer(lambda _: [answer]) as server, pytest.raises(EmotionEdgeError, match=words) as refused:
         open_camera(CameraSettings(source=server.url))
     assert "password" not in str(refused.value) or "SSH" in answer.decode(errors="replace")
+
+
+@pytest.mark.parametrize("challenge", ["Digest =", "Digest realm=", "Digest", "Digest a", ",,,", "Basic", "\xff"])
+def test_a_login_that_makes_no_sense_is_an_error_without_the_password(challenge: str) -> None:
+    refusal = head("", f"WWW-Authenticate: {challenge}", status="401 Unauthorized")
+    with RawServer(lambda _: [refusal]) as server, pytest.raises(EmotionEdgeError, match=r"^camera http") as refused:
+        open_camera(CameraSettings(source=f"http://me:hush@{server.place}/live"))
+    assert "hush" not in str(refused.value)
