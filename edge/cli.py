@@ -131,7 +131,7 @@ def _main(argv: Sequence[str] | None) -> int:
     try:
         settings = load(arguments)
         if service := arguments.command in ("run", "demo", "serve"):
-            # This must precede the start of the log's thread.
+            # Before the log's thread starts: glibc gives each new thread a heap of its own.
             use_one_heap()
         start_logging(settings.log.level, service)
         _import_for(arguments.command)

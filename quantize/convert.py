@@ -71,7 +71,8 @@ def saved(model: Any, folder: str) -> None:
 
     module = tf.Module()
     module.model, module.serve = model, serve
-    # Keras 3 wraps its variables: unless the module holds them directly, the file keeps them as variables.
+    # Keras 3 wraps its variables: unless the module itself holds the inner tf.Variables, the TFLite file keeps them as
+    # variables, not as constants.
     module.held = [each if isinstance(each, tf.Variable) else each.value for each in model.variables]
     tf.saved_model.save(module, folder, signatures=serve)
 

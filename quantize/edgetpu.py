@@ -91,7 +91,7 @@ def inspect(path: Path) -> EdgeTpuReport:
     if shutil.which(COMPILER) and not blocking:
         try:
             compiled = compile_file(path)
-        except EmotionEdgeError as error:  # the report is then by the rules alone
+        except EmotionEdgeError as error:  # the report then relies on the rules alone
             failure = str(error)
     return EdgeTpuReport(blocking, tuple(eligible), tuple(fallbacks), dynamic, compiled, failure)
 

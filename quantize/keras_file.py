@@ -76,9 +76,10 @@ def quantize_file(
         network_file: The Keras file.
         images: A folder of images of what the network is for, drawn at random with a fixed seed. The first `samples`
             set the ranges; up to CHECKED others are used for comparison, or the same ones if there are no others.
+            Loaded as grey for a network of one channel, else as RGB.
         out: The .tflite file to write.
         value_range: Values of black and white in the network.
-        samples: Number of calibration images. Grey for a network of one channel, else red first.
+        samples: Number of calibration images.
         own: The network's own layers and functions, by name.
         force: True also writes a file that hardly ever agrees with the network.
 

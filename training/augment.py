@@ -55,13 +55,13 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     with read noise, and JPEG.
 
     Args:
-        shift: fraction of the side, either way.
-        scale: fraction, either way.
-        rotate: degrees, either way.
-        contrast: either way, of 1.
-        brightness: either way, of 1.
-        gamma: either way, of the exponent's logarithm.
-        side_light: either way, how much one side is brighter.
+        shift: largest shift in each direction, as a fraction of the side.
+        scale: largest change of the size, larger or smaller, as a fraction of it.
+        rotate: largest rotation in either direction, degrees.
+        contrast: largest change of the factor of the contrast from 1.
+        brightness: largest amount added to or subtracted from all pixels of 0 to 1.
+        gamma: largest absolute logarithm of the exponent.
+        side_light: largest relative change of brightness at the edges, along each axis.
         blur: fraction of images blended with their 3x3 mean.
         noise: fraction of images with Gaussian noise of up to 0.06.
         erase: fraction of images with an erased rectangle.

@@ -93,7 +93,7 @@ def folds_of(data: Dataset, label_set: str, folds: int | None, seed: int) -> dic
     """Divide the faces into folds: row numbers of the faces to evaluate, by name of the fold.
 
     Args:
-        data: The data set; its own splits do not count.
+        data: The data set; its own splits are ignored.
         label_set: Label set by whose classes the folds are stratified; faces without a label of it are in no fold.
         folds: Number of folds; None: one for each person.
         seed: Seed of the cut.
@@ -138,7 +138,7 @@ def cross_validate(config: TrainingConfig, data: Dataset, out: Path, folds: int 
 
     Args:
         config: Settings of each run; its first emotion head is judged.
-        data: The data set; its own splits do not count.
+        data: The data set; its own splits are ignored.
         out: Folder of the runs, of crossval.json (figures) and crossval.csv (predictions).
         folds: Number of folds; None: one for each person.
 

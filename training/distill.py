@@ -49,8 +49,8 @@ class SoftLabels:
 
         Args:
             training: The Training split.
-            data: Its data set with unmodified images; faces are matched by fingerprint, since row numbers are the same
-                in any data set.
+            data: Its data set with unmodified images; faces are also compared by fingerprint, as any
+                data set has rows of these numbers.
 
         Raises:
             EmotionEdgeError: A face is missing or differs.

@@ -81,7 +81,7 @@ class Connection:
                     on_percent(percent)
             process.stdin.close()
         except BrokenPipeError:
-            pass  # reported by its exit status below
+            pass  # ssh has ended: its exit status is checked below
         with process.stderr as stderr:
             errors = stderr.read().decode(errors="replace")
         if status := process.wait():

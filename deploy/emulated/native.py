@@ -50,7 +50,7 @@ class NativeMachine(Machine):
         (self._folder / "known").unlink(missing_ok=True)
         with self._card.open("rb") as file:
             start = parse_layout(file.read(512), self._card.name).root.start
-        # Mounted only inside the container's namespace, as another process would keep the mount after its end.
+        # Mounted in a mount namespace of its own: outside, another process could keep the mount busy after the end.
         words = ["unshare", "--mount", "sh", "-ec", f'mount -o loop,offset={start} "$1" "$2"; shift 2; exec "$@"', "sh"]
         words += [str(self._card), str(self._root)]
         words += ["systemd-nspawn", "--quiet", f"--directory={self._root}", f"--bind={self._boot}:/boot/firmware"]

@@ -51,7 +51,7 @@ def canary(board: Board) -> None:
 
 
 def updates(board: Board) -> None:
-    """The board fetches a signed version by itself; undoes one that does not start; refuses what was changed."""
+    """The board installs a signed version by itself, undoes one that does not start, and refuses altered files."""
     board.boot()
     repository = Repository(board.folder, board.machine.repository, board.machine.repository_url)
     # The running version must be in the repository for a rollback.
@@ -102,7 +102,7 @@ def models(board: Board) -> None:
 
 
 def _other_model(folder: Path) -> str:
-    """Pack emotion-small as version 9.9.9 into a folder; returns its real version."""
+    """Pack emotion-small as version 9.9.9 into a folder; returns the version of the original."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "models/emotion-small", folder)
     card = json.loads((folder / "card.json").read_text())

@@ -55,7 +55,7 @@ class Updates(Section):
 
 
 class Site(Section):
-    """A site file."""
+    """Content of a site file, site.yaml: the settings of the board for which a card is made."""
 
     hostname: Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$")]
     """Host name of the board, and its device id on MQTT unless mqtt.device_id is set."""

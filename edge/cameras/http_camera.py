@@ -127,7 +127,7 @@ class HttpCamera:
         try:
             response = self._opener.open(request(self._url), timeout=TIMEOUT)
         except (BadStatusLine, UnicodeEncodeError) as error:
-            # The answer is not quite HTTP, or Python cannot encode the password.
+            # The answer is not valid HTTP, or Python cannot encode the password.
             raise NotPicturesError from error
         except (OSError, HTTPException, ValueError) as error:
             # The original error is left out: its text contains the password.
@@ -265,7 +265,7 @@ def _reason(url: str, error: Exception) -> str:
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return untrusted(cause)
-    # This is the text of urllib's login handler.
+    # The pattern matches the message of urllib's login handler for an unknown kind of login.
     if scheme := re.search("not support the following scheme: '([^']*)'", str(error)):
         return (
             f"asks for a login of the kind {scheme[1]}, which is not known here: choose Basic or Digest in the camera"

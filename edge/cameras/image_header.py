@@ -236,10 +236,10 @@ def _bmp(data: Bytes) -> ImageHeader:
 
 def _tiff(data: Bytes) -> ImageHeader:
     tags = _first_directory(bytes(data))
-    whole_numbers = tags.get(_SAMPLE_FORMAT, 1) in (1, 4)  # without a sign, or not said
+    whole_numbers = tags.get(_SAMPLE_FORMAT, 1) in (1, 4)  # unsigned, or not stated
     if not whole_numbers or tags.get(_BITS_PER_SAMPLE, 1) > 16 or tags.get(_PHOTOMETRIC, 0) in _LOG_LUV:
         raise EmotionEdgeError("TIFF is read with 8 or 16 bits without a sign, not as floating point: save it so")
-    # OpenCV turns a TIFF itself, whatever it is told about orientation.
+    # OpenCV rotates a TIFF by its orientation even if told not to: report none.
     return ImageHeader("TIFF", tags.get(0x100, 0), tags.get(0x101, 0))
 
 
@@ -290,7 +290,7 @@ def _first_directory(tiff: bytes) -> dict[int, int]:
             begin = entry + 8
             if values * length > 4:
                 (begin,) = struct.unpack(f"{order}I", tiff[begin : begin + 4])
-            with suppress(struct.error):  # a tag may lie beyond a part of the file
+            with suppress(struct.error):  # a value may lie outside the given bytes
                 (tags[tag],) = struct.unpack(f"{order}{layout}", tiff[begin : begin + length])
     return tags
 

@@ -132,7 +132,7 @@ class VideoReader:
     def _look_up_geometry(self) -> None:
         if self._arguments[1] != cv2.CAP_FFMPEG:
             return
-        # OpenCV 4.14 turns pictures by itself, 4.11 does not: `_as_seen` does it for both.
+        # OpenCV 4.14 rotates pictures by itself, 4.11 does not: switched off, as `_as_seen` does it for both.
         self.capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         self._rotation = int(self.capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360 // 90 * 90
         wide, high = (self.capture.get(ratio) for ratio in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))

@@ -1,4 +1,4 @@
-"""Addresses of cameras on the network, as far as an address alone shows that no waiting makes it right."""
+"""Addresses of cameras on the network: normalises them, and refuses those that can never work."""
 
 import re
 from typing import Final
@@ -16,9 +16,9 @@ _ZONE: Final = re.compile(r"\[([0-9a-fA-F:.]+)%25([^\]]+)\]")
 
 
 def camera_source(source: str) -> str:
-    """A camera's source with the scheme of an address in small letters; what is no address is returned unchanged.
+    """A camera's source with the scheme of its address in lower case; a source that is no address is unchanged.
 
-    Raises ValueError for an address of which nothing can be read at any time; its text holds no part of a password.
+    Raises ValueError for an address that can never work, such as one without a host; its text has no password.
     """
     if not (found := _ADDRESS.match(source)):
         return source

@@ -55,7 +55,7 @@ def cut(image: Image, square: Box, width: int, height: int, colour: str) -> Imag
     if any(borders):
         patch = cv2.copyMakeBorder(patch, *borders, cv2.BORDER_REPLICATE)
     # Bilinear to a power of two times the size, then 2x2 averages: a third of the time of OpenCV's INTER_AREA, which is
-    # slow for factors that are no whole number.
+    # slow for factors that are not whole numbers.
     halvings = max(0, math.floor(math.log2(min(patch.shape[0] / height, patch.shape[1] / width))))
     for step in range(halvings, -1, -1):
         patch = cv2.resize(patch, (width << step, height << step), interpolation=cv2.INTER_LINEAR)

@@ -58,9 +58,8 @@ class Exposure:
             size: the detector's input width and height; a larger dark image is shrunk to it first, which removes noise.
 
         Returns:
-            The image itself if it is bright enough, else a brighter one with less noise; and how many pixels of `image`
-            one
-            of its pixels stands for.
+            The image itself if it is bright enough, else a brighter one with less noise; and the number of
+            pixels of `image`, along a side, for each of its pixels.
         """
         bright = _is_bright(image)
         shrunk = image if bright else _shrunk(image, size)
@@ -97,7 +96,7 @@ def _shrunk(image: Image, size: tuple[int, int]) -> Image:
 
 
 def _wanted(image: Image, shape: tuple[int, ...]) -> float:
-    """Return the gain that brings a dark image to full brightness. shape: of the image before it was shrunk."""
+    """Return the gain, 1 to _FRAME_GAIN, that raises white to _FRAME_WHITE. shape: of the image before shrinking."""
     # Noise raises the percentile of single pixels, so the percentile of means over about 8x8 pixels is taken.
     height, width = (max(1, min(before // 8, now // 2)) for before, now in zip(shape[:2], image.shape[:2], strict=True))
     means = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

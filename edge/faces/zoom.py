@@ -59,7 +59,7 @@ class ZoomingDetector:
                     for face in self._close_up(image, candidate.box)
                     if face.score >= least and _overlaps(face.box, unsure) and not _overlaps(face.box, found)
                 ]
-            elif seen:  # more faces than close-ups: what the large network found counts
+            elif seen:  # no close-ups left: trust the large network
                 found.append(candidate)
         return sorted(found, key=lambda face: face.score, reverse=True)
 

@@ -212,7 +212,7 @@ class _Member(tarfile.TarInfo):
     """A tar header that limits its extensions (long names, pax), which Python reads into memory as a whole."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo | None:
-        # Private, but Python 3.13 does not call `frombuf` for each header any more.
+        # A private method of TarInfo: Python 3.13 no longer calls the public `frombuf` for each header.
         if self.size > _MAX_TAR_HEADER and self.type in _TAR_EXTENSIONS:
             raise tarfile.ReadError("a header is too large")
         return super()._proc_member(archive)  # type: ignore[misc,no-any-return]

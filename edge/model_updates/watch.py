@@ -43,10 +43,10 @@ class ModelWatch:
         """Start the thread.
 
         Args:
-            settings: of the daemon.
-            runtime: the interpreter.
+            settings: settings of the daemon.
+            runtime: interpreter for the models.
             running: card of the model that runs.
-            seen: `active_stamp` from before that model was opened.
+            seen: what `active_stamp()` returned before that model was opened; a later value means a new install.
             choice: the model chosen over MQTT.
             swap: called with each new classifier, in this thread.
         """

@@ -22,7 +22,7 @@ CHOICE_FILE: Final = "model-choice.json"
 
 
 class _Choice(BaseModel):
-    """The stored choice. model: its name. settings, stamp: emotion.model and `active_stamp` at that time."""
+    """The stored choice. model: its name. settings, stamp: emotion.model and `active_stamp()` when it was made."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -44,7 +44,7 @@ class ModelChoice:
 
         Args:
             configured: emotion.model of the settings.
-            stamp: `active_stamp` now; another one than at the time of the choice makes it void.
+            stamp: current value of `active_stamp()`; a stored choice with another stamp is dropped.
         """
         self._configured = configured
         self._stamp = stamp

@@ -75,7 +75,7 @@ def find_edge_tpu(usb: Path = Path("/sys/bus/usb/devices"), devices: Path = Path
         try:
             ids = ":".join((device.parent / name).read_text().strip() for name in ("idVendor", "idProduct"))
         except OSError:
-            # The device was unplugged at this moment.
+            # The device was unplugged meanwhile.
             continue
         if ids in USB_IDS:
             return f"USB {device.parent.name}, {ids}"

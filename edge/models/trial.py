@@ -48,7 +48,7 @@ def failure(stamp: Stamp | None) -> str:
     """Describe why the most recently installed model is to be skipped; empty if it is not.
 
     Args:
-        stamp: `active_stamp` now; None: nothing is installed.
+        stamp: current value of `active_stamp()`; None: nothing is installed.
     """
     record = _read()
     if record is None or record.stamp != stamp or record.passed:
@@ -59,13 +59,13 @@ def failure(stamp: Stamp | None) -> str:
 
 
 class ModelTrial:
-    """Trial of the most recently installed model. Not thread-safe."""
+    """Counts crashes and errors of the most recently installed model until it has passed. Not thread-safe."""
 
     def __init__(self, stamp: Stamp | None, clock: Callable[[], float] = time.monotonic) -> None:
         """Count a start of the daemon with this model.
 
         Args:
-            stamp: `active_stamp` now; None: nothing is installed, so nothing is on trial.
+            stamp: current value of `active_stamp()`; None: nothing is installed, so nothing is on trial.
             clock: returns the time in seconds.
         """
         self._clock = clock
@@ -73,7 +73,7 @@ class ModelTrial:
         self.begin(stamp)
 
     def begin(self, stamp: Stamp | None) -> None:
-        """Count a start with the model that is installed now. stamp: `active_stamp` now."""
+        """Count a start with the model that is installed now. stamp: value of `active_stamp()`."""
         record = _read() if stamp else None
         if stamp and (record is None or record.stamp != stamp):
             record = _Record(stamp=stamp)

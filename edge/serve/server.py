@@ -220,7 +220,7 @@ class _Handler(RequestHandler):
         self.shared.held[self] = len(self.body)
 
     def admit(self) -> None:
-        """Raise RefusedError for a client without access. Not for `prepare`, when its body may not have arrived."""
+        """Raise RefusedError for a client without access. Do not call it in `prepare`, before the body has arrived."""
         if not self._known_host:
             raise RefusedError(403, "not a name of this server: use its host name, or add the name to serve.names")
         if not self._admitted:

@@ -67,7 +67,7 @@ class Choices:
 def image_files(folder: Path) -> list[Path]:
     """List the image files in a folder and its subfolders, sorted by name.
 
-    Hidden files, hidden folders and folders of copies that another program made are omitted.
+    Omitted are hidden files and folders, and folders in which other programs keep copies, such as __MACOSX.
     """
     return sorted(path for path in _files_below(folder) if path.suffix.lower() in SUFFIXES)
 
@@ -80,7 +80,7 @@ def passed_over(folders: Iterable[Path]) -> str:
 
 
 def log_folders_left_out(path: Path) -> None:
-    """Log the subfolders of a data set that are omitted as hidden or as created by another program."""
+    """Log the subfolders of a data set that `is_passed_over` excludes: hidden ones and other programs' copies."""
     names: Counter[str] = Counter()
     for _, folders, _ in os.walk(path):
         names.update(name for name in folders if is_passed_over(name))

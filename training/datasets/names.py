@@ -105,13 +105,13 @@ def emotions_of(
 def labels_from(emotions: Sequence[str | None], label_set: str | None, where: str) -> Mapping[str, Labels]:
     """Build the Labels of faces with one emotion each, by the name of their label set.
 
+    A face whose emotion is outside the label set gets no label. This is logged, as is a class without faces.
+
     Args:
         emotions: The emotion of each face; None: no label.
         label_set: Name of the label set; None selects the named set with exactly these emotions, else a new set of
             them.
         where: Source, for messages.
-
-    A face whose emotion is outside the label set gets no label. This is logged, as is a class without faces.
 
     Raises:
         EmotionEdgeError: The label set is unknown, or none is given and there is only one emotion.

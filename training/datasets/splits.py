@@ -132,6 +132,6 @@ def _by_person(classes: Integers, people: Integers, share: float, seed: int) -> 
         # scikit-learn warns of classes with fewer faces than folds, which does not matter for a split by person.
         warnings.simplefilter("ignore", UserWarning)
         parts = [np.asarray(part, np.int64) for _, part in splitter.split(classes, classes, groups)]
-    # A person with more faces than a fold should have is mostly put into the first fold, which is then too large to cut
-    # off.
+    # A person with more faces than a fold should have is mostly put into the first fold, which then exceeds the share
+    # by far; so the first fold of acceptable size is taken.
     return next((part for part in parts if len(part) <= 2 * share * len(classes)), min(parts, key=len))

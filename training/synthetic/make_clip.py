@@ -238,7 +238,7 @@ def light(time: float) -> Plane:
 
 
 def frames() -> list[Image]:
-    """Iterate over all frames of the clip, BGR uint8 [480, 640, 3]."""
+    """Return all frames of the clip, BGR uint8 [480, 640, 3]."""
     people = [collins(), hopper()]
     behind, front = wall(), counter()
     pictures = []

@@ -44,8 +44,7 @@ class _BoundedClient(paho.Client):
     """A client that keeps the first MAX_INCOMING bytes of a packet and discards the rest while it is read.
 
     An MQTT 5 broker is told the limit in CONNECT. With 3.1.1, a packet over the limit is read to its end and
-    acknowledged:
-    if it were refused, a retained one would end every connection.
+    acknowledged: if it were refused, a retained one would end every connection.
     """
 
     def _sock_recv(self, bufsize: int) -> bytes:

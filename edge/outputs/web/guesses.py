@@ -45,12 +45,9 @@ class Guesses:
     """Limits wrong passwords by address and for the page as a whole; a right one never counts. For one event loop.
 
     After a wrong password, passwords from the same address are not checked for a while. Addresses and browsers that had
-    the
-    right password before need not queue. All others share a budget of wrong passwords, for which they queue once it is
-    used
-    up: those with the fewest wrong ones first, and among these the newest first, so that a rightful user is not behind
-    the
-    guessers.
+    the right password before need not queue. All others share a budget of wrong passwords, for which they queue once it
+    is used up: those with the fewest wrong ones first, and among these the newest first, so that a rightful user is not
+    behind the guessers.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -148,7 +145,7 @@ class Guesses:
 
 
 def _network_of(address: str) -> str:
-    """Return an IPv4 address, or of IPv6 the /64 network, in which a client can choose its address freely."""
+    """Return an IPv4 address itself, or the /64 network of an IPv6 one, where a client can choose its address."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

@@ -34,7 +34,7 @@ class StreamingHandler(PageHandler):
 
     async def prepare(self) -> None:
         await super().prepare()
-        # Tornado's `initialize` may not refuse a request, and a malformed argument does.
+        # A malformed argument raises HTTPError, which Tornado does not handle in `initialize`.
         self.page = self.get_query_argument("page", "")[:32]
 
     def on_connection_close(self) -> None:
