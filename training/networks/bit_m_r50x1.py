@@ -51,7 +51,7 @@ def build(
     convolution = standardized_conv2d() if hasattr(keras, "ops") else layers.Conv2D
 
     def conv(x: Any, channels: int, size: int, stride: int, name: str) -> Any:
-        # Padded on both sides as published; with a stride "same" would pad an even image on one side alone.
+        # Padded equally on both sides, as published: with a stride, "same" pads an even image on one side only.
         if size > 1:
             x = layers.ZeroPadding2D(size // 2, name=f"{name}_padding")(x)
         kind = f"{name}_standardized_conv2d"
