@@ -53,6 +53,6 @@ class _Finder:
 
 
 def import_late() -> None:
-    """Save 10 MB of memory; call before NumPy is imported (`python -m tests.bench.at_rest`)."""
+    """Save 3 MB of memory at rest (`python -m tests.bench.at_rest`); call before NumPy is imported."""
     if version("numpy").startswith("1.") and _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
