@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from edge.errors import EmotionEdgeError
-from edge.labels import labels_of
+from edge.labels import labels_of, own_label
 from training.datasets import read_dataset
 from training.datasets.dataset import SPLITS, Dataset
+from training.datasets.names import emotions_of
 from training.datasets.pixels import in_memory
 
 SEVEN = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -89,6 +90,11 @@ def test_a_chosen_label_set_merges_and_leaves_out(tmp_path: Path, caplog: pytest
     assert "2 faces are uncertain, which compact4 has not" in caplog.text
     assert len(read_dataset(tmp_path, label_set="fer7")) == 14
     assert set(said(read_dataset(tmp_path, label_set="happy-sad"))) == {"happy", "sad"}
+
+
+def test_a_name_that_cannot_be_a_label_of_ones_own_is_asked_for() -> None:
+    with pytest.raises(EmotionEdgeError, match=r"name it there \(`wink ;-\): NAME`; a letter, then at most 31 letters"):
+        emotions_of(["bored", "wink ;-)"], {}, "photographs", own_label)
 
 
 def test_own_names_are_mapped_by_a_file(tmp_path: Path) -> None:

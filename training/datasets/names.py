@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.config.yaml_file import read_yaml
 from edge.errors import EmotionEdgeError
-from edge.labels import CIRCUMPLEX, LABEL_SETS, label_problem, labels_of, map_matrix, own_label, set_name
+from edge.labels import CIRCUMPLEX, LABEL_SETS, OWN_FORM, label_problem, labels_of, map_matrix, own_label, set_name
 from training.datasets.dataset import Labels, one_hot
 
 SYNONYMS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -94,10 +94,12 @@ def emotions_of(
     }
     unknown = [name for name in found if own[name] not in mapping and emotions[name] is None]
     if unknown:
+        kept = f"keep the names as classes of your own with the label set `{OWN}`"
+        if own_label(unknown[0]) is None:
+            kept = f"with the label set `{OWN}` name it there (`{unknown[0]}: NAME`; {OWN_FORM}), or rename its folder"
         raise EmotionEdgeError(
             f"{where}: no known emotion: {', '.join(unknown)} (known: {', '.join(CIRCUMPLEX)}); give a mapping file "
-            f"with a line a class: `{unknown[0]}: angry`, or `{unknown[0]}: null` to leave it out; or keep "
-            f"the names as classes of your own with the label set `{OWN}`"
+            f"with a line a class: `{unknown[0]}: angry`, or `{unknown[0]}: null` to leave it out; or {kept}"
         )
     return emotions
 
