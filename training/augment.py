@@ -46,13 +46,13 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     Input: [n, h, w, c], 0 to 255, uint8 or float. Output: float32 [n, h, w, c], 0 to 1. Outside training it only
     divides by 255.
 
-    While training each image gets, independently: a mirror image half of the time, one warp (shift, scale, rotation:
-    what a detector's box jitters by), light (contrast, brightness, gamma, light from one side), for a part of them blur
-    or noise (cheap cameras, distant or dim faces), and for a part of them an erased rectangle (hands, hair, glasses).
-    Past the edge the edge pixels are repeated, as the board's crop does.
+    In training each image is changed independently of the others: half of the images are mirrored; all are shifted,
+    scaled and rotated, as a detector's box varies, and differ in light (contrast, brightness, gamma, light from one
+    side); some are blurred or get noise (cheap cameras, distant or dim faces), and some lose a rectangle (hands, hair,
+    glasses). Past the edge the edge pixels are repeated, as in the crop on the board.
 
-    What a room adds is off by default: large roll, an occluding ellipse, motion blur, distance (few pixels), low light
-    with read noise, and JPEG.
+    Effects of a room are off by default: large roll, an occluding ellipse, motion blur, distance (few pixels), low
+    light with read noise, and JPEG.
 
     Args:
         shift: largest shift in each direction, as a fraction of the side.

@@ -109,7 +109,7 @@ def check_image(image: Path, name: str) -> tuple[Layout, System]:
 
 def _architecture(image: Path, layout: Layout) -> str:
     listing = _debugfs(image, layout, "ls -p /usr/lib")
-    # The dynamic loader, or for a PC (the test board in a container) the folder of its libraries.
+    # The architecture is that of the dynamic loader; of a PC (the test board in a container), of its library folder.
     names = {"ld-linux-aarch64.so.1": "arm64", "ld-linux-armhf.so.3": "armhf", "x86_64-linux-gnu": "amd64"}
     return next((arch for name, arch in names.items() if f"/{name}/" in listing), "unknown")
 

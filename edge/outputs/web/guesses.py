@@ -145,7 +145,7 @@ class Guesses:
 
 
 def _network_of(address: str) -> str:
-    """Return an IPv4 address itself, or the /64 network of an IPv6 one, where a client can choose its address."""
+    """Return an IPv4 address itself, or the /64 network of an IPv6 one: a client can use any address within it."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:
