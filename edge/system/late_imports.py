@@ -15,7 +15,7 @@ _lock = threading.RLock()
 
 
 class _LateModule(ModuleType):
-    """Runs the module's code when an attribute is read that is not there yet.
+    """A module whose code runs only when an attribute is read that does not exist yet.
 
     `importlib.util.LazyLoader` runs it at any attribute; `inspect`, which pydantic uses, reads all modules' `__file__`.
     """

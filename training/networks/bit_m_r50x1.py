@@ -16,7 +16,7 @@ BLOCKS: Final = (3, 4, 6, 3)
 """Units of each block."""
 GROUPS: Final = 32
 SCALING: Final = (2.0, (-1.0, -1.0, -1.0))
-"""As published, by channel: grey is repeated, since a standardized kernel summed over its inputs is no longer one."""
+"""As published, by channel. Grey is repeated: a standardized kernel, summed over its inputs, is not standardized."""
 STANDARDIZED: Final = "StandardizedConv2D"
 
 ABOUT: Final = About(
@@ -37,7 +37,7 @@ def build(
     stem_stride: int | None = None,
     dropout: float = 0.3,
 ) -> Any:
-    """Build the network with the given keras module; with `tf_keras` for standardized kernels (`with_plain_kernels`).
+    """Build the network; with `tf_keras` its convolutions are plain ones, for kernels from `with_plain_kernels`.
 
     Args:
         keras: `keras` or `tf_keras`.
@@ -107,8 +107,9 @@ def standardized(kernel: Any) -> Any:
 
 
 def with_plain_kernels(network: Any) -> Any:
-    """The network with its standardized kernels in plain convolutions, which any Keras loads and TFLite converts; a
-    network without them as it is.
+    """Replace convolutions with weight standardization by plain ones that hold the standardized kernels.
+
+    Any Keras loads these, and TFLite converts them. A network without such convolutions is returned unchanged.
     """
     import keras
 

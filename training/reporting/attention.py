@@ -49,7 +49,7 @@ def attention_part(found: Findings) -> Part:
 
 
 def examples_part(found: Findings) -> Part:
-    """The same faces as they are, each with the probabilities of all classes."""
+    """Pictures of the faces of `found.attention`, each with the probabilities of all classes."""
     leader, result = found.members[0], found.results[-1][0]
     names = result.task.names
     words = (
