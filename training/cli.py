@@ -329,6 +329,7 @@ def _parity(options: argparse.Namespace) -> None:
 
 def _conditions(options: argparse.Namespace) -> None:
     from training.evaluation import conditions
+    from training.pages.figures import write_svg
 
     settings = load(options)
     if options.data.suffix == ".zip":
@@ -343,7 +344,8 @@ def _conditions(options: argparse.Namespace) -> None:
         options.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     if options.plot:
         before = conditions.read_json(options.before) if options.before else None
-        (conditions.plot(before, figures) if before else conditions.plot(figures)).savefig(options.plot)
+        plot = conditions.plot(before, figures) if before else conditions.plot(figures)
+        write_svg(plot, options.plot, "Share of faces found, and with the right or same label, by condition")
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -1,9 +1,11 @@
 """`emotion-train conditions`: the measurement on distant, dim and rolled faces."""
 
 import json
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -85,7 +87,10 @@ def test_the_command_writes_figures_that_it_reads_again(
     assert "| 120 px, clean | 100.0% |" in capsys.readouterr().out
     assert json.loads(out.read_text())["detector"]["score"] == 0.4
     assert [row.condition for row in read_json(out)] == [condition.name for condition in CONDITIONS[:2]]
-    assert picture.read_text().count("<svg") == 1
+    svg = picture.read_text()
+    assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
+    used, defined = set(re.findall(r"var\((--[\w-]+)\)", svg)), set(re.findall(r"(--[\w-]+):", svg))
+    assert "--series-1" in used <= defined, "colours of a page that the file alone does not have"
 
 
 def test_what_holds_no_faces_is_refused(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def labelled_faces(data: Dataset, label_set: str, split: str, count: int, seed: 
 
 def plot(before: Sequence[Figures], after: Sequence[Figures] = ()) -> Figure:
     """Plot the share found, and the share right (or unchanged), by condition; optionally for two measurements."""
-    part = "right" if before[0].right is not None else "same label as clean"
+    part = "right" if before[0].right is not None else "same label"
     series: dict[str, list[float]] = {}
     for suffix, figures in ((" before" if after else "", before), (" after" if after else "", after)):
         if figures:

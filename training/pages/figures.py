@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -76,6 +77,21 @@ def new_axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
 
 def figure_svg(figure: Figure, alt: str, caption: str = "") -> Markup:
     """Render the figure as an HTML `<figure>` with inline SVG. alt: text alternative for screen readers."""
+    below = Markup("<figcaption>{}</figcaption>").format(caption) if caption else ""
+    return Markup('<figure class="plot">{}{}</figure>').format(Markup(_svg(figure, alt)), below)
+
+
+def write_svg(figure: Figure, path: Path, alt: str) -> None:
+    """Write the figure as an SVG file with the page's light and dark colours. alt: text alternative."""
+    css = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+    colours = css[: css.index("*, ::before")] + "svg { background: var(--card); }"
+    opening = '<svg xmlns="http://www.w3.org/2000/svg"'
+    svg = _svg(figure, alt).replace("<svg", opening, 1).replace(">", f"><style>{colours}</style>", 1)
+    path.write_text(svg + "\n", encoding="utf-8")
+
+
+def _svg(figure: Figure, alt: str) -> str:
+    """Render the figure as an `<svg>` element whose colours are CSS variables of style.css."""
     text = StringIO()
     with in_style():
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -94,6 +110,4 @@ def figure_svg(figure: Figure, alt: str, caption: str = "") -> Markup:
     svg = svg.replace("font-family: 'DejaVu Sans'; ", "").replace("'DejaVu Sans'", "system-ui, sans-serif")
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)
-    svg = re.sub(r">\s+<", "><", svg)
-    below = Markup("<figcaption>{}</figcaption>").format(caption) if caption else ""
-    return Markup('<figure class="plot">{}{}</figure>').format(Markup(svg), below)
+    return re.sub(r">\s+<", "><", svg)

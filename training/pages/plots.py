@@ -62,7 +62,7 @@ def bars(
             )
     axes.set_yticks(places, list(labels))
     axes.invert_yaxis()
-    axes.margins(x=0.16)
+    axes.margins(x=0.16, y=0.15 / len(labels))
     axes.set_xlim(left=0)
     _quiet_axis(axes, "x", axis, percent)
     axes.tick_params(axis="y", length=0)
@@ -250,4 +250,5 @@ def _ticks() -> MaxNLocator:
 def _legend(figure: Figure, axes: Axes, count: int) -> None:
     """Add a legend above the plot, where it hides nothing; none for a single series."""
     if count > 1:
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, handlelength=2.2)
+        columns = 2 if count == 4 else 3
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=columns, handlelength=2.2)
