@@ -1,7 +1,9 @@
 """Converts a Keras network to a TFLite file, and checks its names, dtypes and input scale."""
 
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,13 +102,22 @@ def named(outputs: Any, names: Sequence[str]) -> dict[str, Any]:
     return dict(zip(names, outputs if isinstance(outputs, list | tuple) else [outputs], strict=True))
 
 
+@contextmanager
+def without_deprecation() -> Iterator[None]:
+    """Context manager that drops TensorFlow's warning about tf.lite.Interpreter, which its calibrator itself uses."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
+        yield
+
+
 def _convert(model: Any, settle: Callable[[Any], None]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         saved(model, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         settle(converter)
         try:
-            return bytes(converter.convert())
+            with without_deprecation():
+                return bytes(converter.convert())
         except Exception as error:  # ConverterError is not public; the calibrator raises RuntimeError
             raise EmotionEdgeError(f"quantize: the converter refuses the network: {_reason(error)}") from error
 

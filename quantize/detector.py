@@ -173,6 +173,8 @@ def convert(graph: Graph, frames: Sequence[Image]) -> bytes:
     import tensorflow as tf
     from rich.progress import track
 
+    from quantize.convert import without_deprecation
+
     def call(image: Any) -> dict[str, Any]:
         return network(graph, image)
 
@@ -192,7 +194,8 @@ def convert(graph: Graph, frames: Sequence[Image]) -> bytes:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
-        return bytes(converter.convert())
+        with without_deprecation():
+            return bytes(converter.convert())
 
 
 def input_spec(model: Path) -> InputSpec:

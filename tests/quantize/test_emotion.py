@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -63,7 +64,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(workplace: Path) -> Path:
     """Folder models/tiny, quantized after training, with the command's output in printed.txt."""
-    printed = made(workplace, "ptq", "runs/tiny", "--out", "models/tiny")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
+        printed = made(workplace, "ptq", "runs/tiny", "--out", "models/tiny")
     folder = workplace / "models" / "tiny"
     (folder / "printed.txt").write_text(printed)
     return folder
