@@ -53,6 +53,8 @@ def test_the_right_one_is_read(folder: Path) -> None:
         ("path,valence,arousal\n0.png,2,0\n", "line 2: valence 2, arousal 0: not from -1 to 1"),
         (table("path,label").replace("sad", "happy"), "all faces are happy: a network needs two classes"),
         (f"emotion,pixels\n0,{PIXELS}\n", r"no column Usage \(header found: emotion, pixels; wanted: .*Usage\)"),
+        # Without a header its first line may be an image: the message shows the beginning of it.
+        (f"0,{PIXELS},Training\n", rf"has no header: its first line is '0,7 .*7\.\.\.'; {WANTED}"),
         (f"emotion,pixels,Usage\n0,{PIXELS} 7,Training\n", "line 2: 2305 pixels instead of 2304"),
         (table("path,label").encode("utf-16"), r"is UTF-16; save it as UTF-8"),
         (b"PK\x03\x04" + bytes(64), "is a workbook or an archive, whatever its name; save it as CSV"),

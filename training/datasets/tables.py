@@ -39,7 +39,7 @@ def header_of(path: Path) -> tuple[str, ...]:
 def header_problem(path: Path) -> str:
     """Describe why a CSV file has no known layout: the header found and those that can be read."""
     header = header_of(path)
-    line = ",".join(header)
+    line = _short(",".join(header))
     if not any(header):
         found = "is empty"
     elif len(header) == 1 and (name := next((it for sign, it in _SEPARATORS.items() if sign in line), None)):
@@ -49,6 +49,11 @@ def header_problem(path: Path) -> str:
     else:
         found = f"no columns that are known (header: {line!r})"
     return f"{path}: {found}; wanted as the first line: {WANTED}"
+
+
+def _short(text: str) -> str:
+    """Shorten a first line to 60 characters for a message; without a header it may hold a whole image."""
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _check_text(path: Path) -> None:
@@ -102,7 +107,7 @@ def rows_of(
         header = [name.strip() for name in next(reader, [])]
         names = [name.casefold() for name in header]
         if missing := [name for name in columns if name.casefold() not in names]:
-            found = ", ".join(header) or "an empty file"
+            found = _short(", ".join(header)) or "an empty file"
             raise EmotionEdgeError(
                 f"{where}: no column {', '.join(missing)} (header found: {found}; wanted: {', '.join(columns)})"
             )
