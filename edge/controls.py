@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from edge.errors import shortened
 from edge.system.atomic_file import overwrite, write_atomically
 from edge.system.backoff import Backoff
 from edge.system.state_folder import state_folder
@@ -244,5 +245,4 @@ def _content(switches: Switches, device: str) -> bytes:
 
 
 def _shortened(payload: bytes) -> str:
-    text = payload[: _SHOWN + 1].decode(errors="replace")
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return shortened(payload[: _SHOWN + 1].decode(errors="replace"), _SHOWN)

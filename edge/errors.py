@@ -32,3 +32,8 @@ def reason_of(fault: Mapping[str, Any]) -> str:
 def printable(text: str) -> str:
     """Join a text to one line and replace its control characters, so that they cannot change the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+
+
+def shortened(text: str, most: int) -> str:
+    """Cut a text for a message to `most` characters, with three dots after it if it was longer."""
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -11,11 +11,11 @@ from typing import Final
 
 from edge.errors import EmotionEdgeError
 from training.config import TrainingConfig, read_config
-from training.datasets import read_dataset
 from training.datasets.dataset import Dataset
 from training.evaluation.degraded import table
 from training.evaluation.members import open_members
 from training.fit import fit
+from training.run_data import read_source
 
 ROOM: Final = ("roll", "cover", "motion", "distance", "dim", "jpeg")
 """The settings of `training.augment.Augment` that are off by default."""
@@ -56,10 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/augmentations"), help="(runs/augmentations)")
     options = parser.parse_args(arguments)
     config = read_config(options.config)
-    source = config.data
-    data = read_dataset(
-        source.path, source.format, label_set=source.label_set, mapping=source.mapping, votes=source.votes
-    )
+    data = read_source(config.data)
     runs = compare(config, data, options.out)
     print(*table(open_members(runs, data), data), sep="\n")
 

@@ -15,9 +15,9 @@ from edge.models.card import EmotionCard, read_card
 from training import cli_use
 from training.cli_options import add_data, network_folder, read, read_for
 from training.config import TrainingConfig, read_config
-from training.datasets import read_dataset
-from training.datasets.dataset import SPLITS, VALIDATION, Dataset
+from training.datasets.dataset import SPLITS, VALIDATION
 from training.quiet import load_keras
+from training.run_data import read_source
 
 RUNS = Path("runs")
 
@@ -201,7 +201,7 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def _explore(options: argparse.Namespace) -> None:
-    from training.config import TrainingConfig, read_config
+    from training.config import read_config
     from training.explore import explore
 
     config = (
@@ -241,7 +241,7 @@ def _networks(_: argparse.Namespace) -> None:
 def _fit(options: argparse.Namespace) -> None:
     config = read_config(options.config, {} if options.epochs is None else {"epochs": options.epochs})
     # The run's seed does not change the splits: runs, teachers and committees must share one cut.
-    data = _data_of(config, options.data)
+    data = read_source(config.data, options.data)
     load_keras()
     from training.backend import workers
     from training.fit import fit
@@ -263,15 +263,9 @@ def _runs(options: argparse.Namespace) -> None:
             csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def _data_of(config: TrainingConfig, path: Path | None) -> Dataset:
-    source = config.data
-    place = source.path if path is None else path
-    return read_dataset(place, source.format, label_set=source.label_set, mapping=source.mapping, votes=source.votes)
-
-
 def _crossval(options: argparse.Namespace) -> None:
     config = read_config(options.config)
-    data = _data_of(config, options.data)
+    data = read_source(config.data, options.data)
     load_keras()
     from training.crossval import cross_validate
 
@@ -288,7 +282,7 @@ def _sweep(options: argparse.Namespace) -> None:
     settings = read_sweep(options.sweep)
     config = read_config(settings.config)
     out = RUNS / options.sweep.stem
-    print(markdown(table([read_run(run) for run in sweep(settings, _data_of(config, options.data), out)])))
+    print(markdown(table([read_run(run) for run in sweep(settings, read_source(config.data, options.data), out)])))
 
 
 def _soup(options: argparse.Namespace) -> None:

@@ -13,6 +13,15 @@ from training.datasets.formats import MAPPED, recognise
 _log = logging.getLogger(__name__)
 
 
+def read_source(source: DataSource, path: Path | None = None) -> Dataset:
+    """Read the data set that a run's settings name. path: the same data in another place.
+
+    Raises EmotionEdgeError if the format was not recognised, or a file has an error.
+    """
+    place = source.path if path is None else path
+    return read_dataset(place, source.format, label_set=source.label_set, mapping=source.mapping, votes=source.votes)
+
+
 def read_run_data(
     folders: Sequence[Path],
     path: Path | None = None,

@@ -23,7 +23,7 @@ from edge.cameras.mjpeg_parser import PART_MAX, MjpegParser
 from edge.cameras.opencv import BadFrames
 from edge.cameras.tls import SETTING, camera_context, untrusted
 from edge.config import CameraSettings
-from edge.config.address import NO_ADDRESS, UNESCAPED
+from edge.config.address import NO_ADDRESS, UNESCAPED, has_unescaped_login
 from edge.config.certificate import client_context
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
@@ -249,7 +249,7 @@ class HttpCamera:
 
 def _reason(url: str, error: Exception) -> str:
     """Describe why an address could not be opened, without any part of its password."""
-    if re.search("[/?#]", url.partition("://")[2].rpartition("@")[0]):
+    if has_unescaped_login(url):
         return UNESCAPED
     if isinstance(error, HTTPError):
         with suppress(OSError):

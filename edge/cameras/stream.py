@@ -13,7 +13,7 @@ import cv2
 from edge.cameras.camera import Picture
 from edge.cameras.opencv import BadFrames, VideoReader
 from edge.cameras.tls import TLS_PORTS, untrusted
-from edge.config.address import NO_ADDRESS, UNESCAPED
+from edge.config.address import NO_ADDRESS, UNESCAPED, has_unescaped_login
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 
@@ -103,7 +103,7 @@ class StreamCamera:
 
 def _reason(url: str) -> str:
     """Describe why a stream does not open, which OpenCV does not tell, without any part of its password."""
-    if re.search("[/?#]", url.partition("://")[2].rpartition("@")[0]):
+    if has_unescaped_login(url):
         return UNESCAPED
     try:
         parts = urlsplit(url)

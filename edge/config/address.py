@@ -31,18 +31,22 @@ def camera_source(source: str) -> str:
     user, at, place = rest.rpartition("@")
     place = _ZONE.sub(r"[\1%\2]", place)
     address = f"{scheme}://{user}{at}{place}"
-    unescaped = re.search("[/?#]", user)
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname or "", parts.port
         host.encode("idna")
     except ValueError:
-        raise ValueError(UNESCAPED if unescaped else NO_ADDRESS) from None
+        raise ValueError(UNESCAPED if has_unescaped_login(address) else NO_ADDRESS) from None
     if not host:
         raise ValueError(f"names no camera: its name or IP address goes behind the ://, as in {scheme}://192.168.1.20/")
     if re.search(r"\s", host):
         raise ValueError("a name or IP address has no space")
     return address
+
+
+def has_unescaped_login(address: str) -> bool:
+    """Whether a user name or password in an address has a /, ? or #, which would end the host's part of it."""
+    return bool(re.search("[/?#]", address.partition("://")[2].rpartition("@")[0]))
 
 
 def is_address(source: str) -> bool:

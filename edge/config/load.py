@@ -20,7 +20,7 @@ from edge.config.fields import allowed, description_of, setting_field, setting_n
 from edge.config.secrets import without_password
 from edge.config.settings import ENV_PREFIX, INSTANCE_VARIABLE, Settings
 from edge.config.yaml_file import Place, parse_yaml
-from edge.errors import EmotionEdgeError, reason_of
+from edge.errors import EmotionEdgeError, reason_of, shortened
 
 CONFIG_VARIABLE: Final = ENV_PREFIX + "CONFIG"
 SYSTEM_CONFIG: Final = Path("/etc/emotion-edge/config.yaml")
@@ -151,9 +151,8 @@ def _refuse_unknown(names: Iterable[Any], known: Iterable[str], where: str) -> N
     for name in names:
         if name not in known:
             nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
-            raise EmotionEdgeError(
-                f"{where}: {_shortened(without_password(str(name)))} is not a setting (did you mean {nearest[0]}?)"
-            )
+            shown = shortened(without_password(str(name)), _SHOWN)
+            raise EmotionEdgeError(f"{where}: {shown} is not a setting (did you mean {nearest[0]}?)")
 
 
 def _variable(name: str) -> str:
@@ -176,11 +175,7 @@ def _explain(problem: Mapping[str, Any], origins: Mapping[str, str]) -> str:
 
 
 def _shown(value: object) -> str:
-    return _shortened(without_password(repr(value)))
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return shortened(without_password(repr(value)), _SHOWN)
 
 
 def dump(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from edge.errors import EmotionEdgeError
+from edge.errors import EmotionEdgeError, shortened
 from training.datasets.assemble import SUFFIXES
 
 WANTED: Final = (
@@ -13,6 +13,8 @@ WANTED: Final = (
     "FER-2013, or AffectNet's columns"
 )
 """Description of the CSV headers that can be read, for messages."""
+_SHOWN: Final = 57
+"""Maximum characters of a first line in messages: without a header it may hold a whole image."""
 _SEPARATORS: Final = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _BEGINNINGS: Final = {
     b"\xff\xfe": "is UTF-16; save it as UTF-8 (in Excel: CSV UTF-8)",
@@ -39,7 +41,7 @@ def header_of(path: Path) -> tuple[str, ...]:
 def header_problem(path: Path) -> str:
     """Describe why a CSV file has no known layout: the header found and those that can be read."""
     header = header_of(path)
-    line = _short(",".join(header))
+    line = shortened(",".join(header), _SHOWN)
     if not any(header):
         found = "is empty"
     elif len(header) == 1 and (name := next((it for sign, it in _SEPARATORS.items() if sign in line), None)):
@@ -49,11 +51,6 @@ def header_problem(path: Path) -> str:
     else:
         found = f"no columns that are known (header: {line!r})"
     return f"{path}: {found}; wanted as the first line: {WANTED}"
-
-
-def _short(text: str) -> str:
-    """Shorten a first line to 60 characters for a message; without a header it may hold a whole image."""
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _check_text(path: Path) -> None:
@@ -107,7 +104,7 @@ def rows_of(
         header = [name.strip() for name in next(reader, [])]
         names = [name.casefold() for name in header]
         if missing := [name for name in columns if name.casefold() not in names]:
-            found = _short(", ".join(header)) or "an empty file"
+            found = shortened(", ".join(header), _SHOWN) or "an empty file"
             raise EmotionEdgeError(
                 f"{where}: no column {', '.join(missing)} (header found: {found}; wanted: {', '.join(columns)})"
             )
