@@ -23,7 +23,7 @@ from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
 
 STEPS: Final = tuple(step / 20 for step in range(8, 20))
 """Values of `mirror_below` that are tried."""
-SAME: Final = 0.98
+SAME: Final = 0.99
 """Share of the faces that must keep their label when mirrored."""
 
 
