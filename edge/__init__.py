@@ -7,7 +7,6 @@ The names in `__all__` are the public interface; docs/python.md describes it. Ev
 """
 
 import importlib
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
     from edge.errors import EmotionEdgeError
     from edge.reading import Box, Detection, Face, Reading
 
-__all__ = ["Analyser", "Box", "Detection", "EmotionEdgeError", "Face", "Reading", "Settings", "__version__", "draw"]
+    __version__: str
 
-__version__ = version("emotion-edge")
+__all__ = ["Analyser", "Box", "Detection", "EmotionEdgeError", "Face", "Reading", "Settings", "__version__", "draw"]
 
 _MODULES: Final = {
     "Analyser": "edge.api.analyser",
@@ -34,6 +33,11 @@ _MODULES: Final = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use, so that a command that analyses no image does not load OpenCV."""
+    if name == "__version__":
+        # Imported here, because `edge.system.late_imports` has to come before.
+        from importlib.metadata import version
+
+        return version("emotion-edge")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES[name]), name)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from edge import __version__
 from edge.errors import EmotionEdgeError
 
 if TYPE_CHECKING:
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
 # from the start.
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(chosen: str) -> argparse.ArgumentParser:
+    """Return the parser of all commands, of which only the chosen one has its flags, to save time and memory."""
+    from edge import __version__
     from edge.config.load import add_flags
 
     parser = argparse.ArgumentParser(prog="emotion-edge", description="Facial emotions from a camera to MQTT.")
@@ -45,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     }
     for name, text in helps.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        if name != chosen:
+            continue
         if name == "model":
             _add_model_actions(command)
             continue
@@ -116,8 +119,10 @@ def _main(argv: Sequence[str] | None) -> int:
     from edge.system.logs import CONTROLS, start_logging
     from edge.system.process import use_one_heap
 
-    parser = _parser()
-    arguments, unknown = parser.parse_known_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # The words before the command are flags without a value.
+    parser = _parser(next((word for word in words if not word.startswith("-")), ""))
+    arguments, unknown = parser.parse_known_args(words)
     if unknown:
         flags = [f"--{name}" for name in setting_names()]
         nearest = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1, cutoff=0)
@@ -133,6 +138,7 @@ def _main(argv: Sequence[str] | None) -> int:
         if service := arguments.command in ("run", "demo", "serve"):
             # Before the log's thread starts: glibc gives each new thread a heap of its own.
             use_one_heap()
+        del parser
         start_logging(settings.log.level, service)
         _import_for(arguments.command)
         return _run(arguments, settings, reload_asked)

@@ -5,10 +5,10 @@ any other is written as its labels with hyphens between them. A label is an emot
 the user's own (`own_label`).
 """
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
@@ -108,7 +108,7 @@ def label_problem(name: str) -> str:
         return ""
     if own_label(name) != name:
         return f"{name!r} cannot be a label ({OWN_FORM}; not {', '.join(sorted(RESERVED))})"
-    if near := get_close_matches(name, CIRCUMPLEX, n=1, cutoff=0.8):
+    if near := difflib.get_close_matches(name, CIRCUMPLEX, n=1, cutoff=0.8):
         return f"no emotion {name!r}, did you mean {near[0]!r}?"
     return ""
 
@@ -120,7 +120,7 @@ def set_name(names: Sequence[str]) -> str:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name.casefold(), known, n=1)
+    near = difflib.get_close_matches(name.casefold(), known, n=1)
     return f", did you mean {near[0]!r}?" if near else ""
 
 

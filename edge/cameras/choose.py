@@ -4,18 +4,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from edge.cameras.camera import Camera
-from edge.cameras.http_camera import HttpCamera, NotPicturesError
 from edge.cameras.images import ImageFiles, is_image
 from edge.cameras.mounting import upright
-from edge.cameras.picamera import PiCamera, list_picameras
-from edge.cameras.stream import StreamCamera
-from edge.cameras.v4l2 import DeviceCamera, list_devices
-from edge.cameras.video_file import VideoFile
 from edge.config import CameraSettings
 from edge.config.address import is_address
 from edge.config.secrets import without_password
 from edge.errors import EmotionEdgeError
 from edge.system.state_folder import expanded
+
+# Each kind of camera is imported where it is opened: a board has one, and the libraries of the others take memory.
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,9 @@ class FoundCamera:
 
 def find_cameras() -> list[FoundCamera]:
     """List the cameras of this machine in the order in which `auto` tries them, without opening any."""
+    from edge.cameras.picamera import list_picameras
+    from edge.cameras.v4l2 import list_devices
+
     ports = [FoundCamera("picamera2", name) for name in list_picameras()[:1]]
     return ports + [FoundCamera(path, name) for path, name in list_devices().items()]
 
@@ -47,18 +47,20 @@ def open_camera(settings: CameraSettings) -> Camera:
     if source == "auto":
         return _first_that_works(settings)
     if source == "picamera2":
+        from edge.cameras.picamera import PiCamera
+
         pi_camera = PiCamera(settings)
         return pi_camera if pi_camera.turned else upright(pi_camera, settings)
     return upright(_open(source, settings), settings)
 
 
 def _open(source: str, settings: CameraSettings) -> Camera:
-    if source.isdecimal():
-        return DeviceCamera(f"/dev/video{source}", settings)
     if is_address(source):
         return _open_stream(source, settings)
-    if source.startswith("/dev/"):
-        return DeviceCamera(source, settings)
+    if source.isdecimal() or source.startswith("/dev/"):
+        from edge.cameras.v4l2 import DeviceCamera
+
+        return DeviceCamera(f"/dev/video{source}" if source.isdecimal() else source, settings)
     path = expanded(source)
     if not path.exists():
         raise EmotionEdgeError(
@@ -67,13 +69,19 @@ def _open(source: str, settings: CameraSettings) -> Camera:
         )
     if path.is_dir() or is_image(path):
         return ImageFiles(path, settings)
+    from edge.cameras.video_file import VideoFile
+
     return VideoFile(path, settings)
 
 
 def _open_stream(url: str, settings: CameraSettings) -> Camera:
     if url.startswith("http"):
+        from edge.cameras.http_camera import HttpCamera, NotPicturesError
+
         with suppress(NotPicturesError):
             return HttpCamera(url, settings)
+    from edge.cameras.stream import StreamCamera
+
     return StreamCamera(url, settings.ca_file)
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edge.config import Settings
 from edge.controls import SWITCHES, Controls
@@ -12,11 +13,9 @@ from edge.models.choice import ModelChoice
 from edge.models.runtime import Runtime
 from edge.outputs import Output, Viewer
 from edge.outputs.console import Console
-from edge.outputs.display.output import Display
 from edge.outputs.drawing.colours import choose_colours
 from edge.outputs.drawing.jpeg import frame_jpeg_encoder, upload_jpeg_encoder
 from edge.outputs.drawing.last_minute import LastMinute
-from edge.outputs.gpio import GpioOutput
 from edge.outputs.metrics import CONTENT_TYPE, Metrics, MqttFigures, RecordFigures
 from edge.outputs.mqtt.access import subscribe_command
 from edge.outputs.mqtt.home_assistant import discovery_message, page_address
@@ -29,6 +28,9 @@ from edge.pipeline import open_pipeline, read_once
 from edge.reading import Stats
 from edge.record.output import RecordOutput
 from edge.translations import words_of
+
+if TYPE_CHECKING:
+    from edge.outputs.display.output import Display
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ class Outputs:
     all: Sequence[Output]
     viewers: Sequence[Viewer]
     mqtt: MqttOutput | None
-    display: Display | None
+    display: "Display | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,15 @@ def open_outputs(
         web = _open_page(settings, current, runtime, metrics, mqtt, record)
         outputs += [metrics, web]
         viewers.append(web)
+    # What few boards use is imported only where it is.
     if settings.gpio.led or settings.gpio.button:
+        from edge.outputs.gpio import GpioOutput
+
         outputs.append(GpioOutput(settings.gpio, controls))
     display = None
     if settings.display.mode != "off":
+        from edge.outputs.display.output import Display
+
         minute = LastMinute(words_of(settings.display.language), settings.display.fps)
         display = Display(settings.display, minute.context)
         outputs.append(minute)

@@ -82,7 +82,7 @@ class Meter:
             fps=fps,
             captured=captured,
             dropped=dropped,
-            stages={name: float(np.median(times)) for name, times in spent.items()},
+            stages={name: float(np.percentile(times, 50)) for name, times in spent.items()},
             latency_ms=percentiles(latencies),
             temperature=board.temperature(),
             throttled=board.throttled(),

@@ -6,7 +6,6 @@ from typing import Protocol
 from edge.config import EmotionSettings
 from edge.emotion.committee import open_local
 from edge.emotion.groups import GroupedClassifier, groups_of
-from edge.emotion.remote import RemoteClassifier
 from edge.emotion.scores import Scores
 from edge.faces.crop import Pixels
 from edge.models.active import active_model
@@ -53,5 +52,10 @@ def open_classifier(settings: EmotionSettings, runtime: Runtime, threads: int) -
     """
     local = open_local(active_model(settings.model), runtime, threads, settings.fixed_balance)
     groups = groups_of(settings, local.labels)
-    classifier: Classifier = RemoteClassifier(settings, local) if settings.server else local
+    classifier: Classifier = local
+    if settings.server:
+        # Imported here, because few boards use a server.
+        from edge.emotion.remote import RemoteClassifier
+
+        classifier = RemoteClassifier(settings, local)
     return GroupedClassifier(classifier, groups) if groups else classifier

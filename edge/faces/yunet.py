@@ -104,13 +104,9 @@ class YuNet:
         if named != {"scores": np.int8, "geometry": np.int8} or not np.array_equal(card.input.lookup(), as_stored):
             raise EmotionEdgeError(f"model {folder}: is no YuNet as `python -m quantize.detector` makes it")
         self.size = width, height
-        cells = np.concatenate(list(_cells(height, width)))
-        self._strides = cells[:, 2:]
-        # Offset to add to each value of `geometry`: the cell's corner for positions, 0 for sizes.
-        self._corners = np.hstack([cells[:, :2], np.zeros_like(cells[:, :2]), *[cells[:, :2]] * _LANDMARKS])
+        self._cells = np.concatenate(list(_cells(height, width)))
         self._units = np.array([1.0] * 4 + [LANDMARK_SCALE] * 2 * _LANDMARKS, np.float32)
         self._canvas = np.zeros((height, width, 3), np.uint8)
-        self._input = np.zeros((1, height, width, 3), np.int8)
         self._score = min(max(score, 0.01), 0.999)
         logits = self._network.outputs["scores"].dequantize(pixels.view(np.int8)) + LOGIT_FLOOR
         # The probability that each stored byte stands for.
@@ -122,8 +118,8 @@ class YuNet:
         """Detect the faces of an image of any size, best score first, in its pixels, each with five landmarks."""
         scale = letterbox(image, self._canvas)
         # The input is int8: pixel - 128, which is the pixel with its highest bit flipped.
-        np.bitwise_xor(self._canvas, 0x80, out=self._input[0].view(np.uint8))
-        outputs = self._network.stored(self._input)
+        np.bitwise_xor(self._canvas, 0x80, out=self._canvas)
+        outputs = self._network.stored(self._canvas.view(np.int8)[None])
         return self._decode(outputs["scores"][0], outputs["geometry"][0], scale)
 
     def _decode(self, scores: Bytes, geometry: Bytes, scale: float) -> list[Detection]:
@@ -133,10 +129,12 @@ class YuNet:
             return []
         probabilities = self._probabilities[scores[likely].view(np.uint8)]
         score = np.sqrt(probabilities[:, 0] * probabilities[:, 1]).tolist()
-        strides = self._strides[likely] / scale
-        found = self._network.outputs["geometry"].dequantize(geometry[likely]) * self._units
-        places = (self._corners[likely] + found) * strides
-        sizes = np.exp(found[:, 2:4]) * strides
+        corners, strides = self._cells[likely, :2], self._cells[likely, 2:] / scale
+        places = self._network.outputs["geometry"].dequantize(geometry[likely]) * self._units
+        sizes = np.exp(places[:, 2:4]) * strides
+        places[:, :2] += corners
+        places[:, 4:] += np.tile(corners, _LANDMARKS)
+        places *= strides
         places[:, :2] -= sizes / 2
         places[:, 2:4] = sizes
         boxes = places[:, :4].tolist()

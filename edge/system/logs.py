@@ -112,6 +112,8 @@ def start_logging(level: str, service: bool = False) -> None:
     if logging.getLogger().handlers:
         # A program that embeds this one has set up logging already.
         return
+    # Otherwise each record asks multiprocessing, which this imports, for the name of the process.
+    logging.logMultiprocessing = False
     # sys.stderr may have been replaced by another stream.
     descriptor = sys.__stderr__.fileno() if sys.__stderr__ else 2
     if service:

@@ -4,7 +4,8 @@
 
 Prints resident, proportional and private memory, the median of the last ten seconds, and the largest mappings. Resident
 memory counts pages of libraries that other programs share as well; proportional divides them among all; private is what
-the daemon's end would give back. Status 1 where the resident memory is over 150 MB.
+the daemon's end would give back. The environment is that of the unit in `systemd/`. Status 1 where the resident memory
+is over 150 MB.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from tests.support.broker import Mosquitto
 from tests.support.daemon import Listener, free_port, running
 
 ALLOWED_MB = 150.0
+_UNIT = Path(__file__).parents[2] / "systemd/emotion-edge.service"
 _SAMPLES = 10
 _LARGEST = 12
 _KINDS: Mapping[str, tuple[str, ...]] = {
@@ -58,13 +60,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0, help="from the first frame to the first sample")
     arguments = parser.parse_args()
+    unit = dict(re.findall(r"^Environment=(\w+)=(\S+)$", _UNIT.read_text(), re.M))
     with tempfile.TemporaryDirectory() as name, Mosquitto() as broker:
         flags = {
             "camera.source": CLIP, "mqtt.host": "127.0.0.1", "mqtt.port": broker.port, "web.port": free_port(),
             "record.enabled": "true", "record.file": Path(name) / "record.db",
         }  # fmt: skip
         listener = Listener(broker.port)
-        with running(Path(name) / "log", flags, STATE_DIRECTORY=name) as daemon:
+        with running(Path(name) / "log", flags, STATE_DIRECTORY=name, **unit) as daemon:
             listener.wait(lambda heard: heard.topic == "faces", "frame", timeout=120)
             listener.close()
             time.sleep(arguments.seconds)
