@@ -1,15 +1,23 @@
 """Reads facts about a board and its state over SSH, without changing anything."""
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from deploy.boards.ssh import Connection
+from edge.errors import printable, shortened
 
 HOME: Final = "/var/lib/emotion-deploy"
 """Folder on a board in which the upgrade script keeps packages and results."""
 
 UNIT: Final = "emotion-edge-upgrade.service"
+
+_SECONDS: Final = 120.0
+_TEXT_MAX: Final = 300
+_DIGITS_MAX: Final = 12
+_NUMBERS: Final = ("fps", "temperature")
 
 _FACTS: Final = f"""
 echo arch=$(dpkg --print-architecture)
@@ -49,28 +57,52 @@ class Board:
     can_sudo: bool
     uptime: int
     result: str
-    daemon: dict[str, Any]
+    daemon: Mapping[str, Any]
 
 
 def gather_facts(connection: Connection) -> Board:
     """Read a board's facts."""
-    lines = connection.run("sh -s", _FACTS).splitlines()
-    facts = dict(line.split("=", 1) for line in lines if "=" in line)
-    try:
-        daemon = json.loads(facts.get("daemon") or "{}")
-    except ValueError:
-        daemon = {}
+    lines = connection.run("sh -s", _FACTS, _SECONDS).splitlines()
+    given = dict(line.split("=", 1) for line in lines if "=" in line)
+    facts = {name: _text(value) for name, value in given.items()}
     return Board(
         arch=facts.get("arch", ""),
         suite=facts.get("suite", ""),
         installed=facts.get("installed", ""),
         kept=facts.get("kept", ""),
-        opt=int(facts.get("opt") or 0),
-        var=int(facts.get("var") or 0),
+        opt=_whole(facts.get("opt", "")),
+        var=_whole(facts.get("var", "")),
         service=facts.get("service", ""),
         busy=facts.get("busy", ""),
         can_sudo=facts.get("sudo") == "yes",
-        uptime=int(facts.get("uptime") or 0),
+        uptime=_whole(facts.get("uptime", "")),
         result=facts.get("result", ""),
-        daemon=daemon if isinstance(daemon, dict) else {},
+        daemon=_daemon(given.get("daemon", "")),
     )
+
+
+def _text(value: str) -> str:
+    return shortened(printable(value), _TEXT_MAX)
+
+
+def _whole(text: str) -> int:
+    """Return a whole number of at most _DIGITS_MAX digits, and 0 for any other text."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX else 0
+
+
+def _daemon(text: str) -> Mapping[str, str | float | bool | None]:
+    """Read the daemon's status file: short texts and finite numbers; what else a broken board sends is left out."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    daemon: dict[str, str | float | bool | None] = {}
+    for key, value in found.items() if isinstance(found, dict) else ():
+        is_number = isinstance(value, (int, float)) and abs(value) < 1e12
+        if key in _NUMBERS:
+            daemon[key] = value if is_number and math.isfinite(value) and not isinstance(value, bool) else None
+        elif isinstance(value, str):
+            daemon[key] = _text(value)
+        elif value is None or isinstance(value, bool):
+            daemon[key] = value
+    return daemon

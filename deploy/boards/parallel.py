@@ -10,6 +10,7 @@ from typing import Final
 
 from deploy.boards.inventory import Host
 from edge.errors import EmotionEdgeError
+from edge.system.logs import CONTROLS
 
 _PARALLEL: Final = 8
 
@@ -55,6 +56,7 @@ def on_each_board(
 
         def report(line: str) -> None:
             nonlocal last, text
+            line = line.translate(CONTROLS)
             # Where a line cannot be overwritten, a percentage is printed in steps of ten.
             percent = line.rpartition(": ")[2].removesuffix(" %")
             counted = line.endswith(" %") and percent.isdecimal()

@@ -158,7 +158,7 @@ def _send(connection: Connection, package: Package, settings: HostSettings, repo
             f"sudo -n tee {target} >/dev/null",
             lambda percent: report(f"sending {megabytes:.0f} MB: {percent} %"),
         )
-    if connection.run(f"sudo -n sha256sum {target}").split()[0] != digest:
+    if not connection.run(f"sudo -n sha256sum {target}").startswith(digest):
         raise EmotionEdgeError("the package arrived damaged: try again")
 
 

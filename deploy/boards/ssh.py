@@ -3,16 +3,23 @@
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
 from deploy.boards.inventory import Host
 from edge.errors import EmotionEdgeError
+from edge.system.logs import CONTROLS
 
 _BLOCK: Final = 256 << 10
+OUTPUT_MAX: Final = 4 << 20
+"""Maximum bytes that a command on a board may print; ssh is ended beyond them."""
+_LINE_MAX: Final = 64 << 10
 _ALIVE: Final = ("ServerAliveInterval=15", "ServerAliveCountMax=8", "ConnectTimeout=15")
 
 
@@ -40,22 +47,23 @@ class Connection:
         subprocess.run([*self._words, "-O", "exit", self.host.address], capture_output=True, check=False)
         self._folder.cleanup()
 
-    def run(self, command: str, data: str | bytes = "") -> str:
-        """Run a shell command with `data` as its standard input; returns its standard output."""
+    def run(self, command: str, data: str | bytes = "", seconds: float | None = None) -> str:
+        """Run a shell command with `data` as its standard input; returns its standard output, OUTPUT_MAX at most.
+
+        seconds: time after which ssh is ended; None: the command may take as long as it likes.
+        """
         content = data.encode() if isinstance(data, str) else data
-        words = [*self._words, self.host.address, command]
-        done = subprocess.run(words, input=content, capture_output=True, check=False)
-        if done.returncode:
-            raise EmotionEdgeError(self._explain(done.returncode, done.stderr.decode(errors="replace")))
-        return done.stdout.decode(errors="replace")
+        status, output, errors = self._bounded(command, content, seconds)
+        if status:
+            raise EmotionEdgeError(self._explain(status, errors))
+        return output
 
     def status(self, command: str) -> tuple[int, str]:
         """Run a command that may fail; returns its exit status, and output and errors together."""
-        words = [*self._words, self.host.address, f"{{ {command}\n}} 2>&1"]
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        if done.returncode == 255:
-            raise EmotionEdgeError(self._explain(255, done.stderr.decode(errors="replace")))
-        return done.returncode, done.stdout.decode(errors="replace")
+        status, output, errors = self._bounded(f"{{ {command}\n}} 2>&1", b"", None)
+        if status == 255:
+            raise EmotionEdgeError(self._explain(255, errors))
+        return status, output
 
     def send(self, source: IO[bytes], size: int, command: str, on_percent: Callable[[int], None]) -> None:
         """Send a file to a command's standard input.
@@ -83,16 +91,70 @@ class Connection:
         except BrokenPipeError:
             pass  # ssh has ended: its exit status is checked below
         with process.stderr as stderr:
-            errors = stderr.read().decode(errors="replace")
+            errors = stderr.read(OUTPUT_MAX).decode(errors="replace")
         if status := process.wait():
             raise EmotionEdgeError(self._explain(status, errors))
 
     def follow(self, command: str) -> int:
         """Run a command that prints to the screen until it ends or Ctrl-C is pressed; returns its exit status."""
-        try:
-            return subprocess.run([*self._words, self.host.address, command], check=False).returncode
-        except KeyboardInterrupt:
-            return 0
+        words = [*self._words, self.host.address, command]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            assert process.stdout
+            try:
+                # A board that was broken into may send escape codes for the terminal, and lines without an end.
+                while line := process.stdout.readline(_LINE_MAX):
+                    sys.stdout.write(line.decode(errors="replace").translate(CONTROLS))
+                    sys.stdout.flush()
+            except KeyboardInterrupt:
+                process.terminate()
+                return 0
+            return process.wait()
+
+    def _bounded(self, command: str, content: bytes, seconds: float | None) -> tuple[int, str, str]:
+        """Run a command with `content` as its input; returns its exit status, output and errors.
+
+        Raises EmotionEdgeError if it prints more than OUTPUT_MAX bytes or takes longer than `seconds`.
+        """
+        words = [*self._words, self.host.address, command]
+        read: dict[IO[bytes], bytes] = {}
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdin
+            assert process.stdout
+            assert process.stderr
+            late = threading.Event()
+
+            def end_late() -> None:
+                late.set()
+                process.kill()
+
+            def read_all(stream: IO[bytes]) -> None:
+                read[stream] = stream.read(OUTPUT_MAX + 1)
+                if len(read[stream]) > OUTPUT_MAX:
+                    process.kill()
+
+            readers = [threading.Thread(target=read_all, args=(one,)) for one in (process.stdout, process.stderr)]
+            timer = threading.Timer(seconds, end_late) if seconds else None
+            for thread in (*readers, *([timer] if timer else [])):
+                thread.start()
+            try:
+                with suppress(BrokenPipeError):  # ssh has ended: its exit status is checked
+                    process.stdin.write(content)
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
+                for reader in readers:
+                    reader.join()
+                status = process.wait()
+            finally:
+                if timer:
+                    timer.cancel()
+                if process.poll() is None:  # Ctrl-C
+                    process.kill()
+        if max(map(len, read.values())) > OUTPUT_MAX:
+            raise EmotionEdgeError(f"it prints more than {OUTPUT_MAX >> 20} MiB: is this the board?")
+        if late.is_set():
+            raise EmotionEdgeError(f"no answer within {seconds:.0f} s")
+        output, errors = (read[stream].decode(errors="replace") for stream in (process.stdout, process.stderr))
+        return status, output, errors
 
     def _explain(self, status: int, errors: str) -> str:
         """Describe why a command failed. ssh itself exits with 255; any other status is the command's."""

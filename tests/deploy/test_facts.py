@@ -24,14 +24,14 @@ class Here(Connection):
         (folder / "sudo").chmod(0o755)
         self.environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "KEPT": str(self.kept)}
 
-    def run(self, command: str, data: str | bytes = "") -> str:
+    def run(self, command: str, data: str | bytes = "", seconds: float | None = None) -> str:
         assert isinstance(data, str)
         words = ["sh", "-c", command]
         if os.geteuid() == 0:
             words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", *words]
         text = data.replace(HOME, str(self.kept))
         done = subprocess.run(
-            words, input=text, env=self.environment, capture_output=True, text=True, timeout=60, check=True
+            words, input=text, env=self.environment, capture_output=True, text=True, timeout=seconds or 60, check=True
         )
         return done.stdout
 
