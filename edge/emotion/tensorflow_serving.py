@@ -13,12 +13,12 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.emotion.scores import Scores, affect_output, scores_of
 from edge.faces.crop import Pixels
@@ -31,6 +31,7 @@ ANSWER_BYTES: Final = 1 << 20
 """Largest answer that is accepted, in bytes; one face takes about 200."""
 NO_ANSWER: Final = "no answer in time"
 _TEXT: Final = 200
+_MEMBERS_MAX: Final = 16
 _PIXELS: Final = frozenset({"DT_UINT8", "DT_INT16", "DT_UINT16", "DT_INT32", "DT_UINT32", "DT_INT64", "DT_UINT64"})
 _REAL: Final = frozenset({"DT_FLOAT", "DT_DOUBLE", "DT_HALF", "DT_BFLOAT16"})
 _BINARY: Final = "DT_STRING"
@@ -38,7 +39,10 @@ _SUM_ERROR: Final = 0.02
 
 
 class ServerError(Exception):
-    """The server gave no usable answer; the message has the reason."""
+    """The server gave no usable answer; the message has the reason, in one line of at most _TEXT characters."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(_line(reason))
 
 
 class OwnMetadata(BaseModel):
@@ -53,7 +57,7 @@ class OwnMetadata(BaseModel):
     name: str
     version: str
     sha256: str
-    members: tuple[str, ...]
+    members: tuple[Annotated[str, Field(max_length=_TEXT)], ...] = Field(max_length=_MEMBERS_MAX)
     crop: CropSpec
     outputs: tuple[OutputSpec, ...]
 
@@ -139,7 +143,8 @@ class ModelServer:
         except (ConnectionError, http.client.RemoteDisconnected) as error:
             self.close()
             raise (ServerError if fresh else _StaleError)(_reason(error)) from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            # ValueError: a chunk of negative length.
             self.close()
             raise ServerError(_reason(error)) from error
         if len(content) > ANSWER_BYTES:
@@ -151,7 +156,8 @@ class ModelServer:
             answer = None
         if response.status != http.client.OK:
             message = answer.get("error") if isinstance(answer, dict) else None
-            raise ServerError(_line(f"{response.status} {response.reason}{f': {message}' if message else ''}"))
+            shown = f": {message}" if isinstance(message, str) and message else ""
+            raise ServerError(f"{response.status} {response.reason}{shown}")
         if not isinstance(answer, dict):
             self.close()
             raise ServerError("an answer that is no JSON object: is this a model server?")
@@ -223,23 +229,23 @@ def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:
         name = _line(f"{own.name} {own.version}" if own else str(answer["model_spec"]["name"]))
         given = {str(output): _shape(tensor) for output, tensor in outputs.items()}
     except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
-        raise ServerError(_line(f"metadata that describes no model with one input ({error!r})")) from error
+        raise ServerError(f"metadata that describes no model with one input ({error!r})") from error
     spec = card.input
     if dtype not in _PIXELS | _REAL | {_BINARY}:
-        raise ServerError(_line(f"its input is of type {dtype}"))
+        raise ServerError(f"its input is of type {dtype}")
     if dtype != _BINARY and shape and shape[1:] != (spec.height, spec.width, spec.channels):
         raise ServerError(f"it takes faces of {_times(shape[1:])}, not {spec.height}x{spec.width}x{spec.channels}")
     if own:
         labels, here = theirs.primary.labels, card.primary.labels
         if labels != here:
-            raise ServerError(_line(f"its labels are {', '.join(labels)}; here they are {', '.join(here)}"))
+            raise ServerError(f"its labels are {', '.join(labels)}; here they are {', '.join(here)}")
         if own.crop != card.crop:
             raise ServerError("its faces are cut in another way than here")
         # `emotion-edge serve` also accepts PNG files, which are far smaller than lists of numbers.
         card, dtype = theirs, _BINARY
     primary = card.primary
     if primary.name not in given:
-        raise ServerError(_line(f"it has no output {primary.name!r} (it has {', '.join(sorted(given))})"))
+        raise ServerError(f"it has no output {primary.name!r} (it has {', '.join(sorted(given))})")
     if given[primary.name][-1:] not in ((), (-1,), (len(primary.labels),)):
         raise ServerError(
             f"its output {primary.name!r} has {given[primary.name][-1]} values, not {len(primary.labels)}"
@@ -272,4 +278,9 @@ def _votes(prediction: Any, served: Served) -> dict[str, str]:
     votes = prediction.get(VOTES) if served.members else None
     if not isinstance(votes, list) or len(votes) != len(served.members):
         return {}
-    return {member: str(vote) for member, vote in zip(served.members, votes, strict=True)}
+    labels = served.card.primary.labels
+    return {
+        member: vote
+        for member, vote in zip(served.members, votes, strict=True)
+        if isinstance(vote, str) and vote in labels
+    }
