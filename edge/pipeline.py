@@ -14,6 +14,7 @@ from edge.faces.optical_flow import OpticalFlow
 from edge.faces.orientation import OrientationCheck
 from edge.faces.search import FaceSearch
 from edge.faces.tracker import CONFIRM, TrackedFace, Tracker
+from edge.faces.zoom import MOST
 from edge.labels import UNCERTAIN
 from edge.models.runtime import Runtime
 from edge.reading import Box, Face, Frame, Reading
@@ -117,7 +118,7 @@ class Pipeline:
             at_border = any(_crosses_border(face.detection.box, area) for face in self._visible)
             due = self._cadence.due(now, len(self._visible), at_border)
             cut = self._cadence.every > 1 and self._scene_cut(frame.image)
-            large_due = self._search.large_due(frame, len(self._visible))
+            large_due = self._search.large_due(frame, [face.detection.box for face in self._visible])
             if not (due or cut or large_due or self._tracker.tentative or len(self._visible) > self._anchored):
                 began = time.perf_counter()
                 moved = self._flow.step(frame.image)
@@ -127,15 +128,16 @@ class Pipeline:
                 if len(moved) == self._anchored:
                     return followed
         tracked = [face.detection for face in self._in_view]
-        # Recently lost faces count too: only the network that found a face can find it again.
-        far = self._search.far(frame.image, [face.box for face in tracked])
-        # A track found by the large network must be confirmed by the same network.
-        confirms = bool(self._tracker.tentative) and self._search.large
+        # Recently lost faces and unconfirmed tracks count too: the small network does not find far ones by itself.
+        far = self._search.far(frame.image, [*(face.box for face in tracked), *self._tracker.tentative])
+        crowd = len(far) > MOST
         with _Timed(stages, "detect"):
-            detections = self._search(frame, tracked, large_due or far or confirms)
+            detections = self._search(frame, tracked, large_due or crowd, far)
         if self._orientation:
             self._orientation(frame)
-        self._cadence.detected(now, stages["detect"] / 1000, self._search.large, as_rule=far or not self._search.large)
+        self._cadence.detected(
+            now, stages["detect"] / 1000, self._search.large, as_rule=crowd or not self._search.large
+        )
         with _Timed(stages, "track"):
             followed = self._tracker.update(detections, now)
         with _Timed(stages, "follow"):

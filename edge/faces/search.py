@@ -1,8 +1,9 @@
 """Runs the detector within the region of interest, on rotated pictures too, and limits size and number of faces."""
 
+import functools
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from edge.config import DetectorSettings
@@ -11,6 +12,7 @@ from edge.faces.exposure import Exposure
 from edge.faces.roll import LOOK, TURNED, TurnedImage, roll_of
 from edge.faces.two_sizes import SizeChoice, TwoSizes
 from edge.faces.yunet import OVERLAP
+from edge.faces.zoom import MOST
 from edge.reading import Box, Detection, Frame, Image
 
 _TRACKED_BONUS: Final = 1.5
@@ -55,44 +57,82 @@ class FaceSearch:
         left, top, right, bottom = self._bounds(image)
         return Box(left, top, right - left, bottom - top)
 
-    def large_due(self, frame: Frame, visible: int) -> bool:
+    def large_due(self, frame: Frame, visible: Sequence[Box]) -> bool:
         """Whether the large network of `detector.size: auto` is to search this frame even if no detection is due."""
-        return self._sizes is not None and self._sizes.due(frame.captured_at, visible, self.area(frame.image))
+        near = len(visible) - len(self.far(frame.image, visible))
+        return self._sizes is not None and self._sizes.due(frame.captured_at, near, self.area(frame.image))
 
-    def far(self, image: Image, tracked: Iterable[Box]) -> bool:
-        """Whether one of the tracked boxes is so small that only `detector.size: auto`'s large network finds it."""
-        return self._sizes is not None and self._sizes.far(tracked, self.area(image))
+    def far(self, image: Image, faces: Iterable[Box]) -> list[Box]:
+        """Return the boxes that are so small that `detector.size: auto` looks at them in close-ups."""
+        return [] if self._sizes is None else self._sizes.far(faces, self.area(image))
 
-    def __call__(self, frame: Frame, tracked: Sequence[Detection], large: bool = False) -> list[Detection]:
+    def __call__(
+        self, frame: Frame, tracked: Sequence[Detection], large: bool = False, far: Sequence[Box] = ()
+    ) -> list[Detection]:
         """Detect the faces of a frame, in its analysis image if that has as many pixels as the network's input.
 
         Args:
             frame: the frame.
             tracked: detections of the faces that are tracked already.
-            large: search with the large network of `detector.size: auto`.
+            large: search with the large network of `detector.size: auto`, too.
+            far: places to look at in close-ups with `detector.size: auto`, in pixels of `frame.image`.
 
         Returns:
             The faces, in pixels of `frame.image`.
         """
-        if self._sizes is None or not isinstance(self._detector, TwoSizes) or frame.unrelated:
-            return self._search(frame, tracked, self._detector)
         self.large = large
-        if not large:
-            return self._search(frame, tracked, self._detector.small)
-        # Thread time excludes other processes and threads.
-        began = time.thread_time()
-        found = self._search(frame, tracked, self._detector.large)
-        self._sizes.looked(frame.captured_at, time.thread_time() - began)
-        return found
+        detector = self._detector
+        if self._sizes is None or not isinstance(detector, TwoSizes) or frame.unrelated:
+            return self._search(frame, tracked, detector.detect, detector.size)
+        if not large and not far:
+            return self._search(frame, tracked, detector.small.detect, detector.small.size)
+        detect = functools.partial(self._far, detector, self._sizes, frame, tracked, large, far)
+        return self._search(frame, tracked, detect, detector.size)
 
-    def _search(self, frame: Frame, tracked: Sequence[Detection], detector: Detector) -> list[Detection]:
-        fills = frame.analysis is not None and self._fills(frame.analysis, detector)
+    def _far(
+        self,
+        detector: TwoSizes,
+        sizes: SizeChoice,
+        frame: Frame,
+        tracked: Sequence[Detection],
+        large: bool,
+        far: Sequence[Box],
+        image: Image,
+    ) -> list[Detection]:
+        """Detect faces by the large network and in close-ups. image: the searched part of the frame, made bright."""
+        area, found = self.area(frame.image), []
+        # Near faces would be cut at a quarter's edge; more far faces than there are close-ups need the whole picture.
+        near = len(tracked) > len(self.far(frame.image, [face.box for face in tracked]))
+        whole = near or len(far) > MOST or not detector.large.divides(image)
+        if large:
+            # Thread time excludes other processes and threads.
+            began = time.thread_time()
+            found = detector.large.detect(image) if whole else detector.large.quarter(image, sizes.quarter)
+            sizes.looked(frame.captured_at, time.thread_time() - began)
+        if not large or not whole:
+            found = _joined(found, detector.small.detect(image))
+        ratio = image.shape[1] / area.width
+        places = [
+            Box((box.x - area.x) * ratio, (box.y - area.y) * ratio, box.width * ratio, box.height * ratio)
+            for box in far
+        ]
+        unseen = [box for box in places if not any(box.iou(face.box) > OVERLAP for face in found)]
+        return _joined(found, detector.large.check(image, unseen[:MOST]))
+
+    def _search(
+        self,
+        frame: Frame,
+        tracked: Sequence[Detection],
+        detect: Callable[[Image], list[Detection]],
+        size: tuple[int, int],
+    ) -> list[Detection]:
+        fills = frame.analysis is not None and self._fills(frame.analysis, size)
         image = frame.analysis if frame.analysis is not None and fills else frame.image
         ratio = frame.image.shape[1] / image.shape[1]
         left, top, right, bottom = self._bounds(image)
-        part, shrunk = self._exposure(image[top:bottom, left:right], frame.captured_at, detector.size)
-        found = detector.detect(part)
-        turning = detector.small if isinstance(detector, TwoSizes) else detector
+        part, shrunk = self._exposure(image[top:bottom, left:right], frame.captured_at, size)
+        found = detect(part)
+        turning = self._detector.small if isinstance(self._detector, TwoSizes) else self._detector
         for roll in self._rolls(frame.captured_at, tracked, found):
             turned = TurnedImage(part, roll, turning.size)
             more = [turned.back(face) for face in turning.detect(turned.image)]
@@ -139,10 +179,10 @@ class FaceSearch:
 
         return sorted(found, key=size, reverse=True)[: self._settings.max_faces]
 
-    def _fills(self, image: Image, detector: Detector) -> bool:
+    def _fills(self, image: Image, size: tuple[int, int]) -> bool:
         """Whether the region in this image is at least as wide or as high as the network's input."""
         left, top, right, bottom = self._bounds(image)
-        width, height = detector.size
+        width, height = size
         return right - left >= width or bottom - top >= height
 
     def _bounds(self, image: Image) -> tuple[int, int, int, int]:

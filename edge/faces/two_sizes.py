@@ -11,14 +11,14 @@ from edge.faces.zoom import ZoomingDetector
 from edge.reading import Box, Detection, Image
 
 FAR_WIDTH: Final = 20.0
-"""A face narrower than this, in pixels of the small network's input, is followed with the large network."""
+"""A face narrower than this, in pixels of the small network's input, is followed in close-ups."""
 
 EMPTY_INTERVAL: Final = 0.3
-"""Seconds between two runs of the large network while nobody is in view. Two runs confirm a face, the second on the
-next frame, so that a person across the room is found within a second.
+"""Seconds between two runs of the large network while nobody is near. Each searches another part of a large picture,
+and a close-up of the next frame confirms a face, so that a person across the room is found within a second.
 """
 
-NEAR_INTERVAL: Final = 2.0
+NEAR_INTERVAL: Final = 4.0
 """Seconds between two runs of the large network while near faces are in view: longer, to save processor time."""
 
 SLOW: Final = 0.2
@@ -69,28 +69,33 @@ class SizeChoice:
         self._looks = 0
         self._slow = False
 
-    def far(self, faces: Iterable[Box], area: Box) -> bool:
-        """Whether one of these faces is too small for the small network. area: searched part of the frame, pixels."""
+    @property
+    def quarter(self) -> int:
+        """Number of the next part of a large picture to search with the large network."""
+        return self._looks
+
+    def far(self, faces: Iterable[Box], area: Box) -> list[Box]:
+        """Return those of these faces that are too small for the small network. area: searched part of the frame."""
         shrunk = self._shrunk(area)
-        return not self._slow and any(box.width * shrunk < FAR_WIDTH for box in faces)
+        return [] if self._slow else [box for box in faces if box.width * shrunk < FAR_WIDTH]
 
     def _shrunk(self, area: Box) -> float:
         """Return the scale of the small network: pixels of its input per pixel of the searched area."""
         return min(self._small[0] / area.width, self._small[1] / area.height)
 
-    def due(self, now: float, visible: int, area: Box) -> bool:
+    def due(self, now: float, near: int, area: Box) -> bool:
         """Whether the large network is to search this frame even if no detection is due.
 
         Args:
             now: time of capture, seconds, monotonic.
-            visible: number of faces in view.
+            near: number of faces in view that are not far.
             area: part of the frame that is searched, pixels; if the small network need not shrink it, the large one
                 finds no more.
         """
         shrunk = self._shrunk(area)
         if self._slow or shrunk >= 1 or self._min_face * shrunk >= FAR_WIDTH:
             return False
-        return not 0 <= now - self._looked_at < (NEAR_INTERVAL if visible else EMPTY_INTERVAL)
+        return not 0 <= now - self._looked_at < (NEAR_INTERVAL if near else EMPTY_INTERVAL)
 
     def looked(self, now: float, seconds: float) -> None:
         """Record that the large network ran on the frame captured at `now`, and its processor seconds."""

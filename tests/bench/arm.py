@@ -17,7 +17,7 @@ from edge.models.runtime import choose
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
 from quantize.arm import CPUS
-from quantize.instructions import count
+from quantize.instructions import count, counts
 from tests.bench.clips import LENGTH, write_clips
 from tests.bench.contestants import CACHE
 
@@ -33,11 +33,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from edge.config import Settings
+from edge.faces import two_sizes
 from edge.pipeline import open_pipeline
 from edge.reading import Frame
 from edge.models.runtime import choose
 path, width, height, model, every, rate, size, length, frames = sys.argv[1:]
 cv2.setNumThreads(1)
+two_sizes.SLOW = float("inf")  # a look takes longer in emulation
 settings = Settings(detector={"every": int(every), "size": size}, emotion={"model": model, "rate": float(rate)})
 pipeline = open_pipeline(settings, choose())
 clip = np.fromfile(path, np.uint8).reshape(int(length), int(height), int(width), 3)
@@ -47,6 +49,24 @@ for number in range(int(frames)):
     faces = pipeline.analyse(Frame(image, number / 30, number / 30, number)).faces
 print(len(faces))
 """
+
+EXPOSURE_SCRIPT: Final = """\
+import os
+import sys
+import numpy as np
+from edge.faces.exposure import Exposure, brighten_crop
+path, width, height = sys.argv[1:]
+frame = np.fromfile(path, np.uint8, int(width) * int(height) * 3).reshape(int(height), int(width), 3)
+crop, exposure = np.ascontiguousarray(frame[:64, :64, :1]) // 2 + 128, Exposure()
+for part in (0, 1, 2):
+    for number in range(100 * (part > 0)):
+        if part == 1:
+            assert exposure(frame, number / 30, (320, 256))[0] is frame
+        else:
+            assert brighten_crop(crop) is crop
+    os.getppid()
+"""
+"""Counts 100 bright frames, then 100 bright crops, which pass unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +118,16 @@ def frame_instructions(
     return (long - short) / (LONG - SHORT) / 1e6
 
 
+def exposure_instructions(cpu: str) -> tuple[float, float]:
+    """Millions of instructions by which the exposure is judged in bright light: per frame, and per face crop.
+
+    Raises EmotionEdgeError if the emulation is not ready or fails.
+    """
+    path = write_clips(CACHE / "clips")["two faces", 640, 480]
+    begin, frames, crops, _ = counts(["-c", EXPOSURE_SCRIPT, str(path), "640", "480"], cpu, PACKAGES)
+    return (frames - begin) / 1e8, (crops - frames) / 1e8
+
+
 def parts(cpu: str, model: str, size: str, whole: float, sparse: float) -> Parts:
     """Divide the instructions of a frame among parts, from the slopes between variants of the pipeline.
 
@@ -144,6 +174,13 @@ def main() -> int:
         for cpu in CPUS:
             it = parts(cpu, model, size, table[cpu, 1], table[cpu, SPARSE])
             print(f"| {cpu} | {it.look:.1f} | {it.follow:.1f} | {it.emotion:.1f} | {it.rest:.1f} |", flush=True)
+        for cpu in CPUS:
+            frame, crop = exposure_instructions(cpu)
+            share = (frame + 2 * crop * RATE / 30) / table[cpu, 1]
+            print(
+                f"\n{cpu}, exposure of a bright frame {frame:.3f} M, of a bright crop {crop:.3f} M: {share:.2%}",
+                flush=True,
+            )
     except EmotionEdgeError as error:
         print(f"tests.bench.arm: {error}", file=sys.stderr)
         return 2

@@ -10,6 +10,7 @@ from edge.faces.detector import open_detector
 from edge.faces.search import FaceSearch
 from edge.faces.two_sizes import EMPTY_INTERVAL, FAR_WIDTH, NEAR_INTERVAL, SLOW, SizeChoice, TwoSizes
 from edge.faces.yunet import YuNet
+from edge.faces.zoom import MOST
 from edge.models.released import model_dir
 from edge.models.runtime import choose
 from edge.pipeline import Pipeline, open_pipeline, read_once
@@ -41,7 +42,7 @@ def test_auto_is_the_default_and_other_sizes_are_one_network() -> None:
     assert isinstance(open_detector(DetectorSettings(size="640"), choose(), 1), YuNet)
 
 
-@pytest.mark.parametrize("width", [40, 60])
+@pytest.mark.parametrize("width", [32, 60])
 def test_somebody_across_the_room_is_found_within_a_second_and_followed(cast: list[Head], width: int) -> None:
     pipeline = open_pipeline(Settings(), choose())
     empty = backdrop(1280, 720)
@@ -59,6 +60,21 @@ def test_near_faces_are_left_to_the_small_network(cast: list[Head]) -> None:
     looks = large_looks(open_pipeline(Settings(), choose()), images)
     after_start = [number for number in looks if number > 1]
     assert 1 <= len(after_start) <= round(6 / NEAR_INTERVAL)
+
+
+def test_a_crowd_across_the_room_is_followed_by_the_large_network(cast: list[Head]) -> None:
+    placed = [At(cast[n % 2], 200 + 160 * n, 200 + 80 * (n % 3), 50) for n in range(MOST + 2)]
+    image = compose(backdrop(1280, 720), placed)
+    pipeline = open_pipeline(Settings(detector=DetectorSettings(every=1)), choose())
+    assert large_looks(pipeline, [image] * 30)[-3:] == [27, 28, 29]
+
+
+def test_one_person_across_the_room_is_followed_in_close_ups(cast: list[Head]) -> None:
+    image = compose(backdrop(1280, 720), [At(cast[0], 900, 250, 40)])
+    pipeline = open_pipeline(Settings(detector=DetectorSettings(every=1)), choose())
+    looks = large_looks(pipeline, [image] * 50)
+    assert len(looks) <= 1 + 2.5 / EMPTY_INTERVAL
+    assert len(pipeline.visible_tracks) == 1
 
 
 def test_single_pictures_are_searched_by_both(cast: list[Head]) -> None:
@@ -92,7 +108,7 @@ def test_a_board_that_is_too_slow_stays_with_the_small_network_and_says_so(caplo
             assert choice.due(float(number), 0, HD)
             choice.looked(float(number), 3 * SLOW)
     assert not choice.due(10.0, 0, HD)
-    assert not choice.far([Box(0, 0, 30, 30)], HD)
+    assert choice.far([Box(0, 0, 30, 30)], HD) == []
     (record,) = caplog.records
     assert "only the smaller one" in record.getMessage()
 
@@ -102,8 +118,8 @@ def test_a_slow_first_look_does_not_count() -> None:
     for number, seconds in enumerate((9.0, 0.1, 0.1)):
         choice.looked(float(number), seconds)
     assert choice.due(10.0, 0, HD)
-    assert choice.far([Box(0, 0, 4 * FAR_WIDTH - 1, 90)], HD)
-    assert not choice.far([Box(0, 0, 4 * FAR_WIDTH + 1, 90)], HD)
+    far, near = Box(0, 0, 4 * FAR_WIDTH - 1, 90), Box(0, 0, 4 * FAR_WIDTH + 1, 90)
+    assert choice.far([far, near], HD) == [far]
 
 
 def test_another_yunet_of_ones_own_is_used_alone() -> None:

@@ -8,7 +8,7 @@ import pytest
 from edge.config import DetectorSettings
 from edge.faces.detector import open_detector
 from edge.faces.two_sizes import TwoSizes
-from edge.faces.zoom import MOST, ZoomingDetector
+from edge.faces.zoom import MOST, QUARTERS, ZoomingDetector, quarter
 from edge.models.runtime import choose
 from edge.reading import Box, Detection, Image
 from tests.support.moving import At, Head, backdrop, compose, heads
@@ -100,3 +100,37 @@ def test_a_candidate_at_the_rim_is_looked_at_within_the_picture(corner: tuple[fl
     ZoomingDetector(Network([Detection(Box(*corner, 30, 40), 0.1)]), small, 0.5).detect(HD)
     ZoomingDetector(Network([Detection(Box(*corner, 3000, 40), 0.1)]), small, 0.5).detect(HD)
     assert small.seen == [(120, 150, 3), (720, 1280, 3)]
+
+
+@pytest.mark.parametrize("size", [(640, 480), (800, 600), (1280, 720), (1920, 1080), (720, 1280), (300, 2000)])
+def test_every_small_face_is_whole_in_one_of_the_parts_of_a_picture(size: tuple[int, int]) -> None:
+    parts = [quarter(*size, (640, 480), number) for number in range(QUARTERS)]
+    face = min(size) // 4
+    for x in range(0, size[0] - face, 20):
+        for y in range(0, size[1] - face, 20):
+            assert any(
+                left <= x and x + face <= left + width and top <= y and y + face <= top + height
+                for left, top, width, height in parts
+            )
+    assert all(left >= 0 and left + width <= size[0] and top + height <= size[1] for left, top, width, height in parts)
+
+
+def test_a_part_of_a_picture_is_searched_with_more_pixels_for_each_face() -> None:
+    large = Network([at(100, 0.9)], (640, 480))
+    detector = ZoomingDetector(large, Network(), 0.5)
+    boxes = [detector.quarter(HD, number)[0].box for number in range(QUARTERS)]
+    assert set(large.seen) == {(640, 854, 3)}
+    assert [(box.x, box.y) for box in boxes] == [(100, 100), (526, 180), (100, 180), (526, 100)]
+    assert detector.divides(HD)
+    assert not detector.divides(HD[:480, :640])
+
+
+def test_known_far_faces_are_checked_in_close_ups() -> None:
+    def checked(face: Detection) -> list[Box]:
+        seen = ZoomingDetector(Network(), Network([face]), 0.5).check(HD, [at(615, 0.1).box])
+        return [it.box for it in seen]
+
+    assert checked(Detection(Box(70, 42, 28, 38), 0.8)) == [Box(625, 102, 28, 38)]
+    assert checked(Detection(Box(60, 42, 28, 38), 0.6)) == [], "not sure"
+    assert checked(Detection(Box(0, 42, 28, 38), 0.8)) == [], "somebody beside"
+    assert checked(Detection(Box(60, 42, 90, 120), 0.8)) == [], "another size"
