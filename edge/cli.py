@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 # from the start.
 
 
-def _parser(chosen: str) -> argparse.ArgumentParser:
-    """Return the parser of all commands, of which only the chosen one has its flags, to save time and memory."""
+def _parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of all commands, of which only the chosen one has its flags, to save time and memory.
+
+    Without a chosen command all have their flags: the man page is made of that.
+    """
     from edge import __version__
     from edge.config.load import add_flags
 
@@ -46,7 +49,7 @@ def _parser(chosen: str) -> argparse.ArgumentParser:
     }
     for name, text in helps.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        if name != chosen:
+        if chosen is not None and name != chosen:
             continue
         if name == "model":
             _add_model_actions(command)

@@ -88,6 +88,7 @@ def write_manual(path: Path, epoch: int) -> None:
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch), "COLUMNS": "100"}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     if done.returncode or not done.stdout.startswith(".TH"):
-        raise EmotionEdgeError(f"package: the man page cannot be made: {done.stderr.strip() or done.stdout[:200]}")
+        reason = done.stderr.strip().splitlines()[-1:] or [done.stdout[:200]]
+        raise EmotionEdgeError(f"package: the man page cannot be made: {reason[0]}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(done.stdout.encode(), 9, mtime=0))

@@ -176,6 +176,8 @@ def test_the_man_page_has_all_commands(deb: tuple[str, Path], tmp_path: Path) ->
     assert text.startswith('.TH EMOTION\\-EDGE "1" "2023\\-11\\-14"')
     for command in ("run", "check\\-config", "doctor"):
         assert f"emotion\\-edge {command}" in text
+    for flag in ("--image", "--csv", "--day", "--mqtt.host"):
+        assert flag.replace("-", "\\-") in text
 
 
 def test_whose_work_is_in_it_is_said(deb: tuple[str, Path], tmp_path: Path) -> None:
