@@ -4,6 +4,7 @@ Times are milliseconds since the epoch, UTC. docs/record.md describes the tables
 """
 
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -40,6 +41,9 @@ MIGRATIONS: Final = (
     """,
 )
 """SQL scripts, of which number n brings a file to version n + 1. A released one is never changed; add new ones."""
+
+_TABLES: Final = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('runs', 'seen', 'watched')"
+"""Number of the record's tables; a view of the same name, which may have rows without end, does not count."""
 
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PAGE_LIMIT: Final = 0.9
@@ -284,8 +288,9 @@ def path_to_read(settings: RecordSettings) -> Path:
     paths = [settings.file] if settings.file else [SERVICE_STATE / NAME, path_to_write(settings)]
     for path in paths:
         try:
-            if path.stat():
-                return path
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise EmotionEdgeError(f"record {path}: is not a regular file")
+            return path
         except PermissionError as error:
             raise EmotionEdgeError(f"record {path}: may not be read by this user (try sudo)") from error
         except OSError:
@@ -306,9 +311,13 @@ def reading_from(path: Path) -> Iterator[sqlite3.Connection]:
             if version != len(MIGRATIONS):
                 age = "a newer" if version > len(MIGRATIONS) else "an older"
                 raise EmotionEdgeError(f"record {path}: was written by {age} Emotion Edge: run its daemon or update")
+            if int(connection.execute(_TABLES).fetchone()[0]) != 3:
+                raise EmotionEdgeError(f"record {path}: is no record of Emotion Edge: a table is missing")
             yield connection
     except sqlite3.Error as error:
         raise EmotionEdgeError(f"record {path}: cannot be read: {error}") from error
+    except (ValueError, OverflowError) as error:
+        raise EmotionEdgeError(f"record {path}: holds a value that cannot be right: {error}") from error
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Final
 
 THERMAL: Final = Path("/sys/class/thermal")
+_LOWEST: Final = -50.0
+_HIGHEST: Final = 150.0
+"""Degrees that a sensor can mean; broken ones and those that are off report others, such as -273 or 2,147,483."""
+
 FIRMWARE: Final = Path("/sys/devices/platform")
 """Folder that contains soc/soc:firmware/get_throttled; on a Pi 5 the soc's name ends with its address."""
 
@@ -19,8 +23,8 @@ def temperature(thermal: Path = THERMAL) -> float | None:
             # The sensor of a zone may be off.
             with suppress(OSError, ValueError):
                 # The kernel reports thousandths of a degree.
-                readings.append(int(zone.read_text()) / 1000)
-    return max(readings, default=None)
+                readings.append(float(zone.read_text()) / 1000)
+    return max((degrees for degrees in readings if _LOWEST <= degrees <= _HIGHEST), default=None)
 
 
 def throttled(firmware: Path = FIRMWARE) -> bool | None:

@@ -16,6 +16,14 @@ def test_the_hottest_zone_counts(tmp_path: Path) -> None:
     assert board.temperature(tmp_path) == pytest.approx(61.5)
 
 
+def test_what_no_sensor_can_mean_is_left_out(tmp_path: Path) -> None:
+    texts = ("-273000", "2147483647", "9" * 5000, "9" * 400, "nan", "inf", "1e999", "hot", "\0", "41000")
+    for number, text in enumerate(texts):
+        (tmp_path / f"thermal_zone{number}").mkdir()
+        (tmp_path / f"thermal_zone{number}" / "temp").write_text(text)
+    assert board.temperature(tmp_path) == pytest.approx(41.0)
+
+
 def test_no_zone_is_no_temperature(tmp_path: Path) -> None:
     assert board.temperature(tmp_path) is None
 
