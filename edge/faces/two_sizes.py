@@ -18,7 +18,7 @@ EMPTY_INTERVAL: Final = 0.3
 and a close-up of the next frame confirms a face, so that a person across the room is found within a second.
 """
 
-NEAR_INTERVAL: Final = 4.0
+NEAR_INTERVAL: Final = 8.0
 """Seconds between two runs of the large network while near faces are in view: longer, to save processor time."""
 
 SLOW: Final = 0.2
