@@ -139,17 +139,21 @@ class HomeAssistant:
         return asyncio.run(converse())
 
     def picture(self, entity: str) -> bytes:
-        """Return the picture that an image entity shows."""
-        return self._send(f"/api/image_proxy/{entity}")
+        """Return the picture that an image or camera entity shows."""
+        return self._send(f"/api/{entity.partition('.')[0]}_proxy/{entity}")
 
-    def _send(self, path: str, body: bytes | None = None) -> bytes:
+    def open(self, path: str, size: int) -> bytes:
+        """Return the first bytes of an answer that does not end."""
+        return self._send(path, size=size)
+
+    def _send(self, path: str, body: bytes | None = None, size: int | None = None) -> bytes:
         kind = "application/x-www-form-urlencoded" if path == "/auth/token" else "application/json"
         headers = {"Content-Type": kind}
         if self._tokens:
             headers["Authorization"] = f"Bearer {self._tokens['access_token']}"
         request = Request(f"{self.url}{path}", body, headers)
         with urlopen(request, timeout=30) as answer:
-            return bytes(answer.read())
+            return bytes(answer.read(size))
 
     def _answers(self) -> bool:
         assert self._process

@@ -25,7 +25,7 @@ import homeassistant
 
 root = Path(homeassistant.__file__).parent
 defaults = re.search(r"DEFAULT_INTEGRATIONS = \{(.*?)\n\}", (root / "bootstrap.py").read_text(), re.DOTALL)
-wanted = ["mqtt", "binary_sensor", "button", "event", "image", "sensor", "switch", "update"]
+wanted = ["mqtt", "binary_sensor", "button", "event", "image", "mjpeg", "sensor", "switch", "update"]
 wanted += ["ai_task", "assist_pipeline", "camera", "conversation", "history", "logbook", "lovelace", "tts"]  # for its page
 wanted += re.findall(r'"(\w+)"', defaults.group(1))
 seen, needed = set(), set()

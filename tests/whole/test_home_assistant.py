@@ -17,7 +17,7 @@ from edge.cli import main
 from edge.media import CLIP
 from tests.conftest import ROOT
 from tests.support.broker import Mosquitto
-from tests.support.daemon import running, wait_until
+from tests.support.daemon import free_port, running, wait_until
 from tests.support.home_assistant import HomeAssistant
 from tests.support.serving import SMALL_CARD
 
@@ -176,6 +176,28 @@ def test_a_picture_is_there_when_its_button_was_pressed(home: HomeAssistant, bro
         image = cv2.imdecode(np.frombuffer(home.picture("image.door_snapshot"), np.uint8), cv2.IMREAD_COLOR)
         assert image is not None
         assert image.shape == (480, 640, 3)
+
+
+def test_the_annotated_stream_is_one_of_its_cameras(home: HomeAssistant, broker: Mosquitto, tmp_path: Path) -> None:
+    password, port = tmp_path / "password", free_port()
+    password.write_text("open sesame @home")
+    password.chmod(0o600)
+    given = flags(broker, "hall", **{"web.port": port, "web.password_file": password})
+    with running(tmp_path / "log", given):
+        home.wait("sensor.hall_emotion", *SMALL_CARD.primary.labels)
+        page = f"http://127.0.0.1:{port}"
+        content = {"name": "Hall stream", "username": "viewer", "password": "open sesame @home", "verify_ssl": True}
+        flow = "/api/config/config_entries/flow"
+        step = home.ask(flow, {"handler": "mjpeg"})
+        pages = {"mjpeg_url": f"{page}/stream", "still_image_url": f"{page}/latest.jpg"}
+        done = home.ask(f"{flow}/{step['flow_id']}", {**content, **pages})
+        assert done["type"] == "create_entry", done
+        wait_until(lambda: home.state("camera.hall_stream") != "", "the camera")
+        image = cv2.imdecode(np.frombuffer(home.picture("camera.hall_stream"), np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        assert image.shape == (480, 640, 3)
+        moving = home.open("/api/camera_proxy_stream/camera.hall_stream", 65536)
+        assert moving.count(b"Content-Type: image/jpeg") >= 1
 
 
 def test_forget_removes_the_device(home: HomeAssistant, broker: Mosquitto, tmp_path: Path) -> None:
