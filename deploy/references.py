@@ -11,6 +11,7 @@ from edge.errors import EmotionEdgeError
 
 _log = logging.getLogger(__name__)
 
+_LINE_MAX: Final = 4096
 _SECRETS: Final = ("password", "token", "server_token")
 """Keys whose values are secret."""
 
@@ -68,9 +69,12 @@ def _plaintext(tree: Any, name: str = "") -> Iterator[str]:
 
 def _from_file(name: str, folder: Path, where: str) -> str:
     try:
-        text = (folder / Path(name).expanduser()).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with (folder / Path(name).expanduser()).open("rb") as file:
+            text = file.readline(_LINE_MAX + 1).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
         raise EmotionEdgeError(f"{where}: from_file {name}: cannot be read: {error}") from None
+    if len(text) > _LINE_MAX:
+        raise EmotionEdgeError(f"{where}: from_file {name}: its first line is longer than {_LINE_MAX} characters")
     return _first_line(text, f"{where}: from_file {name}")
 
 

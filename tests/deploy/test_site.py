@@ -114,6 +114,8 @@ def test_secrets_come_from_files_the_environment_and_pass(tmp_path: Path, monkey
     ("reference", "message"),
     [
         ({"from_file": "none.txt"}, "wifi: password: from_file none.txt: cannot be read"),
+        ({"from_file": "/dev/zero"}, "wifi: password: from_file /dev/zero: its first line is longer than 4096"),
+        ({"from_file": "a\0b"}, "wifi: password: from_file a"),
         ({"from_env": "NO_SUCH_VARIABLE"}, "wifi: password: from_env NO_SUCH_VARIABLE: is empty or not set"),
     ],
 )
