@@ -196,7 +196,7 @@ class Packages:
 
     def __init__(self, given: Path | None) -> None:
         self._given = read_package(given) if given else None
-        self._built: dict[tuple[str, str], Package] = {}
+        self._built: dict[tuple[str, str], Package | EmotionEdgeError] = {}
         self._lock = threading.Lock()
 
     def of(self, host: Host, options: tuple[str, ...]) -> Package:
@@ -208,5 +208,11 @@ class Packages:
         with self._lock:
             key = board.suite, board.arch
             if key not in self._built:
-                self._built[key] = read_package(build(board.suite, Path("build"), board.arch))
-            return self._built[key]
+                try:
+                    self._built[key] = read_package(build(board.suite, Path("build"), board.arch))
+                except EmotionEdgeError as error:
+                    self._built[key] = error  # not tried again for each further board
+            built = self._built[key]
+        if isinstance(built, EmotionEdgeError):
+            raise built
+        return built

@@ -12,15 +12,18 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from deploy import cli
+from deploy.boards import push
 from deploy.boards.facts import gather_facts
 from deploy.boards.inventory import Host, choose_hosts, read_inventory
-from deploy.boards.push import doctor_findings, read_package
+from deploy.boards.push import Packages, doctor_findings, read_package
 from deploy.boards.rollout import Plan, roll_out
 from deploy.boards.ssh import Connection, quoted
 from deploy.boards.status import status
@@ -245,6 +248,23 @@ def test_after_a_push_only_what_is_not_well_is_printed(monkeypatch: pytest.Monke
     ]
     monkeypatch.setattr(Connection, "status", lambda *_: (1, "\n".join(lines)))
     assert doctor_findings(Connection(Host("kitchen", "kitchen.lan"))) == lines[3:]
+
+
+def test_a_package_that_cannot_be_built_is_tried_once_for_all_boards(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def build(suite: str, _out: Path, arch: str) -> Path:
+        tries.append((suite, arch))
+        raise EmotionEdgeError("package: no room")
+
+    monkeypatch.setattr(push, "build", build)
+    monkeypatch.setattr(push, "Connection", lambda *_: nullcontext())
+    monkeypatch.setattr(push, "gather_facts", lambda _: SimpleNamespace(suite="trixie", arch="arm64"))
+    packages = Packages(None)
+    for name in ("kitchen", "hall"):
+        with pytest.raises(EmotionEdgeError, match="no room"):
+            packages.of(Host(name, f"{name}.lan"), ())
+    assert tries == [("trixie", "arm64")]
 
 
 @needs_dpkg
