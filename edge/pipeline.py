@@ -129,7 +129,7 @@ class Pipeline:
                     return followed
         tracked = [face.detection for face in self._in_view]
         # Recently lost faces and unconfirmed tracks count too: the small network does not find far ones by itself.
-        far = self._search.far(frame.image, [*(face.box for face in tracked), *self._tracker.tentative])
+        far = self._search.far(frame.image, [face.box for face in tracked], self._tracker.tentative)
         crowd = len(far) > MOST
         with _Timed(stages, "detect"):
             detections = self._search(frame, tracked, large_due or crowd, far)

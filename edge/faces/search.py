@@ -10,7 +10,7 @@ from edge.config import DetectorSettings
 from edge.faces.detector import Detector
 from edge.faces.exposure import Exposure
 from edge.faces.roll import LOOK, TURNED, TurnedImage, roll_of
-from edge.faces.two_sizes import SizeChoice, TwoSizes
+from edge.faces.two_sizes import CONFIRMED_WIDTH, SizeChoice, TwoSizes
 from edge.faces.yunet import OVERLAP
 from edge.faces.zoom import MOST
 from edge.reading import Box, Detection, Frame, Image
@@ -62,9 +62,12 @@ class FaceSearch:
         near = len(visible) - len(self.far(frame.image, visible))
         return self._sizes is not None and self._sizes.due(frame.captured_at, near, self.area(frame.image))
 
-    def far(self, image: Image, faces: Iterable[Box]) -> list[Box]:
-        """Return the boxes that are so small that `detector.size: auto` looks at them in close-ups."""
-        return [] if self._sizes is None else self._sizes.far(faces, self.area(image))
+    def far(self, image: Image, faces: Iterable[Box], tentative: Iterable[Box] = ()) -> list[Box]:
+        """Return the boxes, of tracked and of unconfirmed faces, that `detector.size: auto` looks at in close-ups."""
+        if self._sizes is None:
+            return []
+        area = self.area(image)
+        return self._sizes.far(faces, area) + self._sizes.far(tentative, area, CONFIRMED_WIDTH)
 
     def __call__(
         self, frame: Frame, tracked: Sequence[Detection], large: bool = False, far: Sequence[Box] = ()

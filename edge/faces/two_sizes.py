@@ -13,6 +13,9 @@ from edge.reading import Box, Detection, Image
 FAR_WIDTH: Final = 20.0
 """A face narrower than this, in pixels of the small network's input, is followed in close-ups."""
 
+CONFIRMED_WIDTH: Final = 2 * FAR_WIDTH
+"""An unconfirmed face narrower than this is confirmed in a close-up: the small network may not find it again."""
+
 EMPTY_INTERVAL: Final = 0.3
 """Seconds between two runs of the large network while nobody is near. Each searches another part of a large picture,
 and a close-up of the next frame confirms a face, so that a person across the room is found within a second.
@@ -74,10 +77,13 @@ class SizeChoice:
         """Number of the next part of a large picture to search with the large network."""
         return self._looks
 
-    def far(self, faces: Iterable[Box], area: Box) -> list[Box]:
-        """Return those of these faces that are too small for the small network. area: searched part of the frame."""
+    def far(self, faces: Iterable[Box], area: Box, width: float = FAR_WIDTH) -> list[Box]:
+        """Return those of these faces that are narrower than `width` pixels of the small network's input.
+
+        area: searched part of the frame, pixels.
+        """
         shrunk = self._shrunk(area)
-        return [] if self._slow else [box for box in faces if box.width * shrunk < FAR_WIDTH]
+        return [] if self._slow else [box for box in faces if box.width * shrunk < width]
 
     def _shrunk(self, area: Box) -> float:
         """Return the scale of the small network: pixels of its input per pixel of the searched area."""
