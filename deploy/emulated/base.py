@@ -5,6 +5,7 @@ the kernel is a file beside the image, passed to qemu: making an initramfs under
 everything else. The image for amd64 boots in a container (native.py) and has no kernel.
 """
 
+import hashlib
 import lzma
 import os
 import shutil
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.emulated import foreign
+from deploy.emulated.broker import broker_certificates, run
 from edge.errors import EmotionEdgeError
 
 CACHE: Final = Path(__file__).resolve().parents[2] / ".cache" / "emulated"
@@ -117,8 +120,7 @@ def broker_ca(arch: str) -> Path:
 def build(arch: str = "arm64") -> Path:
     """Build the image, and for arm64 the kernel files, unless they exist; returns the image's path.
 
-    Takes 10 to 25 minutes for arm64, some minutes for amd64. Raises EmotionEdgeError if a tool is missing on this
-    machine.
+    Takes some minutes. Raises EmotionEdgeError if a tool is missing on this machine.
     """
     image = image_path(arch)
     authority = broker_ca(arch)
@@ -142,27 +144,19 @@ def build(arch: str = "arm64") -> Path:
         shutil.rmtree(kernel)
     log_step("settings")
     _configure(root, slow=arch == "arm64")
-    shutil.copyfile(_broker_certificates(root), authority)
+    shutil.copyfile(broker_certificates(root), authority)
     log_step("disk")
     _disk(root, disk)
     _remove_tree(root)
     if arch == "arm64":
         log_step("packing")
-        _run("xz", "-1", "-T0", "--force", "--keep", str(disk))
+        run("xz", "-0", "-T0", "--force", "--keep", str(disk))
         disk.with_name(f"{disk.name}.xz").replace(image)
         disk.unlink()
     else:
         disk.replace(image)
     log_step(f"{image}: {image.stat().st_blocks * 512 / 1e6:.0f} MB")
     return image
-
-
-def _run(*command: str, cwd: Path | None = None, data: bytes | None = None) -> bytes:
-    result = subprocess.run(command, cwd=cwd, input=data, capture_output=True, check=False)
-    if result.returncode:
-        tail = result.stderr.decode(errors="replace").strip()[-2000:]
-        raise EmotionEdgeError(f"{command[0]}: status {result.returncode}: {tail}")
-    return result.stdout
 
 
 def _check_machine(arch: str) -> None:
@@ -192,23 +186,61 @@ def _check_machine(arch: str) -> None:
 
 
 def _bootstrap(root: Path, arch: str) -> None:
+    """Make the root tree: Debian's packages, set up.
+
+    For another architecture than this machine's, no package is set up under emulation, which would take an hour: see
+    foreign.py.
+    """
+    here = run("dpkg", "--print-architecture").decode().strip()
+    if here == arch:
+        _unpack(_set_up_packages(here), root)
+        return
+    native = CACHE / f"root-of-{here}"
+    _unpack(_set_up_packages(here), native)
     _remove_tree(root)
+    # What the variant minbase adds to the named packages.
+    base = ("--include=?essential", "--include=?priority(required)", "--include=apt", "--skip=cleanup/apt")
+    run(*_mmdebstrap("extract", arch), *base, SUITE, str(root))
+    foreign.register_packages(root)
+    foreign.take_over(native, root)
+    run("chroot", str(root), "ldconfig")
+    _remove_tree(native)
+
+
+def _set_up_packages(arch: str) -> Path:
+    """Return a tar of this machine's architecture with the packages set up, made once for each choice of packages."""
+    words = _mmdebstrap("minbase", arch)
+    tar = CACHE / f"packages-{arch}-{hashlib.sha256(' '.join(words).encode()).hexdigest()[:8]}.tar"
+    if not tar.is_file():
+        part = tar.with_suffix(".part")
+        run(*words, "--format=tar", SUITE, str(part))
+        part.replace(tar)
+    return tar
+
+
+def _mmdebstrap(variant: str, arch: str) -> tuple[str, ...]:
     # Manuals are most of the files, and not needed. Without the list of locales and the hardware database program,
     # setting up their packages takes seconds instead of minutes.
     left_out = [f"/usr/share/{what}/*" for what in ("man", "locale", "doc", "info")]
     left_out += ["/usr/share/i18n/SUPPORTED", "/usr/bin/systemd-hwdb"]
     slim = [f"--dpkgopt=path-exclude={path}" for path in left_out]
-    _run(
-        *("mmdebstrap", "--mode=root", "--variant=minbase", f"--architectures={arch}", "--components=main", *slim),
-        *("--aptopt=APT::Install-Recommends false", f"--include={','.join(PACKAGES.split())}", SUITE, str(root)),
+    return (
+        *("mmdebstrap", "--mode=root", f"--variant={variant}", f"--architectures={arch}", "--components=main", *slim),
+        *("--aptopt=APT::Install-Recommends false", f"--include={','.join(PACKAGES.split())}"),
     )
+
+
+def _unpack(tar: Path, root: Path) -> None:
+    _remove_tree(root)
+    root.mkdir(parents=True)
+    run("tar", "--extract", "--xattrs", "--xattrs-include=*", f"--file={tar}", f"--directory={root}")
 
 
 def _remove_tree(root: Path) -> None:
     """Remove a root tree after unmounting what an interrupted run left mounted in it."""
     mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for point in sorted((point for point in mounted if point.startswith(f"{root}/")), reverse=True):
-        _run("umount", point)
+        run("umount", point)
     if root.exists():
         shutil.rmtree(root)
 
@@ -230,17 +262,17 @@ def _kernel(root: Path, kernel: Path) -> str:
         "Acquire::Languages": "none",
     }
     flags = [f"-o{name}={value}" for name, value in options.items()]
-    _run("apt-get", "-q", *flags, "update")
-    depends = _run("apt-cache", *flags, "depends", "linux-image-arm64").decode()
+    run("apt-get", "-q", *flags, "update")
+    depends = run("apt-cache", *flags, "depends", "linux-image-arm64").decode()
     name = next(line.split()[-1] for line in depends.splitlines() if "Depends: linux-image-" in line)
-    _run("apt-get", "-q", *flags, "download", name, "busybox-static", cwd=kernel)
+    run("apt-get", "-q", *flags, "download", name, "busybox-static", cwd=kernel)
     for package in kernel.glob("*.deb"):
-        _run("dpkg-deb", "-x", str(package), str(kernel))
+        run("dpkg-deb", "-x", str(package), str(kernel))
         package.unlink()
     release = name.removeprefix("linux-image-")
     modules = next(path for path in kernel.glob(f"**/lib/modules/{release}"))
     shutil.copytree(modules, root / "usr/lib/modules" / release, symlinks=True, dirs_exist_ok=True)
-    _run("depmod", "-b", str(root), release)
+    run("depmod", "-b", str(root), release)
     shutil.copyfile(kernel / "boot" / f"vmlinuz-{release}", KERNEL)
     return release
 
@@ -264,7 +296,7 @@ def _initrd(root: Path, kernel: Path, release: str) -> None:
         )
     (tree / "modules/order").write_text("".join(Path(module).name.removesuffix(".xz") + "\n" for module in needed))
     names = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))
-    INITRD.write_bytes(_run("cpio", "--quiet", "-o", "-H", "newc", cwd=tree, data=names.encode()))
+    INITRD.write_bytes(run("cpio", "--quiet", "-o", "-H", "newc", cwd=tree, data=names.encode()))
 
 
 def _in_order(modules: Path, names: Sequence[str]) -> list[str]:
@@ -291,7 +323,7 @@ def _configure(root: Path, slow: bool) -> None:
 
     (root / "boot/firmware").mkdir(parents=True, exist_ok=True)
     # As in images of Raspberry Pi OS since March 2026, nobody can log in as this user.
-    _run("chroot", str(root), "useradd", "--no-create-home", "--shell", "/usr/sbin/nologin", "pi")
+    run("chroot", str(root), "useradd", "--no-create-home", "--shell", "/usr/sbin/nologin", "pi")
     write(
         "etc/fstab",
         f"PARTUUID={DISK_ID}-01 /boot/firmware vfat defaults 0 2\nPARTUUID={DISK_ID}-02 / ext4 defaults,noatime 0 1\n",
@@ -325,37 +357,6 @@ def _configure(root: Path, slow: bool) -> None:
     write("etc/resolv.conf", "")
 
 
-def _broker_certificates(root: Path) -> Path:
-    """Create a certificate authority and a certificate for the board's broker; returns the authority's file."""
-    folder = root / "etc/mosquitto/certs"
-    folder.mkdir(parents=True, exist_ok=True)
-    authority, key = folder / "ca.pem", folder / "ca.key"
-    of_elliptic_curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650")
-    _run(
-        *("openssl", "req", "-x509", *of_elliptic_curve, "-subj", "/CN=Broker's own authority"),
-        *("-addext", "keyUsage=critical,keyCertSign", "-keyout", str(key), "-out", str(authority)),
-    )
-    _run(
-        *(
-            "openssl",
-            "req",
-            "-x509",
-            *of_elliptic_curve,
-            "-subj",
-            "/CN=broker",
-            "-CA",
-            str(authority),
-            "-CAkey",
-            str(key),
-        ),
-        *("-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"),
-        *("-keyout", str(folder / "broker.key"), "-out", str(folder / "broker.pem")),
-    )
-    key.unlink()
-    _run("chroot", str(root), "chown", "-R", "mosquitto:", "/etc/mosquitto/certs")
-    return authority
-
-
 def _disk(root: Path, disk: Path) -> None:
     end = START_MB + BOOT_MB + ROOT_MB
     boot, ext4 = disk.with_suffix(".fat"), disk.with_suffix(".ext4")
@@ -368,8 +369,8 @@ def _disk(root: Path, disk: Path) -> None:
         f"start={START_MB * 2048}, size={BOOT_MB * 2048}, type=c\n"
         f"start={(START_MB + BOOT_MB) * 2048}, size={ROOT_MB * 2048}, type=83\n"
     )
-    _run("sfdisk", "--quiet", str(disk), data=table.encode())
-    _run("mkfs.vfat", "-F", "32", "-n", "bootfs", str(boot))
+    run("sfdisk", "--quiet", str(disk), data=table.encode())
+    run("mkfs.vfat", "-F", "32", "-n", "bootfs", str(boot))
     files = {
         "config.txt": "arm_64bit=1\n",
         "cmdline.txt": f"console=tty1 root=PARTUUID={DISK_ID}-02 rootfstype=ext4 fsck.repair=yes rootwait\n",
@@ -378,8 +379,8 @@ def _disk(root: Path, disk: Path) -> None:
         "network-config": "network:\n  version: 2\n  ethernets:\n    eth0:\n      dhcp4: true\n      optional: true\n",
     }
     for name, text in files.items():
-        _run("mcopy", "-i", str(boot), "-", f"::{name}", data=text.encode())
-    _run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", "-d", str(root), str(ext4))
+        run("mcopy", "-i", str(boot), "-", f"::{name}", data=text.encode())
+    run("mke2fs", "-q", "-t", "ext4", "-L", "rootfs", "-d", str(root), str(ext4))
     for part, at in ((boot, START_MB), (ext4, START_MB + BOOT_MB)):
-        _run("dd", f"if={part}", f"of={disk}", "bs=1M", f"seek={at}", "conv=notrunc,sparse", "status=none")
+        run("dd", f"if={part}", f"of={disk}", "bs=1M", f"seek={at}", "conv=notrunc,sparse", "status=none")
         part.unlink()
