@@ -2,21 +2,19 @@
 
 A network learns how rare a label is in its training data, and seldom predicts the rare ones. Its probabilities are
 softmax(logits / T - balance * log(priors)). The balance is chosen on PublicTest: the one of largest macro recall whose
-accuracy is at most one percentage point below that of balance 0. The temperature T is fitted anew for each balance. The
+accuracy is at most one percentage point below that of balance 0. The temperature T is fitted anew for each balance. A
+model with `mirror_below` in its card is measured as the board runs it, on the mirror image of unsure faces too. The
 members of a committee have the balance of their own cards; for the committee only figures are measured.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from edge.emotion.committee import COMMITTEE_FILE, open_local, read_committee
-from edge.emotion.local import LocalClassifier
 from edge.emotion.scores import Floats, probabilities_of
 from edge.errors import EmotionEdgeError
 from edge.model_updates.self_test import add_self_test
@@ -24,39 +22,21 @@ from edge.models.card import CARD_FILE, EmotionCard, OutputSpec, read_card
 from edge.models.released import model_dir
 from edge.models.runtime import choose
 from quantize.card_update import write_into
+from quantize.mirror import Views, add_mirror, chosen_below, views_of
+from quantize.published import LEAST_FACES, Figures, Labels, batches, figures_from, figures_of, labelled_faces
 from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
-from training.evaluation.metrics import reliability
 
 BALANCES: Final = tuple(step / 20 for step in range(21))
 ACCURACY_LOSS: Final = 0.01
 """Largest loss of accuracy on PublicTest, 0 to 1, that a balance may cause."""
 
-LEAST_FACES: Final = 20
-"""Fewest faces on PublicTest for a label to count in the macro recall; in FER+, contempt has fewer."""
-
 _TEMPERATURES: Final = np.geomspace(0.4, 2.5, 93)
-_BATCH: Final = 256
-
-Labels = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class BalanceFigures:
-    """Figures of a model on one split, 0 to 1.
-
-    macro_recall: over the labels that count. error: expected calibration error. uncertain: share of the faces with a
-    confidence below the default of `emotion.uncertain_below`. recall: by label.
-    """
-
-    accuracy: float
-    macro_recall: float
-    error: float
-    uncertain: float
-    recall: Mapping[str, float]
 
 
 def add_balance(folder: Path, data: Dataset, final: bool = False) -> tuple[EmotionCard, dict[str, Any]]:
     """Choose the balance of a released model and write it, with priors, temperature and figures, into its card.
+
+    Where the card has `mirror_below`, that is chosen anew with the balance, as it depends on the confidence.
 
     Args:
         folder: folder with the model file and its card.
@@ -80,9 +60,11 @@ def add_balance(folder: Path, data: Dataset, final: bool = False) -> tuple[Emoti
     counts = np.bincount(training[training >= 0], minlength=len(primary.labels))
     priors = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
     plain = primary.model_copy(update={"priors": tuple(priors.round(5).tolist()), "balance": 0.0})
-    values, labels = _outputs(folder, card, data, VALIDATION)
-    tried = [_fitted(plain.model_copy(update={"balance": balance}), values, labels) for balance in BALANCES]
-    measured = [figures_of(output, values, labels) for output in tried]
+    mirrored = card.mirror_below > 0
+    views = views_of(folder, card, data, VALIDATION, mirrored)
+    tried = [_fitted(plain.model_copy(update={"balance": balance}), views.plain, views.labels) for balance in BALANCES]
+    below = [chosen_below(output, views) if mirrored else 0.0 for output in tried]
+    measured = [_as_run(*each, views) for each in zip(tried, below, strict=True)]
     allowed = measured[0].accuracy - ACCURACY_LOSS
     best = max(
         (row for row in range(len(tried)) if measured[row].accuracy >= allowed),
@@ -92,13 +74,15 @@ def add_balance(folder: Path, data: Dataset, final: bool = False) -> tuple[Emoti
         "rule": f"the largest macro recall on {VALIDATION} whose accuracy is at most {ACCURACY_LOSS:.0%} lower",
         "data_set": data.name,
         "balance": tried[best].balance,
+        "mirror_images": mirrored,
         "figures": {VALIDATION: _pair(measured[0], measured[best])},
     }
     if final:
-        values, labels = _outputs(folder, card, data, FINAL)
-        counted = set(measured[best].recall)
-        facts["figures"][FINAL] = _pair(*(figures_of(it, values, labels, counted) for it in (tried[0], tried[best])))
+        views, counted = views_of(folder, card, data, FINAL, mirrored), set(measured[best].recall)
+        facts["figures"][FINAL] = _pair(*(_as_run(tried[row], below[row], views, counted) for row in (0, best)))
     _write(folder, tried[best], facts)
+    if mirrored:
+        add_mirror(folder, data, final)
     add_self_test(folder)
     return read_card(EmotionCard, folder), facts
 
@@ -133,7 +117,7 @@ def add_committee_balance(folder: Path, data: Dataset, final: bool = False) -> d
     for split in (VALIDATION, FINAL) if final else (VALIDATION,):
         faces, labels = labelled_faces(data, label_set, split)
         said = (
-            np.concatenate([each.classify(faces[at : at + _BATCH]).probabilities for at in _starts(faces)])
+            np.concatenate([each.classify(batch).probabilities for batch in batches(faces)])
             for each in (without, balanced)
         )
         plain, with_balance = (figures_from(each, balanced.labels, labels, counted) for each in said)
@@ -142,31 +126,9 @@ def add_committee_balance(folder: Path, data: Dataset, final: bool = False) -> d
     return facts
 
 
-def _outputs(folder: Path, card: EmotionCard, data: Dataset, split: str) -> tuple[Floats, Labels]:
-    """Run a model on the labelled faces of a split; returns the primary output's values [n, labels] and labels [n].
-
-    The card's `mirror_below` is ignored: each face is run once.
-    """
-    faces, labels = labelled_faces(data, card.primary.label_set, split)
-    return primary_values(LocalClassifier(folder, choose()), faces), labels
-
-
-def primary_values(classifier: LocalClassifier, faces: npt.NDArray[np.uint8]) -> Floats:
-    """Run a model on face crops uint8 [n, h, w, c]; returns the primary output's values, float32 [n, labels]."""
-    name = classifier.card.primary.name
-    return np.concatenate([classifier.outputs(faces[at : at + _BATCH])[name].copy() for at in _starts(faces)])
-
-
-def labelled_faces(data: Dataset, label_set: str, split: str) -> tuple[npt.NDArray[np.uint8], Labels]:
-    """Return the faces uint8 [n, h, w, c] of a split that have a label, and their labels [n]."""
-    part = data.part(split)
-    judged = part.labels[label_set].judged
-    faces = part.pixels[judged >= 0]
-    return faces[..., None] if faces.ndim == 3 else faces, judged[judged >= 0]
-
-
-def _starts(faces: npt.NDArray[np.uint8]) -> range:
-    return range(0, len(faces), _BATCH)
+def _as_run(output: OutputSpec, below: float, views: Views, counted: set[str] | None = None) -> Figures:
+    """Figures with mirror images at confidence below `below`. counted: as for `figures_of`."""
+    return figures_of(output, views.values(output, below)[0], views.labels, counted)
 
 
 def _fitted(output: OutputSpec, values: Floats, labels: Labels) -> OutputSpec:
@@ -180,28 +142,8 @@ def _fitted(output: OutputSpec, values: Floats, labels: Labels) -> OutputSpec:
     return output.model_copy(update={"temperature": round(float(min(_TEMPERATURES, key=loss)), 4)})
 
 
-def figures_of(output: OutputSpec, values: Floats, labels: Labels, counted: set[str] | None = None) -> BalanceFigures:
-    """Figures of published probabilities. counted: labels of the macro recall; None: those with LEAST_FACES faces."""
-    return figures_from(probabilities_of(output, values), output.labels, labels, counted)
-
-
-def figures_from(
-    probabilities: Floats, names: Sequence[str], labels: Labels, counted: set[str] | None = None
-) -> BalanceFigures:
-    """Figures of probabilities [n, labels]. counted: labels of the macro recall; None: those with LEAST_FACES faces."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    recall = {
-        name: float(right[labels == label].mean())
-        for label, name in enumerate(names)
-        if (name in counted if counted is not None else (labels == label).sum() >= LEAST_FACES)
-    }
-    error = reliability(confidence, right).error
-    macro = float(np.mean(list(recall.values())))
-    return BalanceFigures(float(right.mean()), macro, error, float((confidence < 0.4).mean()), recall)
-
-
-def _pair(before: BalanceFigures, after: BalanceFigures) -> dict[str, Any]:
-    def facts(figures: BalanceFigures) -> dict[str, Any]:
+def _pair(before: Figures, after: Figures) -> dict[str, Any]:
+    def facts(figures: Figures) -> dict[str, Any]:
         return {
             "accuracy": round(figures.accuracy, 4),
             "macro_recall": round(figures.macro_recall, 4),
@@ -235,6 +177,8 @@ def balance_text(facts: Mapping[str, Any]) -> str:
             f"With this model `emotion.balance` is {chosen}, the part of the logarithm of the training priors",
             f"that is taken from the logits. It was chosen by a rule: {facts['rule']}.",
         ]
+        if facts.get("mirror_images"):
+            about.append("The figures are with mirror images of unsure faces, as the board runs the model.")
     lines = [
         "## Rare emotions",
         "",

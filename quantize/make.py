@@ -41,6 +41,8 @@ def make(options: argparse.Namespace) -> None:
             "network bit_m_r50x1: its group normalization is not supported in int8; train `resnet50`, the same network "
             "with batch normalization, or keep it in float with `emotion-quantize float`"
         )
+    # Before the long work: the settings of an earlier run may be wrong.
+    commands = commands_of_file(options, config)
     source = read_source(options.run)
     found = _read_data(options, source)
     data, crop = _sized(found, source), crop_of(found, source.input_shape[2])
@@ -65,7 +67,7 @@ def make(options: argparse.Namespace) -> None:
         write_cards(
             folder,
             options.model_version,
-            commands_of_file(options, config),
+            commands,
             measured,
             data,
             source.heads,

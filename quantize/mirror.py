@@ -17,8 +17,8 @@ from edge.emotion.scores import Floats, probabilities_of
 from edge.errors import EmotionEdgeError
 from edge.models.card import CARD_FILE, EmotionCard, OutputSpec, read_card
 from edge.models.runtime import choose
-from quantize.balance import LEAST_FACES, Labels, figures_from, labelled_faces, primary_values
 from quantize.card_update import write_into
+from quantize.published import LEAST_FACES, Labels, figures_of, labelled_faces, primary_values
 from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
 
 STEPS: Final = tuple(step / 20 for step in range(8, 20))
@@ -71,8 +71,8 @@ def add_mirror(folder: Path, data: Dataset, final: bool = False) -> dict[str, An
             f"mirror {folder}: needs a model whose card does not set `mirror`, and a data set with its labels "
             f"({output.label_set}); {data.name} has {', '.join(data.labels)}"
         )
-    views = _views(folder, card, data, VALIDATION)
-    below = next((step for step in STEPS if views.same(output, step) >= SAME), STEPS[-1])
+    views = views_of(folder, card, data, VALIDATION)
+    below = chosen_below(output, views)
     facts: dict[str, Any] = {
         "rule": f"the lowest by which {SAME:.0%} of the faces of {VALIDATION} keep their label in the mirror",
         "data_set": data.name,
@@ -82,16 +82,26 @@ def add_mirror(folder: Path, data: Dataset, final: bool = False) -> dict[str, An
     if final:
         counts = np.bincount(views.labels, minlength=len(output.labels))
         counted = {name for name, count in zip(output.labels, counts, strict=True) if count >= LEAST_FACES}
-        facts["figures"][FINAL] = _pair(output, _views(folder, card, data, FINAL), below, counted)
+        facts["figures"][FINAL] = _pair(output, views_of(folder, card, data, FINAL), below, counted)
     write_into(folder, CARD_FILE, {"mirror_below": below, "mirror_image": facts}, mirror_text(facts))
     return facts
 
 
-def _views(folder: Path, card: EmotionCard, data: Dataset, split: str) -> Views:
+def views_of(folder: Path, card: EmotionCard, data: Dataset, split: str, mirrored: bool = True) -> Views:
+    """Run a model on the labelled faces of a split and, if `mirrored`, on their mirror images.
+
+    Otherwise the values for the mirror images are those for the faces.
+    """
     faces, labels = labelled_faces(data, card.primary.label_set, split)
     classifier = LocalClassifier(folder, choose())
-    mirrored = np.ascontiguousarray(faces[:, :, ::-1])
-    return Views(primary_values(classifier, faces), primary_values(classifier, mirrored), labels)
+    plain = primary_values(classifier, faces)
+    flipped = primary_values(classifier, np.ascontiguousarray(faces[:, :, ::-1])) if mirrored else plain
+    return Views(plain, flipped, labels)
+
+
+def chosen_below(output: OutputSpec, views: Views) -> float:
+    """The lowest of STEPS by which the share SAME of the faces keep their label when mirrored; the highest if none."""
+    return next((step for step in STEPS if views.same(output, step) >= SAME), STEPS[-1])
 
 
 def _confidence(output: OutputSpec, values: Floats) -> Floats:
@@ -101,7 +111,7 @@ def _confidence(output: OutputSpec, values: Floats) -> Floats:
 def _pair(output: OutputSpec, views: Views, below: float, counted: set[str] | None = None) -> dict[str, Any]:
     def facts(threshold: float) -> dict[str, Any]:
         values, _, share = views.values(output, threshold)
-        figures = figures_from(probabilities_of(output, values), output.labels, views.labels, counted)
+        figures = figures_of(output, values, views.labels, counted)
         return {
             "accuracy": round(figures.accuracy, 4),
             "macro_recall": round(figures.macro_recall, 4),

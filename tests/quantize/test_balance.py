@@ -16,7 +16,8 @@ from edge.model_updates.self_test import run_self_test
 from edge.models.card import CARD_FILE, EmotionCard, OutputSpec, read_card
 from edge.models.released import model_dir
 from edge.models.runtime import choose
-from quantize.balance import ACCURACY_LOSS, add_balance, add_committee_balance, figures_of
+from quantize.balance import ACCURACY_LOSS, add_balance, add_committee_balance
+from quantize.published import figures_of
 from training.datasets.dataset import Dataset, Labels, one_hot
 
 LABELS = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt")

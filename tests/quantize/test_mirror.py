@@ -86,15 +86,20 @@ def test_the_choice_keeps_to_the_rule_and_both_cards_say_it(model: Path, faces: 
     text = (model / "CARD.md").read_text()
     assert text.count("## Mirror images") == 1
     assert f"confidence is below {card.mirror_below:g}" in text
-    # The balance is chosen without mirror images, whether or not the card has `mirror_below`.
-    assert add_balance(model, faces)[1] == add_balance(_without(model), faces)[1]
 
 
-def _without(model: Path) -> Path:
-    other = model.with_name("other")
-    shutil.copytree(model, other)
-    _set(other, mirror_below=0.0)
-    return other
+def test_the_balance_is_chosen_as_the_board_runs_the_model(model: Path, faces: Dataset) -> None:
+    alone = add_balance(model, faces)[1]["figures"]["PublicTest"]["with"]
+    assert not read_card(EmotionCard, model).mirror_below
+    add_mirror(model, faces)
+    card, facts = add_balance(model, faces, final=True)
+    content = json.loads((model / CARD_FILE).read_text())
+    for split, pair in content["mirror_image"]["figures"].items():
+        for name in ("accuracy", "macro_recall", "calibration_error"):
+            assert facts["figures"][split]["with"][name] == pair["with"][name]
+    assert facts["figures"]["PublicTest"]["with"] != alone
+    assert card.mirror_below == content["mirror_image"]["mirror_below"] > 0
+    assert "as the board runs the model" in (model / "CARD.md").read_text()
 
 
 def test_a_model_that_averages_anyway_is_refused(

@@ -323,3 +323,18 @@ def test_files_that_are_no_model_or_carry_no_card_are_said(tmp_path: Path, capsy
     ):
         assert main([command, str(path)]) == 2
         assert reason in capsys.readouterr().err
+
+
+def test_an_earlier_run_that_cannot_be_read_is_named_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = tmp_path / "runs" / "first", tmp_path / "runs" / "second"
+    for folder in (first, second):
+        folder.mkdir(parents=True)
+    (first / "config.yaml").write_text("name: first\n")
+    settings = {**TINY, "epochs": 1, "continue_from": "runs/first/network.keras"}
+    write_config(TrainingConfig.model_validate(settings), second / "config.yaml")
+    # The second run has no network either, which would be the next error.
+    assert main(["ptq", "runs/second", "--out", "m"]) == 2
+    assert "runs/first/config.yaml: epochs: is missing" in capsys.readouterr().err
