@@ -24,7 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edge.cameras.choose import open_camera
 from edge.commands.bench_scaling import FIRST, growth, write_plot
 from edge.config import CameraSettings, Settings
-from edge.daemon.stats import percentiles
+from edge.daemon.stats import latency_percentiles
 from edge.errors import EmotionEdgeError
 from edge.media import CLIP
 from edge.models.runtime import Runtime, choose
@@ -180,7 +180,7 @@ def _daemon(settings: Settings, seconds: float) -> dict[str, Any]:
         "start to first message s": first,
         "daemon fps": stats["fps"],
         "dropped": f"{stats['dropped']} of {stats['captured']}",
-        **{f"capture to subscriber {name} ms": value for name, value in percentiles(latencies).items()},
+        **{f"capture to subscriber {name} ms": value for name, value in latency_percentiles(latencies).items()},
         "one core's share": share,
         "resident MB": resident,
     }

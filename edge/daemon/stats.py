@@ -6,22 +6,21 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import numpy as np
-
 from edge.models.card import Card
 from edge.models.runtime import Runtime
 from edge.reading import Reading, Stats
 from edge.system import board
+from edge.system.percentiles import percentiles
 
 WINDOW: Final = 300
 """Frames over which medians and percentiles are taken: ten seconds at 30 frames a second."""
 
 
-def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """Return the percentiles of the values as `p50`, `p95` and `p99`; empty for no values."""
+def latency_percentiles(values: Sequence[float]) -> dict[str, float]:
+    """Return the percentiles of latencies as `p50`, `p95` and `p99`; empty for no values."""
     if not values:
         return {}
-    return dict(zip(("p50", "p95", "p99"), np.percentile(values, (50, 95, 99)).tolist(), strict=True))
+    return dict(zip(("p50", "p95", "p99"), percentiles(values, (50, 95, 99)), strict=True))
 
 
 class Meter:
@@ -82,8 +81,8 @@ class Meter:
             fps=fps,
             captured=captured,
             dropped=dropped,
-            stages={name: float(np.percentile(times, 50)) for name, times in spent.items()},
-            latency_ms=percentiles(latencies),
+            stages={name: percentiles(times, [50])[0] for name, times in spent.items()},
+            latency_ms=latency_percentiles(latencies),
             temperature=board.temperature(),
             throttled=board.throttled(),
             pace=pace,

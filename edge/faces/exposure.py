@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.reading import Image
+from edge.system.percentiles import percentiles
 
 PERCENTILE: Final = 99
 """Percentile of the pixels that counts as white; the brightest percent may be a lamp in the picture."""
@@ -100,7 +101,7 @@ def _wanted(image: Image, shape: tuple[int, ...]) -> float:
     # Noise raises the percentile of single pixels, so the percentile of means over about 8x8 pixels is taken.
     height, width = (max(1, min(before // 8, now // 2)) for before, now in zip(shape[:2], image.shape[:2], strict=True))
     means = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    white = float(np.percentile(means[..., 1] if means.ndim == 3 else means, PERCENTILE))
+    (white,) = percentiles(means[..., 1] if means.ndim == 3 else means, [PERCENTILE])
     return min(max(_FRAME_WHITE / max(white, 1.0), 1.0), _FRAME_GAIN)
 
 
@@ -108,7 +109,7 @@ def brighten_crop(crop: Image) -> Image:
     """Brighten a dark face crop to the full range; return others unchanged. crop: uint8 [height, width, channels]."""
     if np.count_nonzero(crop >= DARK) * 100 > (100 - PERCENTILE) * crop.size:
         return crop
-    white = float(np.percentile(crop, PERCENTILE))
+    (white,) = percentiles(crop, [PERCENTILE])
     gain = min(_CROP_WHITE / max(white, 1.0), _CROP_GAIN)
     return np.asarray(_levels(gain)[crop], np.uint8)
 
