@@ -8,9 +8,10 @@ depends on the processor.
 import os
 import shutil
 import stat
-import subprocess
 from pathlib import Path
 from typing import Final
+
+from deploy.emulated.broker import run
 
 TRIPLETS: Final = ("x86_64-linux-gnu", "aarch64-linux-gnu")
 """Names of the folders of libraries, on the native side and on arm64."""
@@ -30,17 +31,17 @@ def register_packages(root: Path) -> None:
     (database / "info/format").write_text("1\n")
     paragraphs = []
     for archive in sorted((root / "var/cache/apt/archives").glob("*.deb")):
-        control = _output("dpkg-deb", "-f", str(archive))
+        control = run("dpkg-deb", "-f", str(archive)).decode()
         fields = dict(line.split(": ", 1) for line in control.splitlines() if ": " in line and line[0] != " ")
         name = fields["Package"] + (":arm64" if fields.get("Multi-Arch") == "same" else "")
         paragraphs.append(control.replace("\n", "\nStatus: install ok installed\n", 1))
         folder = database / "control"
-        _output("dpkg-deb", "-e", str(archive), str(folder))
+        run("dpkg-deb", "-e", str(archive), str(folder))
         for file in folder.iterdir():
             if file.name != "control":
                 file.replace(database / "info" / f"{name}.{file.name}")
         shutil.rmtree(folder)
-        listed = _output("sh", "-c", 'dpkg-deb --fsys-tarfile "$1" | tar -t', "sh", str(archive)).splitlines()
+        listed = run("sh", "-c", 'dpkg-deb --fsys-tarfile "$1" | tar -t', "sh", str(archive)).decode().splitlines()
         paths = [line.removeprefix(".").rstrip("/") or "/." for line in listed]
         (database / "info" / f"{name}.list").write_text("".join(f"{path}\n" for path in paths))
         archive.unlink()
@@ -79,10 +80,6 @@ def take_over(native: Path, root: Path) -> None:
     for name in ("statoverride", "diversions"):
         text = (native / "var/lib/dpkg" / name).read_text() if (native / "var/lib/dpkg" / name).exists() else ""
         (root / "var/lib/dpkg" / name).write_text(_for_arm(text).replace(":amd64", ":arm64"))
-
-
-def _output(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 def _for_arm(text: str) -> str:
