@@ -22,7 +22,7 @@ from edge.models.card import CARD_FILE, EmotionCard, OutputSpec, read_card
 from edge.models.released import model_dir
 from edge.models.runtime import choose
 from quantize.card_update import write_into
-from quantize.mirror import Views, add_mirror, chosen_below, views_of
+from quantize.mirror import Views, chosen_below, views_of, write_mirror
 from quantize.published import LEAST_FACES, Figures, Labels, batches, figures_from, figures_of, labelled_faces
 from training.datasets.dataset import FINAL, VALIDATION, Dataset, clean_training
 
@@ -61,7 +61,9 @@ def add_balance(folder: Path, data: Dataset, final: bool = False) -> tuple[Emoti
     priors = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
     plain = primary.model_copy(update={"priors": tuple(priors.round(5).tolist()), "balance": 0.0})
     mirrored = card.mirror_below > 0
-    views = views_of(folder, card, data, VALIDATION, mirrored)
+    splits = (VALIDATION, FINAL) if final else (VALIDATION,)
+    by_split = {split: views_of(folder, card, data, split, mirrored) for split in splits}
+    views = by_split[VALIDATION]
     tried = [_fitted(plain.model_copy(update={"balance": balance}), views.plain, views.labels) for balance in BALANCES]
     below = [chosen_below(output, views) if mirrored else 0.0 for output in tried]
     measured = [_as_run(*each, views) for each in zip(tried, below, strict=True)]
@@ -78,11 +80,12 @@ def add_balance(folder: Path, data: Dataset, final: bool = False) -> tuple[Emoti
         "figures": {VALIDATION: _pair(measured[0], measured[best])},
     }
     if final:
-        views, counted = views_of(folder, card, data, FINAL, mirrored), set(measured[best].recall)
-        facts["figures"][FINAL] = _pair(*(_as_run(tried[row], below[row], views, counted) for row in (0, best)))
+        counted = set(measured[best].recall)
+        both = (_as_run(tried[row], below[row], by_split[FINAL], counted) for row in (0, best))
+        facts["figures"][FINAL] = _pair(*both)
     _write(folder, tried[best], facts)
     if mirrored:
-        add_mirror(folder, data, final)
+        write_mirror(folder, tried[best], by_split, data.name)
     add_self_test(folder)
     return read_card(EmotionCard, folder), facts
 

@@ -71,18 +71,31 @@ def add_mirror(folder: Path, data: Dataset, final: bool = False) -> dict[str, An
             f"mirror {folder}: needs a model whose card does not set `mirror`, and a data set with its labels "
             f"({output.label_set}); {data.name} has {', '.join(data.labels)}"
         )
-    views = views_of(folder, card, data, VALIDATION)
-    below = chosen_below(output, views)
+    views = {split: views_of(folder, card, data, split) for split in ((VALIDATION, FINAL) if final else (VALIDATION,))}
+    return write_mirror(folder, output, views, data.name)
+
+
+def write_mirror(folder: Path, output: OutputSpec, views: Mapping[str, Views], data_set: str) -> dict[str, Any]:
+    """Choose `mirror_below` by the views of PublicTest, and write it and the figures of all splits into the card.
+
+    Args:
+        folder: folder with the model file and its card.
+        output: the primary output as it is published.
+        views: what the model answers, by split.
+        data_set: name of the data set.
+
+    Returns:
+        The figures as they stand in `card.json` under `mirror_image`.
+    """
+    below = chosen_below(output, views[VALIDATION])
+    counts = np.bincount(views[VALIDATION].labels, minlength=len(output.labels))
+    counted = {name for name, count in zip(output.labels, counts, strict=True) if count >= LEAST_FACES}
     facts: dict[str, Any] = {
         "rule": f"the lowest by which {SAME:.0%} of the faces of {VALIDATION} keep their label in the mirror",
-        "data_set": data.name,
+        "data_set": data_set,
         "mirror_below": below,
-        "figures": {VALIDATION: _pair(output, views, below)},
+        "figures": {split: _pair(output, each, below, counted) for split, each in views.items()},
     }
-    if final:
-        counts = np.bincount(views.labels, minlength=len(output.labels))
-        counted = {name for name, count in zip(output.labels, counts, strict=True) if count >= LEAST_FACES}
-        facts["figures"][FINAL] = _pair(output, views_of(folder, card, data, FINAL), below, counted)
     write_into(folder, CARD_FILE, {"mirror_below": below, "mirror_image": facts}, mirror_text(facts))
     return facts
 
@@ -108,7 +121,7 @@ def _confidence(output: OutputSpec, values: Floats) -> Floats:
     return np.asarray(probabilities_of(output, values).max(axis=1))
 
 
-def _pair(output: OutputSpec, views: Views, below: float, counted: set[str] | None = None) -> dict[str, Any]:
+def _pair(output: OutputSpec, views: Views, below: float, counted: set[str]) -> dict[str, Any]:
     def facts(threshold: float) -> dict[str, Any]:
         values, _, share = views.values(output, threshold)
         figures = figures_of(output, values, views.labels, counted)
