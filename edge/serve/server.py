@@ -26,7 +26,8 @@ from edge.models.active import active_model
 from edge.models.card import EmotionCard, read_any_card
 from edge.models.released import installed_models
 from edge.models.runtime import Runtime, choose
-from edge.outputs.web.connections import BoundedServer, Connections
+from edge.outputs.web.bodies import Bodies
+from edge.outputs.web.connections import CONNECTIONS_MAX, BoundedServer, Connections
 from edge.outputs.web.hosts import HostNames, host_names
 from edge.outputs.web.upload import BYTES_MAX
 from edge.pipeline import Pipeline
@@ -43,6 +44,9 @@ WAITING_MAX: Final = 64
 """Maximum number of requests that wait; one more gets status 503."""
 _HELD_MAX: Final = 64 << 20
 """Maximum bytes of all request bodies together, whether being received, waiting or being answered."""
+
+_SLOW_S: Final = 2.0
+"""Seconds that receiving a body may always take; after that, a slow one is ended if another needs its memory."""
 
 _READ_OFF: Final = 64 << 20
 """Bytes up to which a refused body is still read: a client reads no answer while it sends."""
@@ -164,13 +168,13 @@ class Predictions:
 
 @dataclass(frozen=True)
 class _Shared:
-    """Objects that all handlers use. held: bytes of the bodies that are being received, by handler."""
+    """Objects that all handlers use. bodies: of the requests that are being received or answered."""
 
     predictions: Predictions
     token: str
     hosts: HostNames
     connections: Connections
-    held: dict["_Handler", int] = field(default_factory=dict)
+    bodies: Bodies = field(default_factory=lambda: Bodies(_HELD_MAX, CONNECTIONS_MAX, _SLOW_S))
 
 
 @stream_request_body
@@ -181,18 +185,16 @@ class _Handler(RequestHandler):
 
     def initialize(self, shared: _Shared) -> None:
         self.shared = shared
-        self.body = bytearray()
         self.gone = False
         self._received = 0
-        self._crowded = False
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
         self.gone = True
-        self.shared.held.pop(self, None)
+        self.shared.bodies.end(self)
 
     def on_finish(self) -> None:
-        self.shared.held.pop(self, None)
+        self.shared.bodies.end(self)
         self.shared.connections.idle(self)
 
     def set_default_headers(self) -> None:
@@ -206,35 +208,32 @@ class _Handler(RequestHandler):
         self._known_host = self.request.host in self.shared.hosts
         self._admitted = not self.shared.token or hmac.compare_digest(given.encode(), wanted.encode())
         if self._known_host and self._admitted:
-            self.shared.connections.working(self)
+            self.shared.bodies.begin(self)
 
     def data_received(self, chunk: bytes) -> None:
         self._received += len(chunk)
-        if not (self._known_host and self._admitted) or self._crowded or self._received > self.body_max:
-            return
-        if sum(self.shared.held.values()) + len(chunk) > _HELD_MAX:
-            self._crowded = True
-            self.body.clear()
-        else:
-            self.body += chunk
-        self.shared.held[self] = len(self.body)
+        if self._received <= self.body_max:
+            self.shared.bodies.extend(self, chunk)
 
     def admit(self) -> None:
-        """Raise RefusedError for a client without access. Do not call it in `prepare`, before the body has arrived."""
+        """Raise RefusedError for a client without access. Do not call it in `prepare`, before the body has arrived.
+
+        Until then the connection counts as idle: at the limit of connections, a slow sender makes room for a new one.
+        """
         if not self._known_host:
             raise RefusedError(403, "not a name of this server: use its host name, or add the name to serve.names")
         if not self._admitted:
             raise RefusedError(401, "a token is wanted: Authorization: Bearer <token>")
+        self.shared.connections.working(self)
 
     def whole_body(self) -> bytes:
         """Return the request's body. Raises RefusedError if it is larger than allowed."""
+        body = self.shared.bodies.take(self)
         if self._received > self.body_max:
-            self.body.clear()
             raise RefusedError(413, f"{self._received} bytes; at most {self.body_max} are taken")
-        if self._crowded:
+        if body is None:
             raise RefusedError(503, "too many requests at once: try again in a second")
-        body, self.body = bytes(self.body), bytearray()
-        return body
+        return bytes(body)
 
     def model(self, name: str, version: str | None) -> Model:
         """Return the model that a path names. Raises RefusedError."""

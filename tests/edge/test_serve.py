@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import re
 import signal
@@ -22,6 +23,7 @@ from edge.emotion.classifier import open_classifier
 from edge.emotion.committee import open_local
 from edge.faces.detector import open_detector
 from edge.models.runtime import choose
+from edge.outputs.web.connections import CONNECTIONS_MAX
 from edge.serve.protocol import RefusedError
 from edge.serve.server import Predictions
 from tests.conftest import ROOT
@@ -336,6 +338,16 @@ def test_only_its_own_names_are_answered(port: int) -> None:
             assert status == 403
             assert "serve.names" in answer["error"]
     assert ask(port, "GET", MODEL, Host=f"localhost:{port}")[0] == 200
+
+
+def test_slow_senders_do_not_keep_others_out(port: int) -> None:
+    head = f"POST {MODEL}:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n[".encode()
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS_MAX + 20):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            slow.sendall(head)
+        for _ in range(3):
+            assert len(predicted(port, [GOOD])) == 1
 
 
 def test_what_hinders_the_start_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

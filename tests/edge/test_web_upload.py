@@ -108,24 +108,39 @@ def test_who_leaves_half_way_takes_nobody_s_place(reader: WebViewer) -> None:
         eventually(lambda: reader.reading == 0, "its place is free")
 
 
-def test_slow_uploads_do_not_keep_others_from_being_read(
-    reader: WebViewer, astronaut: Image, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upload, "_SLOW_S", 0.0)
-    with contextlib.ExitStack() as stack:
-        for number in range(RECEIVING_MAX):
-            half = stack.enter_context(socket.create_connection(("127.0.0.1", port_of(reader))))
-            half.sendall(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\nhalf")
-            eventually(lambda: reader.reading > number, "it comes")  # noqa: B023
+def half_sent(viewer: WebViewer, stack: contextlib.ExitStack, count: int, size: int = 4) -> None:
+    """Begin uploads that stall after some bytes."""
+    for number in range(count):
+        half = stack.enter_context(socket.create_connection(("127.0.0.1", port_of(viewer))))
+        half.sendall(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n" + bytes(size))
+        eventually(lambda: viewer.reading > number, "it comes")  # noqa: B023
+
+
+def test_slow_uploads_do_not_keep_others_from_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "SLOW_S", 0.0)
+    reader = WebViewer(WebSettings(port=free_port()), read=lambda given: reading((), given))
+    with contextlib.closing(reader), contextlib.ExitStack() as stack:
+        half_sent(reader, stack, RECEIVING_MAX)
         for _ in range(2):
-            assert posted(reader, encoded(astronaut))[0] == 200
+            assert posted(reader, encoded(picture()))[0] == 200
         assert reader.reading == RECEIVING_MAX - 1, "one of the slow ones made room"
-    eventually(lambda: reader.reading == 0, "all have left")
+        stack.close()
+        eventually(lambda: reader.reading == 0, "all have left")
 
 
-def test_uploads_together_take_bounded_memory(reader: WebViewer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stalled_uploads_do_not_keep_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "SLOW_S", 0.0)
+    monkeypatch.setattr(upload, "HELD_MAX", 90_000)
+    reader = WebViewer(WebSettings(port=free_port()), read=lambda given: reading((), given))
+    with contextlib.closing(reader), contextlib.ExitStack() as stack:
+        half_sent(reader, stack, 2, 45_000)
+        assert posted(reader, encoded(picture()))[0] == 200
+
+
+def test_uploads_together_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "HELD_MAX", 100_000)
-    status, said = posted(reader, bytes(200_000))
+    with contextlib.closing(WebViewer(WebSettings(port=free_port()), read=lambda given: reading((), given))) as reader:
+        status, said = posted(reader, bytes(200_000))
     assert status == 503
     assert b"try again" in said
 

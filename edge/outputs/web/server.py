@@ -132,7 +132,7 @@ class WebViewer:
     @property
     def reading(self) -> int:
         """Number of uploads that are being received, wait for the analysis, or are being analysed."""
-        return self._reader.waiting + len(self._reader.receiving) if self._reader else 0
+        return self._reader.waiting + len(self._reader.bodies) if self._reader else 0
 
     def show(self, frame: Frame, reading: Reading) -> None:
         """Store the newest frame and Reading. Thread-safe."""

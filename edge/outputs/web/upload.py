@@ -16,6 +16,7 @@ from edge.cameras.image_header import Bytes
 from edge.errors import EmotionEdgeError
 from edge.outputs.drawing.jpeg import JpegEncoder
 from edge.outputs.web.access import PageAccess
+from edge.outputs.web.bodies import Bodies
 from edge.outputs.web.handler import PageHandler
 from edge.outputs.web.mjpeg import below_the_analysis
 from edge.reading import Frame, Reading
@@ -34,8 +35,8 @@ WAITING_MAX: Final = 3
 RECEIVING_MAX: Final = 8
 """Maximum number of uploads that are being received; one more ends the slowest."""
 
-_SLOW_S: Final = 2.0
-"""Age in seconds below which an upload never counts as the slowest."""
+SLOW_S: Final = 2.0
+"""Seconds that an upload may always take."""
 
 Read = Callable[[Frame], Reading]
 """Analyses one frame by itself; a call may take a second."""
@@ -53,16 +54,11 @@ class ImageReader:
             draw: makes the annotated image that is sent back.
         """
         self.waiting = 0
-        self.receiving: set[UploadHandler] = set()
+        self.bodies = Bodies(HELD_MAX, RECEIVING_MAX, SLOW_S)
         self._read = read
         self._draw = draw
         self._decoder = ImageDecoder()
         self._pool = ThreadPoolExecutor(1, "web-uploads", initializer=below_the_analysis)
-
-    @property
-    def held(self) -> int:
-        """Bytes of the uploads that are being received."""
-        return sum(len(upload.body) for upload in self.receiving)
 
     async def answer(self, data: Bytes) -> str:
         """Return JSON for an image file: `reading` as on the topic `faces`, `picture` as a data URL.
@@ -94,37 +90,22 @@ class UploadHandler(PageHandler):
     def initialize(self, access: PageAccess, reader: ImageReader) -> None:  # type: ignore[override]
         super().initialize(access)
         self.reader = reader
-        self.body = bytearray()
-        self.began = time.monotonic()
-        self.crowded = False
-
-    @property
-    def rate(self) -> float:
-        """Mean rate of the upload so far, in bytes per second."""
-        return len(self.body) / (time.monotonic() - self.began)
 
     async def prepare(self) -> None:
         await super().prepare()
         self.require_post(BYTES_MAX, f"The picture is larger than {BYTES_MAX // 1024**2} MB")
-        if len(self.reader.receiving) >= RECEIVING_MAX and not self._end_slowest():
+        if not self.reader.bodies.begin(self):
             raise HTTPError(503, reason="Other pictures are being sent: try again in a moment")
-        self.began = time.monotonic()
-        self.reader.receiving.add(self)
         connection: Any = self.request.connection
         connection.set_max_body_size(BYTES_MAX)
 
     def data_received(self, chunk: bytes) -> None:
-        if self.reader.held + len(chunk) > HELD_MAX:
-            self.crowded = True
-            self.body.clear()
-        elif not self.crowded:
-            self.body += chunk
+        self.reader.bodies.extend(self, chunk)
 
     async def post(self) -> None:
-        self.reader.receiving.discard(self)
-        if self.crowded or self.reader.waiting >= WAITING_MAX:
+        body = self.reader.bodies.take(self)
+        if body is None or self.reader.waiting >= WAITING_MAX:
             raise HTTPError(503, reason="Other pictures are being read: try again in a moment")
-        body, self.body = self.body, bytearray()
         try:
             answer = await self.reader.answer(body)
         except EmotionEdgeError as error:
@@ -136,23 +117,9 @@ class UploadHandler(PageHandler):
         self.finish(answer)
 
     def on_finish(self) -> None:
-        self.reader.receiving.discard(self)
+        self.reader.bodies.end(self)
         super().on_finish()
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
-        self.reader.receiving.discard(self)
-
-    def _end_slowest(self) -> bool:
-        now = time.monotonic()
-        slowest = min(
-            (upload for upload in self.reader.receiving if now - upload.began > _SLOW_S),
-            key=lambda upload: upload.rate,
-            default=None,
-        )
-        if slowest is None:
-            return False
-        connection: Any = slowest.request.connection
-        self.reader.receiving.discard(slowest)
-        connection.stream.close()
-        return True
+        self.reader.bodies.end(self)

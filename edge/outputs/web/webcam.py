@@ -14,6 +14,7 @@ from edge.cameras.image_decoder import ImageDecoder, ImageLimits
 from edge.cameras.image_header import WEB_FORMATS, Bytes
 from edge.errors import EmotionEdgeError
 from edge.outputs.web.access import PageAccess
+from edge.outputs.web.bodies import Bodies
 from edge.outputs.web.handler import PageHandler
 from edge.outputs.web.mjpeg import below_the_analysis
 from edge.reading import Frame, Reading
@@ -25,8 +26,17 @@ LIMITS: Final = ImageLimits(WEB_FORMATS, 1280 * 1280, 0, 60, 2)
 SESSIONS_MAX: Final = 2
 """Maximum number of browsers at a time: each has networks of its own."""
 
-RECEIVING_MAX: Final = 8
-"""Maximum number of frames that are being received at a time; together they take 4 MB."""
+RECEIVING_MAX: Final = 32
+"""Maximum number of frames that are being received at a time; one more ends the slowest."""
+
+HELD_MAX: Final = 4 << 20
+"""Maximum bytes of all frames together."""
+
+SLOW_S: Final = 0.25
+"""Seconds that receiving a frame may always take."""
+
+RECEIVING_S: Final = 5.0
+"""Seconds after which a frame that is still being received is dropped, and its client disconnected."""
 
 INTERVAL_S: Final = 0.08
 """Minimum seconds between two frames of one browser."""
@@ -50,13 +60,13 @@ class _Session:
 class Webcams:
     """Analyses frames of browsers' cameras in a thread of lower priority than the board's analysis. Nothing is kept.
 
-    All methods belong to the server's thread. receiving: number of requests whose body is being received.
+    All methods belong to the server's thread.
     """
 
     def __init__(self, open_analysis: Callable[[], Analyse]) -> None:
         """Start the thread. open_analysis: opens networks and a tracker for one session; called in that thread."""
         self._open = open_analysis
-        self.receiving: set[WebcamHandler] = set()
+        self.bodies = Bodies(HELD_MAX, RECEIVING_MAX, SLOW_S)
         self._sessions: dict[str, _Session] = {}
         self._decoder = ImageDecoder()
         self._pool = ThreadPoolExecutor(1, "web-webcam", initializer=below_the_analysis)
@@ -105,7 +115,6 @@ class WebcamHandler(PageHandler):
     def initialize(self, access: PageAccess, webcams: Webcams) -> None:  # type: ignore[override]
         super().initialize(access)
         self.webcams = webcams
-        self.body = bytearray()
         self.session = ""
 
     async def prepare(self) -> None:
@@ -114,19 +123,20 @@ class WebcamHandler(PageHandler):
         self.session = self.get_query_argument("session", "")
         if not 1 <= len(self.session) <= 32:
             raise HTTPError(400, reason="session must be a name of 1 to 32 letters")
-        if len(self.webcams.receiving) >= RECEIVING_MAX:
-            raise HTTPError(503, reason="Other frames are being sent: try again in a moment")
-        self.webcams.receiving.add(self)
+        if not self.webcams.bodies.begin(self):
+            raise HTTPError(429, reason="Other frames are being sent")
         connection: Any = self.request.connection
         connection.set_max_body_size(BYTES_MAX)
+        connection.set_body_timeout(RECEIVING_S)
 
     def data_received(self, chunk: bytes) -> None:
-        self.body += chunk
+        self.webcams.bodies.extend(self, chunk)
 
     async def post(self) -> None:
-        self.webcams.receiving.discard(self)
+        body = self.webcams.bodies.take(self)
+        if body is None:
+            raise HTTPError(429, reason="Other frames are being sent")
         self.webcams.admit(self.session, time.monotonic())
-        body, self.body = self.body, bytearray()
         try:
             answer = await self.webcams.answer(self.session, body)
         except EmotionEdgeError as error:
@@ -139,6 +149,10 @@ class WebcamHandler(PageHandler):
         self.set_header("Content-Type", "application/json")
         self.finish(answer)
 
+    def on_finish(self) -> None:
+        self.webcams.bodies.end(self)
+        super().on_finish()
+
     def on_connection_close(self) -> None:
         super().on_connection_close()
-        self.webcams.receiving.discard(self)
+        self.webcams.bodies.end(self)
