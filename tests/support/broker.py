@@ -149,9 +149,16 @@ class Subscriber:
         return [message.payload.decode() for message in self.of(topic)]
 
     def wait(self, condition: Callable[[], bool], what: str, timeout: float = 20) -> None:
-        """Wait until a condition, checked after every message, is true."""
+        """Wait until a condition, checked after every message, is true; it may index messages that have not come."""
+
+        def true() -> bool:
+            try:
+                return condition()
+            except IndexError:
+                return False
+
         with self._changed:
-            held = self._changed.wait_for(condition, timeout)
+            held = self._changed.wait_for(true, timeout)
             topics = [message.topic for message in self._heard][-10:]
         assert held, f"no {what} within {timeout} s; last heard on {topics}"
 
