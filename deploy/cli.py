@@ -78,7 +78,7 @@ def _add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Exit status 0: success; 1: a board or a step failed; 2: invalid settings or input."""
+    """Run a command. Exit status 0: success; 1: a board or a step failed; 2: invalid settings or input; 130: Ctrl-C."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
@@ -86,6 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EmotionEdgeError as error:
         print(f"emotion-deploy: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        goes_on = "; a board that had received the package finishes by itself (emotion-deploy status)"
+        print(f"\nemotion-deploy: interrupted{goes_on if arguments.command == 'push' else ''}", file=sys.stderr)
+        return 130
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -77,7 +77,9 @@ END
             -o -path /var/lib/dpkg -o -path /run \) -prune -o -print | sort; }
         ldconfig
         listing >/tmp/before
+        install -D -m 0600 /etc/os-release /etc/emotion-edge/ca.pem
         dpkg -i /root/old.deb </dev/null
+        test "$(stat -c "%U:%G %a" /etc/emotion-edge/ca.pem)" = "root:emotion-edge 640"
         dpkg -V emotion-edge
         test "$(stat -c "%U:%G %a" /etc/emotion-edge/config.yaml)" = "root:emotion-edge 640"
         setpriv --reuid=emotion-edge --regid=emotion-edge --clear-groups emotion-edge check-config >/dev/null

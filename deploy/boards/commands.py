@@ -6,7 +6,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from deploy.boards.facts import gather_facts
+from deploy.boards.facts import gather_facts, upgrading
 from deploy.boards.inventory import Host, choose_hosts
 from deploy.boards.parallel import Report, all_succeeded, on_each_board
 from deploy.boards.push import START_TIMEOUT
@@ -31,7 +31,7 @@ def logs(hosts: list[Host], lines: int, follow: bool, options: tuple[str, ...] =
                 report(line)
         return True
 
-    return all_succeeded(on_each_board(hosts, one))
+    return all_succeeded(on_each_board(hosts, one, timed=False))
 
 
 def model(hosts: list[Host], words: list[str], folder: Path | None = None, options: tuple[str, ...] = ()) -> bool:
@@ -45,12 +45,20 @@ def model(hosts: list[Host], words: list[str], folder: Path | None = None, optio
 
     Returns:
         Whether it succeeded on all of them.
+
+    Raises:
+        EmotionEdgeError: where the folder is no model, before any board is connected to.
     """
+    if folder and not (folder / "card.json").is_file():
+        raise EmotionEdgeError(f"{folder}: is no model: it has no card.json")
 
     def one(host: Host, report: Report) -> bool:
         command = "sudo -n /opt/emotion-edge/bin/emotion-edge model " + " ".join(map(shlex.quote, words))
         with Connection(host, options) as connection:
-            if not gather_facts(connection).installed:
+            board = gather_facts(connection)
+            if upgrading(board):
+                raise EmotionEdgeError("an upgrade is running there: wait for its end (emotion-deploy status)")
+            if not board.installed:
                 raise EmotionEdgeError("emotion-edge is not installed there (emotion-deploy push)")
             if folder:
                 there = connection.run("mktemp -d /tmp/emotion-model-XXXXXX").strip()
@@ -64,12 +72,10 @@ def model(hosts: list[Host], words: list[str], folder: Path | None = None, optio
             report(line)
         return code == 0
 
-    return all_succeeded(on_each_board(hosts, one))
+    return all_succeeded(on_each_board(hosts, one, timed=False))
 
 
 def _send_folder(connection: Connection, folder: Path, there: str) -> None:
-    if not (folder / "card.json").is_file():
-        raise EmotionEdgeError(f"{folder}: is no model: it has no card.json")
     with tempfile.TemporaryFile() as file:
         with tarfile.open(fileobj=file, mode="w") as archive:
             archive.add(folder, folder.resolve().name)
@@ -90,7 +96,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     states = command("status", "one line per board: version, service, model, camera, broker, temperature, last error")
     states.add_argument("--json", action="store_true", help="print a JSON list")
     read = command("logs", "the service's log")
-    read.add_argument("-n", "--lines", type=int, default=20, metavar="N", help="lines per board (20)")
+    read.add_argument("-n", "--lines", type=_positive, default=20, metavar="N", help="lines per board (20)")
     read.add_argument("-f", "--follow", action="store_true", help="follow the log of one board")
     text = "models on boards: install, roll back, list"
     models = commands.add_parser("model", help=text, description=text, allow_abbrev=False)
@@ -109,18 +115,18 @@ def _add_push(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--package", type=Path, metavar="FILE", help=".deb (default: built from this checkout)")
     parser.add_argument("--dry-run", action="store_true", help="print what would change on each board, change nothing")
     parser.add_argument(
-        "--canary", type=int, default=0, metavar="N", help="first push to N boards, and stop if one of them fails"
+        "--canary", type=_positive, default=0, metavar="N", help="first push to N boards, and stop if one of them fails"
     )
     parser.add_argument(
         "--max-failures",
-        type=int,
+        type=_positive,
         default=MAX_FAILURES,
         metavar="N",
         help=f"start no further board after N failures ({MAX_FAILURES})",
     )
     parser.add_argument(
         "--start-timeout",
-        type=int,
+        type=_positive,
         default=START_TIMEOUT,
         metavar="SECONDS",
         help=f"for the service to become healthy ({START_TIMEOUT})",
@@ -142,6 +148,12 @@ def run(arguments: argparse.Namespace) -> bool:
             if arguments.verb == "push":
                 return model(hosts, ["install"], arguments.folder)
             return model(hosts, [arguments.verb])
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
+    return int(text)
 
 
 def _with_hosts(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -81,6 +81,11 @@ def gather_facts(connection: Connection) -> Board:
     )
 
 
+def upgrading(board: Board) -> bool:
+    """Whether an upgrade runs on the board."""
+    return board.busy in ("active", "activating")
+
+
 def _text(value: str) -> str:
     return shortened(printable(value), _TEXT_MAX)
 

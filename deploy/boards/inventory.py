@@ -12,6 +12,17 @@ from edge.errors import EmotionEdgeError
 
 INVENTORY: Final = Path("hosts.yaml")
 
+_MISTAKES: Final = {
+    "missing": "is missing",
+    "model_type": "must be [user@]host, or a section with `host: [user@]host`",
+    "string_type": "must be text: put it in quotes",
+    "string_pattern_mismatch": "must be [user@]host",
+    "int_parsing": "must be a whole number",
+    "tuple_type": "must be a list, such as [test]",
+    "dict_type": "must be a section of `path on the board: file here`",
+}
+"""Messages for pydantic's types of errors; other types keep pydantic's message."""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -69,12 +80,15 @@ def _host(name: str, entry: Any, path: Path) -> Host:
     try:
         board = _Entry.model_validate({"host": entry} if isinstance(entry, str) else entry)
     except ValidationError as error:
-        problem = error.errors()[0]
+        problems = error.errors()
+        # A mistyped `host` is both missing and unknown: the unknown name is what its owner wrote.
+        problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
         key = ".".join(map(str, (name, *problem["loc"])))
         if problem["type"] == "extra_forbidden":
             nearest = difflib.get_close_matches(str(problem["loc"][-1]), _Entry.model_fields, n=1, cutoff=0)
             raise EmotionEdgeError(f"inventory {path}: {key} is not known (did you mean {nearest[0]}?)") from None
-        raise EmotionEdgeError(f"inventory {path}: {key}: {problem['msg']}") from None
+        mistake = _MISTAKES.get(problem["type"], problem["msg"])
+        raise EmotionEdgeError(f"inventory {path}: {key}: {mistake}") from None
     files = tuple((target, path.parent / source) for target, source in board.files.items())
     config = path.parent / board.config if board.config else None
     return Host(name, board.host, board.port, config, files, board.groups)
@@ -108,10 +122,12 @@ def choose_hosts(words: list[str], inventory: Path | None, group: str = "") -> l
             raise EmotionEdgeError(f"{word} is not in the group {group}")
         if word not in known and word.startswith("-"):
             raise EmotionEdgeError(f"{word} is not a host")
-        if word not in known and inventory:
-            nearest = difflib.get_close_matches(word, known, n=1, cutoff=0)
+        if word not in known and "@" not in word:
+            # With the inventory of the folder, a name may also be one of ~/.ssh/config, unless it looks mistyped.
+            nearest = difflib.get_close_matches(word, known, n=1, cutoff=0 if inventory else 0.8)
             meant = f" (did you mean {nearest[0]}?)" if nearest else ""
-            raise EmotionEdgeError(f"inventory {inventory}: {word} is not in it{meant}")
+            if inventory or nearest:
+                raise EmotionEdgeError(f"inventory {file}: {word} is not in it{meant}")
         chosen.append(known.get(word) or Host(word, word))
     chosen = list(dict.fromkeys(chosen))
     _refuse_duplicates(chosen, "which board?")

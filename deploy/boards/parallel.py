@@ -32,6 +32,7 @@ def on_each_board(
     work: Callable[[Host, Report], bool],
     max_failures: int | None = None,
     quiet: bool = False,
+    timed: bool = True,
     ended: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
     """Run work on boards, eight at a time.
@@ -42,6 +43,7 @@ def on_each_board(
             is printed and is a failure.
         max_failures: after so many failures no further board is started.
         quiet: print nothing.
+        timed: print the seconds since the start before each line.
         ended: called with each outcome in the order of `hosts`, once the board and all before it are done.
 
     Returns:
@@ -68,7 +70,8 @@ def on_each_board(
                 return
             with lock:
                 end = "\r" if counted and live and percent != "100" else "\n"
-                print(f"{host.name:{width}}  {time.monotonic() - started:5.0f} s  {line}", end=end, flush=True)
+                seconds = f"{time.monotonic() - started:5.0f} s  " if timed else ""
+                print(f"{host.name:{width}}  {seconds}{line}", end=end, flush=True)
 
         if max_failures is not None and len(failures) >= max_failures:
             return Outcome(host, False, f"skipped after {len(failures)} failures")

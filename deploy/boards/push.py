@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.boards.facts import HOME, UNIT, Board, gather_facts
+from deploy.boards.facts import HOME, UNIT, Board, gather_facts, upgrading
 from deploy.boards.host_settings import CONFIG, HostSettings, archive, settings_diff
 from deploy.boards.inventory import Host
 from deploy.boards.parallel import Report
@@ -65,7 +65,7 @@ def check_board(board: Board, package: Package) -> None:
             )
     if not board.can_sudo:
         raise EmotionEdgeError("this user needs sudo without a password there (sudo visudo: NOPASSWD)")
-    if board.busy in ("active", "activating"):
+    if upgrading(board):
         raise EmotionEdgeError("an upgrade is already running there (emotion-deploy status)")
 
 
@@ -185,10 +185,16 @@ def _watch(connection: Connection, report: Report) -> str:
 
 
 def doctor_findings(connection: Connection) -> list[str]:
-    """Run `emotion-edge doctor` on the board, as the service's user with its settings; the lines not marked `ok`."""
+    """Run `emotion-edge doctor` on the board, as the service's user with its settings.
+
+    Returns the lines of its faults, and one line with the names of its notes, which most boards have in common.
+    """
     # The service's user has no access to the home folder in which an ssh session starts.
     _, text = connection.status("cd /; sudo -n -u emotion-edge /opt/emotion-edge/bin/emotion-edge doctor")
-    return [line for line in text.splitlines() if not line.startswith(("ok ", "INFO: ", "emotion-edge: checked "))]
+    lines = [line for line in text.splitlines() if not line.startswith(("ok ", "INFO: ", "emotion-edge: checked "))]
+    notes = [line.split()[1] for line in lines if line.startswith("note ")]
+    faults = [line for line in lines if not line.startswith("note ")]
+    return [*faults, *([f"notes on {', '.join(notes)} (there: sudo emotion-edge doctor)"] if notes else [])]
 
 
 class Packages:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from deploy.boards.facts import Board, gather_facts
+from deploy.boards.facts import Board, gather_facts, upgrading
 from deploy.boards.inventory import Host
 from deploy.boards.parallel import Outcome, Report, all_succeeded, on_each_board
 from deploy.boards.ssh import Connection
@@ -53,7 +53,7 @@ def _status_of(board: Board) -> dict[str, Any]:
         "healthy": board.service == "active" and not lacks_frames and not lacks_broker,
         "version": board.installed or None,
         "service": board.service,
-        "upgrading": board.busy in ("active", "activating"),
+        "upgrading": upgrading(board),
         **{key: daemon.get(key) for key in ("model", "camera", "broker", "fps", "temperature", "last_error")},
         "uptime": board.uptime,
         "free_mib": board.var // 1024,

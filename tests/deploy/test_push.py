@@ -243,11 +243,15 @@ def test_after_a_push_only_what_is_not_well_is_printed(monkeypatch: pytest.Monke
         "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
         "ok     models       emotion-small",
         "note   record       off (record.enabled)",
+        "note   clock        not synchronised",
         "fault  broker       it refuses the login",
         "Traceback (most recent call last):",
     ]
     monkeypatch.setattr(Connection, "status", lambda *_: (1, "\n".join(lines)))
-    assert doctor_findings(Connection(Host("kitchen", "kitchen.lan"))) == lines[3:]
+    assert doctor_findings(Connection(Host("kitchen", "kitchen.lan"))) == [
+        *lines[5:],
+        "notes on record, clock (there: sudo emotion-edge doctor)",
+    ]
 
 
 def test_a_package_that_cannot_be_built_is_tried_once_for_all_boards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +303,12 @@ def test_boards_are_those_of_the_inventory_or_the_ones_named(tmp_path: Path) -> 
     ("text", "message"),
     [
         ("kitchen: {host: pi@kitchen.lan}\n", "must hold `boards:`"),
-        ("boards: {kitchen: {hots: pi@kitchen.lan}}\n", "kitchen.host|did you mean host"),
+        ("boards: {kitchen: {hots: pi@kitchen.lan}}\n", r"kitchen.hots is not known \(did you mean host\?\)$"),
+        ("boards: {kitchen: {port: 22}}\n", "kitchen.host: is missing$"),
+        ("boards: {kitchen: }\n", r"kitchen: must be \[user@\]host, or a section"),
+        ("boards: {kitchen: {host: a, port: ssh}}\n", "kitchen.port: must be a whole number$"),
+        ("boards: {kitchen: {host: a, groups: test}}\n", r"kitchen.groups: must be a list, such as \[test\]$"),
+        ("boards: {kitchen: {host: a, files: ca.pem}}\n", "kitchen.files: must be a section"),
         ("boards: {kitchen: {host: '-oProxyCommand=rm'}}\n", "kitchen.host"),
         ("boards: {kitchen: {host: a, port: 70000}}\n", "kitchen.port"),
         ("boards: {kitchen: a, hall: b, kitchen: c}\n", "kitchen is there twice"),
@@ -312,6 +321,16 @@ def test_an_inventory_that_is_wrong_says_where(text: str, message: str, tmp_path
     inventory.write_text(text)
     with pytest.raises(EmotionEdgeError, match=message):
         read_inventory(inventory)
+
+
+def test_a_mistyped_board_of_the_folders_inventory_is_not_taken_for_an_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hosts.yaml").write_text("boards: {kitchen: pi@kitchen.lan, hall: pi@hall.lan}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EmotionEdgeError, match=r"kitchn is not in it \(did you mean kitchen\?\)"):
+        choose_hosts(["kitchn"], None)
+    assert choose_hosts(["attic", "pi@kitchn"], None) == [Host("attic", "attic"), Host("pi@kitchn", "pi@kitchn")]
 
 
 def test_without_a_board_the_command_says_how_to_name_one(
