@@ -96,9 +96,15 @@ def push(
     with Connection(host, options) as connection:
         board = gather_facts(connection)
         check_board(board, package)
+        has_package = _has_package(connection, board, package)
         if board.installed and board.kept != board.installed:
             report(f"the package of {board.installed} is not kept there: a rollback is not possible this time")
-        _send(connection, package, settings, report)
+        _prepare(connection, settings)
+        if has_package:
+            report(f"{package.version} is installed there already: only settings and files are sent")
+            connection.run(f"sudo -n ln {quoted(f'{HOME}/current/{package.name}')} {HOME}/incoming/")
+        else:
+            _send_package(connection, package, report)
         connection.run(
             f"sudo -n sh -ec 'cd {HOME}; rm -f progress result; sync; echo {start_timeout} > incoming/ready; sync; "
             f"systemctl daemon-reload; systemctl enable -q {UNIT}; systemctl start --no-block {UNIT}'"
@@ -118,8 +124,11 @@ def preview(
     with Connection(host, options) as connection:
         board = gather_facts(connection)
         check_board(board, package)
-        change = "reinstall" if board.installed == package.version else f"{board.installed or 'nothing'} ->"
-        report(f"package: {change} {package.version}")
+        if _has_package(connection, board, package):
+            report(f"package: {package.version} is installed already")
+        else:
+            change = "reinstall" if board.installed == package.version else f"{board.installed or 'nothing'} ->"
+            report(f"package: {change} {package.version}")
         if settings.config is not None:
             there = connection.run(f"sudo -n cat {CONFIG} 2>/dev/null || true")
             for line in settings_diff(there, settings.config) or ["no change"]:
@@ -136,7 +145,21 @@ def preview(
     return True
 
 
-def _send(connection: Connection, package: Package, settings: HostSettings, report: Report) -> None:
+def _has_package(connection: Connection, board: Board, package: Package) -> bool:
+    """Whether the board runs this very package and keeps it."""
+    if board.installed != package.version or board.kept != package.version:
+        return False
+    there = connection.run(f"sudo -n sha256sum {quoted(f'{HOME}/current/{package.name}')} 2>/dev/null || true")
+    return there.startswith(_digest(package))
+
+
+def _digest(package: Package) -> str:
+    with package.path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _prepare(connection: Connection, settings: HostSettings) -> None:
+    """Send the upgrade script, settings and files into an empty folder `incoming`."""
     here = Path(__file__).parent / "files"
     connection.run(
         f"sudo -n sh -ec 'mkdir -p {HOME}; cd {HOME}; rm -rf incoming rejected; mkdir incoming; chmod 0700 incoming'"
@@ -147,10 +170,11 @@ def _send(connection: Connection, package: Package, settings: HostSettings, repo
         connection.run(f"sudo -n sh -ec 'umask 077; cat > {HOME}/incoming/config.yaml'", settings.config)
     if settings.files:
         connection.run(f"sudo -n tar -x -C {HOME}/incoming --no-same-owner", archive(settings.files))
+
+
+def _send_package(connection: Connection, package: Package, report: Report) -> None:
     target = quoted(f"{HOME}/incoming/{package.name}")
     with package.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
         megabytes = package.size / 1024
         connection.send(
             file,
@@ -158,7 +182,7 @@ def _send(connection: Connection, package: Package, settings: HostSettings, repo
             f"sudo -n tee {target} >/dev/null",
             lambda percent: report(f"sending {megabytes:.0f} MB: {percent} %"),
         )
-    if not connection.run(f"sudo -n sha256sum {target}").startswith(digest):
+    if not connection.run(f"sudo -n sha256sum {target}").startswith(_digest(package)):
         raise EmotionEdgeError("the package arrived damaged: try again")
 
 

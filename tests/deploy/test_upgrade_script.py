@@ -198,6 +198,27 @@ def test_a_version_that_does_not_run_is_rolled_back_with_its_settings(version: s
     assert not [path for path in (board.home / "rejected").rglob("*") if path.suffix in (".yaml", ".pem")]
 
 
+def test_settings_alone_are_pushed_without_installing_the_version_again(board: Board) -> None:
+    board.status("1", fps=5)
+    board.install("1")
+    (board.root / CONFIG).write_text("old")
+    (board.root / "status-of-1").unlink()  # an installation would remove the daemon's status
+    assert board.upgrade("1", config="new") == "ok 1"
+    assert (board.root / CONFIG).read_text() == "new"
+    assert (board.root / "restarts").read_text() == "restart\n"
+    assert (board.root / "run/emotion-edge/status.json").exists()
+    assert "1 is installed already" in (board.home / "progress").read_text()
+    assert [path.name for path in (board.home / "current").glob("*.deb")] == ["emotion-edge_1_arm64.deb"]
+
+
+def test_a_version_with_damaged_files_is_installed_again(board: Board) -> None:
+    board.status("1", fps=5)
+    board.install("1")
+    (board.root / "bin/dpkg").write_text('#!/bin/sh\n[ "$1" = -V ] && echo "missing /opt/emotion-edge/bin/python"\n')
+    assert board.upgrade("1") == "ok 1"
+    assert "installing 1 over 1" in (board.home / "progress").read_text()
+
+
 def test_a_camera_that_was_unplugged_before_does_not_stop_an_upgrade(board: Board) -> None:
     board.status("1", fps=0, broker="connected")
     board.status("2", fps=0, broker="connected")
