@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deploy.boards import commands as boards
 from edge import __version__
-from edge.errors import EmotionEdgeError
+from edge.system.program import run_program
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,13 +79,14 @@ def _add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Exit status 0: success; 1: a board or a step failed; 2: invalid settings or input; 130: Ctrl-C."""
+    return run_program("emotion-deploy", lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         return _run(arguments)
-    except EmotionEdgeError as error:
-        print(f"emotion-deploy: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         goes_on = "; a board that had received the package finishes by itself (emotion-deploy status)"
         print(f"\nemotion-deploy: interrupted{goes_on if arguments.command == 'push' else ''}", file=sys.stderr)

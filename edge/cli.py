@@ -3,15 +3,12 @@
 import argparse
 import difflib
 import importlib
-import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from edge.errors import EmotionEdgeError
 
 if TYPE_CHECKING:
     from edge.config import Settings
@@ -107,10 +104,9 @@ def _add_model_actions(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: 0 success, 1 failure, 2 wrong settings or input, 130 Ctrl-C."""
-    try:
-        return _main(argv)
-    except KeyboardInterrupt:
-        return 130
+    from edge.system.program import run_program
+
+    return run_program("emotion-edge", lambda: _main(argv))
 
 
 def _main(argv: Sequence[str] | None) -> int:
@@ -119,7 +115,7 @@ def _main(argv: Sequence[str] | None) -> int:
     import_late()  # before NumPy is imported, as the settings do
     from edge.config import setting_names
     from edge.config.load import load
-    from edge.system.logs import CONTROLS, start_logging
+    from edge.system.logs import start_logging
     from edge.system.process import use_one_heap
 
     words = sys.argv[1:] if argv is None else argv
@@ -136,29 +132,14 @@ def _main(argv: Sequence[str] | None) -> int:
     if arguments.command == "run" and not sys.stdin.isatty():
         # Without a terminal SIGHUP requests a reload; on a terminal it keeps its default, the end of the program.
         signal.signal(signal.SIGHUP, lambda *_: reload_asked.set())
-    try:
-        settings = load(arguments)
-        if service := arguments.command in ("run", "demo", "serve"):
-            # Before the log's thread starts: glibc gives each new thread a heap of its own.
-            use_one_heap()
-        del parser
-        start_logging(settings.log.level, service)
-        _import_for(arguments.command)
-        return _run(arguments, settings, reload_asked)
-    except EmotionEdgeError as error:
-        # File names in the message may contain terminal escape codes.
-        print(f"emotion-edge: {error}".translate(CONTROLS), file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # The reader of the output has gone, as `head` does; Python's flush at exit must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        if error.filename is None:
-            raise
-        text = f"emotion-edge: {error.filename}: {(error.strerror or str(error)).lower()}"
-        print(text.translate(CONTROLS), file=sys.stderr)
-        return 2
+    settings = load(arguments)
+    if service := arguments.command in ("run", "demo", "serve"):
+        # Before the log's thread starts: glibc gives each new thread a heap of its own.
+        use_one_heap()
+    del parser
+    start_logging(settings.log.level, service)
+    _import_for(arguments.command)
+    return _run(arguments, settings, reload_asked)
 
 
 _MODULES: Final = {

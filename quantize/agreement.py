@@ -11,6 +11,8 @@ LEAST: Final = 0.5
 class DisagreementError(EmotionEdgeError):
     """An int8 file does not agree with its float network."""
 
+    status = 1
+
 
 def check_agreement(name: str, same: float, force: bool) -> None:
     """Check the agreement of one output.

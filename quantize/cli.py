@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.emotion.committee import COMMITTEE_FILE, Rule
 from edge.errors import EmotionEdgeError
 from edge.models.card import MODEL_FILE, EmotionCard, read_card
-from quantize.agreement import DisagreementError
+from edge.system.program import run_program
 from quantize.calibration import SAMPLES, read_rows
 from training.config import CONFIG_FILE, NETWORK_FILE, read_config
 from training.datasets.dataset import FINAL
@@ -26,6 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, or with one line on standard error 2 for something the user can mend and 1 for an int8 file
         that does not agree with the float network.
     """
+    return run_program("emotion-quantize", lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     # Independent of the backend of the training. Keras reads the variable at import, so it is imported later.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     options = _parser().parse_args(arguments)
@@ -41,11 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "keras": _keras,
         "mine": _mine,
     }
-    try:
-        does.get(options.command, _make)(options)
-    except EmotionEdgeError as error:
-        print(f"emotion-quantize: {error}", file=sys.stderr)
-        return 1 if isinstance(error, DisagreementError) else 2
+    does.get(options.command, _make)(options)
     return 0
 
 

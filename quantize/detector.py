@@ -34,6 +34,7 @@ from edge.models.card import MODEL_FILE, Card, InputSpec, sha256_of, write_card
 from edge.models.runtime import Network, choose
 from edge.reading import Image
 from quantize.onnx_graph import Array, Graph, convolve, is_depthwise, read_graph, run
+from training.progress import terminal_console
 from training.synthetic.compose import read_faces, scenes
 
 _log = logging.getLogger(__name__)
@@ -183,7 +184,7 @@ def convert(graph: Graph, frames: Sequence[Image]) -> bytes:
     module.call = tf.function(call, input_signature=[signature], autograph=False)
 
     def samples() -> Iterator[dict[str, Any]]:
-        for frame in track(frames, "calibrating"):
+        for frame in track(frames, "calibrating", console=terminal_console()):
             yield {"image": frame[None].astype(np.float32)}
 
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
-from rich.console import Console
 
 from edge.errors import EmotionEdgeError
 from quantize.calibration import as_input
@@ -17,7 +16,7 @@ from training.augment import augmentation
 from training.config import AFFECT, TrainingConfig
 from training.datasets.dataset import Dataset, clean_training
 from training.datasets.pixels import from_disk
-from training.progress import counted
+from training.progress import counted, terminal_console
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 
@@ -84,7 +83,7 @@ def teach(
         optimizer.apply_gradients(zip(gradients, student.trainable_variables, strict=True))
         return loss
 
-    console, generator = Console(), np.random.default_rng(config.seed)
+    console, generator = terminal_console(), np.random.default_rng(config.seed)
     float_says = outputs_of(twin, validation)
     best, best_weights = agreement(outputs_of(student, validation), float_says), student.get_weights()
     console.print(f"{lesson.title}, before training: same label as float {best:.2%}", highlight=False)

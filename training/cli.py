@@ -12,6 +12,7 @@ from edge.config.load import add_flags, load
 from edge.emotion.committee import member_folders
 from edge.errors import EmotionEdgeError
 from edge.models.card import EmotionCard, read_card
+from edge.system.program import run_program
 from training import cli_use
 from training.cli_options import add_data, network_folder, read, read_for
 from training.config import TrainingConfig, read_config
@@ -24,23 +25,21 @@ RUNS = Path("runs")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, or 2 after an error of the user, printed as one line on standard error."""
+    return run_program("emotion-train", lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         options = _parser().parse_args(arguments)
         run: Callable[[argparse.Namespace], None] = options.run
         run(options)
-    except EmotionEdgeError as error:
-        print(f"emotion-train: {error}", file=sys.stderr)
-        return 2
     except ModuleNotFoundError as error:
         backend = os.environ["KERAS_BACKEND"]
         if error.name != backend:
             raise
-        print(f"emotion-train: KERAS_BACKEND={backend} is not installed: pip install {backend}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+        raise EmotionEdgeError(f"KERAS_BACKEND={backend} is not installed: pip install {backend}") from error
     return 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.errors import EmotionEdgeError
+from edge.system.program import unescaped
 
 TOKEN_HELP: Final = (
     "make a token at https://www.kaggle.com/settings (API Tokens, Generate New Token); then put it into "
@@ -55,7 +56,8 @@ def download(reference: str, folder: Path) -> Path:
     _log.info("%s: fetching into %s", reference, folder)
     try:
         # The client's address, licence and progress are printed for the user.
-        with contextlib.redirect_stdout(sys.stderr):
+        stderr = unescaped(sys.stderr)  # for its progress bar
+        with contextlib.redirect_stdout(stderr), contextlib.redirect_stderr(stderr):
             if owner in _COMPETITIONS:
                 client.competition_download_files(name, path=str(folder), quiet=False)
                 # The client names the file after the address to which Kaggle redirects.

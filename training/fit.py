@@ -10,7 +10,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from rich.console import Console
 
 from edge.errors import EmotionEdgeError
 from training.augment import augmentation
@@ -30,7 +29,7 @@ from training.history import LEARNING_RATE, TRAINING, best_epoch, board, in_shor
 from training.networks import build_network
 from training.objectives import Arrays, build_losses, head_sizes, losses, sampled_by, targets
 from training.preview import PREVIEW_FILE, write_preview
-from training.progress import counted, say_epoch
+from training.progress import counted, say_epoch, terminal_console
 from training.teachers import open_teachers, taught_batches
 from training.unlabelled import unlabelled_faces
 from training.validation import check_judged, validate
@@ -127,7 +126,7 @@ def fit(config: TrainingConfig, data: Dataset, run: Path) -> Path:
     if done:
         team.spread(parts.variables)
         _log.info("%s: resuming after epoch %d", run, done)
-    console, writer = Console(quiet=not team.chief), board(run) if team.chief else None
+    console, writer = terminal_console(quiet=not team.chief), board(run) if team.chief else None
     for epoch in range(done, config.epochs):
         if config.patience is not None and team.agree(stale(run, epoch, config.patience, config.warmup_epochs)):
             _log.info("%s: no better epoch in the last %d; stopped", run, config.patience)

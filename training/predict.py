@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from edge.emotion.committee import COMMITTEE_FILE, Committee, open_local
 from edge.emotion.scores import Floats, affect_output, probabilities_of, softmax
@@ -26,7 +25,7 @@ from training.config import AFFECT, CONFIG_FILE, NETWORK_FILE, read_config
 from training.datasets.assemble import image_files
 from training.datasets.dataset import Dataset
 from training.datasets.pixels import read_image
-from training.progress import counted
+from training.progress import counted, terminal_console
 from training.submission import Submission, write_submission
 
 BATCH: Final = 128
@@ -84,7 +83,7 @@ def predict_files(
     if not predictor.labels:
         submission = replace(submission, label_column="", affect=True)
     found = _predictions([file for _, file in files], predictor)
-    progress = counted(found, len(files), "images", Console(stderr=True))
+    progress = counted(found, len(files), "images", terminal_console(stderr=True))
     counts = write_submission(out, submission, [name for name, _ in files], progress, predictor.labels)
     if unread := counts.get("", 0):
         _log.warning("%s: %d of %d images cannot be read; their label is empty in %s", images, unread, len(files), out)

@@ -1,12 +1,25 @@
 """Progress of a training run: a live bar in a terminal, one line an epoch in a log file."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from edge.system.program import unescaped
+
 T = TypeVar("T")
+
+
+def terminal_console(stderr: bool = False, quiet: bool = False) -> Console:
+    """A console for progress bars: their control characters reach the terminal.
+
+    Args:
+        stderr: whether to write to standard error instead of standard output.
+        quiet: whether to write nothing.
+    """
+    return Console(file=unescaped(sys.stderr if stderr else sys.stdout), quiet=quiet)
 
 
 def progress_bar(console: Console) -> Progress:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.boards.inventory import Host
-from edge.errors import EmotionEdgeError
-from edge.system.logs import CONTROLS
+from edge.errors import EmotionEdgeError, escaped
+from edge.system.program import unescaped
 
 _PARALLEL: Final = 8
 
@@ -58,7 +58,7 @@ def on_each_board(
 
         def report(line: str) -> None:
             nonlocal last, text
-            line = line.translate(CONTROLS)
+            line = escaped(line)
             # Where a line cannot be overwritten, a percentage is printed in steps of ten.
             percent = line.rpartition(": ")[2].removesuffix(" %")
             counted = line.endswith(" %") and percent.isdecimal()
@@ -71,7 +71,8 @@ def on_each_board(
             with lock:
                 end = "\r" if counted and live and percent != "100" else "\n"
                 seconds = f"{time.monotonic() - started:5.0f} s  " if timed else ""
-                print(f"{host.name:{width}}  {seconds}{line}", end=end, flush=True)
+                shown = f"{escaped(host.name):{width}}  {seconds}{line}"
+                print(shown, end=end, flush=True, file=unescaped(sys.stdout))
 
         if max_failures is not None and len(failures) >= max_failures:
             return Outcome(host, False, f"skipped after {len(failures)} failures")

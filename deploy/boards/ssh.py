@@ -13,8 +13,7 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from deploy.boards.inventory import Host
-from edge.errors import EmotionEdgeError
-from edge.system.logs import CONTROLS
+from edge.errors import EmotionEdgeError, escaped
 
 _BLOCK: Final = 256 << 10
 OUTPUT_MAX: Final = 4 << 20
@@ -103,7 +102,7 @@ class Connection:
             try:
                 # A board that was broken into may send escape codes for the terminal, and lines without an end.
                 while line := process.stdout.readline(_LINE_MAX):
-                    sys.stdout.write(line.decode(errors="replace").translate(CONTROLS))
+                    sys.stdout.write(escaped(line.decode(errors="replace")))
                     sys.stdout.flush()
             except KeyboardInterrupt:
                 process.terminate()

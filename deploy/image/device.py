@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.errors import EmotionEdgeError
+from edge.system.program import unescaped
 
 _BLOCK: Final = 4 << 20
 _SYSTEM: Final = ("/", "/boot", "/boot/efi", "/boot/firmware", "/usr", "/home", "/var", "[SWAP]")
@@ -68,7 +69,7 @@ def write_card(image: Path, device: Path) -> None:
     try:
         for at, block in _blocks(image):
             os.pwrite(target, block, at)
-            print(f"\rwriting {(at + len(block)) * 100 // size:3} %", end="", flush=True)
+            print(f"\rwriting {(at + len(block)) * 100 // size:3} %", end="", flush=True, file=unescaped(sys.stdout))
         os.fsync(target)
         os.posix_fadvise(target, 0, 0, os.POSIX_FADV_DONTNEED)
         for at, block in _blocks(image):
@@ -76,7 +77,7 @@ def write_card(image: Path, device: Path) -> None:
                 raise EmotionEdgeError(
                     f"{device}: reads back other data than was written at {at / 1e6:.0f} MB: is the card damaged?"
                 )
-            print(f"\rchecking {(at + len(block)) * 100 // size:3} %", end="", flush=True)
+            print(f"\rchecking {(at + len(block)) * 100 // size:3} %", end="", flush=True, file=unescaped(sys.stdout))
     except OSError as error:
         raise EmotionEdgeError(f"{device}: {error.strerror} (is the card large enough?)") from error
     finally:

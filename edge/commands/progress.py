@@ -6,6 +6,8 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
+from edge.system.program import unescaped
+
 _BAR: Final = 24
 _TERMINAL_S: Final = 0.2
 _LOG_S: Final = 30.0
@@ -19,7 +21,8 @@ class Progress:
         """Begin at zero. total: the whole amount; 0: unknown. unit: what is counted, in the plural: `pictures`."""
         self._total = total
         self._unit = unit
-        self._terminal = sys.stderr.isatty()
+        self._stream = unescaped(sys.stderr)
+        self._terminal = self._stream.isatty()
         self._began = self._shown = time.monotonic()
         self._first: float | None = None
         self._width = 0
@@ -40,8 +43,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-            sys.stderr.flush()
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
 
     def _show(self, done: float, now: float) -> None:
         rate = (done - (self._first or 0.0)) / (now - self._began)
@@ -54,9 +57,9 @@ class Progress:
             return
         if share:
             text = f"[{'#' * round(_BAR * share):{_BAR}}] {text}"
-        text = text[: os.get_terminal_size(sys.stderr.fileno()).columns - 1]
-        sys.stderr.write("\r" + text.ljust(self._width))
-        sys.stderr.flush()
+        text = text[: os.get_terminal_size(self._stream.fileno()).columns - 1]
+        self._stream.write("\r" + text.ljust(self._width))
+        self._stream.flush()
         self._width = len(text)
 
 

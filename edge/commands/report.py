@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from edge.config import Settings
-from edge.errors import EmotionEdgeError
+from edge.errors import EmotionEdgeError, escaped
 from edge.outputs.drawing.colours import choose_colours
 from edge.record.database import path_to_read, reading_from
 from edge.record.report_page import report_page
@@ -95,7 +95,9 @@ def export(settings: Settings, file: TextIO) -> None:
 def _write_rows(rows: Iterator[dict[str, Any]], file: TextIO) -> None:
     writer = csv.DictWriter(file, _COLUMNS)
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(
+        {name: escaped(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows
+    )
 
 
 _WRITERS: Final[Mapping[str, _Writer]] = {".html": _html, ".csv": _csv, ".json": _json}

@@ -21,6 +21,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.emotion.scores import Scores, affect_output, scores_of
+from edge.errors import printable
 from edge.faces.crop import Pixels
 from edge.models.card import CropSpec, EmotionCard, OutputSpec
 
@@ -212,7 +213,7 @@ def _reason(error: Exception) -> str:
 
 def _line(text: str) -> str:
     """Turn a server's text into one line for the log, without control characters."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:_TEXT]
+    return printable(text)[:_TEXT]
 
 
 def _served(answer: Mapping[str, Any], card: EmotionCard) -> Served:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from edge.errors import escaped
 from edge.system.line_writer import LineWriter
 
 LINES_MAX: Final = 20
@@ -23,9 +24,6 @@ PERIOD_S: Final = 60.0
 _WAITING: Final = 2000
 """Maximum number of lines that wait for a log that is not read; beyond that the oldest are dropped."""
 _FLUSH_S: Final = 0.5
-
-CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
-"""Replacements for all control characters but tab and line feed, so that they cannot change a terminal."""
 
 
 class RateLimit(logging.Filter):
@@ -61,7 +59,7 @@ class _Formatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).translate(CONTROLS)
+        return escaped(super().format(record))
 
 
 class _JournalFormatter(logging.Formatter):
@@ -71,7 +69,7 @@ class _JournalFormatter(logging.Formatter):
         priority = 3 if record.levelno >= logging.ERROR else 4 if record.levelno >= logging.WARNING else 6
         if record.levelno < logging.INFO:
             priority = 7
-        lines = super().format(record).translate(CONTROLS).splitlines() or [""]
+        lines = escaped(super().format(record)).splitlines() or [""]
         return "\n".join(f"<{priority}>{line}" for line in lines)
 
 

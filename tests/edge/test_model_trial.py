@@ -66,7 +66,7 @@ def test_an_error_skips_the_model_until_another_is_installed(tmp_path: Path, cap
     released = read_any_card(RELEASED).version
     assert ModelTrial(active_stamp()).failed(ValueError("bad\x1b[2J shape"))
     assert version() == released
-    assert "is skipped: it ended the analysis: ValueError: bad?[2J shape" in caplog.text
+    assert "is skipped: it ended the analysis: ValueError: bad\\x1b[2J shape" in caplog.text
     assert not ModelTrial(active_stamp()).running
     add(tmp_path, "3")
     assert version() == "3"

@@ -62,3 +62,18 @@ def test_a_pipe_in_place_of_the_record_is_refused(tmp_path: Path, capsys: pytest
     os.mkfifo(tmp_path / "record.db")
     assert main(["export", "--record.file", str(tmp_path / "record.db")]) == 2
     assert "is not a regular file" in capsys.readouterr().err
+
+
+def test_control_characters_of_a_tampered_record_do_not_reach_the_terminal(
+    record: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(record) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = 1")
+        connection.execute("UPDATE seen SET emotion = ?, start = ?", ("\x1b]0;mine\x07", "\x9b2J\r"))
+    written = tmp_path / "r.csv"
+    assert main(["export", "--record.file", str(record)]) == 0
+    printed = capsys.readouterr().out
+    assert main(["report", "--out", str(written), "--record.file", str(record)]) == 0
+    for text in (printed, written.read_text(encoding="utf-8")):
+        assert "\\x9b2J\\x0d,\\x1b]0;mine\\x07" in text
+        assert "".join(text.splitlines()).isprintable()

@@ -138,7 +138,7 @@ def _named(*values: Any) -> dict[str, Any]:
             {"error": "Servable not found for request: Latest(emotion)"},
             "404 Not Found: Servable not found for req",
         ),
-        (400, {"error": "line one\nline \x1b[31mtwo" + "!" * 999}, "400 Bad Request: line one line [31mtwo!!!"),
+        (400, {"error": "line one\nline \x1b[31mtwo" + "!" * 999}, "400 Bad Request: line one line \\x1b[31mtwo!!!"),
         (500, b"<html>", "500 Internal Server Error"),
         (302, b"", "302 Found"),
         (200, b"hello", "an answer that is no JSON object"),

@@ -9,7 +9,6 @@ from typing import Final
 import cv2
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.progress import track
 
 from edge.errors import EmotionEdgeError
@@ -17,6 +16,7 @@ from edge.reading import Box, Image
 from training.cleaning.face_crops import FaceCutter, crop, image_at, named_face, whole
 from training.datasets.dataset import Dataset
 from training.datasets.manifest import BLANK, NO_FACE, UNREADABLE
+from training.progress import terminal_console
 
 SIDE: Final = 48
 """Side in pixels of the thumbnails with which images are compared."""
@@ -91,7 +91,7 @@ def scan(data: Dataset, cutter: FaceCutter | None, largest: int) -> Scan:
 
 def progress(count: int, what: str) -> Iterable[int]:
     """Iterate over range(count) with a progress bar on standard error if that is a terminal."""
-    console = Console(stderr=True)
+    console = terminal_console(stderr=True)
     return track(range(count), what, console=console, transient=True, disable=not console.is_terminal)
 
 

@@ -19,6 +19,7 @@ from training.datasets import pixels
 from training.datasets.dataset import Dataset
 from training.evaluation.slices import sharpness
 from training.pages.sheets import Picture, square
+from training.progress import terminal_console
 
 SIDE: Final = 48
 """Longer side, in pixels, to which an image is shrunk before it is measured, so that images of all sizes compare: the
@@ -136,7 +137,7 @@ def _measured(data: Dataset) -> Iterator[_Measured | None]:
     if isinstance(data.images, tuple):
         with ThreadPoolExecutor() as pool:
             found = pool.map(lambda row: _measure(picture_of(data, row), MEAN_SIDE), range(len(data)))
-            yield from track(found, f"reading {data.name}", len(data), transient=True)
+            yield from track(found, f"reading {data.name}", len(data), console=terminal_console(), transient=True)
     else:
         side = min(MEAN_SIDE, max(data.images.shape[1:3]))
         yield from (_measure(image, side) for image in data.images)
