@@ -12,13 +12,17 @@ mkdir -p "$cache"
 say() { echo "== $*"; }
 
 # Makes a root whose packages are unpacked and marked as installed, as their scripts would take half an hour under qemu.
+# The users and groups of base-passwd and the link to the shell are what those scripts would make and the tests need.
 make_root() {
     local suite=$1 glib=libglib2.0-0
     [ "$suite" = trixie ] && glib=libglib2.0-0t64
     say "a root of $suite"
     mmdebstrap --quiet --mode=root --variant=extract --arch=arm64 --format=tar --skip=cleanup/apt \
         --include='?essential' --include="python3,systemd,libgl1,libice6,libsm6,libx11-6,libxcb1,libxext6,$glib" \
-        --extract-hook='deploy/package-root.sh "$1"' "$suite" "$cache/$suite.tar.part" http://deb.debian.org/debian
+        --extract-hook='.venv-dev/bin/python -m deploy.emulated.unpacked "$1"' \
+        --extract-hook='for name in passwd group; do cp "$1/usr/share/base-passwd/$name.master" "$1/etc/$name"; done' \
+        --extract-hook='[ -e "$1/usr/bin/sh" ] || ln -s dash "$1/usr/bin/sh"' \
+        "$suite" "$cache/$suite.tar.part" http://deb.debian.org/debian
     mv "$cache/$suite.tar.part" "$cache/$suite.tar"
 }
 

@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.emulated import foreign
-from deploy.emulated.broker import broker_certificates, run
+from deploy.emulated.broker import broker_certificates
+from deploy.emulated.commands import run
+from deploy.emulated.foreign import take_over
+from deploy.emulated.unpacked import register_packages
 from edge.errors import EmotionEdgeError
 
 CACHE: Final = Path(__file__).resolve().parents[2] / ".cache" / "emulated"
@@ -201,8 +203,8 @@ def _bootstrap(root: Path, arch: str) -> None:
     # What the variant minbase adds to the named packages.
     base = ("--include=?essential", "--include=?priority(required)", "--include=apt", "--skip=cleanup/apt")
     run(*_mmdebstrap("extract", arch), *base, SUITE, str(root))
-    foreign.register_packages(root)
-    foreign.take_over(native, root)
+    register_packages(root)
+    take_over(native, root)
     run("chroot", str(root), "ldconfig")
     _remove_tree(native)
 

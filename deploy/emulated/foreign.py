@@ -11,41 +11,11 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from deploy.emulated.broker import run
-
 TRIPLETS: Final = ("x86_64-linux-gnu", "aarch64-linux-gnu")
 """Names of the folders of libraries, on the native side and on arm64."""
 
 _LEFT_OUT: Final = ("var/lib/dpkg", "var/lib/apt", "var/cache", "proc", "sys", "dev", "run", "tmp", "etc/ld.so.cache")
 """Paths of the native root that are not taken over: the database of packages, caches, mount points."""
-
-
-def register_packages(root: Path) -> None:
-    """Enter the unpacked packages, whose files are in apt's archive folder of the root, into its dpkg database.
-
-    The packages count as installed, with their maintainer scripts; the archives are removed.
-    """
-    database = root / "var/lib/dpkg"
-    for name in ("info", "updates", "triggers"):
-        (database / name).mkdir(parents=True, exist_ok=True)
-    (database / "info/format").write_text("1\n")
-    paragraphs = []
-    for archive in sorted((root / "var/cache/apt/archives").glob("*.deb")):
-        control = run("dpkg-deb", "-f", str(archive)).decode()
-        fields = dict(line.split(": ", 1) for line in control.splitlines() if ": " in line and line[0] != " ")
-        name = fields["Package"] + (":arm64" if fields.get("Multi-Arch") == "same" else "")
-        paragraphs.append(control.replace("\n", "\nStatus: install ok installed\n", 1))
-        folder = database / "control"
-        run("dpkg-deb", "-e", str(archive), str(folder))
-        for file in folder.iterdir():
-            if file.name != "control":
-                file.replace(database / "info" / f"{name}.{file.name}")
-        shutil.rmtree(folder)
-        listed = run("sh", "-c", 'dpkg-deb --fsys-tarfile "$1" | tar -t', "sh", str(archive)).decode().splitlines()
-        paths = [line.removeprefix(".").rstrip("/") or "/." for line in listed]
-        (database / "info" / f"{name}.list").write_text("".join(f"{path}\n" for path in paths))
-        archive.unlink()
-    (database / "status").write_text("\n".join(paragraphs))
 
 
 def take_over(native: Path, root: Path) -> None:
@@ -56,7 +26,7 @@ def take_over(native: Path, root: Path) -> None:
 
     Args:
         native: root of this machine's architecture, with the same packages set up.
-        root: arm64 root with `register_packages` done.
+        root: arm64 root with `unpacked.register_packages` done.
     """
     owned = _owned_by_packages(native)
     for folder, folders, files in os.walk(native):

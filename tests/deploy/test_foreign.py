@@ -4,7 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from deploy.emulated.foreign import register_packages, take_over
+from deploy.emulated.foreign import take_over
+from deploy.emulated.unpacked import register_packages
 
 CONTROL = """\
 Package: demo
