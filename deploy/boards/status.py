@@ -64,9 +64,10 @@ def _status_of(board: Board) -> dict[str, Any]:
 
 
 def _line(status: dict[str, Any]) -> str:
-    facts = [status["version"] or "not installed", status["service"]]
-    if status["upgrading"]:
-        facts.append("an upgrade is running" if status["version"] else "it is being installed")
+    # While dpkg works, no version is installed.
+    facts = [status["version"] or ("being installed" if status["upgrading"] else "not installed"), status["service"]]
+    if status["upgrading"] and status["version"]:
+        facts.append("an upgrade is running")
     if status["model"]:
         facts.append(status["model"])
     if status["camera"]:

@@ -203,6 +203,9 @@ def test_settings_alone_are_pushed_without_installing_the_version_again(board: B
     board.install("1")
     (board.root / CONFIG).write_text("old")
     (board.root / "status-of-1").unlink()  # an installation would remove the daemon's status
+    (board.root / "bin/dpkg").write_text(
+        '#!/bin/sh\n[ "$1" != -V ] || echo "missing     /usr/share/doc/emotion-edge"\n'
+    )
     assert board.upgrade("1", config="new") == "ok 1"
     assert (board.root / CONFIG).read_text() == "new"
     assert (board.root / "restarts").read_text() == "restart\n"
