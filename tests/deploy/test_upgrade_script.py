@@ -203,15 +203,27 @@ def test_settings_alone_are_pushed_without_installing_the_version_again(board: B
     board.install("1")
     (board.root / CONFIG).write_text("old")
     (board.root / "status-of-1").unlink()  # an installation would remove the daemon's status
-    (board.root / "bin/dpkg").write_text(
-        '#!/bin/sh\n[ "$1" != -V ] || echo "missing     /usr/share/doc/emotion-edge"\n'
-    )
+    (board.root / "bin/dpkg").write_text('#!/bin/sh\n[ "$1" != -V ] || echo "missing /usr/share/doc/emotion-edge"\n')
     assert board.upgrade("1", config="new") == "ok 1"
     assert (board.root / CONFIG).read_text() == "new"
     assert (board.root / "restarts").read_text() == "restart\n"
     assert (board.root / "run/emotion-edge/status.json").exists()
     assert "1 is installed already" in (board.home / "progress").read_text()
     assert [path.name for path in (board.home / "current").glob("*.deb")] == ["emotion-edge_1_arm64.deb"]
+
+
+def test_settings_that_do_not_work_are_undone_without_an_installation(board: Board) -> None:
+    board.status("1", fps=0, broker="it refuses the login")
+    board.install("1")
+    (board.root / CONFIG).write_text("old")
+    (board.root / "bin/apt-get").write_text('#!/bin/sh\necho "E: not asked for"; exit 100\n')
+    (board.home / "incoming").mkdir(exist_ok=True)
+    (board.home / "incoming/required").write_text("frames broker\n")
+    result = board.upgrade("1", config="new")
+    assert result == "rolled-back 1: no frames are analysed (is the camera there?), and the broker is not connected"
+    assert (board.root / CONFIG).read_text() == "old"
+    assert not (board.home / "undone").exists()
+    assert "E: not asked for" not in (board.home / "progress").read_text()
 
 
 def test_a_version_with_damaged_files_is_installed_again(board: Board) -> None:
