@@ -211,6 +211,9 @@ def _run(arguments: argparse.Namespace, settings: "Settings", reload_asked: thre
 
             if forget(settings.mqtt):
                 print("its status is online: a running daemon announces itself again, so stop it first")
+            else:
+                mqtt = settings.mqtt
+                print(f"{mqtt.host}:{mqtt.port} keeps nothing of {mqtt.base_topic}/{mqtt.device_id} any more")
         case "serve":
             from edge.serve import server
 

@@ -242,7 +242,7 @@ def test_forget_leaves_nothing_of_the_device_at_the_broker(
         ear.wait(lambda: ear.texts("/status")[-1] == "offline", "goodbye")
         ear.publish("emotion/other/status", "online", retain=True)
     assert forget(broker, "--mqtt.version", version) == 0
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == f"127.0.0.1:{broker.port} keeps nothing of emotion/{DEVICE} any more\n"
     with Subscriber(broker.port) as late:
         late.wait(lambda: bool(late.of("other/status")), "what is another device's")
         late.publish("end", "")
