@@ -1,11 +1,12 @@
 """Converts a Keras network to a TFLite file, and checks its names, dtypes and input scale."""
 
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +15,7 @@ from edge.errors import EmotionEdgeError
 from edge.models.card import MODEL_FILE
 from quantize.flatbuffer import Graph, read_graph
 from quantize.interpreters import run_everywhere
+from training.quiet import stderr_without
 
 FloatPrecision = Literal["float32", "float16", "dynamic"]
 """float16: weights of half the size. dynamic: int8 weights, activations quantized at run time. All have float input and
@@ -24,6 +26,8 @@ SCALE, ZERO_POINT = 1 / 255, -128
 """Input quantization for a float network whose black is 0 and white 1: the stored value is then pixel - 128, without
 arithmetic on the board.
 """
+
+_REQUESTED_TYPES: Final = re.compile(rb"^fully_quantize: \d+, inference_type: ")
 
 Samples = Callable[[], Iterator[dict[str, Any]]]
 
@@ -103,9 +107,13 @@ def named(outputs: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def without_deprecation() -> Iterator[None]:
-    """Context manager that drops TensorFlow's warning about tf.lite.Interpreter, which its calibrator itself uses."""
-    with warnings.catch_warnings():
+def quiet_conversion() -> Iterator[None]:
+    """Context manager that drops two messages of TensorFlow's converter which tell a user nothing.
+
+    They are the warning that tf.lite.Interpreter, which its own calibrator uses, is deprecated, and a line with the
+    types that were asked for.
+    """
+    with warnings.catch_warnings(), stderr_without(_REQUESTED_TYPES):
         warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
         yield
 
@@ -116,7 +124,7 @@ def _convert(model: Any, settle: Callable[[Any], None]) -> bytes:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         settle(converter)
         try:
-            with without_deprecation():
+            with quiet_conversion():
                 return bytes(converter.convert())
         except Exception as error:  # ConverterError is not public; the calibrator raises RuntimeError
             raise EmotionEdgeError(f"quantize: the converter refuses the network: {_reason(error)}") from error

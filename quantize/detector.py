@@ -174,7 +174,7 @@ def convert(graph: Graph, frames: Sequence[Image]) -> bytes:
     import tensorflow as tf
     from rich.progress import track
 
-    from quantize.convert import without_deprecation
+    from quantize.convert import quiet_conversion
 
     def call(image: Any) -> dict[str, Any]:
         return network(graph, image)
@@ -195,7 +195,7 @@ def convert(graph: Graph, frames: Sequence[Image]) -> bytes:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
-        with without_deprecation():
+        with quiet_conversion():
             return bytes(converter.convert())
 
 

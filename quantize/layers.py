@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from edge.errors import EmotionEdgeError
 from quantize.calibration import as_input, representative
-from quantize.convert import saved, without_deprecation
+from quantize.convert import quiet_conversion, saved
 from quantize.flatbuffer import operator_name, read_model, write_model
 
 DEBUGGED = 100
@@ -83,7 +83,7 @@ def layer_errors(content: bytes, float_content: bytes, network: Any, images: npt
 
 def _interpreter(content: bytes) -> Any:
     # Without the XNNPACK delegate, which would fuse operations and keep none of their values.
-    with without_deprecation():
+    with quiet_conversion():
         return tf.lite.Interpreter(
             model_content=content,
             experimental_preserve_all_tensors=True,

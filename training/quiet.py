@@ -25,13 +25,13 @@ def load_keras() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if NVIDIA.exists() else "3")
     if "keras" not in sys.modules:
-        with _filtered():
+        with stderr_without(_STARTUP):
             import keras  # noqa: F401
 
 
 @contextmanager
-def _filtered() -> Iterator[None]:
-    """Context manager that filters the lines of _STARTUP from the process's standard error descriptor."""
+def stderr_without(lines: re.Pattern[bytes]) -> Iterator[None]:
+    """Context manager that drops matching lines of C++ libraries from standard error; the others appear at its end."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:
@@ -44,5 +44,5 @@ def _filtered() -> Iterator[None]:
             os.close(kept)
             file.seek(0)
             for line in file:
-                if not _STARTUP.search(line):
+                if not lines.search(line):
                     os.write(2, line)

@@ -111,7 +111,8 @@ def config_path(asked: Path | None) -> Path | None:
     except (OSError, ValueError) as error:
         raise EmotionEdgeError(f"settings file {path}: cannot be looked at: {error}") from error
     if asked and not there:
-        raise EmotionEdgeError(f"settings file {asked}: not there")
+        problem = "is not a regular file" if path.exists() else "not there"
+        raise EmotionEdgeError(f"settings file {asked}: {problem}")
     return path if there else None
 
 

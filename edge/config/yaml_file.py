@@ -4,7 +4,10 @@ Refused are duplicate keys, of which YAML would keep the last, files that are to
 would expand to a huge document.
 """
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +69,9 @@ def parse_yaml(path: Path, what: str) -> YamlFile:
     except UnicodeDecodeError as error:
         raise EmotionEdgeError(f"{what} {path}: cannot be read: it is not in UTF-8: save it so") from error
     except OSError as error:
-        raise EmotionEdgeError(f"{what} {path}: cannot be read: {error}") from error
+        reason = error.strerror or str(error)
+        reason = reason[:1].lower() + reason[1:]
+        raise EmotionEdgeError(f"{what} {path}: cannot be read: {reason}") from error
     return parse_text(text, f"{what} {path}")
 
 
@@ -86,11 +91,18 @@ def parse_text(text: str, where: str) -> YamlFile:
 
 
 def _text(path: Path) -> str:
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
         content = file.read(BYTES_MAX + 1)
     if len(content) > BYTES_MAX:
-        raise OSError(f"it has more than {BYTES_MAX // 1000} kB")
+        raise OSError(errno.EFBIG, f"it has more than {BYTES_MAX // 1000} kB")
     return content.decode("utf-8-sig")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # Opening a named pipe would wait until another process writes to it.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _parse(text: str, where: str) -> YamlFile:

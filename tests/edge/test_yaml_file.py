@@ -1,9 +1,11 @@
 """YAML files written by users: which are refused, with which message, and how fast."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from edge.cli import main
 from edge.config.yaml_file import BYTES_MAX, parse_text, parse_yaml, read_yaml
 from edge.errors import EmotionEdgeError
 
@@ -60,3 +62,14 @@ def test_a_file_that_is_not_in_utf_8_is_said_to_be_so(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_bytes("camera: {fps: 10}".encode("utf-16"))
     with pytest.raises(EmotionEdgeError, match=r"config\.yaml: cannot be read: it is not in UTF-8: save it so$"):
         read_yaml(tmp_path / "config.yaml", "settings file")
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    for path, message in ((pipe, "it is not a regular file"), (Path("/dev/zero"), "it is not a regular file")):
+        with pytest.raises(EmotionEdgeError, match=message):
+            read_yaml(path, "settings file")
+    with pytest.raises(EmotionEdgeError, match=f"^settings file {tmp_path}: cannot be read: is a directory$"):
+        read_yaml(tmp_path, "settings file")
+    assert main(["check-config", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"emotion-edge: settings file {tmp_path}: is not a regular file\n"

@@ -113,10 +113,15 @@ def test_of_calibration_images_without_black_or_white_one_is_stretched(data: Dat
         )
 
 
-def test_black_in_one_image_and_white_in_another_make_the_promised_input_scale(tmp_path: Path) -> None:
+def test_black_in_one_image_and_white_in_another_make_the_promised_input_scale(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     images = np.random.default_rng(0).integers(60, 190, (4, *SHAPE[:2]), np.uint8)
     images[0, 0, 0], images[3, 0, 0] = 0, 255
     write_file(to_int8(network(tf_keras, lambda x: x), representative(images)), tmp_path / "model", HEADS, SHAPE)
+    printed = "".join(capfd.readouterr())
+    assert "fully_quantize" not in printed, "the converter's line"
+    assert "deprecated" not in printed
 
 
 @pytest.mark.parametrize(
