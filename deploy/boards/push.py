@@ -48,8 +48,11 @@ def read_package(path: Path) -> Package:
     )
 
 
-def check_board(board: Board, package: Package) -> None:
-    """Raise EmotionEdgeError if the package cannot be installed on the board."""
+def check_board(board: Board, package: Package, has_package: bool) -> None:
+    """Raise EmotionEdgeError if the package cannot be installed on the board.
+
+    has_package: the board runs it already, and needs no space for it.
+    """
     if not board.arch:
         raise EmotionEdgeError("is no Debian or Raspberry Pi OS: it has no dpkg")
     if board.arch != package.arch:
@@ -59,7 +62,7 @@ def check_board(board: Board, package: Package) -> None:
     # Space is needed for the package, kept for a rollback, and for the new files beside the old ones, with bytecode.
     required = {"/var/lib": (package.size, board.var), "/opt": (package.unpacked * 3 // 2, board.opt)}
     for place, (needed, free) in required.items():
-        if needed + 10_240 > free:
+        if needed + 10_240 > free and not has_package:
             raise EmotionEdgeError(
                 f"{place} has {free / 1024:.0f} MiB free, {(needed + 10_240) / 1024:.0f} MiB are needed"
             )
@@ -95,8 +98,8 @@ def push(
     """
     with Connection(host, options) as connection:
         board = gather_facts(connection)
-        check_board(board, package)
         has_package = _has_package(connection, board, package)
+        check_board(board, package, has_package)
         if board.installed and board.kept != board.installed:
             report(f"the package of {board.installed} is not kept there: a rollback is not possible this time")
         _prepare(connection, settings)
@@ -123,8 +126,9 @@ def preview(
     """Report what a push would change on a board. Raises EmotionEdgeError if the push would be refused."""
     with Connection(host, options) as connection:
         board = gather_facts(connection)
-        check_board(board, package)
-        if _has_package(connection, board, package):
+        has_package = _has_package(connection, board, package)
+        check_board(board, package, has_package)
+        if has_package:
             report(f"package: {package.version} is installed already")
         else:
             change = "reinstall" if board.installed == package.version else f"{board.installed or 'nothing'} ->"

@@ -12,7 +12,9 @@ import pytest
 from deploy import cli
 from deploy.boards import commands
 from deploy.boards.commands import logs, model
+from deploy.boards.facts import gather_facts
 from deploy.boards.inventory import Host
+from deploy.boards.push import Package, check_board
 from edge.errors import EmotionEdgeError
 from tests.support.daemon import wait_until
 
@@ -64,6 +66,19 @@ def test_logs_have_the_boards_name_and_no_other_time(
         "kitchen  another",
         "kitchen  one line",
     ]
+
+
+def test_a_full_disk_stops_a_package_and_not_settings_alone() -> None:
+    package = Package(Path("emotion-edge.deb"), "1", "arm64", "trixie", 54_000, 222_000, "emotion-edge_1_arm64.deb")
+    board = gather_facts(_FullBoard())  # type: ignore[arg-type]
+    check_board(board, package, has_package=True)
+    with pytest.raises(EmotionEdgeError, match="/opt has 98 MiB free, 335 MiB are needed"):
+        check_board(board, package, has_package=False)
+
+
+class _FullBoard(_Board):
+    def run(self, *_: Any) -> str:
+        return "arch=arm64\nsuite=trixie\nopt=100000\nvar=100000\nsudo=yes\nbusy=inactive\n"
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
