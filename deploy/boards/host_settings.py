@@ -42,6 +42,17 @@ def read_host_settings(host: Host) -> HostSettings:
     return HostSettings(host.config.read_text(encoding="utf-8"), files)
 
 
+def refuse_shared_ids(settings: Mapping[str, HostSettings]) -> None:
+    """Raise EmotionEdgeError if two boards, given by name, would publish under one device id at one broker."""
+    owners: dict[tuple[Any, ...], str] = {}
+    for name, one in settings.items():
+        given = _flat(one.config or "")
+        device = given.get("mqtt.device_id")
+        key = device, *(given.get(f"mqtt.{part}") for part in ("host", "port", "base_topic"))
+        if device and (first := owners.setdefault(key, name)) != name:
+            raise EmotionEdgeError(f"{first} and {name} have the same mqtt.device_id, {device}: each needs its own")
+
+
 def settings_diff(old: str, new: str) -> list[str]:
     """List the changes between two settings files, one line per setting, without secrets."""
     before, after = _flat(old), _flat(new)

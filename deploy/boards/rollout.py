@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.boards.host_settings import read_host_settings
+from deploy.boards.host_settings import read_host_settings, refuse_shared_ids
 from deploy.boards.inventory import Host
 from deploy.boards.parallel import Outcome, Report, all_succeeded, on_each_board
 from deploy.boards.push import START_TIMEOUT, Packages, preview, push
@@ -43,6 +43,7 @@ def roll_out(hosts: list[Host], package: Path | None, plan: Plan, options: tuple
         EmotionEdgeError: for invalid settings of any board, before anything is changed on one.
     """
     settings = {host.name: read_host_settings(host) for host in hosts}
+    refuse_shared_ids(settings)
     packages = Packages(package)
 
     def one(host: Host, report: Report) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.boards import rollout
 from deploy.boards.facts import Board
-from deploy.boards.host_settings import HostSettings, archive, read_host_settings, settings_diff
+from deploy.boards.host_settings import HostSettings, archive, read_host_settings, refuse_shared_ids, settings_diff
 from deploy.boards.inventory import Host, choose_hosts, read_inventory
 from deploy.boards.parallel import Report
 from deploy.boards.rollout import Plan, roll_out
@@ -118,6 +118,16 @@ def test_a_dry_run_shows_what_changes_and_no_secret() -> None:
     ]
     assert settings_diff("", "mqtt: {password_file: /etc/p}\n") == ["mqtt.password_file: (default) -> /etc/p"]
     assert settings_diff("not: [yaml", "") == []
+
+
+def test_two_boards_with_one_device_id_at_one_broker_are_refused() -> None:
+    kitchen = HostSettings("mqtt: {host: a, device_id: kitchen}\n", {})
+    elsewhere = HostSettings("mqtt: {host: b, device_id: kitchen}\n", {})
+    unnamed = HostSettings("mqtt: {host: a}\n", {})
+    own = HostSettings(None, {})
+    refuse_shared_ids({"k": kitchen, "e": elsewhere, "u": unnamed, "v": unnamed, "o": own, "p": own})
+    with pytest.raises(EmotionEdgeError, match=r"^k and h have the same mqtt\.device_id, kitchen: each needs its own$"):
+        refuse_shared_ids({"k": kitchen, "h": kitchen})
 
 
 def test_the_archive_has_files_of_root_alone() -> None:
