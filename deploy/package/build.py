@@ -211,6 +211,8 @@ def pack(tree: Path, package: Path, epoch: int, compression: str = "xz") -> Path
     if shutil.which("dpkg-deb") is None:
         raise EmotionEdgeError("package: dpkg-deb is not here (Debian, Fedora and Homebrew have it in `dpkg`)")
     _log.info("%s ...", package)
+    # dpkg-deb writes in place: under its name the file appears once it is whole.
+    partial = package.with_name(f"{package.name}.part")
     # The number of threads is fixed, as the compressed bytes depend on it.
     words = [
         "dpkg-deb",
@@ -219,10 +221,11 @@ def pack(tree: Path, package: Path, epoch: int, compression: str = "xz") -> Path
         "--root-owner-group",
         "--build",
         str(tree),
-        str(package),
+        str(partial),
     ]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch)}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
+        partial.unlink(missing_ok=True)
         raise EmotionEdgeError(f"package: {' '.join(words)}: {done.stderr.strip()}")
-    return package
+    return partial.replace(package)

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -150,6 +151,23 @@ def test_settings_are_no_conffile_and_the_sums_are_right(deb: tuple[str, Path], 
     assert {str(path.relative_to(tree)) for path in files} == set(sums)
     for path in files:
         assert hashlib.md5(path.read_bytes()).hexdigest() == sums[str(path.relative_to(tree))]
+
+
+def test_a_package_that_could_not_be_written_whole_leaves_no_file(tmp_path: Path) -> None:
+    need("dpkg-deb", "dpkg")
+    (tmp_path / "tree/DEBIAN").mkdir(parents=True)
+    fields = "Package: demo\nVersion: 1\nArchitecture: all\nMaintainer: nobody <a@b.invalid>\nDescription: demo\n"
+    (tmp_path / "tree/DEBIAN/control").write_text(fields)
+    (tmp_path / "tree/data").write_bytes(os.urandom(1 << 20))
+    (tmp_path / "out").mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, before[1]))
+    try:
+        with pytest.raises(EmotionEdgeError, match="package: dpkg-deb"):
+            package.pack(tmp_path / "tree", tmp_path / "out/demo.deb", EPOCH, "gzip")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_links_of_the_pages_lead_to_files_of_the_package(deb: tuple[str, Path], tmp_path: Path) -> None:
