@@ -41,8 +41,10 @@ class VideoFile:
         self._position = -self._period
         self._next = self._read()
         if self._next is None:
+            empty = not os.fstat(self._handle).st_size
             self.close()
-            raise EmotionEdgeError(f"{self.name}: cannot be decoded (not a video, or of a kind OpenCV does not read)")
+            reason = "the file is empty" if empty else "not a video, or of a kind OpenCV does not read"
+            raise EmotionEdgeError(f"{self.name}: cannot be decoded ({reason})")
         self._pace = Pace() if settings.realtime else None
         self.seconds = max(0.0, self._video.capture.get(cv2.CAP_PROP_FRAME_COUNT)) * self._period
         """Length that the file declares, in seconds; 0 if it declares none."""

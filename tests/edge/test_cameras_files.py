@@ -84,7 +84,8 @@ def test_grey_and_transparent_images_become_bgr(tmp_path: Path) -> None:
     [
         ("none.mp4", "none.mp4: not there .found: "),
         ("none/", "none/: not there .found: "),
-        ("text.mp4", "video .*text.mp4: cannot be decoded"),
+        ("text.mp4", "video .*text.mp4: cannot be decoded .not a video"),
+        ("nothing.mp4", "video .*nothing.mp4: cannot be decoded .the file is empty"),
         ("text.png", "image .*text.png: this is no image that can be read"),
         ("empty", "folder .*empty: has no picture"),
         ("damaged", "folder .*damaged: none of its pictures can be decoded"),
@@ -93,6 +94,7 @@ def test_grey_and_transparent_images_become_bgr(tmp_path: Path) -> None:
 def test_a_file_that_is_no_picture_is_a_clear_error(name: str, said: str, tmp_path: Path) -> None:
     for text in ("text.mp4", "text.png"):
         (tmp_path / text).write_text("no picture")
+    (tmp_path / "nothing.mp4").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "one.jpg").write_text("no picture")

@@ -112,7 +112,7 @@ def test_own_names_are_mapped_by_a_file(tmp_path: Path) -> None:
         ("grumpy: angryy", r"grumpy: no emotion 'angryy', did you mean 'angry'\? \(emotions: angry"),
         ("grumpy", "no class names: wanted are lines like `grumpy: angry`"),
         ("grumpy: [", r"names\.yaml: is no YAML in line"),
-        (None, r"names\.yaml: cannot be read: .*No such file"),
+        (None, r"names\.yaml: cannot be read: .*no such file"),
     ],
 )
 def test_a_wrong_mapping_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
