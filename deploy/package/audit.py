@@ -9,11 +9,14 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from packaging.version import InvalidVersion, Version
 
 from edge.errors import EmotionEdgeError
+
+ADVISORY_MAX: Final = 4 << 20
+"""Maximum bytes of one advisory, which seldom has more than a few thousand."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,25 @@ def _normal(name: str) -> str:
 def _advisories(database: Path) -> Iterator[Mapping[str, Any]]:
     try:
         if database.is_dir():
-            for file in sorted(database.glob("*.json")):
+            for file in sorted(path for path in database.glob("*.json") if path.is_file()):
+                _limited(file.stat().st_size, file.name)
                 yield json.loads(file.read_text(encoding="utf-8"))
+        elif database.exists() and not database.is_file():
+            raise ValueError("it is not a regular file")
         else:
             with zipfile.ZipFile(database) as archive:
-                for name in archive.namelist():
-                    if name.endswith(".json"):
-                        yield json.loads(archive.read(name))
+                for entry in archive.infolist():
+                    if entry.filename.endswith(".json"):
+                        _limited(entry.file_size, entry.filename)
+                        yield json.loads(archive.read(entry))
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise EmotionEdgeError(f"{database}: is no database of advisories in the OSV format: {error}") from error
+
+
+def _limited(size: int, name: str) -> None:
+    """Raise ValueError for an advisory that is too large to be one."""
+    if size > ADVISORY_MAX:
+        raise ValueError(f"{name} has {size} bytes; an advisory has at most {ADVISORY_MAX}")
 
 
 def _faults(advisory: Mapping[str, Any], packages: Mapping[str, str]) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.cli import main
-from deploy.package.audit import audit
+from deploy.package.audit import ADVISORY_MAX, audit
 from edge.errors import EmotionEdgeError
 
 LOCK = """\
@@ -92,6 +92,12 @@ def test_what_is_no_database_or_lock_is_named(tmp_path: Path, lock: Path) -> Non
         audit([tmp_path / "none.txt"], tmp_path)
     with pytest.raises(EmotionEdgeError, match="holds no advisory"):
         audit([lock], tmp_path)
+    with pytest.raises(EmotionEdgeError, match=r"/dev/zero: .*not a regular file"):
+        audit([lock], Path("/dev/zero"))
+    with zipfile.ZipFile(tmp_path / "large.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("PYSEC-1.json", b" " * (ADVISORY_MAX + 1))
+    with pytest.raises(EmotionEdgeError, match=r"PYSEC-1\.json has \d+ bytes"):
+        audit([lock], tmp_path / "large.zip")
 
 
 @pytest.mark.parametrize(
