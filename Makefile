@@ -2,7 +2,7 @@
 # make test   sets up and runs lint, types and tests
 # make check  runs lint, types and the tests of what changed since the last commit (SINCE=main: since main)
 # make board  tests flash, push, updates and rollback on an emulated Arm board; takes hours; ARGS="upgrade broken" runs some
-#             steps; ARGS=--native in a container of this machine's processor; takes half an hour
+#             steps; ARGS=--native in a container of this machine's processor; takes ten minutes
 PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
