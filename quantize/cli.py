@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.emotion.committee import COMMITTEE_FILE, Rule
 from edge.errors import EmotionEdgeError
 from edge.models.card import MODEL_FILE, EmotionCard, read_card
-from edge.system.program import run_program
+from edge.system.program import run_program, whole_number
 from quantize.calibration import SAMPLES, read_rows
 from training.config import CONFIG_FILE, NETWORK_FILE, read_config
 from training.datasets.dataset import FINAL
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MODULE",
         help="module or .py file with the network's own layers and functions; may be given several times",
     )
-    qat.add_argument("--epochs", type=_one_up, default=2, help="number of epochs (2)")
+    qat.add_argument("--epochs", type=whole_number(1), default=2, help="number of epochs (2)")
     qat.add_argument("--learning-rate", type=_above_zero, default=1e-5, help="peak learning rate (0.00001)")
     qat.add_argument(
         "--soft-labels", type=Path, metavar="FILE.npz", help="also learn from these probabilities of a teacher"
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     slimmer.add_argument(
         "--prune", type=_part, metavar="PART", help="fraction of the weights to set to zero first, 0 to 1"
     )
-    slimmer.add_argument("--cluster", type=_two_up, metavar="N", help="number of distinct weights in a layer")
+    slimmer.add_argument("--cluster", type=whole_number(2), metavar="N", help="number of distinct weights in a layer")
     plain.add_argument("--precision", choices=("float32", "float16", "dynamic"), default="float16", help="(float16)")
     for command in (qat, ptq):
         command.add_argument("--calibration", type=Path, metavar="ROWS.txt", help="rows of the data set, one a line")
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         (ptq, "or so many drawn from Training"),
         (keras, "so many of them set the ranges"),
     ):
-        command.add_argument("--samples", type=_one_up, default=SAMPLES, help=f"{drawn} ({SAMPLES})")
+        command.add_argument("--samples", type=whole_number(1), default=SAMPLES, help=f"{drawn} ({SAMPLES})")
     for command in (qat, ptq, keras):
         command.add_argument(
             "--force", action="store_true", help="write the file also where it hardly ever agrees with float"
@@ -169,20 +169,6 @@ def _parser() -> argparse.ArgumentParser:
     for command in (edgetpu, show):
         command.add_argument("model", type=Path, metavar="MODEL", help="a .tflite file or a model's folder")
     return parser
-
-
-def _whole(text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
-    return int(text)
-
-
-def _one_up(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _two_up(text: str) -> int:
-    return _whole(text, 2)
 
 
 def _above_zero(text: str) -> float:

@@ -14,6 +14,7 @@ from deploy.boards.rollout import MAX_FAILURES, Plan, roll_out
 from deploy.boards.ssh import Connection, quoted
 from deploy.boards.status import status
 from edge.errors import EmotionEdgeError
+from edge.system.program import whole_number
 
 
 def logs(hosts: list[Host], lines: int, follow: bool, options: tuple[str, ...] = ()) -> bool:
@@ -96,7 +97,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     states = command("status", "one line per board: version, service, model, camera, broker, temperature, last error")
     states.add_argument("--json", action="store_true", help="print a JSON list")
     read = command("logs", "the service's log")
-    read.add_argument("-n", "--lines", type=_positive, default=20, metavar="N", help="lines per board (20)")
+    read.add_argument("-n", "--lines", type=whole_number(1), default=20, metavar="N", help="lines per board (20)")
     read.add_argument("-f", "--follow", action="store_true", help="follow the log of one board")
     text = "models on boards: install, roll back, list"
     models = commands.add_parser("model", help=text, description=text, allow_abbrev=False)
@@ -115,18 +116,22 @@ def _add_push(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--package", type=Path, metavar="FILE", help=".deb (default: built from this checkout)")
     parser.add_argument("--dry-run", action="store_true", help="print what would change on each board, change nothing")
     parser.add_argument(
-        "--canary", type=_positive, default=0, metavar="N", help="first push to N boards, and stop if one of them fails"
+        "--canary",
+        type=whole_number(1),
+        default=0,
+        metavar="N",
+        help="first push to N boards, and stop if one of them fails",
     )
     parser.add_argument(
         "--max-failures",
-        type=_positive,
+        type=whole_number(1),
         default=MAX_FAILURES,
         metavar="N",
         help=f"start no further board after N failures ({MAX_FAILURES})",
     )
     parser.add_argument(
         "--start-timeout",
-        type=_positive,
+        type=whole_number(1),
         default=START_TIMEOUT,
         metavar="SECONDS",
         help=f"for the service to become healthy ({START_TIMEOUT})",
@@ -148,12 +153,6 @@ def run(arguments: argparse.Namespace) -> bool:
             if arguments.verb == "push":
                 return model(hosts, ["install"], arguments.folder)
             return model(hosts, [arguments.verb])
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
-    return int(text)
 
 
 def _with_hosts(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

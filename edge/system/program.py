@@ -1,5 +1,6 @@
-"""What the mains of all programs share: printed text is escaped, errors are one line, and the exit status."""
+"""What the mains of all programs share: escaped output, errors in one line, the exit status, types of flags."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +38,17 @@ def run_program(name: str, run: Callable[[], int]) -> int:
             return 2
         except KeyboardInterrupt:
             return 130
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """Return an argparse type that takes whole numbers of `least` or more."""
+
+    def number(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
+        return int(text)
+
+    return number
 
 
 @contextmanager
